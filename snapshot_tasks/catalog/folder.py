@@ -1,0 +1,229 @@
+"""The catalogue: every snapshot in the snapshot folder, with or without a manifest."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from snapshot_tasks.catalog.lock import folder_lock
+from snapshot_tasks.catalog.manifest import Manifest, dump_manifest, load_manifest
+from snapshot_tasks.catalog.names import (
+    MANIFEST_SUFFIX,
+    PROOFS_SUFFIX,
+    SUFFIX,
+    check_collection,
+    latest_name,
+    parse_name,
+    snapshot_names,
+)
+from snapshot_tasks.catalog.proofs import append_proof, last_proven_at, read_proofs
+from snapshot_tasks.errors import NotFound, TaskError
+from snapshot_tasks.files import (
+    point_link,
+    publish,
+    remove_stagings,
+    staging_file,
+    storage_errors,
+    sync_directory,
+    write_text,
+)
+
+_TAKE_ONE = "Take one with `inv snapshot.create`, or name one that `inv snapshot.list` shows."
+
+
+@dataclass(frozen=True, kw_only=True)
+class Snapshot:
+    """One catalogued snapshot. Facts that only a manifest holds are None without one."""
+
+    path: Path
+    collection: str | None
+    created_at: datetime
+    size_bytes: int
+    manifest: Manifest | None
+    manifest_problem: TaskError | None = None
+
+    @property
+    def name(self) -> str:
+        """The file's name, which also names the snapshot."""
+        return self.path.name
+
+    @property
+    def sha256(self) -> str | None:
+        """The SHA-256 the file was taken with, as far as a manifest tells."""
+        return self.manifest.sha256 if self.manifest else None
+
+    @property
+    def proofs_path(self) -> Path:
+        """Where this snapshot's proofs stand."""
+        return self.path.with_name(self.path.name.removesuffix(SUFFIX) + PROOFS_SUFFIX)
+
+    @cached_property
+    def proofs(self) -> tuple[Mapping[str, Any], ...]:
+        """All proofs, oldest first."""
+        return read_proofs(self.proofs_path)
+
+    @property
+    def proven_at(self) -> datetime | None:
+        """When a drill last succeeded with the bytes of the manifest."""
+        return last_proven_at(self.proofs, self.sha256)
+
+    def append_proof(self, proof: Mapping[str, Any]) -> None:
+        """Append one proof. Raises `StorageError` where the folder cannot be written."""
+        append_proof(self.proofs_path, proof)
+
+    def check_manifest(self) -> None:
+        """Raise what was wrong with the manifest when it was read, if anything."""
+        if self.manifest_problem:
+            raise self.manifest_problem
+
+
+class Catalog:
+    """Reads and extends one snapshot folder. Only `add` and `lock` write."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def lock(self, task: str) -> AbstractContextManager[None]:
+        """Hold the folder for one run. Raises `Locked` at once when another run holds it."""
+        return folder_lock(self.folder, task=task)
+
+    def make_folder(self) -> None:
+        """Make the folder where it is missing. Raises `StorageError` where that cannot be."""
+        with storage_errors(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
+
+    def entries(self, collection: str | None = None) -> list[Snapshot]:
+        """Return the snapshots, newest first, of one collection or of all."""
+        found = [
+            _load(Path(item.path))
+            for item in _scan(self.folder)
+            if item.name.endswith(SUFFIX) and item.is_file(follow_symlinks=False)
+        ]
+        wanted = [s for s in found if collection is None or s.collection == collection]
+        return sorted(wanted, key=lambda s: (s.created_at, len(s.name), s.name), reverse=True)
+
+    def collections(self) -> list[str]:
+        """Return the names of the collections that have a snapshot."""
+        return sorted({s.collection for s in self.entries() if s.collection})
+
+    def newest(self, collection: str) -> Snapshot:
+        """Return the newest snapshot of a collection.
+
+        A dangling latest pointer is refused: the newest snapshot is gone, and an older one must
+        not be passed off as it.
+
+        Raises:
+            NotFound: when there is none, or the latest pointer dangles.
+        """
+        check_collection(collection)
+        self._check_pointer(self.folder / latest_name(collection))
+        entries = self.entries(collection)
+        if not entries:
+            raise NotFound(f"No snapshot of {collection} lies in {self.folder}.", hint=_TAKE_ONE)
+        return entries[0]
+
+    def find(self, reference: str) -> Snapshot:
+        """Return the snapshot that a path or a catalogued name refers to.
+
+        Raises:
+            NotFound: when there is no such file.
+        """
+        name = reference if reference.endswith(SUFFIX) else reference + SUFFIX
+        for path in (Path(reference), self.folder / reference, self.folder / name):
+            self._check_pointer(path)
+            if path.is_file():
+                return _load(path.resolve())
+        raise NotFound(f"There is no snapshot {reference}.", hint=_TAKE_ONE)
+
+    def latest_target(self, collection: str) -> Path | None:
+        """Return what the latest pointer names; None without a pointer, `NotFound` if dangling."""
+        link = self.folder / latest_name(collection)
+        self._check_pointer(link)
+        return link.resolve() if link.is_symlink() else None
+
+    @contextmanager
+    def staging(self) -> Iterator[Path]:
+        """Yield a hidden path in the folder to write a snapshot to; leftovers of killed runs go."""
+        with storage_errors(self.folder):
+            remove_stagings(self.folder)
+            with staging_file(self.folder) as path:
+                yield path
+
+    def free_name(self, collection: str, taken_at: datetime) -> str:
+        """Return a name that no snapshot, nor a manifest without its snapshot, has."""
+        check_collection(collection)
+        return next(
+            name
+            for name in snapshot_names(collection, taken_at)
+            if not os.path.lexists(self.folder / name)
+            and not os.path.lexists(self.folder / (name + MANIFEST_SUFFIX))
+        )
+
+    def add(self, staging: Path, manifest: Manifest) -> Snapshot:
+        """Publish a staged file under its manifest's name, and point the latest link at it.
+
+        The manifest goes first: without its snapshot it is invisible, so that at no moment a
+        snapshot stands there without one.
+        """
+        final = self.folder / manifest.snapshot
+        with storage_errors(self.folder):
+            write_text(_manifest_path(final), dump_manifest(manifest))
+            try:
+                publish(staging, final)
+            except BaseException:
+                _manifest_path(final).unlink(missing_ok=True)
+                raise
+            sync_directory(self.folder)
+            point_link(self.folder / latest_name(manifest.collection), final.name)
+        return _load(final)
+
+    @staticmethod
+    def _check_pointer(link: Path) -> None:
+        if link.is_symlink() and not link.exists():
+            raise NotFound(
+                f"{link.name} points at {os.readlink(link)}, which is not there.",
+                hint=f"Bring that file back, or remove {link} to fall back to the newest one left.",
+            )
+
+
+def _scan(folder: Path) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(folder) as items:
+            return list(items)
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        with storage_errors(folder):
+            raise error
+        raise
+
+
+def _manifest_path(snapshot: Path) -> Path:
+    return snapshot.with_name(snapshot.name + MANIFEST_SUFFIX)
+
+
+def _load(path: Path) -> Snapshot:
+    manifest, problem = None, None
+    try:
+        manifest = load_manifest(_manifest_path(path))
+    except TaskError as error:
+        problem = error
+    status = path.stat()
+    named_collection, named_time = parse_name(path.name)
+    return Snapshot(
+        path=path,
+        collection=manifest.collection if manifest else named_collection,
+        created_at=(
+            (manifest.created_at if manifest else named_time)
+            or datetime.fromtimestamp(status.st_mtime, UTC)
+        ),
+        size_bytes=status.st_size,
+        manifest=manifest,
+        manifest_problem=problem,
+    )

@@ -1,0 +1,70 @@
+"""One run at a time in a snapshot folder.
+
+The lock is the kernel's (`flock`): it ends with the process that holds it, however that ends, so a
+stale lock cannot exist. The file only tells who holds it.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+from snapshot_tasks.errors import Locked
+from snapshot_tasks.files import storage_errors
+
+LOCK_NAME = ".lock"
+
+
+@contextmanager
+def folder_lock(folder: Path, *, task: str) -> Iterator[None]:
+    """Hold the folder's lock for the block; a folder that cannot be written needs none.
+
+    Raises:
+        Locked: at once, naming the holder.
+    """
+    descriptor = _open(folder)
+    if descriptor is None:
+        yield
+        return
+    try:
+        _take(descriptor, folder)
+        holder = {"pid": os.getpid(), "task": task, "since": datetime.now(UTC).isoformat("T", "seconds")}
+        os.truncate(descriptor, 0)
+        os.pwrite(descriptor, json.dumps(holder).encode(), 0)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _open(folder: Path) -> int | None:
+    with storage_errors(folder):
+        try:
+            return os.open(folder / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
+        except OSError as error:
+            if error.errno in (errno.EROFS, errno.EACCES, errno.ENOENT):
+                return None
+            raise
+
+
+def _take(descriptor: int, folder: Path) -> None:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise Locked(
+            f"Another run works in {folder}: {_holder(descriptor)}.",
+            hint="Wait until it has ended, then run this again.",
+        ) from None
+
+
+def _holder(descriptor: int) -> str:
+    try:
+        holder = json.loads(os.pread(descriptor, 4096, 0))
+        return f"{holder['task']}, process {holder['pid']}, since {holder['since']}"
+    except (ValueError, KeyError, TypeError):
+        return "it has just started"

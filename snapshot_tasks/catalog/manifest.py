@@ -1,0 +1,134 @@
+"""The manifest beside each snapshot: what was taken, from where, and what it must contain.
+
+Written once, never edited. Unknown keys are ignored, so that older code reads newer files of the
+same schema; a newer schema is refused.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from datetime import datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+from snapshot_tasks.errors import Damaged, Refused
+from snapshot_tasks.models import CollectionState
+
+SCHEMA = 1
+_T = TypeVar("_T")
+MAX_MANIFEST_BYTES = 16 << 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manifest:
+    """The facts of one snapshot. `points_count` is exact and is that of the file."""
+
+    collection: str
+    snapshot: str
+    created_at: datetime
+    size_bytes: int
+    sha256: str
+    qdrant_version: str
+    source_url: str
+    points_count: int
+    source_points_before: int
+    source_points_after: int
+    source_moved: bool
+    config: Mapping[str, Any]
+    payload_schema: Mapping[str, Any]
+    aliases: tuple[str, ...]
+    label: str | None = None
+    fingerprint: Mapping[str, Any] | None = None
+    probes: tuple[Any, ...] = ()
+    schema: int = field(default=SCHEMA)
+
+    @property
+    def state(self) -> CollectionState:
+        """What a collection restored from this snapshot must be."""
+        return CollectionState(
+            points_count=self.points_count,
+            config=self.config,
+            payload_schema=self.payload_schema,
+            aliases=self.aliases,
+        )
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the JSON object as it stands on disk."""
+        plain = {f.name: getattr(self, f.name) for f in fields(self)}
+        return {
+            "schema": plain.pop("schema"),
+            **plain,
+            "created_at": self.created_at.isoformat(),
+            "aliases": list(self.aliases),
+            "probes": list(self.probes),
+        }
+
+
+def dump_manifest(manifest: Manifest) -> str:
+    """Return the text of the manifest's file."""
+    return json.dumps(manifest.as_json(), indent=2, ensure_ascii=False) + "\n"
+
+
+def load_manifest(path: Path) -> Manifest | None:
+    """Read a manifest; None when there is no such file.
+
+    Raises:
+        Refused: for a newer schema.
+        Damaged: when it is not a manifest.
+    """
+    try:
+        if path.stat().st_size > MAX_MANIFEST_BYTES:
+            raise ValueError(f"larger than {MAX_MANIFEST_BYTES >> 20} MiB")
+        document = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(document, dict):
+            raise ValueError("not a JSON object")
+        return _parse(document, path.name)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        reason = f"{error} is missing" if isinstance(error, KeyError) else str(error)
+        raise Damaged(
+            f"The manifest {path.name} is not readable: {reason}.",
+            hint="Restore it from an off-site copy, or move it away to use the snapshot without it.",
+        ) from error
+
+
+def _parse(document: Mapping[str, Any], name: str) -> Manifest:
+    schema = _typed(document, "schema", int)
+    if schema > SCHEMA:
+        raise Refused(
+            f"The manifest {name} has schema {schema}; this version reads up to {SCHEMA}.",
+            hint="Update this project on this machine, then try again.",
+        )
+    created_at = datetime.fromisoformat(_typed(document, "created_at", str))
+    if created_at.tzinfo is None:
+        raise ValueError("created_at has no time zone")
+    return Manifest(
+        collection=_typed(document, "collection", str),
+        snapshot=_typed(document, "snapshot", str),
+        created_at=created_at,
+        size_bytes=_typed(document, "size_bytes", int),
+        sha256=_typed(document, "sha256", str),
+        qdrant_version=_typed(document, "qdrant_version", str),
+        source_url=_typed(document, "source_url", str),
+        points_count=_typed(document, "points_count", int),
+        source_points_before=_typed(document, "source_points_before", int),
+        source_points_after=_typed(document, "source_points_after", int),
+        source_moved=_typed(document, "source_moved", bool),
+        config=_typed(document, "config", dict),
+        payload_schema=_typed(document, "payload_schema", dict),
+        aliases=tuple(str(alias) for alias in _typed(document, "aliases", list)),
+        label=None if document.get("label") is None else str(document["label"]),
+        fingerprint=document.get("fingerprint"),
+        probes=tuple(document.get("probes") or ()),
+        schema=schema,
+    )
+
+
+def _typed(document: Mapping[str, Any], key: str, kind: type[_T]) -> _T:
+    value = document[key]
+    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+        raise TypeError(f"{key} is not a {kind.__name__}")
+    return value

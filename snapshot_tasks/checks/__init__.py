@@ -1,0 +1,1 @@
+"""The checks: one function each, returning findings; the registries list them."""

@@ -1,0 +1,255 @@
+"""One check for every thing that could go wrong; each FAIL carries its remedy.
+
+A check returns findings, or raises the very error that a task would meet: its message and hint are
+then the FAIL line and the remedy.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import cached_property
+from importlib.metadata import version as package_version
+
+from snapshot_tasks.catalog.folder import Catalog, Snapshot
+from snapshot_tasks.comparison import Fit, version_fit
+from snapshot_tasks.engines.binary import binary_version, find_binary
+from snapshot_tasks.engines.compose import ComposeEngine, compose_version, docker_problem
+from snapshot_tasks.engines.compose_document import qdrant_service
+from snapshot_tasks.engines.select import live_endpoint, live_engine
+from snapshot_tasks.errors import NotFound, SettingsError, StorageError, TaskError
+from snapshot_tasks.models import Finding, Status
+from snapshot_tasks.qdrant.server import Server
+from snapshot_tasks.settings import Settings
+
+MAX_AGE = timedelta(hours=26)
+MAX_PROOF_AGE = timedelta(days=8)
+MIN_FREE_BYTES = 1 << 30
+SERVER_SNAPSHOTS = "/qdrant/snapshots"
+
+
+@dataclass(frozen=True)
+class Patient:
+    """What the doctor looks at."""
+
+    settings: Settings
+    catalog: Catalog
+    now: datetime
+
+    @cached_property
+    def newest(self) -> Snapshot | None:
+        """The newest snapshot of the configured collection, if there is one."""
+        entries = self.catalog.entries(self.settings.collection)
+        return entries[0] if entries else None
+
+    def server(self) -> Server:
+        """Return a connection to the live Qdrant."""
+        return Server(live_endpoint(self.settings), operation_timeout_seconds=30)
+
+
+Check = Callable[[Patient], Iterator[Finding]]
+
+
+def check_engine(patient: Patient) -> Iterator[Finding]:
+    """Which engine, why, and whether it can work."""
+    settings = patient.settings
+    selection = live_engine(settings)
+    name = selection.engine.name
+    yield _ok("engine", f"{name} ({selection.reason})")
+    if name == "compose":
+        problem = docker_problem()
+        if problem:
+            yield _fail("engine", problem, "Start Docker, or set QDRANT_ENGINE=native.")
+        else:
+            yield _ok("compose", f"Docker Compose {compose_version()}")
+    elif name == "native":
+        binary = settings.binary or find_binary(settings, settings.version)
+        if binary is None:
+            message = f"no Qdrant {settings.version} on this machine yet"
+            yield _warn("binary", message, "Run `inv engine.install`.")
+        elif (found := binary_version(binary)) is None:
+            yield _fail("binary", f"{binary} does not run", "Correct QDRANT_BINARY.")
+        else:
+            yield _ok("binary", f"{binary}, version {found}")
+
+
+def check_server(patient: Patient) -> Iterator[Finding]:
+    """Qdrant answers, and client and server fit."""
+    with patient.server() as server:
+        found = server.version()
+    client, wanted = package_version("qdrant-client"), patient.settings.version
+    yield _ok("server", f"Qdrant {found} at {patient.settings.url}")
+    if version_fit(found, client) is not Fit.FITS and version_fit(client, found) is not Fit.FITS:
+        message = f"qdrant-client {client} is more than one minor version from {found}"
+        yield _warn("versions", message, "Pin the qdrant-client that fits the server.")
+    elif found != wanted:
+        yield _warn("versions", f"running {found}, QDRANT_VERSION is {wanted}", "Make them agree.")
+    else:
+        yield _ok("versions", f"client {client}, server {found}")
+
+
+def check_credentials(patient: Patient) -> Iterator[Finding]:
+    """The key opens the collections. Readiness asks for no key, so it proves nothing about it."""
+    with patient.server() as server:
+        names = server.collections()
+    kind = "with the key" if patient.settings.api_key else "without a key"
+    yield _ok("credentials", f"{len(names)} collections visible {kind}")
+
+
+def check_collection(patient: Patient) -> Iterator[Finding]:
+    """The configured collection is there."""
+    name = patient.settings.collection
+    with patient.server() as server:
+        owner = server.aliases().get(name)
+        if owner:
+            raise NotFound(
+                f"{name} is an alias of {owner}.", hint=f"Set QDRANT_COLLECTION_NAME={owner}."
+            )
+        if name not in server.collections():
+            raise NotFound(
+                f"There is no collection {name}.",
+                hint="Set QDRANT_COLLECTION_NAME, or restore it with `inv snapshot.restore`.",
+            )
+        yield _ok("collection", f"{name}, {server.count(name):,} points")
+
+
+def check_folder(patient: Patient) -> Iterator[Finding]:
+    """The snapshot folder is there, writable, and has room."""
+    folder = patient.catalog.folder
+    if not folder.is_dir():
+        raise StorageError(f"{folder} is no folder.", hint=f"mkdir -p {folder}")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise StorageError(f"{folder} is not writable.", hint=f"Make {folder} writable for this user.")
+    free = shutil.disk_usage(folder).free
+    needed = max(MIN_FREE_BYTES, 2 * (patient.newest.size_bytes if patient.newest else 0))
+    message = f"{folder}, {free / 1e9:.1f} GB free"
+    if free < needed:
+        yield _warn("folder", message, f"Make {needed / 1e9:.1f} GB free: twice the newest snapshot.")
+    else:
+        yield _ok("folder", message)
+
+
+def check_latest(patient: Patient) -> Iterator[Finding]:
+    """The latest pointer names the newest snapshot."""
+    target = patient.catalog.latest_target(patient.settings.collection)
+    newest = patient.newest
+    if newest is None:
+        yield _ok("latest link", "no snapshot yet, so no link")
+    elif target is None:
+        yield _warn("latest link", "there is none", "The next `inv snapshot.create` makes it.")
+    elif target.name != newest.name:
+        message = f"it points at {target.name}, newest is {newest.name}"
+        yield _warn("latest link", message, "The next `inv snapshot.create` swaps it.")
+    else:
+        yield _ok("latest link", target.name)
+
+
+def check_newest(patient: Patient) -> Iterator[Finding]:
+    """The newest snapshot is young enough, and was proven."""
+    newest = patient.newest
+    if newest is None:
+        message = f"no snapshot of {patient.settings.collection}"
+        yield _warn("newest snapshot", message, "Run `inv snapshot.create`.")
+        return
+    newest.check_manifest()
+    age = patient.now - newest.created_at
+    message = f"{newest.name}, {_hours(age)} old"
+    if age > MAX_AGE:
+        yield _warn("newest snapshot", message, "Run `inv snapshot.create`, from cron every day.")
+    else:
+        yield _ok("newest snapshot", message)
+    if newest.proven_at is None:
+        yield _warn("proof", "it was never proven", "Run `inv snapshot.test-restore`.")
+    elif patient.now - newest.proven_at > MAX_PROOF_AGE:
+        message = f"proven {_hours(patient.now - newest.proven_at)} ago"
+        yield _warn("proof", message, "Run `inv snapshot.test-restore`, from cron every week.")
+    else:
+        yield _ok("proof", f"proven {_hours(patient.now - newest.proven_at)} ago")
+
+
+def check_compose_file(patient: Patient) -> Iterator[Finding]:
+    """The compose file has none of the traps that break backups or restores."""
+    engine = live_engine(patient.settings).engine
+    if not isinstance(engine, ComposeEngine):
+        return
+    service = qdrant_service(engine.document)
+    problems = list(_image_traps(str(service.get("image", "")))) + list(_mount_traps(service))
+    yield from problems
+    if not engine.mounts():
+        remedy = f"Mount {patient.catalog.folder} read-only below {SERVER_SNAPSHOTS}."
+        yield _warn("snapshot mount", "Qdrant does not see the folder: restores upload", remedy)
+    elif not problems:
+        yield _ok("compose file", "image pinned, snapshots path writable, folder mounted")
+
+
+def _image_traps(image: str) -> Iterator[Finding]:
+    tag = image.rpartition(":")[2] if ":" in image.rpartition("/")[2] else "latest"
+    if tag in ("latest", "master", "dev"):
+        remedy = "Pin it: an unforeseen upgrade may not read old snapshots."
+        yield _fail("image", f"{image or 'no image'} is not a fixed version", remedy)
+
+
+def _mount_traps(service: object) -> Iterator[Finding]:
+    assert isinstance(service, dict)
+    mounts = {str(v["target"]).rstrip("/"): v for v in service.get("volumes", ())}
+    snapshots = mounts.get(SERVER_SNAPSHOTS)
+    if snapshots is not None and snapshots.get("read_only"):
+        remedy = f"Mount a volume there, and the host folder read-only below it ({SERVER_SNAPSHOTS}/host)."
+        yield _fail("snapshots path", f"{SERVER_SNAPSHOTS} is read-only: Qdrant will not start", remedy)
+    elif snapshots is None:
+        remedy = f"Mount a named volume on {SERVER_SNAPSHOTS}."
+        yield _warn("snapshots path", f"{SERVER_SNAPSHOTS} is in the container's own layer", remedy)
+    if not any(target.startswith("/qdrant/storage") for target in mounts):
+        remedy = "Mount a named volume on /qdrant/storage."
+        yield _fail("storage", "the data is in the container's own layer and goes with it", remedy)
+
+
+DOCTOR_CHECKS: tuple[Check, ...] = (
+    check_engine,
+    check_server,
+    check_credentials,
+    check_collection,
+    check_folder,
+    check_latest,
+    check_newest,
+    check_compose_file,
+)
+
+
+def examine(patient: Patient) -> tuple[tuple[Finding, ...], TaskError | None]:
+    """Run every check; return all findings and the error of the first that failed."""
+    findings: list[Finding] = []
+    first: TaskError | None = None
+    for check in DOCTOR_CHECKS:
+        try:
+            findings += check(patient)
+        except TaskError as error:
+            label = check.__name__.removeprefix("check_").replace("_", " ")
+            if findings and findings[-1].message == error.message:
+                continue
+            findings.append(_fail(label, error.message, error.hint))
+            first = first or error
+    failures = [f for f in findings if f.status is Status.FAIL]
+    if failures and first is None:
+        first = SettingsError(failures[0].message, hint=failures[0].remedy)
+    return tuple(findings), first
+
+
+def _ok(check: str, message: str) -> Finding:
+    return Finding(check=check, status=Status.OK, message=message)
+
+
+def _warn(check: str, message: str, remedy: str) -> Finding:
+    return Finding(check=check, status=Status.WARN, message=message, remedy=remedy)
+
+
+def _fail(check: str, message: str, remedy: str) -> Finding:
+    return Finding(check=check, status=Status.FAIL, message=message, remedy=remedy)
+
+
+def _hours(age: timedelta) -> str:
+    hours = age.total_seconds() / 3600
+    return f"{hours:.0f} h" if hours < 72 else f"{hours / 24:.0f} days"

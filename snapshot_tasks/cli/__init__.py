@@ -1,0 +1,1 @@
+"""The command line: Invoke lives only here. Parse, wire, call one operation, render."""

@@ -1,0 +1,170 @@
+"""The one decorator that makes a task: flags in, result or error out, exit code at the end."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import json as json_module
+import signal
+import sys
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from invoke.context import Context
+from invoke.exceptions import Exit
+from invoke.tasks import Task, task
+
+from snapshot_tasks.cli.console import TerminalProgress, ask, say
+from snapshot_tasks.errors import Interrupted, Refused, TaskError
+from snapshot_tasks.models import Progress
+from snapshot_tasks.settings import Settings, load_settings
+
+PROJECT_ROOT = Path(__file__).resolve().parents[2]
+JSON_HELP = "Print one JSON document on stdout, also on failure."
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What a task produced: data for `--json`, a function that prints it, and an error if any."""
+
+    result: Mapping[str, Any]
+    render: Callable[[], None] = field(default=lambda: None)
+    error: TaskError | None = None
+
+
+class Run:
+    """One call of a task: its settings, its progress, and whether it may change anything."""
+
+    def __init__(self, name: str, *, dry: bool, json: bool) -> None:
+        self.name = name
+        self.dry = dry
+        self.json = json
+        self.progress: Progress = TerminalProgress()
+
+    @cached_property
+    def settings(self) -> Settings:
+        """The settings. Raises `SettingsError` naming all that are wrong."""
+        return load_settings(PROJECT_ROOT)
+
+    def would(self, *steps: str) -> Outcome:
+        """Return what a dry run answers: the steps it left out."""
+
+        def render() -> None:
+            for step in steps:
+                print(f"would {step}")
+
+        return Outcome(result={"dry_run": True, "would": list(steps)}, render=render)
+
+    def consent(self, question: str, *, yes: bool) -> None:
+        """Ask before something is deleted or overwritten.
+
+        Raises:
+            Refused: without a terminal and `--yes`, or when the answer is no.
+        """
+        if yes:
+            return
+        if self.json or not sys.stdin.isatty():
+            raise Refused(f"{question} Nobody is here to ask.", hint="Say `--yes` to agree beforehand.")
+        if not ask(question):
+            raise Refused("Not agreed; nothing was changed.", hint="Say `yes`, or `--yes`, to go on.")
+
+
+def command(
+    name: str, *, help: Mapping[str, str], iterable: Sequence[str] = ()
+) -> Callable[[Callable[..., Outcome]], Task[Callable[..., None]]]:
+    """Turn a function of a `Run` and flags into an Invoke task with `--json` and our exit codes."""
+
+    def decorate(function: Callable[..., Outcome]) -> Task[Callable[..., None]]:
+        full_name = f"{function.__module__.rsplit('.', 1)[-1]}.{name}".removeprefix("project.")
+
+        @functools.wraps(function)
+        def body(context: Context, *, json: bool = False, **flags: Any) -> None:
+            run = Run(full_name, dry=bool(context.config.run.dry), json=json)
+            _finish(run, lambda: function(run, **flags))
+
+        body.__signature__ = _signature(function)  # type: ignore[attr-defined]
+        made: Task[Callable[..., None]] = task(
+            name=name,
+            help={**help, "json": JSON_HELP},
+            iterable=list(iterable),
+            auto_shortflags=False,
+        )(body)
+        return made
+
+    return decorate
+
+
+def _signature(function: Callable[..., Outcome]) -> inspect.Signature:
+    given = list(inspect.signature(function).parameters.values())
+    json = inspect.Parameter("json", inspect.Parameter.KEYWORD_ONLY, default=False)
+    return inspect.Signature([*given, json])
+
+
+def _finish(run: Run, work: Callable[[], Outcome]) -> None:
+    """Do the work, print what came of it, and leave with its exit code."""
+    outcome = _outcome(run, work)
+    if run.json:
+        print(json_module.dumps(_document(run, outcome), ensure_ascii=False))
+    else:
+        outcome.render()
+    sys.stdout.flush()
+    if outcome.error is None:
+        return
+    say(f"error: {outcome.error.message}", style="bold red")
+    say(f"  fix: {outcome.error.hint}")
+    raise Exit(code=outcome.error.exit_code)
+
+
+def _outcome(run: Run, work: Callable[[], Outcome]) -> Outcome:
+    try:
+        with _interruptible():
+            return work()
+    except TaskError as error:
+        return Outcome(result={}, error=error)
+    except KeyboardInterrupt:
+        hint = "Run it again when you like; nothing half-done was left behind."
+        return Outcome(result={}, error=Interrupted("Interrupted.", hint=hint))
+    except Exception as error:
+        traceback.print_exc()
+        bug = TaskError(
+            f"{type(error).__name__}: {error}", hint="This is a bug: please report the lines above."
+        )
+        bug.kind = "bug"
+        return Outcome(result={}, error=bug)
+
+
+def _document(run: Run, outcome: Outcome) -> dict[str, Any]:
+    error = outcome.error
+    return {
+        "ok": error is None,
+        "task": run.name,
+        "exit_code": error.exit_code if error else 0,
+        "result": dict(outcome.result),
+        "error": {"kind": error.kind, "message": error.message, "hint": error.hint} if error else None,
+    }
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Turn the first signal into KeyboardInterrupt, and let nothing disturb the cleaning up."""
+    seen: list[int] = []
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        seen.append(number)
+        if len(seen) == 1:
+            raise KeyboardInterrupt
+        say("still cleaning up")
+
+    previous = {number: signal.signal(number, handle) for number in _SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)

@@ -1,0 +1,122 @@
+"""What the user sees while work goes on. All of it goes to stderr; results go to stdout."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from snapshot_tasks.cli.units import duration, size
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress
+
+
+def say(message: str, *, style: str = "") -> None:
+    """Print one line on stderr, coloured where that is wanted."""
+    if style and _is_live():
+        from rich.console import Console
+        from rich.text import Text
+
+        Console(stderr=True, highlight=False).print(Text(message, style=style), soft_wrap=True)
+    else:
+        print(message, file=sys.stderr, flush=True)
+
+
+def ask(question: str) -> bool:
+    """Ask on the terminal; only a clear yes is one."""
+    print(f"{question} Go on? [yes/no] ", end="", file=sys.stderr, flush=True)
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+
+def output() -> Console:
+    """Return the console for results; wide enough for a table when nobody watches."""
+    from rich.console import Console
+
+    return Console(highlight=False, width=None if sys.stdout.isatty() else 160)
+
+
+class TerminalProgress:
+    """A live bar on a terminal; elsewhere one line at the end of each phase."""
+
+    def __init__(self) -> None:
+        self._live: Progress | None = None
+
+    def note(self, message: str) -> None:
+        """Say one thing the user should know."""
+        say(f"note: {message}", style="yellow")
+
+    @contextmanager
+    def phase(
+        self, label: str, *, total_bytes: int | None = None
+    ) -> Iterator[Callable[[int], None]]:
+        """Show a phase; its end prints how long it took, and how fast."""
+        start, seen = time.monotonic(), 0
+
+        with self._bar(label, total_bytes) as show:
+
+            def advance(count: int) -> None:
+                nonlocal seen
+                seen += count
+                show(count)
+
+            yield advance
+        say(_summary(label, seen, time.monotonic() - start))
+
+    @contextmanager
+    def _bar(self, label: str, total_bytes: int | None) -> Iterator[Callable[[int], None]]:
+        if not _is_live():
+            yield lambda count: None
+            return
+        outermost = self._live is None
+        if self._live is None:
+            self._live = _new_bar()
+            self._live.start()
+        bar = self._live
+        number = bar.add_task(label, total=total_bytes)
+        try:
+            yield lambda count: bar.advance(number, count)
+        finally:
+            bar.remove_task(number)
+            if outermost:
+                bar.stop()
+                self._live = None
+
+
+def _new_bar() -> Progress:
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        DownloadColumn,
+        Progress,
+        SpinnerColumn,
+        TextColumn,
+        TimeRemainingColumn,
+        TransferSpeedColumn,
+    )
+
+    return Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        transient=True,
+    )
+
+
+def _is_live() -> bool:
+    return sys.stderr.isatty() and "NO_COLOR" not in os.environ
+
+
+def _summary(label: str, seen_bytes: int, seconds: float) -> str:
+    if not seen_bytes:
+        return f"{label}: {duration(seconds)}"
+    speed = f" ({size(seen_bytes / seconds)}/s)" if seconds > 0 else ""
+    return f"{label}: {size(seen_bytes)} in {duration(seconds)}{speed}"

@@ -1,0 +1,24 @@
+"""`inv engine.…`: the native Qdrant binary."""
+
+from __future__ import annotations
+
+from snapshot_tasks.cli.command import Outcome, Run, command
+
+
+@command("install", help={"version": "The version to fetch; by default that of QDRANT_VERSION."})
+def install(run: Run, version: str = "") -> Outcome:
+    """Fetch the native Qdrant binary, checked by its sha256, into the cache of this user."""
+    from snapshot_tasks.engines.binary import cached_binary, find_binary
+    from snapshot_tasks.engines.install import install as fetch
+
+    wanted = version.removeprefix("v") or run.settings.version
+    target = cached_binary(wanted)
+    if run.dry:
+        return run.would(f"fetch Qdrant {wanted} to {target}")
+    found = find_binary(run.settings, wanted)
+    binary = found or fetch(wanted, target, run.settings, run.progress)
+    state = "is there already" if found else "installed"
+    return Outcome(
+        result={"version": wanted, "path": str(binary), "installed": found is None},
+        render=lambda: print(f"Qdrant {wanted} {state}: {binary}"),
+    )

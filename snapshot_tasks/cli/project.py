@@ -1,0 +1,136 @@
+"""The tasks beside the three groups: doctor, demo, and this project's own test and lint."""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+from snapshot_tasks.cli.command import PROJECT_ROOT, Outcome, Run, command
+from snapshot_tasks.errors import SettingsError, TaskError
+
+DEMO_FOLDER = "demo_snapshots"
+DEV_REQUIREMENTS = PROJECT_ROOT / "requirements-dev.txt"
+LINTERS = (
+    ("ruff", "check", "."),
+    ("ruff", "format", "--check", "."),
+    ("mypy",),
+    ("lint-imports",),
+    ("codespell",),
+)
+
+
+@command("doctor", help={})
+def doctor(run: Run) -> Outcome:
+    """Check everything that could go wrong: one OK, WARN or FAIL line each, with its remedy."""
+    from snapshot_tasks.catalog.folder import Catalog
+    from snapshot_tasks.checks.doctor import Patient, examine
+    from snapshot_tasks.cli.render import render_findings
+
+    patient = Patient(
+        settings=run.settings, catalog=Catalog(run.settings.snapshot_dir), now=datetime.now(UTC)
+    )
+    findings, error = examine(patient)
+    return Outcome(
+        result={"findings": [f.as_json() for f in findings]},
+        render=lambda: render_findings(findings),
+        error=error,
+    )
+
+
+@command("demo", help={})
+def demo(run: Run) -> Outcome:
+    """Load a sample into a real Qdrant, take a snapshot, prove its restore, leave nothing running."""
+    from snapshot_tasks.catalog.folder import Catalog
+    from snapshot_tasks.cli.render import render_created, render_drill, snapshot_json
+    from snapshot_tasks.engines.select import drill_engine
+    from snapshot_tasks.operations.demo import demo as run_demo
+
+    if run.dry:
+        return run.would("load the sample, take a snapshot of it, and prove that it restores")
+    settings = run.settings
+    selection = drill_engine(settings)
+    run.progress.note(f"engine: {selection.engine.name} ({selection.reason})")
+    catalog = Catalog(settings.project_root / DEMO_FOLDER)
+    catalog.make_folder()
+    with catalog.lock("demo"):
+        done = run_demo(
+            selection.engine,
+            catalog,
+            run.progress,
+            version=settings.version,
+            operation_timeout_seconds=settings.operation_timeout_seconds,
+            clock=lambda: datetime.now(UTC),
+        )
+
+    def render() -> None:
+        render_created(done.snapshot)
+        render_drill(done.report)
+        print(f"Nothing is left running. The snapshot is in {catalog.folder}.")
+
+    result = {
+        "snapshot": snapshot_json(done.snapshot),
+        "drill": done.report.as_json(),
+        "folder": str(catalog.folder),
+    }
+    return Outcome(result=result, render=render, error=done.report.error)
+
+
+@command("test", help={"only": "Only these tests: a path below tests/, such as unit."})
+def test(run: Run, only: str = "") -> Outcome:
+    """Run the tests of this project; engines that are missing are skipped, in CI they fail."""
+    target = PROJECT_ROOT / "tests" / only
+    return _tools(run, (("pytest", str(target), *(() if only else ("--cov", "--cov-report=term"))),))
+
+
+@command("lint", help={})
+def lint(run: Run) -> Outcome:
+    """Run ruff, mypy, import-linter and codespell over this project."""
+    return _tools(run, LINTERS)
+
+
+def _tools(run: Run, commands: tuple[tuple[str, ...], ...]) -> Outcome:
+    from snapshot_tasks import process
+
+    if run.dry:
+        return run.would(*(" ".join(argv) for argv in commands))
+    _install_dev_requirements(run)
+    codes = {}
+    for name, *arguments in commands:
+        argv = (str(Path(sys.executable).parent / name), *arguments)
+        codes[name] = process.run_attached(argv, cwd=PROJECT_ROOT, stdout_to_stderr=run.json)
+    failed = [name for name, code in codes.items() if code]
+    error = None
+    if failed:
+        error = TaskError(f"{', '.join(failed)} failed.", hint="The lines above say where.")
+    return Outcome(result={"exit_codes": codes}, error=error)
+
+
+def _install_dev_requirements(run: Run) -> None:
+    """Bring `.venv` up to date with requirements-dev.txt; any other environment is left alone."""
+    from snapshot_tasks import process
+
+    wanted = hashlib.sha256(DEV_REQUIREMENTS.read_bytes()).hexdigest()
+    environment = Path(sys.prefix)
+    stamp = environment / ".requirements-dev.sha256"
+    if stamp.is_file() and stamp.read_text(encoding="utf-8").strip() == wanted:
+        return
+    if environment != PROJECT_ROOT / ".venv":
+        from importlib.util import find_spec
+
+        if find_spec("pytest") and find_spec("ruff"):
+            return
+        raise SettingsError(
+            "The tools for tests and linting are not installed here.",
+            hint="pip install -r requirements-dev.txt, or use ./inv instead of inv.",
+        )
+    argv = (sys.executable, "-m", "pip", "install", "--quiet", "-r", str(DEV_REQUIREMENTS))
+    with run.progress.phase("installing the tools for tests and linting"):
+        done = process.run(argv)
+    if not done.ok:
+        raise SettingsError(
+            f"pip could not install requirements-dev.txt: {done.last_words}.",
+            hint="Check the network and the package index, then run this again.",
+        )
+    stamp.write_text(wanted + "\n", encoding="utf-8")

@@ -1,0 +1,206 @@
+"""Results as tables and lines on stdout."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any
+
+from snapshot_tasks.catalog.folder import Snapshot
+from snapshot_tasks.cli.console import output
+from snapshot_tasks.cli.units import ago, duration, moment, size
+from snapshot_tasks.models import Finding
+from snapshot_tasks.operations.drill import DrillReport
+from snapshot_tasks.operations.restore import RestoreResult
+from snapshot_tasks.operations.stack import StackReport
+
+_STYLES = {"OK": "green", "WARN": "yellow", "FAIL": "bold red"}
+
+
+def snapshot_json(snapshot: Snapshot) -> dict[str, Any]:
+    """Return a catalogue entry for `--json`; unknown facts are null."""
+    manifest, proven_at = snapshot.manifest, snapshot.proven_at
+    return {
+        "snapshot": snapshot.name,
+        "path": str(snapshot.path),
+        "collection": snapshot.collection,
+        "created_at": snapshot.created_at.isoformat(),
+        "size_bytes": snapshot.size_bytes,
+        "sha256": snapshot.sha256,
+        "points_count": manifest.points_count if manifest else None,
+        "qdrant_version": manifest.qdrant_version if manifest else None,
+        "label": manifest.label if manifest else None,
+        "source_moved": manifest.source_moved if manifest else None,
+        "sealed": bool(manifest and manifest.fingerprint),
+        "proven_at": proven_at.isoformat() if proven_at else None,
+        "problem": snapshot.manifest_problem.message if snapshot.manifest_problem else None,
+    }
+
+
+def restore_json(result: RestoreResult) -> dict[str, Any]:
+    """Return a restore for `--json`."""
+    return {
+        "snapshot": result.snapshot.name,
+        "collection": result.target,
+        "skipped": result.skipped,
+        "points_count": result.points_count,
+        "seconds": round(result.seconds, 3),
+        "way": result.way or None,
+        "safety_snapshot": result.safety_snapshot,
+        "findings": [f.as_json() for f in result.findings],
+    }
+
+
+def stack_json(report: StackReport) -> dict[str, Any]:
+    """Return a stack's contents for `--json`."""
+    return {
+        "qdrant_version": report.version,
+        "collections": [{"name": n, "points_count": count} for n, count in report.collections],
+        "aliases": report.aliases,
+    }
+
+
+def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Print a table; columns that hold numbers are told by a leading `#`."""
+    from rich import box
+    from rich.table import Table
+
+    printed = Table(title=title or None, title_justify="left", box=box.SIMPLE_HEAD)
+    for column in columns:
+        number = column.startswith("#")
+        printed.add_column(
+            column.removeprefix("#"), justify="right" if number else "left", overflow="fold"
+        )
+    for row in rows:
+        printed.add_row(*row)
+    output().print(printed)
+
+
+def render_snapshots(snapshots: Sequence[Snapshot], now: datetime) -> None:
+    """Print the catalogue, newest first."""
+    if not snapshots:
+        print("No snapshot yet. `inv snapshot.create` takes one.")
+        return
+    table(
+        "",
+        ("snapshot", "collection", "taken", "#points", "#size", "sealed", "proven"),
+        [_snapshot_row(s, now) for s in snapshots],
+    )
+
+
+def _snapshot_row(snapshot: Snapshot, now: datetime) -> tuple[str, ...]:
+    manifest, proven_at = snapshot.manifest, snapshot.proven_at
+    if snapshot.manifest_problem:
+        state = "manifest unreadable"
+    else:
+        state = f"proven {ago(proven_at, now)}" if proven_at else "never"
+    return (
+        snapshot.name,
+        snapshot.collection or "unknown",
+        ago(snapshot.created_at, now),
+        f"{manifest.points_count:,}" if manifest else "unknown",
+        size(snapshot.size_bytes),
+        "unknown" if manifest is None else "yes" if manifest.fingerprint else "no",
+        state,
+    )
+
+
+def render_created(snapshot: Snapshot) -> None:
+    """Print what was just taken."""
+    manifest = snapshot.manifest
+    assert manifest is not None
+    print(f"{snapshot.path}")
+    print(
+        f"  {manifest.points_count:,} points, {size(snapshot.size_bytes)}, "
+        f"Qdrant {manifest.qdrant_version}, sha256 {manifest.sha256[:16]}…"
+    )
+    if manifest.source_moved:
+        before, after = manifest.source_points_before, manifest.source_points_after
+        print(f"  The source was moving: {before:,} points before, {after:,} after.")
+
+
+def render_findings(findings: Sequence[Finding], *, title: str = "") -> None:
+    """Print one OK, WARN or FAIL line for each finding, each failure with its remedy."""
+    from rich.text import Text
+
+    console = output()
+    if title:
+        console.print(Text(title, style="bold"))
+    width = max((len(f.check) for f in findings), default=0)
+    for finding in findings:
+        line = Text(f"{finding.status.value:<4}", style=_STYLES[finding.status.value])
+        line.append(f"  {finding.check:<{width}}  {finding.message}", style="default")
+        console.print(line, soft_wrap=True)
+        if finding.remedy:
+            console.print(Text(f"      {'':<{width}}  fix: {finding.remedy}"), soft_wrap=True)
+
+
+def render_restored(result: RestoreResult) -> None:
+    """Print what a restore did."""
+    if result.skipped:
+        print(f"{result.target}: exists, left as it is")
+        return
+    render_findings(result.findings, title=f"{result.target} from {result.snapshot.name}")
+    if result.points_count is not None and not result.error:
+        print(f"Restored {result.points_count:,} points in {duration(result.seconds)}.")
+    if result.safety_snapshot:
+        print(f"What was there before is in {result.safety_snapshot}.")
+
+
+def render_stack(report: StackReport) -> None:
+    """Print the collections and counts of a running Qdrant."""
+    owned = {name: [a for a, c in report.aliases.items() if c == name] for name, _ in report.collections}
+    table(
+        f"Qdrant {report.version}",
+        ("collection", "#points", "aliases"),
+        [(name, f"{count:,}", ", ".join(owned[name]) or "–") for name, count in report.collections],
+    )
+
+
+def render_drill(report: DrillReport) -> None:
+    """Print the drill's lines, times and verdict."""
+    name = report.snapshot.name
+    title = f"Fresh restore test of {name} on Qdrant {report.server_version or '?'} ({report.engine})"
+    render_findings(report.findings, title=title)
+    print("Times: " + ", ".join(f"{phase} {duration(s)}" for phase, s in report.phases.items()))
+    if report.error is None:
+        assert report.restore_seconds is not None
+        print(f"PROVEN: {name} restores in {duration(report.restore_seconds)}.")
+    else:
+        print(f"NOT PROVEN: {name}.")
+    if report.kept:
+        print(f"Kept running at {report.kept}")
+
+
+def render_snapshot(snapshot: Snapshot, now: datetime) -> None:
+    """Print one snapshot's manifest and proofs."""
+    facts = {**snapshot_json(snapshot), "created_at": moment(snapshot.created_at)}
+    facts["size_bytes"] = f"{snapshot.size_bytes:,} bytes"
+    if snapshot.manifest:
+        m = snapshot.manifest
+        facts["source_url"] = m.source_url
+        facts["source_points"] = f"{m.source_points_before:,} before, {m.source_points_after:,} after"
+        facts["aliases"] = ", ".join(m.aliases) or "none"
+        facts["payload_schema"] = ", ".join(m.payload_schema) or "none"
+    width = max(len(key) for key in facts)
+    for key, value in facts.items():
+        print(f"{key:<{width}}  {'unknown' if value is None else value}")
+    if not snapshot.proofs:
+        print("No proof yet. `inv snapshot.test-restore` makes one.")
+        return
+    table(
+        "Proofs, newest first",
+        ("when", "kind", "ok", "Qdrant", "#restore"),
+        [_proof_row(proof, now) for proof in reversed(snapshot.proofs)],
+    )
+
+
+def _proof_row(proof: Any, now: datetime) -> tuple[str, ...]:
+    seconds = proof.get("restore_seconds")
+    return (
+        ago(datetime.fromisoformat(proof["at"]), now),
+        str(proof["kind"]),
+        "yes" if proof["ok"] else "NO",
+        str(proof.get("qdrant_version") or "–"),
+        duration(seconds) if isinstance(seconds, int | float) else "–",
+    )

@@ -1,0 +1,37 @@
+"""Numbers as people read them, each with its unit."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+
+def size(count: float) -> str:
+    """Return bytes in the largest decimal unit that keeps the number above one."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.1f} TB"
+
+
+def duration(seconds: float) -> str:
+    """Return a span of time."""
+    if seconds < 1:
+        return f"{seconds * 1000:.0f} ms"
+    if seconds < 120:
+        return f"{seconds:.1f} s"
+    return f"{seconds / 60:.1f} min"
+
+
+def ago(then: datetime, now: datetime) -> str:
+    """Return how long ago something was, in one unit."""
+    seconds = max(0.0, (now - then).total_seconds())
+    for unit, length in (("days", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= (2 if unit == "days" else 1) * length:
+            return f"{seconds / length:.0f} {unit} ago"
+    return f"{seconds:.0f} s ago"
+
+
+def moment(at: datetime) -> str:
+    """Return a time in UTC."""
+    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"

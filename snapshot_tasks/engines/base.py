@@ -1,0 +1,81 @@
+"""What every engine can do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from snapshot_tasks.models import Endpoint, Mount, Progress
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineStatus:
+    """Whether the live server runs, and what there is to say about it."""
+
+    running: bool
+    detail: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FreshRequest:
+    """What a throw-away Qdrant must be like.
+
+    `version` is the one to have; where it cannot be had, the configured one is taken. `folder` is
+    made readable for the server. With `keep` it goes on running when the block ends.
+    """
+
+    version: str
+    folder: Path
+    keep: bool = False
+    ready_timeout_seconds: float = 60.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FreshServer:
+    """A throw-away, empty Qdrant on free ports of its own."""
+
+    endpoint: Endpoint
+    version_note: str
+    restart: Callable[[], None]
+    removal: str
+
+
+class Engine(Protocol):
+    """Runs the live Qdrant of this project, and throw-away ones beside it."""
+
+    name: str
+
+    def up(self, *, timeout_seconds: float, progress: Progress) -> None:
+        """Start the live Qdrant where it does not run yet, and wait until it is ready."""
+        ...
+
+    def down(self, *, delete_data: bool) -> None:
+        """Stop the live Qdrant; its data stays unless `delete_data`."""
+        ...
+
+    def restart(self, *, timeout_seconds: float, progress: Progress) -> None:
+        """Stop and start the live Qdrant and wait until it is ready."""
+        ...
+
+    def status(self) -> EngineStatus:
+        """Say whether the live Qdrant runs."""
+        ...
+
+    def logs(self, *, service: str, tail: int) -> list[str]:
+        """Return the last lines of the log."""
+        ...
+
+    def follow_logs(self, *, service: str, tail: int) -> None:
+        """Print the log as it grows, until interrupted."""
+        ...
+
+    def mounts(self) -> tuple[Mount, ...]:
+        """Return the folders of this host that the live Qdrant can read."""
+        ...
+
+    def fresh(self, request: FreshRequest, progress: Progress) -> AbstractContextManager[FreshServer]:
+        """Run an empty Qdrant for the block. The live one and its data are never touched."""
+        ...

@@ -1,0 +1,66 @@
+"""Where native Qdrant binaries are found."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from snapshot_tasks import process
+from snapshot_tasks.engines.install import install
+from snapshot_tasks.models import Progress
+from snapshot_tasks.settings import Settings
+
+
+def cache_dir() -> Path:
+    """Return the folder that holds installed binaries, one sub-folder a version."""
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "qdrant-snapshot-tasks"
+
+
+def cached_binary(version: str) -> Path:
+    """Return where the binary of a version lies once it is installed."""
+    return cache_dir() / f"qdrant-{version}" / "qdrant"
+
+
+def binary_version(binary: Path) -> str | None:
+    """Ask a binary for its version; None when it does not run."""
+    answer = process.run((str(binary), "--version"), timeout_seconds=10)
+    words = answer.stdout.split()
+    return words[-1] if answer.ok and words else None
+
+
+def find_binary(settings: Settings, version: str) -> Path | None:
+    """Return a binary of exactly that version that is on this machine already."""
+    for candidate in _candidates(settings, version):
+        if candidate.is_file() and binary_version(candidate) == version:
+            return candidate
+    return None
+
+
+def live_binary(settings: Settings, progress: Progress) -> Path:
+    """Return the binary for the live server: `QDRANT_BINARY` as it is, else one of `QDRANT_VERSION`.
+
+    Raises:
+        NotFound: naming every source that was tried.
+    """
+    return settings.binary or obtain_binary(settings, settings.version, progress)
+
+
+def obtain_binary(settings: Settings, version: str, progress: Progress) -> Path:
+    """Return a binary of exactly that version, installing it when it is not here.
+
+    Raises:
+        NotFound: naming every source that was tried.
+    """
+    found = find_binary(settings, version)
+    return found or install(version, cached_binary(version), settings, progress)
+
+
+def _candidates(settings: Settings, version: str) -> Iterator[Path]:
+    if settings.binary:
+        yield settings.binary
+    if on_path := shutil.which("qdrant"):
+        yield Path(on_path)
+    yield cached_binary(version)

@@ -1,0 +1,258 @@
+"""Qdrant under Docker Compose."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from typing import Any
+from uuid import uuid4
+
+from snapshot_tasks import process
+from snapshot_tasks.engines.base import EngineStatus, FreshRequest, FreshServer
+from snapshot_tasks.engines.compose_document import (
+    DRILL_SNAPSHOTS,
+    SERVICE,
+    drill_document,
+    image_for,
+    qdrant_service,
+    snapshot_mounts,
+)
+from snapshot_tasks.engines.ports import check_ports
+from snapshot_tasks.errors import SettingsError, TaskError, Unreachable
+from snapshot_tasks.models import Endpoint, Mount, Progress
+from snapshot_tasks.process import Completed
+from snapshot_tasks.qdrant.server import Server
+from snapshot_tasks.settings import Settings
+
+DAEMON_SECONDS = 2.0
+COMMAND_SECONDS = 900.0
+DEFAULT_FILES = ("compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml")
+
+
+def compose_argv(*arguments: str) -> tuple[str, ...]:
+    """Return the command for the project's own stack."""
+    return ("docker", "compose", *arguments)
+
+
+def drill_argv(project: str, *arguments: str) -> tuple[str, ...]:
+    """Return the command for a drill's stack, whose document comes on standard input."""
+    return ("docker", "compose", "--project-name", project, "--file", "-", *arguments)
+
+
+def docker_problem() -> str:
+    """Return why Docker Compose cannot be used here, or nothing when it can."""
+    daemon = process.run(
+        ("docker", "version", "--format", "{{.Server.Version}}"), timeout_seconds=DAEMON_SECONDS
+    )
+    if not daemon.ok:
+        return f"no Docker daemon answered within {DAEMON_SECONDS:g} s ({daemon.last_words})"
+    plugin = compose_version()
+    return "" if plugin else "Docker answers, but it has no Compose v2"
+
+
+def compose_version() -> str | None:
+    """Return Compose's version, or None where it is missing."""
+    answer = process.run(compose_argv("version", "--short"), timeout_seconds=10)
+    return answer.stdout.strip() if answer.ok else None
+
+
+class ComposeEngine:
+    """Runs the `qdrant` service of the project's compose file."""
+
+    name = "compose"
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    def up(self, *, timeout_seconds: float, progress: Progress) -> None:
+        """Start the service and wait until it is ready; a second time changes nothing."""
+        document = self.document
+        qdrant_service(document)
+        self._settings.snapshot_dir.mkdir(parents=True, exist_ok=True)
+        if not self._is_running():
+            check_ports(self._settings)
+        with progress.phase("starting the stack"):
+            self._must(self._run("up", "--detach", SERVICE))
+        with progress.phase("waiting for Qdrant"), self._server() as server:
+            server.wait_ready(timeout_seconds)
+
+    def down(self, *, delete_data: bool) -> None:
+        """Stop the whole stack; its volumes stay unless `delete_data`."""
+        self._must(self._run("down", *(("--volumes",) if delete_data else ())))
+
+    def restart(self, *, timeout_seconds: float, progress: Progress) -> None:
+        """Stop and start the service; this also applies changed settings."""
+        self._must(self._run("stop", SERVICE))
+        self.up(timeout_seconds=timeout_seconds, progress=progress)
+
+    def status(self) -> EngineStatus:
+        """Say whether the service runs, in Compose's own words."""
+        listing = self._must(self._run("ps", "--format", "{{.Service}}: {{.Status}}"))
+        lines = [line for line in listing.stdout.splitlines() if line]
+        running = any(line.startswith(f"{SERVICE}: Up") for line in lines)
+        return EngineStatus(running=running, detail="; ".join(lines) or "no container is running")
+
+    def logs(self, *, service: str, tail: int) -> list[str]:
+        """Return the last lines of one service's log, or of all."""
+        arguments = ("logs", "--no-color", "--tail", str(tail), *((service,) if service else ()))
+        return self._must(self._run(*arguments)).stdout.splitlines()
+
+    def follow_logs(self, *, service: str, tail: int) -> None:
+        """Print the log as it grows, until interrupted."""
+        arguments = ("logs", "--follow", "--tail", str(tail), *((service,) if service else ()))
+        process.run_attached(
+            compose_argv(*arguments),
+            cwd=self._settings.project_root,
+            env=self._settings.compose_environment(),
+        )
+
+    def mounts(self) -> tuple[Mount, ...]:
+        """Return where the service sees the snapshot folder."""
+        return snapshot_mounts(self.document, self._settings.snapshot_dir)
+
+    @cached_property
+    def document(self) -> dict[str, Any]:
+        """The compose file and its overrides as Compose resolves them.
+
+        Raises:
+            SettingsError: when a file is missing or Compose rejects it.
+        """
+        self._check_files()
+        answer = self._run("config", "--format", "json")
+        if not answer.ok:
+            if compose_version() is None:
+                raise _no_docker(answer.last_words)
+            raise SettingsError(
+                f"Compose rejects the compose file: {answer.last_words}.",
+                hint="`docker compose config` shows where.",
+            )
+        document: dict[str, Any] = json.loads(answer.stdout)
+        return document
+
+    @contextmanager
+    def fresh(self, request: FreshRequest, progress: Progress) -> Iterator[FreshServer]:
+        """Run an empty Qdrant under a project name, volumes and ports of its own."""
+        version, note = self._version_for(request.version, progress)
+        project = f"qdrant-drill-{uuid4().hex[:8]}"
+        http_port, grpc_port = process.free_ports(2)
+        document = json.dumps(
+            drill_document(
+                self.document,
+                version=version,
+                http_port=http_port,
+                grpc_port=grpc_port,
+                api_key=self._settings.api_key,
+                folder=request.folder,
+            )
+        )
+        endpoint = Endpoint(
+            url=f"http://localhost:{http_port}",
+            api_key=self._settings.api_key,
+            mounts=(Mount(host_dir=request.folder, server_dir=DRILL_SNAPSHOTS),),
+        )
+
+        def compose(*arguments: str) -> Completed:
+            return self._must(self._run_drill(project, document, *arguments))
+
+        def wait() -> None:
+            with Server(endpoint, operation_timeout_seconds=COMMAND_SECONDS) as server:
+                server.wait_ready(
+                    request.ready_timeout_seconds, hint="`inv doctor` checks the compose file."
+                )
+
+        def restart() -> None:
+            compose("restart", SERVICE)
+            wait()
+
+        try:
+            compose("down", "--volumes")
+            compose("up", "--detach")
+            wait()
+            yield FreshServer(
+                endpoint=endpoint,
+                version_note=note,
+                restart=restart,
+                removal=f"docker compose -p {project} down -v",
+            )
+        finally:
+            if not request.keep:
+                compose("down", "--volumes", "--remove-orphans", "--timeout", "5")
+
+    def _version_for(self, version: str, progress: Progress) -> tuple[str, str]:
+        """Return the version whose image can be had, and a note where it is not the wanted one."""
+        service = qdrant_service(self.document)
+        image = image_for(service, version)
+        inspected = self._docker("image", "inspect", "--format", "{{.Id}}", image)
+        if inspected.ok:
+            return version, ""
+        with progress.phase(f"pulling {image}"):
+            pulled = self._docker("pull", "--quiet", image)
+        if pulled.ok:
+            return version, ""
+        used = self._settings.version
+        return used, f"{image} cannot be had here ({pulled.last_words}); used {used}"
+
+    def _check_files(self) -> None:
+        root = self._settings.project_root
+        missing = [path for path in self._settings.compose_files if not path.is_file()]
+        if missing:
+            raise SettingsError(
+                f"COMPOSE_FILE names {missing[0]}, which is not there.",
+                hint="Correct COMPOSE_FILE, or unset it to use docker-compose.yml.",
+            )
+        if not self._settings.compose_files and not any(
+            (root / name).is_file() for name in DEFAULT_FILES
+        ):
+            raise SettingsError(
+                f"There is no compose file in {root}.",
+                hint="Restore docker-compose.yml, set COMPOSE_FILE, or set QDRANT_ENGINE=native.",
+            )
+
+    def _is_running(self) -> bool:
+        listing = self._run("ps", "--status", "running", "--quiet", SERVICE)
+        return listing.ok and bool(listing.stdout.strip())
+
+    def _server(self) -> Server:
+        endpoint = Endpoint(url=self._settings.engine_url)
+        return Server(endpoint, operation_timeout_seconds=COMMAND_SECONDS)
+
+    def _run(self, *arguments: str) -> Completed:
+        self._check_files()
+        return process.run(
+            compose_argv(*arguments),
+            cwd=self._settings.project_root,
+            env=self._settings.compose_environment(),
+            timeout_seconds=COMMAND_SECONDS,
+        )
+
+    def _run_drill(self, project: str, document: str, *arguments: str) -> Completed:
+        return process.run(
+            drill_argv(project, *arguments),
+            cwd=self._settings.project_root,
+            stdin=document,
+            timeout_seconds=COMMAND_SECONDS,
+        )
+
+    def _docker(self, *arguments: str) -> Completed:
+        return process.run(("docker", *arguments), timeout_seconds=COMMAND_SECONDS)
+
+    @staticmethod
+    def _must(done: Completed) -> Completed:
+        if done.ok:
+            return done
+        problem = docker_problem()
+        if problem:
+            raise _no_docker(problem)
+        raise Unreachable(
+            f"Docker Compose failed: {done.last_words}.",
+            hint="`docker compose ps -a` and `inv stack.logs` show more.",
+        )
+
+
+def _no_docker(problem: str) -> TaskError:
+    return Unreachable(
+        f"Docker cannot be used: {problem}.",
+        hint="Start Docker, or set QDRANT_ENGINE=native to run Qdrant without it.",
+    )

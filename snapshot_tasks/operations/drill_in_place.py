@@ -1,0 +1,176 @@
+"""The literal fresh restore test: `down -v`, `up`, restore, on the real stack.
+
+It deletes the live data, so it refuses to begin unless every collection that is there now has a
+snapshot which is sound and says the same as the live collection.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from snapshot_tasks.catalog.folder import Catalog, Snapshot
+from snapshot_tasks.checks.restored import Restored, check_restored
+from snapshot_tasks.engines.base import Engine
+from snapshot_tasks.errors import Refused, TaskError
+from snapshot_tasks.models import Clock, CollectionState, Endpoint, Finding, Progress, failed
+from snapshot_tasks.operations.drill import AFTER_RESTART, DrillReport, Log, finding_error
+from snapshot_tasks.operations.restore import RestoreRequest, restore
+from snapshot_tasks.operations.verify import verified
+from snapshot_tasks.qdrant.server import Server
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InPlaceRequest:
+    """Which snapshot to prove on the live stack; the other collections use their newest ones."""
+
+    snapshot: Snapshot
+    operation_timeout_seconds: float
+    ready_timeout_seconds: float = 60.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Source:
+    """A live collection as it was, and the snapshot it will come back from."""
+
+    collection: str
+    before: CollectionState
+    snapshot: Snapshot
+
+
+def drill_in_place(
+    request: InPlaceRequest,
+    engine: Engine,
+    endpoint: Endpoint,
+    catalog: Catalog,
+    progress: Progress,
+    *,
+    clock: Clock,
+) -> DrillReport:
+    """Delete the live data, bring it back from snapshots, and compare it with what was there.
+
+    Raises:
+        Refused: before anything is deleted, when a collection could not come back as it is.
+        Damaged: before anything is deleted, when a snapshot is not sound.
+    """
+    log, started_at = Log(), clock()
+    seconds = request.operation_timeout_seconds
+    with log.phase("verify"):
+        with Server(endpoint, operation_timeout_seconds=seconds) as server:
+            log.server_version = server.version()
+            sources = _sources(request.snapshot, server, catalog)
+        for source in sources:
+            verified(source.snapshot, progress)
+    with log.phase("down"), progress.phase("deleting the live data (down -v)"):
+        engine.down(delete_data=True)
+    try:
+        with log.phase("start"):
+            engine.up(timeout_seconds=request.ready_timeout_seconds, progress=progress)
+        with Server(endpoint, operation_timeout_seconds=seconds) as server, log.phase("restore"):
+            _bring_back(sources, server, log, progress)
+        with log.phase("restart"):
+            engine.restart(timeout_seconds=request.ready_timeout_seconds, progress=progress)
+        with Server(endpoint, operation_timeout_seconds=seconds) as server, log.phase("compare"):
+            _compare(sources, server, log, prefix=AFTER_RESTART)
+    except TaskError as error:
+        error.hint = (
+            "The live data was deleted, but every collection lies in a verified snapshot: "
+            "`inv stack.up` restores those that are missing."
+        )
+        raise
+    return _report(request.snapshot, engine, log, started_at)
+
+
+def _sources(target: Snapshot, server: Server, catalog: Catalog) -> tuple[_Source, ...]:
+    """Pair every live collection with the snapshot it can come back from, or refuse."""
+    sources, problems = [], []
+    for collection in server.collections():
+        before = server.state(collection)
+        snapshot = target if collection == target.collection else _newest(catalog, collection)
+        problem = _problem(snapshot, before, server.version())
+        if snapshot is None or problem:
+            problems.append(f"{collection}: {problem}")
+        else:
+            sources.append(_Source(collection=collection, before=before, snapshot=snapshot))
+    if target.collection not in {s.collection for s in sources} and not problems:
+        problems.append(f"{target.collection}: it is not in the live Qdrant")
+    if problems:
+        raise Refused(
+            f"The live data would not all come back. {'; '.join(problems)}.",
+            hint="Take new snapshots of everything first: `inv snapshot.create --all`.",
+        )
+    return tuple(sources)
+
+
+def _newest(catalog: Catalog, collection: str) -> Snapshot | None:
+    try:
+        return catalog.newest(collection)
+    except TaskError:
+        return None
+
+
+def _problem(snapshot: Snapshot | None, before: CollectionState, version: str) -> str:
+    if snapshot is None:
+        return "it has no snapshot"
+    if snapshot.manifest is None:
+        return f"{snapshot.name} has no manifest to compare with"
+    findings = check_restored(
+        Restored(
+            expected=snapshot.manifest.state,
+            actual=before,
+            taken_with=snapshot.manifest.qdrant_version,
+            server_version=version,
+        )
+    )
+    extra = set(before.aliases) - set(snapshot.manifest.aliases)
+    wrong = [f"{f.check}: {f.message}" for f in failed(findings)]
+    return ", ".join(wrong + [f"its alias {alias} is newer than the snapshot" for alias in sorted(extra)])
+
+
+def _bring_back(
+    sources: tuple[_Source, ...], server: Server, log: Log, progress: Progress
+) -> None:
+    seconds = 0.0
+    for source in sources:
+        result = restore(RestoreRequest(snapshot=source.snapshot), server, progress)
+        if result.error:
+            raise result.error
+        seconds += result.seconds
+    log.restore_seconds = seconds
+    _compare(sources, server, log, prefix="")
+
+
+def _compare(sources: tuple[_Source, ...], server: Server, log: Log, *, prefix: str) -> None:
+    """Compare each collection with what was there, not merely with what its manifest says."""
+    version = server.version()
+    for source in sources:
+        findings = check_restored(
+            Restored(
+                expected=source.before,
+                actual=server.state(source.collection),
+                taken_with=version,
+                server_version=version,
+            )
+        )
+        log.findings += [_named(f, prefix, source.collection, len(sources)) for f in findings]
+
+
+def _named(finding: Finding, prefix: str, collection: str, count: int) -> Finding:
+    suffix = f" ({collection})" if count > 1 else ""
+    return replace(finding, check=prefix + finding.check + suffix)
+
+
+def _report(snapshot: Snapshot, engine: Engine, log: Log, started_at: datetime) -> DrillReport:
+    report = DrillReport(
+        snapshot=snapshot,
+        at=started_at.isoformat(),
+        engine=engine.name,
+        server_version=log.server_version,
+        findings=tuple(log.findings),
+        phases=log.phases,
+        restore_seconds=log.restore_seconds,
+        snapshot_age_seconds=(started_at - snapshot.created_at).total_seconds(),
+        error=finding_error(snapshot.name, log.findings),
+    )
+    snapshot.append_proof(report.proof())
+    return report

@@ -1,0 +1,111 @@
+"""Is this file still what was taken?"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from snapshot_tasks.archive import ArchiveSummary, check_archive
+from snapshot_tasks.catalog.folder import Snapshot
+from snapshot_tasks.catalog.proofs import VERIFY
+from snapshot_tasks.errors import Damaged, StorageError, TaskError
+from snapshot_tasks.files import sha256_of
+from snapshot_tasks.models import Clock, Finding, Progress, Status, failed
+
+_HINT = "Do not restore it. Use an older one from `inv snapshot.list`, or an off-site copy."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verification:
+    """The findings of one file, its SHA-256 as read now, and how long it took."""
+
+    snapshot: Snapshot
+    findings: tuple[Finding, ...]
+    sha256: str
+    seconds: float
+
+    @property
+    def error(self) -> TaskError | None:
+        """The error these findings amount to, if any."""
+        wrong = failed(self.findings)
+        if not wrong:
+            return None
+        reasons = "; ".join(f.message for f in wrong)
+        return Damaged(f"{self.snapshot.name} is damaged: {reasons}.", hint=_HINT)
+
+    def proof(self, clock: Clock) -> dict[str, object]:
+        """Return the line for the snapshot's proofs."""
+        return {
+            "at": clock().isoformat(),
+            "kind": VERIFY,
+            "level": "bytes",
+            "ok": self.error is None,
+            "sha256": self.sha256,
+            "seconds": round(self.seconds, 3),
+            "findings": [f.as_json() for f in self.findings],
+        }
+
+
+def verify(snapshot: Snapshot, progress: Progress) -> Verification:
+    """Read every byte of the file: size, SHA-256 and structure against what was recorded.
+
+    Raises:
+        Refused: when the manifest is of a newer schema.
+        Damaged: when the manifest is unreadable.
+        StorageError: when the file cannot be read.
+    """
+    snapshot.check_manifest()
+    start = time.monotonic()
+    try:
+        with progress.phase("checking the file", total_bytes=snapshot.size_bytes) as advance:
+            findings, sha256 = _findings(snapshot, advance)
+    except OSError as error:
+        raise StorageError(
+            f"{snapshot.path} cannot be read: {error.strerror}.",
+            hint="Make it readable for this user.",
+        ) from error
+    return Verification(
+        snapshot=snapshot, findings=findings, sha256=sha256, seconds=time.monotonic() - start
+    )
+
+
+def verified(snapshot: Snapshot, progress: Progress) -> Verification:
+    """Return the verification of a sound file. Raises `Damaged` for any other."""
+    verification = verify(snapshot, progress)
+    if verification.error:
+        raise verification.error
+    return verification
+
+
+def _findings(
+    snapshot: Snapshot, advance: Callable[[int], None]
+) -> tuple[tuple[Finding, ...], str]:
+    sha256 = sha256_of(snapshot.path, advance=advance)
+    return (*_against_manifest(snapshot, sha256), _structure(snapshot)), sha256
+
+
+def _against_manifest(snapshot: Snapshot, sha256: str) -> tuple[Finding, ...]:
+    manifest = snapshot.manifest
+    if manifest is None:
+        message = "no manifest: size and checksum have nothing to be compared with"
+        return (Finding(check="manifest", status=Status.WARN, message=message),)
+    size = _expect("size", f"{manifest.size_bytes:,} bytes", f"{snapshot.size_bytes:,} bytes")
+    return (size, _expect("sha256", manifest.sha256, sha256))
+
+
+def _expect(check: str, expected: str, actual: str) -> Finding:
+    if expected == actual:
+        return Finding(check=check, status=Status.OK, message=actual)
+    message = f"{check} is {actual}, recorded was {expected}"
+    return Finding(check=check, status=Status.FAIL, message=message)
+
+
+def _structure(snapshot: Snapshot) -> Finding:
+    try:
+        summary: ArchiveSummary = check_archive(snapshot.path)
+    except Damaged as error:
+        return Finding(check="archive", status=Status.FAIL, message=error.message.rstrip("."))
+    shards, segments = len(summary.shards), summary.segments_count
+    message = f"whole, {shards} shard{'s' * (shards != 1)}, {segments} segments"
+    return Finding(check="archive", status=Status.OK, message=message)

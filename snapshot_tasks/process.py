@@ -1,0 +1,171 @@
+"""Other programs: run them, start them, end them, and find who holds a port."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGKILL)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Completed:
+    """What a finished program left: `code` is -1 where it could not run or ran out of time."""
+
+    code: int
+    stdout: str
+    stderr: str
+
+    @property
+    def ok(self) -> bool:
+        """Whether it ended with 0."""
+        return self.code == 0
+
+    @property
+    def last_words(self) -> str:
+        """The last line it printed, for an error message."""
+        lines = (self.stderr.strip() or self.stdout.strip()).splitlines()
+        return lines[-1].strip() if lines else f"exit code {self.code}"
+
+
+def run(
+    argv: Sequence[str],
+    *,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    stdin: str = "",
+    timeout_seconds: float | None = None,
+) -> Completed:
+    """Run a program to its end and capture what it prints; never raises for its failure."""
+    try:
+        done = subprocess.run(
+            argv,
+            cwd=cwd,
+            env=None if env is None else {**os.environ, **env},
+            input=stdin,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=timeout_seconds,
+            check=False,
+        )
+    except FileNotFoundError:
+        return Completed(code=-1, stdout="", stderr=f"{argv[0]}: command not found")
+    except OSError as error:
+        return Completed(code=-1, stdout="", stderr=f"{argv[0]}: {error.strerror}")
+    except subprocess.TimeoutExpired:
+        return Completed(code=-1, stdout="", stderr=f"no answer within {timeout_seconds} s")
+    return Completed(code=done.returncode, stdout=done.stdout, stderr=done.stderr)
+
+
+def run_attached(
+    argv: Sequence[str],
+    *,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    stdout_to_stderr: bool = False,
+) -> int:
+    """Run a program on the user's own terminal and return its exit code."""
+    merged = None if env is None else {**os.environ, **env}
+    stdout = sys.stderr.fileno() if stdout_to_stderr else None
+    return subprocess.run(argv, cwd=cwd, env=merged, stdout=stdout, check=False).returncode
+
+
+def spawn(argv: Sequence[str], *, cwd: Path, env: Mapping[str, str], log: Path) -> int:
+    """Start a program that outlives this one, printing into `log`; return its process id."""
+    with log.open("ab") as output:
+        child = subprocess.Popen(
+            argv,
+            cwd=cwd,
+            env={**os.environ, **env},
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    # The child is meant to outlive us: without this, Popen's finaliser warns about it.
+    child.returncode = 0
+    return child.pid
+
+
+def started_at(pid: int) -> float | None:
+    """Return when a live process started (seconds since the epoch), or None when it is gone.
+
+    Together with the pid this identifies a process even after the pid was given to another one.
+    """
+    import psutil
+
+    _reap(pid)
+    try:
+        process = psutil.Process(pid)
+        if process.status() == psutil.STATUS_ZOMBIE:
+            return None
+        return float(process.create_time())
+    except psutil.Error:
+        return None
+
+
+def stop(pid: int, *, patience_seconds: float = 10.0) -> None:
+    """End a process: interrupt, then terminate, then kill, waiting in between."""
+    for number in STOP_SIGNALS:
+        try:
+            os.kill(pid, number)
+        except ProcessLookupError:
+            return
+        deadline = time.monotonic() + patience_seconds
+        while time.monotonic() < deadline:
+            if started_at(pid) is None:
+                return
+            time.sleep(0.02)
+
+
+def _reap(pid: int) -> None:
+    """Collect the exit status if the process is our own child, so that it is no zombie."""
+    try:
+        os.waitpid(pid, os.WNOHANG)
+    except ChildProcessError:
+        return
+
+
+def port_is_free(port: int) -> bool:
+    """Say whether a server could listen on 127.0.0.1 at `port` now."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
+def free_ports(count: int) -> tuple[int, ...]:
+    """Return ports that are free on 127.0.0.1 now, all different."""
+    probes = [socket.socket() for _ in range(count)]
+    try:
+        for probe in probes:
+            probe.bind(("127.0.0.1", 0))
+        return tuple(probe.getsockname()[1] for probe in probes)
+    finally:
+        for probe in probes:
+            probe.close()
+
+
+def port_holder(port: int) -> str:
+    """Name the process that listens on `port`, as far as this user may see it."""
+    import psutil
+
+    try:
+        for connection in psutil.net_connections(kind="tcp"):
+            listens = connection.status == psutil.CONN_LISTEN
+            if listens and connection.laddr and connection.laddr.port == port and connection.pid:
+                return f"{psutil.Process(connection.pid).name()} (pid {connection.pid})"
+    except psutil.Error:
+        pass
+    return "a process this user may not see"

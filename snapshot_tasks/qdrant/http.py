@@ -1,0 +1,167 @@
+"""One HTTP connection to Qdrant: timeouts, retries, and the meaning of its refusals."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential
+
+from snapshot_tasks.errors import (
+    CredentialsRefused,
+    NotFound,
+    ServerFailure,
+    StorageError,
+    TaskError,
+    Unreachable,
+)
+from snapshot_tasks.models import Endpoint
+
+CONNECT_SECONDS = 5.0
+ANSWER_SECONDS = 30.0
+_LOOPBACK = ("localhost", "127.0.0.1", "::1")
+_FULL_DISK_WORDS = ("no space left", "out of disk", "not enough disk", "insufficient storage")
+_START = "Is it running? `inv stack.up` starts it; QDRANT_URL says where it is."
+
+
+class Http:
+    """Sends requests to one endpoint and turns failures into errors with a remedy."""
+
+    def __init__(self, endpoint: Endpoint, *, operation_timeout_seconds: float) -> None:
+        self.endpoint = endpoint
+        self.operation_timeout_seconds = operation_timeout_seconds
+        parts = urlsplit(endpoint.url)
+        headers = {"Accept-Encoding": "identity"}
+        if endpoint.api_key:
+            headers["api-key"] = endpoint.api_key
+        self._client = httpx.Client(
+            base_url=endpoint.url,
+            headers=headers,
+            timeout=_timeout(ANSWER_SECONDS),
+            # Loading the certificate bundle costs more than a whole request over plain http.
+            verify=parts.scheme == "https",
+            # A proxy has no place between this machine and itself.
+            trust_env=parts.hostname not in _LOOPBACK,
+        )
+
+    def close(self) -> None:
+        """Close the connection: Qdrant waits 5 s for idle ones when it is told to stop."""
+        self._client.close()
+
+    def get(self, path: str, *, long: bool = False) -> Any:
+        """GET and return `result`, retrying lost connections, since reading twice is harmless."""
+        for attempt in Retrying(
+            retry=retry_if_exception_type(httpx.TransportError),
+            stop=stop_after_attempt(3),
+            wait=wait_exponential(multiplier=0.1),
+            reraise=True,
+        ):
+            with self._meanings(path), attempt:
+                return self._result(self._client.get(path, timeout=self._patience(long)))
+        raise AssertionError("unreachable")
+
+    def send(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: Mapping[str, Any] | None = None,
+        params: Mapping[str, str] | None = None,
+        files: Mapping[str, Any] | None = None,
+        long: bool = False,
+    ) -> Any:
+        """Send once, never again by itself, and return `result`."""
+        with self._meanings(path):
+            return self._result(self.raw(method, path, body=body, params=params, files=files, long=long))
+
+    def raw(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: Mapping[str, Any] | None = None,
+        params: Mapping[str, str] | None = None,
+        files: Mapping[str, Any] | None = None,
+        long: bool = False,
+    ) -> httpx.Response:
+        """Send once and return the response; lost connections raise httpx's own errors."""
+        return self._client.request(
+            method, path, json=body, params=params, files=files, timeout=self._patience(long)
+        )
+
+    @contextmanager
+    def stream(self, path: str) -> Iterator[httpx.Response]:
+        """GET as a stream of exactly the bytes that Qdrant holds (uncompressed on the way)."""
+        with self._meanings(path), self._client.stream("GET", path) as response:
+            if not response.is_success:
+                response.read()
+                raise self.refusal(response)
+            yield response
+
+    def refusal(self, response: httpx.Response) -> TaskError:
+        """Return what Qdrant's error answer means."""
+        status, reason = response.status_code, _reason(response)
+        if status in (401, 403):
+            return CredentialsRefused(
+                f"Qdrant at {self.endpoint.url} refused the credentials ({status}): {reason}.",
+                hint="Set QDRANT_API_KEY or QDRANT_API_KEY_FILE to a key with the rights this needs.",
+            )
+        if status == 404:
+            return NotFound(
+                f"Qdrant at {self.endpoint.url} says: {reason}.",
+                hint="`inv stack.status` lists the collections that are there.",
+            )
+        if status == 507 or any(words in reason.lower() for words in _FULL_DISK_WORDS):
+            return StorageError(
+                f"The disk of Qdrant at {self.endpoint.url} is full: {reason}.",
+                hint="Free space on the server, then run this again.",
+            )
+        return ServerFailure(
+            f"Qdrant at {self.endpoint.url} answered {status}: {reason}.",
+            hint="`inv stack.logs` shows what the server says about it.",
+        )
+
+    def unreachable(self, error: httpx.TransportError) -> Unreachable:
+        """Return what a lost or refused connection means."""
+        reason = str(error) or type(error).__name__
+        return Unreachable(f"Qdrant at {self.endpoint.url} cannot be reached: {reason}.", hint=_START)
+
+    def _patience(self, long: bool) -> httpx.Timeout:
+        return _timeout(self.operation_timeout_seconds if long else ANSWER_SECONDS)
+
+    def _result(self, response: httpx.Response) -> Any:
+        if not response.is_success:
+            raise self.refusal(response)
+        try:
+            return response.json()["result"]
+        except (ValueError, KeyError, TypeError):
+            raise Unreachable(
+                f"{self.endpoint.url} answers, but not as a Qdrant does.",
+                hint="Set QDRANT_URL to the REST port of Qdrant (by default 6333).",
+            ) from None
+
+    @contextmanager
+    def _meanings(self, path: str) -> Iterator[None]:
+        try:
+            yield
+        except httpx.TransportError as error:
+            raise self.unreachable(error) from error
+        except (httpx.InvalidURL, httpx.DecodingError) as error:
+            raise Unreachable(
+                f"{self.endpoint.url}{path} is no address to ask: {error}.", hint=_START
+            ) from error
+
+
+def _timeout(seconds: float) -> httpx.Timeout:
+    return httpx.Timeout(seconds, connect=CONNECT_SECONDS)
+
+
+def _reason(response: httpx.Response) -> str:
+    try:
+        text = response.json()["status"]["error"]
+    except (ValueError, KeyError, TypeError):
+        text = response.text
+    return " ".join(str(text).split())[:300].rstrip(".") or "no reason given"

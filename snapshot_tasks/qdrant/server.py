@@ -1,0 +1,286 @@
+"""A Qdrant server as this project uses it: collections, aliases, snapshots, restores."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+from urllib.parse import quote
+from uuid import uuid4
+
+import httpx
+
+from snapshot_tasks.errors import Damaged, NotFound, TaskError, Unreachable
+from snapshot_tasks.files import CHUNK_BYTES
+from snapshot_tasks.models import CollectionState, Endpoint, ServerSnapshot
+from snapshot_tasks.qdrant.http import Http
+
+POLL_SECONDS = 0.05
+RECONCILE_POLL_SECONDS = 1.0
+INTERRUPTED_SECONDS = 30.0
+
+
+class NotVisible(Exception):
+    """The server cannot read a file that it was told to restore from."""
+
+
+class Server:
+    """One Qdrant server. Use it as a context manager, so that its connection is closed."""
+
+    def __init__(self, endpoint: Endpoint, *, operation_timeout_seconds: float) -> None:
+        self.endpoint = endpoint
+        self._http = Http(endpoint, operation_timeout_seconds=operation_timeout_seconds)
+
+    def __enter__(self) -> Server:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._http.close()
+
+    def version(self) -> str:
+        """Return the server's version. Raises `Unreachable` where no Qdrant answers."""
+        try:
+            answer = self._http.raw("GET", "/")
+            document = answer.json()
+            if "qdrant" in document["title"].lower():
+                return str(document["version"])
+        except httpx.TransportError as error:
+            raise self._http.unreachable(error) from error
+        except (httpx.InvalidURL, ValueError, KeyError, TypeError, AttributeError):
+            pass
+        raise Unreachable(
+            f"{self.endpoint.url} answers, but not as a Qdrant does.",
+            hint="Set QDRANT_URL to the REST port of Qdrant (by default 6333).",
+        )
+
+    def is_ready(self) -> bool:
+        """Say whether every collection is loaded. No key is asked for, so none is tested."""
+        try:
+            return self._http.raw("GET", "/readyz").status_code == 200
+        except httpx.TransportError:
+            return False
+
+    def wait_ready(self, timeout_seconds: float, *, hint: str = "`inv stack.logs` says why.") -> float:
+        """Wait until the server is ready and return the seconds that took.
+
+        Raises:
+            Unreachable: when it is not ready in time.
+        """
+        start = time.monotonic()
+        while not self.is_ready():
+            if time.monotonic() - start >= timeout_seconds:
+                raise Unreachable(
+                    f"Qdrant at {self.endpoint.url} was not ready within {timeout_seconds:g} s.",
+                    hint=hint,
+                )
+            time.sleep(POLL_SECONDS)
+        return time.monotonic() - start
+
+    def collections(self) -> list[str]:
+        """Return the collections' names, sorted."""
+        return sorted(c["name"] for c in self._http.get("/collections")["collections"])
+
+    def aliases(self) -> dict[str, str]:
+        """Return every alias and the collection behind it."""
+        answer = self._http.get("/aliases")["aliases"]
+        return {a["alias_name"]: a["collection_name"] for a in answer}
+
+    def count(self, collection: str) -> int:
+        """Return the exact number of points (`points_count` is approximate while writes run)."""
+        answer = self._http.send(
+            "POST", f"{_of(collection)}/points/count", body={"exact": True}, long=True
+        )
+        return int(answer["count"])
+
+    def state(self, collection: str) -> CollectionState:
+        """Return the exact count, the configuration, the payload schema and the aliases."""
+        info = self._http.get(_of(collection))
+        schema = {
+            name: {key: value for key, value in index.items() if key != "points"}
+            for name, index in info["payload_schema"].items()
+        }
+        owned = self._http.get(f"{_of(collection)}/aliases")["aliases"]
+        return CollectionState(
+            points_count=self.count(collection),
+            config=info["config"],
+            payload_schema=schema,
+            aliases=tuple(sorted(a["alias_name"] for a in owned)),
+        )
+
+    def wait_green(self, collection: str, timeout_seconds: float) -> str:
+        """Wait until the optimizer is done; return the last status seen.
+
+        A restored collection may stay `grey` for ever; an empty update wakes its optimizer.
+        """
+        deadline = time.monotonic() + timeout_seconds
+        woken = False
+        while (status := str(self._http.get(_of(collection))["status"])) != "green":
+            if status == "grey" and not woken:
+                self._http.send("PATCH", _of(collection), body={"optimizers_config": {}}, long=True)
+                woken = True
+            if time.monotonic() >= deadline:
+                break
+            time.sleep(POLL_SECONDS)
+        return status
+
+    def create_alias(self, alias: str, collection: str) -> None:
+        """Point a new alias at a collection."""
+        action = {"create_alias": {"alias_name": alias, "collection_name": collection}}
+        self._http.send("POST", "/collections/aliases", body={"actions": [action]}, long=True)
+
+    def delete_collection(self, collection: str) -> None:
+        """Delete a collection. Its server snapshots stay on the server's disk."""
+        self._http.send("DELETE", _of(collection), long=True)
+
+    def snapshots(self, collection: str) -> list[ServerSnapshot]:
+        """Return the server snapshots of a collection."""
+        return [_snapshot(item) for item in self._http.get(f"{_of(collection)}/snapshots")]
+
+    def create_snapshot(
+        self, collection: str, *, note: Callable[[str], None] = lambda message: None
+    ) -> ServerSnapshot:
+        """Create one server snapshot.
+
+        A lost connection does not stop Qdrant from creating it, so the list is watched for it
+        instead of asking a second time; when interrupted, what appears there is deleted.
+        """
+        before = {s.name for s in self.snapshots(collection)}
+        try:
+            response = self._http.raw("POST", f"{_of(collection)}/snapshots", long=True)
+        except httpx.ConnectError as error:
+            raise self._http.unreachable(error) from error
+        except httpx.TransportError as error:
+            note("The connection was lost while Qdrant made the snapshot; watching its list for it.")
+            return self._await_snapshot(collection, before, error)
+        except KeyboardInterrupt:
+            note("Interrupted: waiting for Qdrant to finish the snapshot, to delete it.")
+            self._discard_new(collection, before)
+            raise
+        if response.is_error:
+            raise self._http.refusal(response)
+        return _snapshot(response.json()["result"])
+
+    def delete_snapshot(self, collection: str, name: str) -> None:
+        """Delete one server snapshot; one that is gone already is fine."""
+        try:
+            self._http.send("DELETE", f"{_of(collection)}/snapshots/{quote(name, safe='')}", long=True)
+        except NotFound:
+            return
+
+    def download(
+        self, collection: str, snapshot: ServerSnapshot, take: Callable[[bytes], None]
+    ) -> None:
+        """Stream a server snapshot's exact bytes into `take`.
+
+        Raises:
+            Damaged: when fewer or more bytes come than Qdrant announced.
+        """
+        received = 0
+        path = f"{_of(collection)}/snapshots/{quote(snapshot.name, safe='')}"
+        with self._http.stream(path) as response:
+            for chunk in response.iter_raw():
+                received += len(chunk)
+                take(chunk)
+        if received != snapshot.size_bytes:
+            raise Damaged(
+                f"Qdrant announced {snapshot.size_bytes:,} bytes and sent {received:,}.",
+                hint="Run this again; if it stays so, look at what stands between here and Qdrant.",
+            )
+
+    def recover(self, collection: str, server_path: str, sha256: str) -> None:
+        """Restore from a file that the server itself can read. Nothing travels.
+
+        Raises:
+            NotVisible: when the server does not see the file; nothing has happened then.
+        """
+        body = {"location": f"file://{quote(server_path)}", "priority": "snapshot", "checksum": sha256}
+        path = f"{_of(collection)}/snapshots/recover"
+        try:
+            self._http.send("PUT", path, body=body, params={"wait": "true"}, long=True)
+        except TaskError as error:
+            invisible = ("does not exist", "permission denied", "must be in", "outside of")
+            if any(words in error.message.lower() for words in invisible):
+                raise NotVisible(error.message) from error
+            raise
+
+    def upload(
+        self, collection: str, file: Path, sha256: str, *, advance: Callable[[int], None]
+    ) -> None:
+        """Restore by streaming a local file; the copy that Qdrant keeps of it is deleted."""
+        name = f"restore-{uuid4().hex}.snapshot"
+        path = f"{_of(collection)}/snapshots/upload"
+        params = {"wait": "true", "priority": "snapshot", "checksum": sha256}
+        with file.open("rb") as content:
+            files = {"snapshot": (name, _Reader(content, advance), "application/octet-stream")}
+            self._http.send("POST", path, params=params, files=files, long=True)
+        self.delete_snapshot(collection, name)
+
+    def _await_snapshot(
+        self, collection: str, before: set[str], lost: httpx.TransportError
+    ) -> ServerSnapshot:
+        deadline = time.monotonic() + self._http.operation_timeout_seconds
+        while time.monotonic() < deadline:
+            new = [s for s in self._listed(collection) if s.name not in before]
+            if new:
+                # The checksum's file is written after the snapshot's.
+                time.sleep(RECONCILE_POLL_SECONDS)
+                return max(
+                    (s for s in self.snapshots(collection) if s.name not in before),
+                    key=lambda s: s.name,
+                )
+            time.sleep(RECONCILE_POLL_SECONDS)
+        raise self._http.unreachable(lost)
+
+    def _discard_new(self, collection: str, before: set[str]) -> None:
+        deadline = time.monotonic() + INTERRUPTED_SECONDS
+        while time.monotonic() < deadline:
+            for snapshot in self._listed(collection):
+                if snapshot.name not in before:
+                    self.delete_snapshot(collection, snapshot.name)
+                    return
+            time.sleep(POLL_SECONDS)
+
+    def _listed(self, collection: str) -> list[ServerSnapshot]:
+        try:
+            return self.snapshots(collection)
+        except Unreachable:
+            return []
+
+
+class _Reader:
+    """A file for httpx's multipart body that reads large chunks and tells how far it is."""
+
+    def __init__(self, file: Any, advance: Callable[[int], None]) -> None:
+        self._file = file
+        self._advance = advance
+
+    def read(self, size: int = -1) -> bytes:
+        chunk: bytes = self._file.read(max(size, CHUNK_BYTES))
+        self._advance(len(chunk))
+        return chunk
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        return int(self._file.seek(offset, whence))
+
+    def tell(self) -> int:
+        return int(self._file.tell())
+
+    def fileno(self) -> int:
+        return int(self._file.fileno())
+
+
+def _of(collection: str) -> str:
+    return f"/collections/{quote(collection, safe='')}"
+
+
+def _snapshot(item: Mapping[str, Any]) -> ServerSnapshot:
+    return ServerSnapshot(
+        name=str(item["name"]), size_bytes=int(item["size"]), sha256=item.get("checksum")
+    )

@@ -1,0 +1,5 @@
+"""Invoke's entry point: `inv --list` shows the tasks."""
+
+from snapshot_tasks.cli.namespace import namespace
+
+__all__ = ["namespace"]
