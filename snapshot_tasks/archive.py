@@ -1,7 +1,7 @@
 """The strict check of a snapshot file's structure, without unpacking it.
 
-A collection snapshot is an uncompressed GNU tar: `<shard>/segments/<id>.tar`, `<shard>/wal/…`, three
-kinds of JSON, and exactly 1,024 zero bytes at its end. The check reads headers and small members
+A collection snapshot is an uncompressed GNU tar: `<shard>/segments/<id>.tar`, `<shard>/wal/…`,
+some JSON, and exactly 1,024 zero bytes at its end. The check reads headers and small members
 only. It catches truncation, holes over headers, foreign files and missing members; that the
 contents are right is the sha256's and the seal's to say.
 """
@@ -26,7 +26,7 @@ MAX_JSON_BYTES = 64 << 20
 _COLLECTION_FILES = ("config.json", "version.info")
 _SHARD_FILES = ("shard_config.json", "replica_state.json")
 _SEGMENT_FILES = ("segment.json", "version.info")
-_HINT = "Take the snapshot anew with `inv snapshot.create`, or use an older one from `inv snapshot.list`."
+_HINT = "Take it anew with `inv snapshot.create`, or use an older one from `inv snapshot.list`."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +48,13 @@ def check_archive(path: Path) -> ArchiveSummary:
     with path.open("rb") as file:
         try:
             return _Walk(file).summary()
-        except (tarfile.TarError, UnicodeDecodeError, ValueError, EOFError, RecursionError) as error:
+        except (
+            tarfile.TarError,
+            UnicodeDecodeError,
+            ValueError,
+            EOFError,
+            RecursionError,
+        ) as error:
             raise Damaged(f"{path.name} is not a sound snapshot: {error}.", hint=_HINT) from error
 
 
@@ -103,7 +109,9 @@ class _Walk:
         assert nested is not None
         names = set()
         for inner, entry in _members(nested, name, end_markers=NESTED_END_MARKERS):
-            self._require(_is_plain(entry.name), f"{name}: member {entry.name!r} has an unsafe name")
+            self._require(
+                _is_plain(entry.name), f"{name}: member {entry.name!r} has an unsafe name"
+            )
             self._require(
                 entry.isreg() or entry.isdir(), f"{name}: member {entry.name!r} is no regular file"
             )
@@ -127,7 +135,8 @@ class _Walk:
             return
         expected = params["shard_number"]
         self._require(
-            len(shards) == expected, f"config.json says {expected} shards, the file holds {len(shards)}"
+            len(shards) == expected,
+            f"config.json says {expected} shards, the file holds {len(shards)}",
         )
 
     @staticmethod

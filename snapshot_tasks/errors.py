@@ -121,4 +121,6 @@ def join_errors(errors: Sequence[tuple[str, TaskError]]) -> TaskError | None:
     first = errors[0][1]
     if len(errors) == 1:
         return first
-    return type(first)(" ".join(f"{name}: {error.message}" for name, error in errors), hint=first.hint)
+    return type(first)(
+        " ".join(f"{name}: {error.message}" for name, error in errors), hint=first.hint
+    )

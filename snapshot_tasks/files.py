@@ -29,7 +29,9 @@ def storage_errors(folder: Path) -> Iterator[None]:
         elif error.errno == errno.ENAMETOOLONG:
             hint = "The collection's name is too long for a file name on this disk."
         else:
-            hint = "Make the folder writable for this user, or set QDRANT_SNAPSHOT_DIR to one that is."
+            hint = (
+                "Make the folder writable for this user, or set QDRANT_SNAPSHOT_DIR to one that is."
+            )
         raise StorageError(f"Cannot write in {folder}: {reason}.", hint=hint) from error
 
 

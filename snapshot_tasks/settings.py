@@ -122,9 +122,7 @@ def _read_dotenv(path: Path, problems: list[str]) -> dict[str, str]:
     except (OSError, UnicodeDecodeError) as error:
         problems.append(f".env: expected a readable UTF-8 text file, got {error}")
         return {}
-    problems.extend(
-        f".env line {binding.original.line}: expected NAME=value" for binding in wrong
-    )
+    problems.extend(f".env line {binding.original.line}: expected NAME=value" for binding in wrong)
     if wrong:
         return {}
     return {name: value for name, value in dotenv_values(path).items() if value}

@@ -59,6 +59,11 @@ class Snapshot:
         return self.manifest.sha256 if self.manifest else None
 
     @property
+    def is_safety(self) -> bool:
+        """Whether it holds what a restore replaced, and so is never taken by default."""
+        return self.manifest is not None and self.manifest.safety
+
+    @property
     def proofs_path(self) -> Path:
         """Where this snapshot's proofs stand."""
         return self.path.with_name(self.path.name.removesuffix(SUFFIX) + PROOFS_SUFFIX)
@@ -109,8 +114,8 @@ class Catalog:
         return sorted(wanted, key=lambda s: (s.created_at, len(s.name), s.name), reverse=True)
 
     def collections(self) -> list[str]:
-        """Return the names of the collections that have a snapshot."""
-        return sorted({s.collection for s in self.entries() if s.collection})
+        """Return the names of the collections that have a snapshot to restore by default."""
+        return sorted({s.collection for s in self.entries() if s.collection and not s.is_safety})
 
     def newest(self, collection: str) -> Snapshot:
         """Return the newest snapshot of a collection.
@@ -123,7 +128,7 @@ class Catalog:
         """
         check_collection(collection)
         self._check_pointer(self.folder / latest_name(collection))
-        entries = self.entries(collection)
+        entries = [s for s in self.entries(collection) if not s.is_safety]
         if not entries:
             raise NotFound(f"No snapshot of {collection} lies in {self.folder}.", hint=_TAKE_ONE)
         return entries[0]
@@ -180,7 +185,8 @@ class Catalog:
                 _manifest_path(final).unlink(missing_ok=True)
                 raise
             sync_directory(self.folder)
-            point_link(self.folder / latest_name(manifest.collection), final.name)
+            if not manifest.safety:
+                point_link(self.folder / latest_name(manifest.collection), final.name)
         return _load(final)
 
     @staticmethod

@@ -34,7 +34,11 @@ def folder_lock(folder: Path, *, task: str) -> Iterator[None]:
         return
     try:
         _take(descriptor, folder)
-        holder = {"pid": os.getpid(), "task": task, "since": datetime.now(UTC).isoformat("T", "seconds")}
+        holder = {
+            "pid": os.getpid(),
+            "task": task,
+            "since": datetime.now(UTC).isoformat("T", "seconds"),
+        }
         os.truncate(descriptor, 0)
         os.pwrite(descriptor, json.dumps(holder).encode(), 0)
         yield
@@ -45,7 +49,9 @@ def folder_lock(folder: Path, *, task: str) -> Iterator[None]:
 def _open(folder: Path) -> int | None:
     with storage_errors(folder):
         try:
-            return os.open(folder / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
+            return os.open(
+                folder / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644
+            )
         except OSError as error:
             if error.errno in (errno.EROFS, errno.EACCES, errno.ENOENT):
                 return None

@@ -23,7 +23,10 @@ MAX_MANIFEST_BYTES = 16 << 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest:
-    """The facts of one snapshot. `points_count` is exact and is that of the file."""
+    """The facts of one snapshot. `points_count` is exact and is that of the file.
+
+    A `safety` snapshot holds what was replaced: it is kept and listed, but never the default.
+    """
 
     collection: str
     snapshot: str
@@ -42,6 +45,7 @@ class Manifest:
     label: str | None = None
     fingerprint: Mapping[str, Any] | None = None
     probes: tuple[Any, ...] = ()
+    safety: bool = False
     schema: int = field(default=SCHEMA)
 
     @property
@@ -91,7 +95,7 @@ def load_manifest(path: Path) -> Manifest | None:
         reason = f"{error} is missing" if isinstance(error, KeyError) else str(error)
         raise Damaged(
             f"The manifest {path.name} is not readable: {reason}.",
-            hint="Restore it from an off-site copy, or move it away to use the snapshot without it.",
+            hint="Bring it back from a copy, or move it away to use the snapshot without it.",
         ) from error
 
 
@@ -123,6 +127,7 @@ def _parse(document: Mapping[str, Any], name: str) -> Manifest:
         label=None if document.get("label") is None else str(document["label"]),
         fingerprint=document.get("fingerprint"),
         probes=tuple(document.get("probes") or ()),
+        safety=bool(document.get("safety")),
         schema=schema,
     )
 

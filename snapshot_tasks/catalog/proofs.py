@@ -1,4 +1,4 @@
-"""The proofs beside a snapshot: one JSON line for each drill or verification, only ever appended."""
+"""The proofs beside a snapshot: one JSON line for each drill or verification, append-only."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ class Patient:
     @cached_property
     def newest(self) -> Snapshot | None:
         """The newest snapshot of the configured collection, if there is one."""
-        entries = self.catalog.entries(self.settings.collection)
+        entries = [s for s in self.catalog.entries(self.settings.collection) if not s.is_safety]
         return entries[0] if entries else None
 
     def server(self) -> Server:
@@ -122,12 +122,16 @@ def check_folder(patient: Patient) -> Iterator[Finding]:
     if not folder.is_dir():
         raise StorageError(f"{folder} is no folder.", hint=f"mkdir -p {folder}")
     if not os.access(folder, os.W_OK | os.X_OK):
-        raise StorageError(f"{folder} is not writable.", hint=f"Make {folder} writable for this user.")
+        raise StorageError(
+            f"{folder} is not writable.", hint=f"Make {folder} writable for this user."
+        )
     free = shutil.disk_usage(folder).free
     needed = max(MIN_FREE_BYTES, 2 * (patient.newest.size_bytes if patient.newest else 0))
     message = f"{folder}, {free / 1e9:.1f} GB free"
     if free < needed:
-        yield _warn("folder", message, f"Make {needed / 1e9:.1f} GB free: twice the newest snapshot.")
+        yield _warn(
+            "folder", message, f"Make {needed / 1e9:.1f} GB free: twice the newest snapshot."
+        )
     else:
         yield _ok("folder", message)
 
@@ -197,8 +201,10 @@ def _mount_traps(service: object) -> Iterator[Finding]:
     mounts = {str(v["target"]).rstrip("/"): v for v in service.get("volumes", ())}
     snapshots = mounts.get(SERVER_SNAPSHOTS)
     if snapshots is not None and snapshots.get("read_only"):
-        remedy = f"Mount a volume there, and the host folder read-only below it ({SERVER_SNAPSHOTS}/host)."
-        yield _fail("snapshots path", f"{SERVER_SNAPSHOTS} is read-only: Qdrant will not start", remedy)
+        remedy = "Mount a volume there, and the host folder read-only below it."
+        yield _fail(
+            "snapshots path", f"{SERVER_SNAPSHOTS} is read-only: Qdrant will not start", remedy
+        )
     elif snapshots is None:
         remedy = f"Mount a named volume on {SERVER_SNAPSHOTS}."
         yield _warn("snapshots path", f"{SERVER_SNAPSHOTS} is in the container's own layer", remedy)

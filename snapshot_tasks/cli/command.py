@@ -71,9 +71,13 @@ class Run:
         if yes:
             return
         if self.json or not sys.stdin.isatty():
-            raise Refused(f"{question} Nobody is here to ask.", hint="Say `--yes` to agree beforehand.")
+            raise Refused(
+                f"{question} Nobody is here to ask.", hint="Say `--yes` to agree beforehand."
+            )
         if not ask(question):
-            raise Refused("Not agreed; nothing was changed.", hint="Say `yes`, or `--yes`, to go on.")
+            raise Refused(
+                "Not agreed; nothing was changed.", hint="Say `yes`, or `--yes`, to go on."
+            )
 
 
 def command(
@@ -147,7 +151,9 @@ def _document(run: Run, outcome: Outcome) -> dict[str, Any]:
         "task": run.name,
         "exit_code": error.exit_code if error else 0,
         "result": dict(outcome.result),
-        "error": {"kind": error.kind, "message": error.message, "hint": error.hint} if error else None,
+        "error": {"kind": error.kind, "message": error.message, "hint": error.hint}
+        if error
+        else None,
     }
 
 

@@ -41,7 +41,7 @@ def doctor(run: Run) -> Outcome:
 
 @command("demo", help={})
 def demo(run: Run) -> Outcome:
-    """Load a sample into a real Qdrant, take a snapshot, prove its restore, leave nothing running."""
+    """Load a sample into a real Qdrant, take a snapshot, prove that it restores, clean up."""
     from snapshot_tasks.catalog.folder import Catalog
     from snapshot_tasks.cli.render import render_created, render_drill, snapshot_json
     from snapshot_tasks.engines.select import drill_engine
@@ -78,10 +78,12 @@ def demo(run: Run) -> Outcome:
 
 
 @command("test", help={"only": "Only these tests: a path below tests/, such as unit."})
-def test(run: Run, only: str = "") -> Outcome:
+def run_tests(run: Run, only: str = "") -> Outcome:
     """Run the tests of this project; engines that are missing are skipped, in CI they fail."""
     target = PROJECT_ROOT / "tests" / only
-    return _tools(run, (("pytest", str(target), *(() if only else ("--cov", "--cov-report=term"))),))
+    return _tools(
+        run, (("pytest", str(target), *(() if only else ("--cov", "--cov-report=term"))),)
+    )
 
 
 @command("lint", help={})

@@ -149,7 +149,9 @@ def render_restored(result: RestoreResult) -> None:
 
 def render_stack(report: StackReport) -> None:
     """Print the collections and counts of a running Qdrant."""
-    owned = {name: [a for a, c in report.aliases.items() if c == name] for name, _ in report.collections}
+    owned = {
+        name: [a for a, c in report.aliases.items() if c == name] for name, _ in report.collections
+    }
     table(
         f"Qdrant {report.version}",
         ("collection", "#points", "aliases"),
@@ -160,7 +162,9 @@ def render_stack(report: StackReport) -> None:
 def render_drill(report: DrillReport) -> None:
     """Print the drill's lines, times and verdict."""
     name = report.snapshot.name
-    title = f"Fresh restore test of {name} on Qdrant {report.server_version or '?'} ({report.engine})"
+    title = (
+        f"Fresh restore test of {name} on Qdrant {report.server_version or '?'} ({report.engine})"
+    )
     render_findings(report.findings, title=title)
     print("Times: " + ", ".join(f"{phase} {duration(s)}" for phase, s in report.phases.items()))
     if report.error is None:
@@ -179,7 +183,9 @@ def render_snapshot(snapshot: Snapshot, now: datetime) -> None:
     if snapshot.manifest:
         m = snapshot.manifest
         facts["source_url"] = m.source_url
-        facts["source_points"] = f"{m.source_points_before:,} before, {m.source_points_after:,} after"
+        facts["source_points"] = (
+            f"{m.source_points_before:,} before, {m.source_points_after:,} after"
+        )
         facts["aliases"] = ", ".join(m.aliases) or "none"
         facts["payload_schema"] = ", ".join(m.payload_schema) or "none"
     width = max(len(key) for key in facts)

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from snapshot_tasks.operations.verify import Verification
     from snapshot_tasks.qdrant.server import Server
 
-SNAPSHOT_HELP = "A path, or a name from `inv snapshot.list`; by default the newest of the collection."
+SNAPSHOT_HELP = (
+    "A path, or a name from `inv snapshot.list`; by default the newest of the collection."
+)
 COLLECTION_HELP = "The collection; by default QDRANT_COLLECTION_NAME."
 
 
@@ -52,7 +54,9 @@ def create(
     catalog = _catalog(run, output_dir)
     names = collection or [run.settings.collection]
     if run.dry:
-        return run.would(f"take a snapshot of {'all' if all else ', '.join(names)} into {catalog.folder}")
+        return run.would(
+            f"take a snapshot of {'all' if all else ', '.join(names)} into {catalog.folder}"
+        )
     catalog.make_folder()
     with catalog.lock("snapshot.create"), _server(run) as server:
         requests = [
@@ -119,9 +123,13 @@ def verify(
     if level != "bytes":
         raise SettingsError(f"There is no level {level!r}.", hint="Use `--level bytes`.")
     catalog = _catalog(run)
-    chosen = catalog.entries(collection or None) if all else [_find(run, catalog, snapshot, collection)]
+    chosen = (
+        catalog.entries(collection or None) if all else [_find(run, catalog, snapshot, collection)]
+    )
     if not chosen:
-        raise NotFound("There is no snapshot to verify.", hint="Take one with `inv snapshot.create`.")
+        raise NotFound(
+            "There is no snapshot to verify.", hint="Take one with `inv snapshot.create`."
+        )
     done: list[Verification] = []
     errors: list[tuple[str, TaskError]] = []
     for entry in chosen:
@@ -277,7 +285,9 @@ def drill(
             "--all, --snapshot, --create and --random exclude each other.", hint="Give one of them."
         )
     if in_place and (all or keep):
-        raise SettingsError("--in-place goes with neither --all nor --keep.", hint="Leave them out.")
+        raise SettingsError(
+            "--in-place goes with neither --all nor --keep.", hint="Leave them out."
+        )
     catalog = _catalog(run)
     if run.dry:
         return run.would("restore into an empty Qdrant, compare, and throw it away")
@@ -348,7 +358,7 @@ def _chosen_for_drill(
     create: bool,
     random: bool,
 ) -> list[Snapshot]:
-    from random import choice
+    from secrets import choice
 
     from snapshot_tasks.operations.create import CreateRequest
     from snapshot_tasks.operations.create import create as create_one
@@ -357,12 +367,18 @@ def _chosen_for_drill(
     if all:
         names = [collection] if collection else catalog.collections()
         if not names:
-            raise NotFound("There is no snapshot to test.", hint="Take one with `inv snapshot.create`.")
+            raise NotFound(
+                "There is no snapshot to test.", hint="Take one with `inv snapshot.create`."
+            )
         return [catalog.newest(each) for each in names]
     if create:
         catalog.make_folder()
         with _server(run) as server:
-            return [create_one(CreateRequest(collection=name), server, catalog, run.progress, clock=_now)]
+            return [
+                create_one(
+                    CreateRequest(collection=name), server, catalog, run.progress, clock=_now
+                )
+            ]
     if random:
         newest, *older = catalog.entries(name) or [catalog.newest(name)]
         return [choice(older or [newest])]
@@ -394,7 +410,7 @@ def _saver(run: Run, catalog: Catalog, server: Server) -> Callable[[str], Snapsh
     from snapshot_tasks.operations.create import create as create_one
 
     def save(collection: str) -> Snapshot:
-        request = CreateRequest(collection=collection, label="before replace")
+        request = CreateRequest(collection=collection, label="before replace", safety=True)
         return create_one(request, server, catalog, run.progress, clock=_now)
 
     return save
@@ -407,15 +423,18 @@ def _append_proof(run: Run, entry: Snapshot, proof: dict[str, object]) -> None:
         run.progress.note(f"The proof could not be kept: {error.message}")
 
 
-def _check_restore_flags(all: bool, if_missing: bool, snapshot: str, as_: str, replace: bool) -> None:
+def _check_restore_flags(
+    all: bool, if_missing: bool, snapshot: str, as_: str, replace: bool
+) -> None:
     if all and (snapshot or as_):
         raise SettingsError("--all goes with neither --snapshot nor --as.", hint="Leave them out.")
     if all and not if_missing:
         raise Refused("--all restores only what is missing.", hint="Add `--if-missing`.")
     if replace and if_missing:
-        raise SettingsError("--replace and --if-missing exclude each other.", hint="Give one of them.")
+        raise SettingsError(
+            "--replace and --if-missing exclude each other.", hint="Give one of them."
+        )
 
 
 def _failure(name: str, error: TaskError) -> dict[str, str]:
     return {"name": name, "kind": error.kind, "message": error.message, "hint": error.hint}
-

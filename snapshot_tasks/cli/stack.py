@@ -26,7 +26,9 @@ def up(run: Run, no_restore: bool = False, timeout: int = DEFAULT_TIMEOUT) -> Ou
     settings = run.settings
     selection = managed_engine(settings)
     if run.dry:
-        return run.would(f"start Qdrant with the {selection.engine.name} engine and restore what is missing")
+        return run.would(
+            f"start Qdrant with the {selection.engine.name} engine and restore what is missing"
+        )
     run.progress.note(f"engine: {selection.engine.name} ({selection.reason})")
     restored = stack_up(
         selection.engine,

@@ -76,6 +76,8 @@ class Engine(Protocol):
         """Return the folders of this host that the live Qdrant can read."""
         ...
 
-    def fresh(self, request: FreshRequest, progress: Progress) -> AbstractContextManager[FreshServer]:
+    def fresh(
+        self, request: FreshRequest, progress: Progress
+    ) -> AbstractContextManager[FreshServer]:
         """Run an empty Qdrant for the block. The live one and its data are never touched."""
         ...

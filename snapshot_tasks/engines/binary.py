@@ -40,7 +40,7 @@ def find_binary(settings: Settings, version: str) -> Path | None:
 
 
 def live_binary(settings: Settings, progress: Progress) -> Path:
-    """Return the binary for the live server: `QDRANT_BINARY` as it is, else one of `QDRANT_VERSION`.
+    """Return the live server's binary: `QDRANT_BINARY` as it is, else one of `QDRANT_VERSION`.
 
     Raises:
         NotFound: naming every source that was tried.

@@ -48,7 +48,7 @@ def qdrant_service(document: JsonObject) -> JsonObject:
 
 
 def image_for(service: JsonObject, version: str) -> str:
-    """Return the service's image with its tag's version replaced (`-unprivileged` and such stay)."""
+    """Return the service's image in another version; a variant such as `-unprivileged` stays."""
     image = str(service.get("image", "qdrant/qdrant"))
     name, separator, tag = image.partition("@")[0].rpartition(":")
     if not separator or "/" in tag:

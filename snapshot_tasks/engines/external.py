@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 
 from snapshot_tasks.engines.base import EngineStatus, FreshRequest, FreshServer
 from snapshot_tasks.errors import SettingsError
@@ -43,11 +42,11 @@ class ExternalEngine:
         """Return nothing: what it can read is told by `QDRANT_SERVER_SNAPSHOT_DIR`."""
         return ()
 
-    @contextmanager
-    def fresh(self, request: FreshRequest, progress: Progress) -> Iterator[FreshServer]:
+    def fresh(
+        self, request: FreshRequest, progress: Progress
+    ) -> AbstractContextManager[FreshServer]:
         """Refuse."""
         raise _unmanaged()
-        yield
 
 
 def _unmanaged() -> SettingsError:

@@ -143,7 +143,9 @@ class NativeEngine:
         try:
             return obtain_binary(self._settings, version, progress), version, ""
         except NotFound as missing:
-            configured = self._settings.binary or find_binary(self._settings, self._settings.version)
+            configured = self._settings.binary or find_binary(
+                self._settings, self._settings.version
+            )
             if configured is None:
                 raise
             used = binary_version(configured) or "of unknown version"
@@ -188,7 +190,9 @@ class NativeEngine:
 
 
 def _mounts(folder: Path, version: str) -> tuple[Mount, ...]:
-    parts = tuple(int(part) for part in version.split("-")[0].split(".") if part.isdigit())
+    parts = tuple(
+        int(part) for part in version.split("-", maxsplit=1)[0].split(".") if part.isdigit()
+    )
     if not parts or parts >= FIRST_CONFINED_VERSION:
         return ()
     return (Mount(host_dir=folder, server_dir=str(folder.resolve())),)
@@ -206,6 +210,6 @@ def _wait_ready(url: str, pid: int, log: Path, timeout_seconds: float) -> None:
             if time.monotonic() >= deadline:
                 raise Unreachable(
                     f"Qdrant at {url} was not ready within {timeout_seconds:g} s.",
-                    hint="`inv stack.logs` says why; it goes on starting, and `--timeout` waits longer.",
+                    hint="`inv stack.logs` says why. It goes on; `--timeout` waits longer.",
                 )
             time.sleep(READY_POLL_SECONDS)

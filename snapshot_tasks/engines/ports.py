@@ -8,7 +8,7 @@ from snapshot_tasks.settings import Settings
 
 
 def check_ports(settings: Settings) -> None:
-    """Raise `SettingsError` naming the holder of a port that is taken, and the setting to change."""
+    """Raise `SettingsError` naming a taken port's holder, and the setting to change."""
     wanted = {"QDRANT_HTTP_PORT": settings.http_port, "QDRANT_GRPC_PORT": settings.grpc_port}
     for name, port in wanted.items():
         if not process.port_is_free(port):

@@ -22,6 +22,7 @@ class CreateRequest:
     collection: str
     label: str | None = None
     keep_server_copy: bool = False
+    safety: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +68,9 @@ def create(
     _refuse_alias(collection, server)
     taken_at = clock()
     version, before = server.version(), server.state(collection)
-    with progress.phase(f"Qdrant makes a snapshot of {collection} ({before.points_count:,} points)"):
+    with progress.phase(
+        f"Qdrant makes a snapshot of {collection} ({before.points_count:,} points)"
+    ):
         made = server.create_snapshot(collection, note=progress.note)
     try:
         with catalog.staging() as staging:
@@ -89,6 +92,7 @@ def create(
                 payload_schema=before.payload_schema,
                 aliases=before.aliases,
                 label=request.label or None,
+                safety=request.safety,
             )
             return catalog.add(staging, manifest)
     finally:

@@ -61,9 +61,7 @@ def demo(
                 indexes={"topic": "keyword", "language": "keyword", "year": "integer"},
                 alias=ALIAS,
             )
-        with Server(
-            source.endpoint, operation_timeout_seconds=operation_timeout_seconds
-        ) as server:
+        with Server(source.endpoint, operation_timeout_seconds=operation_timeout_seconds) as server:
             snapshot = create(
                 CreateRequest(collection=COLLECTION, label="demo"),
                 server,

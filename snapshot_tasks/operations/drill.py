@@ -94,7 +94,9 @@ class Log:
             self.phases[name] = self.phases.get(name, 0.0) + time.monotonic() - start
 
 
-def drill(request: DrillRequest, engine: Engine, progress: Progress, *, clock: Clock) -> DrillReport:
+def drill(
+    request: DrillRequest, engine: Engine, progress: Progress, *, clock: Clock
+) -> DrillReport:
     """Prove one snapshot on a throw-away Qdrant, and append the proof, whatever it says.
 
     The live server is never spoken to. Whatever was started is torn down, also on Ctrl-C.
@@ -135,7 +137,7 @@ def finding_error(name: str, findings: list[Finding]) -> TaskError | None:
     if not wrong:
         return None
     reasons = "; ".join(f"{f.check}: {f.message}" for f in wrong)
-    hint = "Do not rely on this snapshot: take and drill a new one with `inv snapshot.test-restore --create`."
+    hint = "Do not rely on it: `inv snapshot.test-restore --create` takes and tests a new one."
     if any(f.check.removeprefix(AFTER_RESTART) == "count" for f in wrong):
         return RestoreIncomplete(f"{name} did not restore: {reasons}.", hint=hint)
     return ContentsDiffer(f"{name} came back different: {reasons}.", hint=hint)
@@ -154,7 +156,10 @@ def _on_fresh_server(request: DrillRequest, engine: Engine, log: Log, progress: 
     version = snapshot.manifest.qdrant_version if snapshot.manifest else request.version
     wanted = FreshRequest(version=version, folder=snapshot.path.parent, keep=request.keep)
     with ExitStack() as stack:
-        with log.phase("start"), progress.phase(f"starting an empty Qdrant {version} ({engine.name})"):
+        with (
+            log.phase("start"),
+            progress.phase(f"starting an empty Qdrant {version} ({engine.name})"),
+        ):
             server = stack.enter_context(engine.fresh(wanted, progress))
         try:
             _prove(request, server, log, progress)
@@ -176,9 +181,10 @@ def _prove(request: DrillRequest, server: FreshServer, log: Log, progress: Progr
 
 
 def _restore(request: DrillRequest, endpoint: Endpoint, log: Log, progress: Progress) -> None:
-    with Server(
-        endpoint, operation_timeout_seconds=request.operation_timeout_seconds
-    ) as server, log.phase("restore"):
+    with (
+        Server(endpoint, operation_timeout_seconds=request.operation_timeout_seconds) as server,
+        log.phase("restore"),
+    ):
         log.server_version = server.version()
         result = restore(RestoreRequest(snapshot=request.snapshot), server, progress)
     log.restore_seconds = result.seconds
@@ -189,9 +195,10 @@ def _restore(request: DrillRequest, endpoint: Endpoint, log: Log, progress: Prog
 
 def _compare_again(request: DrillRequest, endpoint: Endpoint, log: Log) -> None:
     restore_request = RestoreRequest(snapshot=request.snapshot, if_missing=True)
-    with Server(
-        endpoint, operation_timeout_seconds=request.operation_timeout_seconds
-    ) as server, log.phase("compare"):
+    with (
+        Server(endpoint, operation_timeout_seconds=request.operation_timeout_seconds) as server,
+        log.phase("compare"),
+    ):
         plan = plan_restore(restore_request, server)
         if not plan.exists:
             log.findings.append(

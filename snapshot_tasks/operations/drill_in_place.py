@@ -124,12 +124,12 @@ def _problem(snapshot: Snapshot | None, before: CollectionState, version: str) -
     )
     extra = set(before.aliases) - set(snapshot.manifest.aliases)
     wrong = [f"{f.check}: {f.message}" for f in failed(findings)]
-    return ", ".join(wrong + [f"its alias {alias} is newer than the snapshot" for alias in sorted(extra)])
+    return ", ".join(
+        wrong + [f"its alias {alias} is newer than the snapshot" for alias in sorted(extra)]
+    )
 
 
-def _bring_back(
-    sources: tuple[_Source, ...], server: Server, log: Log, progress: Progress
-) -> None:
+def _bring_back(sources: tuple[_Source, ...], server: Server, log: Log, progress: Progress) -> None:
     seconds = 0.0
     for source in sources:
         result = restore(RestoreRequest(snapshot=source.snapshot), server, progress)

@@ -113,7 +113,9 @@ def plan_restore(request: RestoreRequest, server: Server) -> RestorePlan:
     skip = request.if_missing and (exists or target in aliases)
     if not skip:
         _refuse_overwrite(target, exists, aliases, request.save_existing is not None)
-    recorded = snapshot.manifest.aliases if snapshot.manifest and target == snapshot.collection else ()
+    recorded = (
+        snapshot.manifest.aliases if snapshot.manifest and target == snapshot.collection else ()
+    )
     kept = tuple(a for a, owner in aliases.items() if owner == target and a not in recorded)
     if not skip:
         _refuse_taken_aliases(recorded, target, collections, aliases)
@@ -180,7 +182,8 @@ def _restore_new(
     start = time.monotonic()
     try:
         way = _bring_back(plan, server, sha256, progress)
-        status = server.wait_green(plan.target, GREEN_SECONDS)
+        with progress.phase("waiting until it is green"):
+            status = server.wait_green(plan.target, GREEN_SECONDS)
         for alias in plan.aliases + plan.kept_aliases:
             server.create_alias(alias, plan.target)
         seconds = time.monotonic() - start
@@ -254,7 +257,7 @@ def _meaning(plan: RestorePlan, error: ServerFailure) -> TaskError:
 
 
 def _remove(target: str, server: Server, *, patient: bool = False) -> None:
-    """Remove a half-made collection. Qdrant goes on restoring after a lost connection: wait for it."""
+    """Remove a half-made collection; an interrupted restore goes on in Qdrant, so wait for it."""
     deadline = time.monotonic() + (REMOVAL_SECONDS if patient else 0)
     with suppress(TaskError):
         while target not in server.collections():
@@ -264,7 +267,9 @@ def _remove(target: str, server: Server, *, patient: bool = False) -> None:
         server.delete_collection(target)
 
 
-def _refuse_overwrite(target: str, exists: bool, aliases: dict[str, str], may_replace: bool) -> None:
+def _refuse_overwrite(
+    target: str, exists: bool, aliases: dict[str, str], may_replace: bool
+) -> None:
     if target in aliases:
         raise Refused(
             f"{target} is an alias of the collection {aliases[target]}.",
@@ -296,7 +301,7 @@ def _version_warnings(snapshot: Snapshot, server_version: str) -> tuple[Finding,
         raise Refused(
             f"The snapshot was taken with Qdrant {taken_with}, this server is {server_version}: "
             "only the same or the next minor version restores it reliably.",
-            hint=f"Restore it with Qdrant {taken_with} (QDRANT_VERSION), then upgrade step by step.",
+            hint=f"Use Qdrant {taken_with} (QDRANT_VERSION), then upgrade step by step.",
         )
     if fit is Fit.UNKNOWN:
         message = f"taken with an unknown version, restored into {server_version}"

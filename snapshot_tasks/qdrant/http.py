@@ -53,15 +53,14 @@ class Http:
 
     def get(self, path: str, *, long: bool = False) -> Any:
         """GET and return `result`, retrying lost connections, since reading twice is harmless."""
-        for attempt in Retrying(
+        retrying = Retrying(
             retry=retry_if_exception_type(httpx.TransportError),
             stop=stop_after_attempt(3),
             wait=wait_exponential(multiplier=0.1),
             reraise=True,
-        ):
-            with self._meanings(path), attempt:
-                return self._result(self._client.get(path, timeout=self._patience(long)))
-        raise AssertionError("unreachable")
+        )
+        with self._meanings(path):
+            return self._result(retrying(self.raw, "GET", path, long=long))
 
     def send(
         self,
@@ -75,7 +74,9 @@ class Http:
     ) -> Any:
         """Send once, never again by itself, and return `result`."""
         with self._meanings(path):
-            return self._result(self.raw(method, path, body=body, params=params, files=files, long=long))
+            return self._result(
+                self.raw(method, path, body=body, params=params, files=files, long=long)
+            )
 
     def raw(
         self,
@@ -107,7 +108,7 @@ class Http:
         if status in (401, 403):
             return CredentialsRefused(
                 f"Qdrant at {self.endpoint.url} refused the credentials ({status}): {reason}.",
-                hint="Set QDRANT_API_KEY or QDRANT_API_KEY_FILE to a key with the rights this needs.",
+                hint="Set QDRANT_API_KEY or QDRANT_API_KEY_FILE to a key that may do this.",
             )
         if status == 404:
             return NotFound(
@@ -127,7 +128,9 @@ class Http:
     def unreachable(self, error: httpx.TransportError) -> Unreachable:
         """Return what a lost or refused connection means."""
         reason = str(error) or type(error).__name__
-        return Unreachable(f"Qdrant at {self.endpoint.url} cannot be reached: {reason}.", hint=_START)
+        return Unreachable(
+            f"Qdrant at {self.endpoint.url} cannot be reached: {reason}.", hint=_START
+        )
 
     def _patience(self, long: bool) -> httpx.Timeout:
         return _timeout(self.operation_timeout_seconds if long else ANSWER_SECONDS)

@@ -67,7 +67,9 @@ class Server:
         except httpx.TransportError:
             return False
 
-    def wait_ready(self, timeout_seconds: float, *, hint: str = "`inv stack.logs` says why.") -> float:
+    def wait_ready(
+        self, timeout_seconds: float, *, hint: str = "`inv stack.logs` says why."
+    ) -> float:
         """Wait until the server is ready and return the seconds that took.
 
         Raises:
@@ -157,7 +159,9 @@ class Server:
         except httpx.ConnectError as error:
             raise self._http.unreachable(error) from error
         except httpx.TransportError as error:
-            note("The connection was lost while Qdrant made the snapshot; watching its list for it.")
+            note(
+                "The connection was lost while Qdrant made the snapshot; watching its list for it."
+            )
             return self._await_snapshot(collection, before, error)
         except KeyboardInterrupt:
             note("Interrupted: waiting for Qdrant to finish the snapshot, to delete it.")
@@ -170,7 +174,9 @@ class Server:
     def delete_snapshot(self, collection: str, name: str) -> None:
         """Delete one server snapshot; one that is gone already is fine."""
         try:
-            self._http.send("DELETE", f"{_of(collection)}/snapshots/{quote(name, safe='')}", long=True)
+            self._http.send(
+                "DELETE", f"{_of(collection)}/snapshots/{quote(name, safe='')}", long=True
+            )
         except NotFound:
             return
 
@@ -200,7 +206,11 @@ class Server:
         Raises:
             NotVisible: when the server does not see the file; nothing has happened then.
         """
-        body = {"location": f"file://{quote(server_path)}", "priority": "snapshot", "checksum": sha256}
+        body = {
+            "location": f"file://{quote(server_path)}",
+            "priority": "snapshot",
+            "checksum": sha256,
+        }
         path = f"{_of(collection)}/snapshots/recover"
         try:
             self._http.send("PUT", path, body=body, params={"wait": "true"}, long=True)

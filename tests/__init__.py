@@ -1,0 +1,1 @@
+"""The tests: unit without a server, integration on native Qdrant, e2e on Docker Compose."""

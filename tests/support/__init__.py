@@ -1,0 +1,1 @@
+"""Builders and faults that the tests share."""

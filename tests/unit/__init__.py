@@ -1,0 +1,1 @@
+"""Tests without a server and without a network."""
