@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import json as json_module
+import re
 import signal
 import sys
 import traceback
@@ -17,7 +18,7 @@ from types import FrameType
 from typing import Any
 
 from invoke.context import Context
-from invoke.exceptions import Exit
+from invoke.exceptions import Exit, ParseError
 from invoke.tasks import Task, task
 
 from snapshot_tasks.cli.console import TerminalProgress, ask, say
@@ -28,6 +29,26 @@ from snapshot_tasks.settings import Settings, load_settings
 PROJECT_ROOT = Path(__file__).resolve().parents[2]
 JSON_HELP = "Print one JSON document on stdout, also on failure."
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class Count(int):
+    """A flag that takes a whole number from 0 up; Invoke answers others by a traceback."""
+
+    def __new__(cls, value: int | str) -> Count:
+        """Raise Invoke's `ParseError` for what is no such number."""
+        if isinstance(value, str) and not (value.isascii() and value.isdigit()):
+            raise ParseError(f"Expected a whole number from 0 up, got {value!r}.")
+        return super().__new__(cls, value)
+
+
+class Seconds(float):
+    """A flag that takes a number of seconds from 0 up."""
+
+    def __new__(cls, value: float | str) -> Seconds:
+        """Raise Invoke's `ParseError` for what is no such number."""
+        if isinstance(value, str) and not re.fullmatch(r"[0-9]*\.?[0-9]+", value):
+            raise ParseError(f"Expected a number of seconds from 0 up, got {value!r}.")
+        return super().__new__(cls, value)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

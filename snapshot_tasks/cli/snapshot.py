@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from snapshot_tasks.cli.command import Outcome, Run, command
+from snapshot_tasks.cli.command import Outcome, Run, Seconds, command
 from snapshot_tasks.errors import NotFound, Refused, SettingsError, TaskError, join_errors
 
 if TYPE_CHECKING:
@@ -187,7 +187,7 @@ def restore(
     replace: bool = False,
     yes: bool = False,
     dry_run: bool = False,
-    timeout: int = 0,
+    timeout: float = Seconds(0),
 ) -> Outcome:
     """Restore a snapshot into the running Qdrant and compare what came back."""
     from snapshot_tasks.operations.restore import RestoreRequest
@@ -273,7 +273,7 @@ def drill(
     in_place: bool = False,
     yes: bool = False,
     keep: bool = False,
-    max_seconds: float = 0.0,
+    max_seconds: float = Seconds(0),
     junit: str = "",
 ) -> Outcome:
     """Prove a restore: an empty Qdrant, restore, compare, restart, compare again, throw it away."""

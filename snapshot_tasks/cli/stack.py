@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from snapshot_tasks.cli.command import Outcome, Run, command
+from snapshot_tasks.cli.command import Count, Outcome, Run, Seconds, command
 
-DEFAULT_TIMEOUT = 60
+DEFAULT_TIMEOUT = Seconds(60)
 
 
 @command(
@@ -16,7 +16,7 @@ DEFAULT_TIMEOUT = 60
         "timeout": "Seconds to wait until Qdrant is ready.",
     },
 )
-def up(run: Run, no_restore: bool = False, timeout: int = DEFAULT_TIMEOUT) -> Outcome:
+def up(run: Run, no_restore: bool = False, timeout: float = DEFAULT_TIMEOUT) -> Outcome:
     """Start Qdrant, wait until it is ready, restore each catalogued collection that is missing."""
     from snapshot_tasks.catalog.folder import Catalog
     from snapshot_tasks.cli.render import render_restored, render_stack, restore_json, stack_json
@@ -86,7 +86,7 @@ def down(run: Run, volumes: bool = False, yes: bool = False) -> Outcome:
 
 
 @command("restart", help={"timeout": "Seconds to wait until Qdrant is ready."})
-def restart(run: Run, timeout: int = DEFAULT_TIMEOUT) -> Outcome:
+def restart(run: Run, timeout: float = DEFAULT_TIMEOUT) -> Outcome:
     """Stop and start Qdrant, which also applies changed settings."""
     from snapshot_tasks.engines.select import managed_engine
 
@@ -138,7 +138,7 @@ def status(run: Run) -> Outcome:
         "service": "Only this Compose service, such as qdrant-restore.",
     },
 )
-def logs(run: Run, follow: bool = False, tail: int = 100, service: str = "") -> Outcome:
+def logs(run: Run, follow: bool = False, tail: int = Count(100), service: str = "") -> Outcome:
     """Print the log of Qdrant, and under Compose that of the restore service too."""
     from snapshot_tasks.engines.select import managed_engine
 
