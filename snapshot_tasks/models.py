@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -36,7 +36,7 @@ class Finding:
         return plain | ({"remedy": self.remedy} if self.remedy else {})
 
 
-def failed(findings: tuple[Finding, ...]) -> tuple[Finding, ...]:
+def failed(findings: Sequence[Finding]) -> tuple[Finding, ...]:
     """Return the findings that failed."""
     return tuple(f for f in findings if f.status is Status.FAIL)
 

@@ -160,7 +160,7 @@ def check_newest(patient: Patient) -> Iterator[Finding]:
         return
     newest.check_manifest()
     age = patient.now - newest.created_at
-    message = f"{newest.name}, {_hours(age)} old"
+    message = f"{newest.name}, {_span(age)} old"
     if age > MAX_AGE:
         yield _warn("newest snapshot", message, "Run `inv snapshot.create`, from cron every day.")
     else:
@@ -168,10 +168,10 @@ def check_newest(patient: Patient) -> Iterator[Finding]:
     if newest.proven_at is None:
         yield _warn("proof", "it was never proven", "Run `inv snapshot.test-restore`.")
     elif patient.now - newest.proven_at > MAX_PROOF_AGE:
-        message = f"proven {_hours(patient.now - newest.proven_at)} ago"
+        message = f"proven {_span(patient.now - newest.proven_at)} ago"
         yield _warn("proof", message, "Run `inv snapshot.test-restore`, from cron every week.")
     else:
-        yield _ok("proof", f"proven {_hours(patient.now - newest.proven_at)} ago")
+        yield _ok("proof", f"proven {_span(patient.now - newest.proven_at)} ago")
 
 
 def check_compose_file(patient: Patient) -> Iterator[Finding]:
@@ -256,6 +256,8 @@ def _fail(check: str, message: str, remedy: str) -> Finding:
     return Finding(check=check, status=Status.FAIL, message=message, remedy=remedy)
 
 
-def _hours(age: timedelta) -> str:
+def _span(age: timedelta) -> str:
     hours = age.total_seconds() / 3600
+    if hours < 1:
+        return f"{hours * 60:.0f} min"
     return f"{hours:.0f} h" if hours < 72 else f"{hours / 24:.0f} days"

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from snapshot_tasks.comparison import added_only, differences, same_minor
-from snapshot_tasks.models import CollectionState, Finding, JsonObject, Status
+from snapshot_tasks.errors import ContentsDiffer, RestoreIncomplete, TaskError
+from snapshot_tasks.models import CollectionState, Finding, JsonObject, Status, failed
 
 MAX_LISTED = 5
 
@@ -75,6 +76,17 @@ RESTORED_CHECKS: tuple[Callable[[Restored], Finding], ...] = (
 def check_restored(restored: Restored) -> tuple[Finding, ...]:
     """Run every check of a restored collection."""
     return tuple(check(restored) for check in RESTORED_CHECKS)
+
+
+def restored_error(what: str, findings: Sequence[Finding], *, hint: str) -> TaskError | None:
+    """Return the error that failed findings amount to: points missing weigh more than settings."""
+    wrong = failed(findings)
+    if not wrong:
+        return None
+    reasons = "; ".join(f"{f.check}: {f.message}" for f in wrong)
+    if any(f.check.endswith(("count", "collection")) for f in wrong):
+        return RestoreIncomplete(f"{what} did not come back whole ({reasons}).", hint=hint)
+    return ContentsDiffer(f"{what} came back different ({reasons}).", hint=hint)
 
 
 def _count_of_moving(actual: int, between: tuple[int, int]) -> Finding:

@@ -149,6 +149,9 @@ def render_restored(result: RestoreResult) -> None:
 
 def render_stack(report: StackReport) -> None:
     """Print the collections and counts of a running Qdrant."""
+    if not report.collections:
+        print(f"Qdrant {report.version} holds no collection.")
+        return
     owned = {
         name: [a for a, c in report.aliases.items() if c == name] for name, _ in report.collections
     }
@@ -178,16 +181,28 @@ def render_drill(report: DrillReport) -> None:
 
 def render_snapshot(snapshot: Snapshot, now: datetime) -> None:
     """Print one snapshot's manifest and proofs."""
-    facts = {**snapshot_json(snapshot), "created_at": moment(snapshot.created_at)}
-    facts["size_bytes"] = f"{snapshot.size_bytes:,} bytes"
-    if snapshot.manifest:
-        m = snapshot.manifest
-        facts["source_url"] = m.source_url
-        facts["source_points"] = (
-            f"{m.source_points_before:,} before, {m.source_points_after:,} after"
-        )
-        facts["aliases"] = ", ".join(m.aliases) or "none"
-        facts["payload_schema"] = ", ".join(m.payload_schema) or "none"
+    proven_at, manifest = snapshot.proven_at, snapshot.manifest
+    facts: dict[str, Any] = {
+        "snapshot": snapshot.name,
+        "path": snapshot.path,
+        "collection": snapshot.collection,
+        "taken": moment(snapshot.created_at),
+        "size": f"{snapshot.size_bytes:,} bytes",
+        "proven": moment(proven_at) if proven_at else "never",
+    }
+    if manifest:
+        before, after = manifest.source_points_before, manifest.source_points_after
+        facts |= {
+            "sha256": manifest.sha256,
+            "points": f"{manifest.points_count:,}",
+            "source": f"{manifest.source_url}, Qdrant {manifest.qdrant_version}",
+            "source points": f"{before:,} before, {after:,} after",
+            "label": manifest.label or "none",
+            "aliases": ", ".join(manifest.aliases) or "none",
+            "payload indexes": ", ".join(sorted(manifest.payload_schema)) or "none",
+        }
+    else:
+        facts["manifest"] = "none: checksum, points and source are unknown"
     width = max(len(key) for key in facts)
     for key, value in facts.items():
         print(f"{key:<{width}}  {'unknown' if value is None else value}")

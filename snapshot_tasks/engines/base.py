@@ -40,7 +40,7 @@ class FreshServer:
     endpoint: Endpoint
     version_note: str
     restart: Callable[[], None]
-    removal: str
+    removal: Callable[[], str]
 
 
 class Engine(Protocol):

@@ -174,7 +174,7 @@ class ComposeEngine:
                 endpoint=endpoint,
                 version_note=note,
                 restart=restart,
-                removal=f"docker compose -p {project} down -v",
+                removal=lambda: f"docker compose -p {project} down -v",
             )
         finally:
             if not request.keep:

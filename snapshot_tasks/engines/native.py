@@ -127,7 +127,7 @@ class NativeEngine:
                 ),
                 version_note=note,
                 restart=restart,
-                removal=f"kill {pids[-1]}; rm -r {home}",
+                removal=lambda: f"kill {pids[-1]}; rm -r {home}",
             )
         finally:
             if not request.keep:

@@ -10,14 +10,18 @@ from typing import Any
 
 from snapshot_tasks.catalog.folder import Snapshot
 from snapshot_tasks.catalog.proofs import DRILL
-from snapshot_tasks.engines.base import Engine, FreshRequest, FreshServer
-from snapshot_tasks.errors import BudgetMissed, ContentsDiffer, RestoreIncomplete, TaskError
+from snapshot_tasks.checks.restored import restored_error
+from snapshot_tasks.engines.base import Engine, FreshRequest
+from snapshot_tasks.errors import BudgetMissed, TaskError
 from snapshot_tasks.models import Clock, Endpoint, Finding, Progress, Status, failed
 from snapshot_tasks.operations.restore import RestoreRequest, compare, plan_restore, restore
 from snapshot_tasks.operations.verify import verify
 from snapshot_tasks.qdrant.server import Server
 
 AFTER_RESTART = "after restart: "
+NOT_PROVEN_HINT = (
+    "Do not rely on it: `inv snapshot.test-restore --create` takes and tests a new one."
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,13 +111,14 @@ def drill(
     log, error = Log(), None
     started_at = clock()
     try:
-        _check_file(request.snapshot, log, progress)
-        _on_fresh_server(request, engine, log, progress)
+        sha256 = _check_file(request.snapshot, log, progress)
+        _on_fresh_server(request, sha256, engine, log, progress)
     except TaskError as failure:
-        if not log.server_version and not failed(tuple(log.findings)):
+        if not log.server_version and not failed(log.findings):
             raise
         error = failure
-        log.findings.append(_as_finding(failure))
+        if not failed(log.findings):
+            log.findings.append(_as_finding(failure))
     snapshot = request.snapshot
     report = DrillReport(
         snapshot=snapshot,
@@ -124,69 +129,57 @@ def drill(
         phases=log.phases,
         restore_seconds=log.restore_seconds,
         snapshot_age_seconds=(started_at - snapshot.created_at).total_seconds(),
-        error=error or finding_error(snapshot.name, log.findings),
+        error=error or restored_error(snapshot.name, log.findings, hint=NOT_PROVEN_HINT),
         kept=log.kept,
     )
     snapshot.append_proof(report.proof())
     return _with_budget(report, request.max_seconds)
 
 
-def finding_error(name: str, findings: list[Finding]) -> TaskError | None:
-    """Return the error that failed findings amount to, if any."""
-    wrong = failed(tuple(findings))
-    if not wrong:
-        return None
-    reasons = "; ".join(f"{f.check}: {f.message}" for f in wrong)
-    hint = "Do not rely on it: `inv snapshot.test-restore --create` takes and tests a new one."
-    if any(f.check.removeprefix(AFTER_RESTART) == "count" for f in wrong):
-        return RestoreIncomplete(f"{name} did not restore: {reasons}.", hint=hint)
-    return ContentsDiffer(f"{name} came back different: {reasons}.", hint=hint)
-
-
-def _check_file(snapshot: Snapshot, log: Log, progress: Progress) -> None:
+def _check_file(snapshot: Snapshot, log: Log, progress: Progress) -> str:
     with log.phase("verify"):
         verification = verify(snapshot, progress)
     log.findings += [_prefixed("file: ", f) for f in verification.findings]
     if verification.error:
         raise verification.error
+    return verification.sha256
 
 
-def _on_fresh_server(request: DrillRequest, engine: Engine, log: Log, progress: Progress) -> None:
+def _on_fresh_server(
+    request: DrillRequest, sha256: str, engine: Engine, log: Log, progress: Progress
+) -> None:
     snapshot = request.snapshot
     version = snapshot.manifest.qdrant_version if snapshot.manifest else request.version
     wanted = FreshRequest(version=version, folder=snapshot.path.parent, keep=request.keep)
+    starting = progress.phase(f"starting an empty Qdrant {version} ({engine.name})")
     with ExitStack() as stack:
-        with (
-            log.phase("start"),
-            progress.phase(f"starting an empty Qdrant {version} ({engine.name})"),
-        ):
+        with log.phase("start"), starting:
             server = stack.enter_context(engine.fresh(wanted, progress))
+        if server.version_note:
+            note = Finding(check="engine version", status=Status.WARN, message=server.version_note)
+            log.findings.append(note)
         try:
-            _prove(request, server, log, progress)
+            _restore(request, sha256, server.endpoint, log, progress)
+            with log.phase("restart"), progress.phase("restarting it"):
+                server.restart()
+            _compare_again(request, server.endpoint, log)
         finally:
+            if request.keep:
+                log.kept = f"{server.endpoint.url} (remove it with: {server.removal()})"
             with log.phase("teardown"), progress.phase("tearing down"):
                 stack.close()
 
 
-def _prove(request: DrillRequest, server: FreshServer, log: Log, progress: Progress) -> None:
-    if server.version_note:
-        note = Finding(check="engine version", status=Status.WARN, message=server.version_note)
-        log.findings.append(note)
-    if request.keep:
-        log.kept = f"{server.endpoint.url} (remove it with: {server.removal})"
-    _restore(request, server.endpoint, log, progress)
-    with log.phase("restart"), progress.phase("restarting it"):
-        server.restart()
-    _compare_again(request, server.endpoint, log)
-
-
-def _restore(request: DrillRequest, endpoint: Endpoint, log: Log, progress: Progress) -> None:
+def _restore(
+    request: DrillRequest, sha256: str, endpoint: Endpoint, log: Log, progress: Progress
+) -> None:
+    what = RestoreRequest(snapshot=request.snapshot, verified_sha256=sha256)
     with (
         Server(endpoint, operation_timeout_seconds=request.operation_timeout_seconds) as server,
         log.phase("restore"),
     ):
         log.server_version = server.version()
-        result = restore(RestoreRequest(snapshot=request.snapshot), server, progress)
+        result = restore(what, server, progress)
     log.restore_seconds = result.seconds
     log.findings += result.findings
     if result.error:

@@ -10,11 +10,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from snapshot_tasks.catalog.folder import Catalog, Snapshot
-from snapshot_tasks.checks.restored import Restored, check_restored
+from snapshot_tasks.checks.restored import Restored, check_restored, restored_error
 from snapshot_tasks.engines.base import Engine
 from snapshot_tasks.errors import Refused, TaskError
 from snapshot_tasks.models import Clock, CollectionState, Endpoint, Finding, Progress, failed
-from snapshot_tasks.operations.drill import AFTER_RESTART, DrillReport, Log, finding_error
+from snapshot_tasks.operations.drill import AFTER_RESTART, NOT_PROVEN_HINT, DrillReport, Log
 from snapshot_tasks.operations.restore import RestoreRequest, restore
 from snapshot_tasks.operations.verify import verified
 from snapshot_tasks.qdrant.server import Server
@@ -170,7 +170,7 @@ def _report(snapshot: Snapshot, engine: Engine, log: Log, started_at: datetime) 
         phases=log.phases,
         restore_seconds=log.restore_seconds,
         snapshot_age_seconds=(started_at - snapshot.created_at).total_seconds(),
-        error=finding_error(snapshot.name, log.findings),
+        error=restored_error(snapshot.name, log.findings, hint=NOT_PROVEN_HINT),
     )
     snapshot.append_proof(report.proof())
     return report

@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from snapshot_tasks.catalog.folder import Snapshot
-from snapshot_tasks.checks.restored import Restored, check_restored
+from snapshot_tasks.checks.restored import Restored, check_restored, restored_error
 from snapshot_tasks.comparison import Fit, version_fit
 from snapshot_tasks.errors import (
     Damaged,
@@ -18,7 +18,7 @@ from snapshot_tasks.errors import (
     ServerFailure,
     TaskError,
 )
-from snapshot_tasks.models import Finding, Progress, Status, failed
+from snapshot_tasks.models import Finding, Progress, Status
 from snapshot_tasks.operations.verify import verified
 from snapshot_tasks.qdrant.server import NotVisible, Server
 
@@ -34,12 +34,14 @@ class RestoreRequest:
     """Which snapshot goes where. `target` defaults to the snapshot's own collection.
 
     `save_existing` takes a safety snapshot of a collection; giving it allows replacing one.
+    `verified_sha256` tells that the caller has just read and verified every byte.
     """
 
     snapshot: Snapshot
     target: str | None = None
     if_missing: bool = False
     save_existing: SaveExisting | None = None
+    verified_sha256: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,12 +85,9 @@ class RestoreResult:
     @property
     def error(self) -> TaskError | None:
         """The error the findings amount to, if any."""
-        wrong = failed(self.findings)
-        if not wrong:
-            return None
-        reasons = "; ".join(f"{f.check}: {f.message}" for f in wrong)
-        return RestoreIncomplete(
-            f"{self.target} did not come back as it was ({reasons}).",
+        return restored_error(
+            self.target,
+            self.findings,
             hint="What came back was removed. Try an older snapshot from `inv snapshot.list`.",
         )
 
@@ -141,7 +140,7 @@ def restore(request: RestoreRequest, server: Server, progress: Progress) -> Rest
     plan = plan_restore(request, server)
     if plan.skip:
         return RestoreResult(snapshot=plan.snapshot, target=plan.target, skipped=True)
-    sha256 = verified(plan.snapshot, progress).sha256
+    sha256 = request.verified_sha256 or verified(plan.snapshot, progress).sha256
     if not plan.exists:
         return _restore_new(plan, server, sha256, progress)
     assert request.save_existing is not None
