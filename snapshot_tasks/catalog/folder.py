@@ -114,8 +114,12 @@ class Catalog:
         return sorted(wanted, key=lambda s: (s.created_at, len(s.name), s.name), reverse=True)
 
     def collections(self) -> list[str]:
-        """Return the names of the collections that have a snapshot to restore by default."""
-        return sorted({s.collection for s in self.entries() if s.collection and not s.is_safety})
+        """Return the collections that have a snapshot to restore by default.
+
+        One whose latest pointer dangles counts too: it had one, and somebody should hear of it.
+        """
+        taken = {s.collection for s in self.entries() if s.collection and not s.is_safety}
+        return sorted(taken | {name for item in _scan(self.folder) if (name := _pointer_of(item))})
 
     def newest(self, collection: str) -> Snapshot:
         """Return the newest snapshot of a collection.
@@ -208,6 +212,14 @@ def _scan(folder: Path) -> list[os.DirEntry[str]]:
         with storage_errors(folder):
             raise error
         raise
+
+
+def _pointer_of(item: os.DirEntry[str]) -> str | None:
+    """Return the collection whose latest pointer this is, if it is one."""
+    suffix = latest_name("")
+    return (
+        item.name.removesuffix(suffix) if item.is_symlink() and item.name.endswith(suffix) else None
+    )
 
 
 def _manifest_path(snapshot: Path) -> Path:

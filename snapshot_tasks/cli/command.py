@@ -104,19 +104,20 @@ class Run:
 def command(
     name: str, *, help: Mapping[str, str], iterable: Sequence[str] = ()
 ) -> Callable[[Callable[..., Outcome]], Task[Callable[..., None]]]:
-    """Turn a function of a `Run` and flags into an Invoke task with `--json` and our exit codes."""
+    """Turn a function of a `Run` and flags into a task with `--json` and our exit codes.
+
+    `name` is the task's full name, such as `snapshot.create`.
+    """
 
     def decorate(function: Callable[..., Outcome]) -> Task[Callable[..., None]]:
-        full_name = f"{function.__module__.rsplit('.', 1)[-1]}.{name}".removeprefix("project.")
-
         @functools.wraps(function)
         def body(context: Context, *, json: bool = False, **flags: Any) -> None:
-            run = Run(full_name, dry=bool(context.config.run.dry), json=json)
+            run = Run(name, dry=bool(context.config.run.dry), json=json)
             _finish(run, lambda: function(run, **flags))
 
         body.__signature__ = _signature(function)  # type: ignore[attr-defined]
         made: Task[Callable[..., None]] = task(
-            name=name,
+            name=name.rpartition(".")[2],
             help={**help, "json": JSON_HELP},
             iterable=list(iterable),
             auto_shortflags=False,

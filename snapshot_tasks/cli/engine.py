@@ -5,7 +5,9 @@ from __future__ import annotations
 from snapshot_tasks.cli.command import Outcome, Run, command
 
 
-@command("install", help={"version": "The version to fetch; by default that of QDRANT_VERSION."})
+@command(
+    "engine.install", help={"version": "The version to fetch; by default that of QDRANT_VERSION."}
+)
 def install(run: Run, version: str = "") -> Outcome:
     """Fetch the native Qdrant binary, checked by its sha256, into the cache of this user."""
     from snapshot_tasks.engines.binary import cached_binary, find_binary

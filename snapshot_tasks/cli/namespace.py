@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+from types import ModuleType
+
 from invoke.collection import Collection
 
-from snapshot_tasks.cli import engine, project, snapshot, stack
+from snapshot_tasks.cli import drill, engine, project, restore, snapshot, stack
+
+GROUPS: dict[str, tuple[ModuleType, ...]] = {
+    "stack": (stack,),
+    "snapshot": (snapshot, restore, drill),
+    "engine": (engine,),
+}
 
 
 def build_namespace() -> Collection:
     """Assemble the tasks."""
-    root = Collection(project.doctor, project.demo, project.run_tests, project.lint)
-    for name, module in (("stack", stack), ("snapshot", snapshot), ("engine", engine)):
-        root.add_collection(Collection.from_module(module, name=name))
+    root = Collection.from_module(project)
+    for name, modules in GROUPS.items():
+        group = Collection(name)
+        for module in modules:
+            for task in Collection.from_module(module).tasks.values():
+                group.add_task(task)
+        root.add_collection(group)
     return root
 
 

@@ -10,7 +10,7 @@ DEFAULT_TIMEOUT = Seconds(60)
 
 
 @command(
-    "up",
+    "stack.up",
     help={
         "no-restore": "Only start it; restore nothing.",
         "timeout": "Seconds to wait until Qdrant is ready.",
@@ -61,7 +61,7 @@ def up(run: Run, no_restore: bool = False, timeout: float = DEFAULT_TIMEOUT) -> 
 
 
 @command(
-    "down",
+    "stack.down",
     help={
         "volumes": "Delete the data too; asks first, or needs --yes.",
         "yes": "Agree to deleting the data.",
@@ -85,7 +85,7 @@ def down(run: Run, volumes: bool = False, yes: bool = False) -> Outcome:
     )
 
 
-@command("restart", help={"timeout": "Seconds to wait until Qdrant is ready."})
+@command("stack.restart", help={"timeout": "Seconds to wait until Qdrant is ready."})
 def restart(run: Run, timeout: float = DEFAULT_TIMEOUT) -> Outcome:
     """Stop and start Qdrant, which also applies changed settings."""
     from snapshot_tasks.engines.select import managed_engine
@@ -97,7 +97,7 @@ def restart(run: Run, timeout: float = DEFAULT_TIMEOUT) -> Outcome:
     return _said({"engine": selection.engine.name}, "Qdrant is ready.")
 
 
-@command("status", help={})
+@command("stack.status", help={})
 def status(run: Run) -> Outcome:
     """Show the engine, the server's version, and the collections with their exact counts."""
     from snapshot_tasks.cli.render import render_stack, stack_json
@@ -131,7 +131,7 @@ def status(run: Run) -> Outcome:
 
 
 @command(
-    "logs",
+    "stack.logs",
     help={
         "follow": "Go on printing as the log grows, until Ctrl-C.",
         "tail": "Lines to begin with.",

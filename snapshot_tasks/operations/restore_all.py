@@ -27,10 +27,14 @@ class RestoreAllResult:
 def restore_missing(
     catalog: Catalog, server: Server, progress: Progress, *, collections: list[str] | None = None
 ) -> RestoreAllResult:
-    """Restore the newest snapshot of each collection that is missing; go on past a failing one."""
+    """Restore the newest snapshot of each collection that is missing; go on past a failing one.
+
+    A collection without any snapshot yet is nothing to restore, and no failure.
+    """
     results: list[RestoreResult] = []
     errors: list[tuple[str, TaskError]] = []
-    for collection in catalog.collections() if collections is None else collections:
+    known = catalog.collections()
+    for collection in known if collections is None else set(collections) & set(known):
         try:
             request = RestoreRequest(snapshot=catalog.newest(collection), if_missing=True)
             result = restore(request, server, progress)

@@ -1,0 +1,157 @@
+"""`inv snapshot.test-restore`: prove that a snapshot restores."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from snapshot_tasks.cli.command import Outcome, Run, Seconds, command
+from snapshot_tasks.cli.wiring import (
+    COLLECTION_HELP,
+    SNAPSHOT_HELP,
+    connect,
+    find_snapshot,
+    now,
+    open_catalog,
+)
+from snapshot_tasks.errors import NotFound, SettingsError, join_errors
+
+if TYPE_CHECKING:
+    from snapshot_tasks.catalog.folder import Catalog, Snapshot
+    from snapshot_tasks.operations.drill import DrillReport
+
+
+@command(
+    "snapshot.test-restore",
+    help={
+        "snapshot": SNAPSHOT_HELP,
+        "collection": COLLECTION_HELP,
+        "all": "The newest snapshot of every catalogued collection.",
+        "create": "Take a snapshot first, and test that one.",
+        "random": "A random older snapshot of the collection.",
+        "in-place": "On the real stack: its data is deleted and comes back; needs --yes.",
+        "yes": "Agree to --in-place.",
+        "keep": "Leave the throw-away Qdrant running, to look at it.",
+        "max-seconds": "Fail with 23 when the restore takes longer.",
+        "junit": "Write the findings to this file as JUnit XML.",
+    },
+)
+def drill(
+    run: Run,
+    snapshot: str = "",
+    collection: str = "",
+    all: bool = False,
+    create: bool = False,
+    random: bool = False,
+    in_place: bool = False,
+    yes: bool = False,
+    keep: bool = False,
+    max_seconds: float = Seconds(0),
+    junit: str = "",
+) -> Outcome:
+    """Prove a restore: an empty Qdrant, restore, compare, restart, compare again, throw it away."""
+    from snapshot_tasks.cli.junit import write_junit
+    from snapshot_tasks.cli.render import render_drill
+
+    if sum((all, bool(snapshot), create, random)) > 1:
+        raise SettingsError(
+            "--all, --snapshot, --create and --random exclude each other.", hint="Give one of them."
+        )
+    if in_place and (all or keep):
+        raise SettingsError(
+            "--in-place goes with neither --all nor --keep.", hint="Leave them out."
+        )
+    catalog = open_catalog(run)
+    if run.dry:
+        return run.would("restore into an empty Qdrant, compare, and throw it away")
+    with catalog.lock("snapshot.test-restore"):
+        chosen = _chosen_for_drill(run, catalog, snapshot, collection, all, create, random)
+        work = _in_place(run, catalog, yes) if in_place else _fresh(run, keep, max_seconds)
+        reports = [work(entry) for entry in chosen]
+
+    def render() -> None:
+        for report in reports:
+            render_drill(report)
+
+    if junit:
+        write_junit(Path(junit), reports)
+    errors = [(r.snapshot.name, r.error) for r in reports if r.error is not None]
+    return Outcome(
+        result={"drills": [r.as_json() for r in reports]}, render=render, error=join_errors(errors)
+    )
+
+
+def _fresh(run: Run, keep: bool, max_seconds: float) -> Callable[[Snapshot], DrillReport]:
+    from snapshot_tasks.engines.select import drill_engine
+    from snapshot_tasks.operations.drill import DrillRequest
+    from snapshot_tasks.operations.drill import drill as drill_one
+
+    settings = run.settings
+    selection = drill_engine(settings)
+    run.progress.note(f"engine: {selection.engine.name} ({selection.reason})")
+
+    def work(entry: Snapshot) -> DrillReport:
+        request = DrillRequest(
+            snapshot=entry,
+            version=settings.version,
+            operation_timeout_seconds=settings.operation_timeout_seconds,
+            max_seconds=max_seconds,
+            keep=keep,
+        )
+        return drill_one(request, selection.engine, run.progress, clock=now)
+
+    return work
+
+
+def _in_place(run: Run, catalog: Catalog, yes: bool) -> Callable[[Snapshot], DrillReport]:
+    from snapshot_tasks.engines.select import managed_engine, restore_endpoint
+    from snapshot_tasks.operations.drill_in_place import InPlaceRequest, drill_in_place
+
+    settings = run.settings
+    engine = managed_engine(settings).engine
+    question = "This deletes all data of the live Qdrant and brings it back from snapshots."
+    run.consent(question, yes=yes)
+
+    def work(entry: Snapshot) -> DrillReport:
+        request = InPlaceRequest(
+            snapshot=entry, operation_timeout_seconds=settings.operation_timeout_seconds
+        )
+        endpoint = restore_endpoint(settings)
+        return drill_in_place(request, engine, endpoint, catalog, run.progress, clock=now)
+
+    return work
+
+
+def _chosen_for_drill(
+    run: Run,
+    catalog: Catalog,
+    snapshot: str,
+    collection: str,
+    all: bool,
+    create: bool,
+    random: bool,
+) -> list[Snapshot]:
+    from secrets import choice
+
+    from snapshot_tasks.operations.create import CreateRequest
+    from snapshot_tasks.operations.create import create as create_one
+
+    name = collection or run.settings.collection
+    if all:
+        names = [collection] if collection else catalog.collections()
+        if not names:
+            raise NotFound(
+                "There is no snapshot to test.", hint="Take one with `inv snapshot.create`."
+            )
+        return [catalog.newest(each) for each in names]
+    if create:
+        catalog.make_folder()
+        with connect(run) as server:
+            return [
+                create_one(CreateRequest(collection=name), server, catalog, run.progress, clock=now)
+            ]
+    if random:
+        newest, *older = catalog.entries(name) or [catalog.newest(name)]
+        return [choice(older or [newest])]
+    return [find_snapshot(run, catalog, snapshot, collection)]

@@ -1,0 +1,134 @@
+"""`inv snapshot.restore`: bring a collection back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from snapshot_tasks.cli.command import Outcome, Run, Seconds, command
+from snapshot_tasks.cli.wiring import (
+    COLLECTION_HELP,
+    SNAPSHOT_HELP,
+    connect,
+    failure_json,
+    find_snapshot,
+    now,
+    open_catalog,
+)
+from snapshot_tasks.errors import Refused, SettingsError
+
+if TYPE_CHECKING:
+    from snapshot_tasks.catalog.folder import Catalog, Snapshot
+    from snapshot_tasks.qdrant.server import Server
+
+
+@command(
+    "snapshot.restore",
+    help={
+        "snapshot": SNAPSHOT_HELP,
+        "collection": COLLECTION_HELP,
+        "all": "The newest snapshot of every catalogued collection; needs --if-missing.",
+        "as": "Restore under this name, leaving aliases out.",
+        "if-missing": "Leave a collection that exists as it is.",
+        "replace": "Replace a collection that exists, after a safety snapshot of it; needs --yes.",
+        "yes": "Agree to replacing.",
+        "dry-run": "Print the plan; change nothing.",
+        "timeout": "Seconds to wait until Qdrant is ready.",
+    },
+)
+def restore(
+    run: Run,
+    snapshot: str = "",
+    collection: str = "",
+    all: bool = False,
+    as_: str = "",
+    if_missing: bool = False,
+    replace: bool = False,
+    yes: bool = False,
+    dry_run: bool = False,
+    timeout: float = Seconds(0),
+) -> Outcome:
+    """Restore a snapshot into the running Qdrant and compare what came back."""
+    from snapshot_tasks.operations.restore import RestoreRequest
+
+    _check_restore_flags(all, if_missing, snapshot, as_, replace)
+    catalog = open_catalog(run)
+    with catalog.lock("snapshot.restore"), connect(run, mounted=True) as server:
+        if timeout:
+            with run.progress.phase("waiting for Qdrant"):
+                server.wait_ready(timeout)
+        if if_missing and not snapshot and not as_:
+            names = catalog.collections() if all else [collection or run.settings.collection]
+            return _restore_missing(run, catalog, server, names, dry=dry_run or run.dry)
+        request = RestoreRequest(
+            snapshot=find_snapshot(run, catalog, snapshot, collection),
+            target=as_ or (collection if snapshot else "") or None,
+            if_missing=if_missing,
+            save_existing=_saver(run, catalog, server) if replace else None,
+        )
+        return _restore_one(run, request, server, yes=yes, dry=dry_run or run.dry)
+
+
+def _restore_one(run: Run, request: Any, server: Server, *, yes: bool, dry: bool) -> Outcome:
+    from snapshot_tasks.cli.render import render_restored, restore_json
+    from snapshot_tasks.operations.restore import plan_restore, restore
+
+    if dry:
+        return run.would(*plan_restore(request, server).steps())
+    if request.save_existing and plan_restore(request, server).exists:
+        target = request.target or request.snapshot.collection
+        question = f"This replaces the {server.count(target):,} points of {target}."
+        run.consent(question, yes=yes)
+    result = restore(request, server, run.progress)
+    return Outcome(
+        result=restore_json(result), render=lambda: render_restored(result), error=result.error
+    )
+
+
+def _restore_missing(
+    run: Run, catalog: Catalog, server: Server, names: list[str], *, dry: bool
+) -> Outcome:
+    from snapshot_tasks.cli.render import render_restored, restore_json
+    from snapshot_tasks.operations.restore_all import restore_missing
+
+    if dry:
+        here = set(server.collections()) | set(server.aliases())
+        missing = sorted(set(names) & set(catalog.collections()) - here)
+        return run.would(*(f"restore {catalog.newest(name).name} as {name}" for name in missing))
+    restored = restore_missing(catalog, server, run.progress, collections=names)
+
+    def render() -> None:
+        for result in restored.results:
+            render_restored(result)
+        if not restored.results and not restored.errors:
+            print(f"No snapshot lies in {catalog.folder} yet, so there is nothing to restore.")
+
+    result = {
+        "restored": [restore_json(r) for r in restored.results],
+        "failed": [failure_json(name, error) for name, error in restored.errors],
+    }
+    return Outcome(result=result, render=render, error=restored.error)
+
+
+def _saver(run: Run, catalog: Catalog, server: Server) -> Callable[[str], Snapshot]:
+    from snapshot_tasks.operations.create import CreateRequest
+    from snapshot_tasks.operations.create import create as create_one
+
+    def save(collection: str) -> Snapshot:
+        request = CreateRequest(collection=collection, label="before replace", safety=True)
+        return create_one(request, server, catalog, run.progress, clock=now)
+
+    return save
+
+
+def _check_restore_flags(
+    all: bool, if_missing: bool, snapshot: str, as_: str, replace: bool
+) -> None:
+    if all and (snapshot or as_):
+        raise SettingsError("--all goes with neither --snapshot nor --as.", hint="Leave them out.")
+    if all and not if_missing:
+        raise Refused("--all restores only what is missing.", hint="Add `--if-missing`.")
+    if replace and if_missing:
+        raise SettingsError(
+            "--replace and --if-missing exclude each other.", hint="Give one of them."
+        )

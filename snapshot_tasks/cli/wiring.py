@@ -1,0 +1,52 @@
+"""What the snapshot tasks share: the catalogue, the connection, and which snapshot is meant."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from snapshot_tasks.cli.command import Run
+from snapshot_tasks.errors import TaskError
+
+if TYPE_CHECKING:
+    from snapshot_tasks.catalog.folder import Catalog, Snapshot
+    from snapshot_tasks.qdrant.server import Server
+
+SNAPSHOT_HELP = (
+    "A path, or a name from `inv snapshot.list`; by default the newest of the collection."
+)
+COLLECTION_HELP = "The collection; by default QDRANT_COLLECTION_NAME."
+
+
+def now() -> datetime:
+    """Return the time; operations get this clock, so that tests can give them another."""
+    return datetime.now(UTC)
+
+
+def open_catalog(run: Run, output_dir: str = "") -> Catalog:
+    """Return the catalogue of the snapshot folder, or of another folder."""
+    from snapshot_tasks.catalog.folder import Catalog
+
+    return Catalog(Path(output_dir).absolute() if output_dir else run.settings.snapshot_dir)
+
+
+def connect(run: Run, *, mounted: bool = False) -> Server:
+    """Return a connection to the live Qdrant; `mounted` asks which folders it can read."""
+    from snapshot_tasks.engines.select import live_endpoint, restore_endpoint
+    from snapshot_tasks.qdrant.server import Server
+
+    endpoint = restore_endpoint(run.settings) if mounted else live_endpoint(run.settings)
+    return Server(endpoint, operation_timeout_seconds=run.settings.operation_timeout_seconds)
+
+
+def find_snapshot(run: Run, catalog: Catalog, snapshot: str, collection: str) -> Snapshot:
+    """Return the snapshot that the flags mean. Raises `NotFound` when there is none."""
+    if snapshot:
+        return catalog.find(snapshot)
+    return catalog.newest(collection or run.settings.collection)
+
+
+def failure_json(name: str, error: TaskError) -> dict[str, str]:
+    """Return one failure among several for `--json`."""
+    return {"name": name, "kind": error.kind, "message": error.message, "hint": error.hint}

@@ -1,0 +1,86 @@
+"""The README's five minutes, typed one by one as a newcomer would, with the output it shows."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+import subprocess
+from pathlib import Path
+
+from snapshot_tasks.process import free_ports
+from tests.conftest import ROOT, Inv
+
+_BLOCK = re.compile(r"```console\n(.*?)```", re.DOTALL)
+
+
+def _steps() -> list[tuple[str, list[str]]]:
+    """Return each command of the tour with the lines that must stand in its output."""
+    steps: list[tuple[str, list[str]]] = []
+    for block in _BLOCK.findall((ROOT / "README.md").read_text(encoding="utf-8")):
+        for line in block.splitlines():
+            if line.startswith("$ "):
+                steps.append((line[2:], []))
+            elif line.strip(" …─"):
+                steps[-1][1].append(line)
+    return steps
+
+
+def _shape(line: str) -> str:
+    """Return a line without what differs from run to run: times, hashes, paths, table padding."""
+    line = re.sub(r"\S*/(\w+_snapshots)", r"\1", line)
+    line = re.sub(r"[0-9a-f]{16,}", "#", line)
+    line = re.sub(r"[\d.,]+ (ms|s|min|h|[kMG]B)\b", "#", line)
+    line = re.sub(r"1,\d{3},\d{3} bytes", "#", line)
+    return " ".join(re.sub(r"\d{8}_\d{6}(-\d+)?", "#", line).split())
+
+
+def test_every_command_prints_what_the_readme_shows(inv: Inv) -> None:
+    """The tour works as written, and its output is real."""
+    shutil.copy(ROOT / "inv", inv.root / "inv")
+    http, grpc = free_ports(2)
+    environment = {"QDRANT_HTTP_PORT": str(http), "QDRANT_GRPC_PORT": str(grpc)}
+    steps = _steps()
+    assert len(steps) >= 10
+    try:
+        for command, expected in steps:
+            words = shlex.split(command)
+            if words[0] == "export":
+                name, _, value = words[1].partition("=")
+                environment[name] = value
+                continue
+            assert words[0] == "./inv"
+            ran = inv(*words[1:], **environment)
+            assert ran.code == 0, f"{command}: {ran.stderr}"
+            shown = {_shape(line) for line in ran.stdout.splitlines()}
+            for line in expected:
+                assert _shape(line) in shown, f"{command} does not print {line!r}:\n{ran.stdout}"
+    finally:
+        inv("stack.down", "--volumes", "--yes", **environment)
+
+
+def test_every_linked_file_is_there() -> None:
+    """No link of the README or of CONTRIBUTING leads nowhere."""
+    for document in ("README.md", "CONTRIBUTING.md"):
+        text = (ROOT / document).read_text(encoding="utf-8")
+        for target in re.findall(r"\]\(([^):#]+)\)", text):
+            assert (ROOT / target).exists(), f"{document} links to {target}"
+
+
+def test_every_setting_is_listed() -> None:
+    """The README and .env.example know every setting that the code reads."""
+    code = (ROOT / "snapshot_tasks/settings.py").read_text(encoding="utf-8")
+    example = (ROOT / ".env.example").read_text(encoding="utf-8")
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    names = set(re.findall(r'"(QDRANT_[A-Z_]+)"', code))
+    assert len(names) > 10
+    for name in names:
+        assert name in example, name
+        assert name in readme or name.startswith("QDRANT_RELEASES"), name
+
+
+def test_the_launcher_is_valid_shell() -> None:
+    """`./inv` parses as a POSIX shell script and is executable."""
+    launcher = Path(ROOT / "inv")
+    assert launcher.stat().st_mode & 0o111
+    assert subprocess.run(["sh", "-n", str(launcher)], check=False).returncode == 0
