@@ -69,7 +69,7 @@ class _Walk:
         self._documents: dict[str, Any] = {}
 
     def summary(self) -> ArchiveSummary:
-        for archive, member in _members(self._file, "the file", end_markers=(END_MARKER,)):
+        for archive, member in members(self._file, "the file", end_markers=(END_MARKER,)):
             self._take(archive, member)
         for name in _COLLECTION_FILES:
             self._require(name in self._names, f"{name} is missing")
@@ -108,7 +108,7 @@ class _Walk:
         nested = archive.extractfile(member)
         assert nested is not None
         names = set()
-        for inner, entry in _members(nested, name, end_markers=NESTED_END_MARKERS):
+        for inner, entry in members(nested, name, end_markers=NESTED_END_MARKERS):
             self._require(
                 _is_plain(entry.name), f"{name}: member {entry.name!r} has an unsafe name"
             )
@@ -153,7 +153,7 @@ def _is_plain(name: str) -> bool:
     return not name.startswith("/") and ".." not in name.split("/") and "\0" not in name
 
 
-def _members(
+def members(
     file: IO[bytes], label: str, *, end_markers: tuple[bytes, ...]
 ) -> Iterator[tuple[tarfile.TarFile, tarfile.TarInfo]]:
     """Yield the members of one archive, then insist that it ends as Qdrant ends it."""

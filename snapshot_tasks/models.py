@@ -58,11 +58,15 @@ class Mount:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoint:
-    """A Qdrant server: where it answers, with which key, and which of our folders it can read."""
+    """A Qdrant server: where it answers, with which key, and which of our folders it can read.
+
+    `grpc_port` is on the same host; None where nobody knows it.
+    """
 
     url: str
     api_key: str | None = field(default=None, repr=False)
     mounts: tuple[Mount, ...] = ()
+    grpc_port: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,10 +89,10 @@ class CollectionState:
 
 
 class Progress(Protocol):
-    """How long work tells where it is. `advance` takes a number of bytes."""
+    """How long work tells where it is. `advance` takes a number of bytes, or of points."""
 
     def phase(
-        self, label: str, *, total_bytes: int | None = None
+        self, label: str, *, total_bytes: int | None = None, total_points: int | None = None
     ) -> AbstractContextManager[Callable[[int], None]]:
         """Announce a phase; the block's end ends it."""
         ...
@@ -103,7 +107,7 @@ class Silent:
 
     @contextmanager
     def phase(
-        self, label: str, *, total_bytes: int | None = None
+        self, label: str, *, total_bytes: int | None = None, total_points: int | None = None
     ) -> Iterator[Callable[[int], None]]:
         """Announce nothing."""
         yield lambda count: None

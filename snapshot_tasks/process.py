@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -76,6 +76,29 @@ def run_attached(
     merged = None if env is None else {**os.environ, **env}
     stdout = sys.stderr.fileno() if stdout_to_stderr else None
     return subprocess.run(argv, cwd=cwd, env=merged, stdout=stdout, check=False).returncode
+
+
+def run_lines(argv: Sequence[str], take: Callable[[str], None], *, env: Mapping[str, str]) -> int:
+    """Run a program, hand over each line of its stdout as it comes, and return its exit code.
+
+    When this process is interrupted, the program is ended.
+    """
+    with subprocess.Popen(
+        argv,
+        env={**os.environ, **env},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    ) as child:
+        assert child.stdout is not None
+        try:
+            for line in child.stdout:
+                take(line)
+        except BaseException:
+            child.kill()
+            raise
+    return child.returncode
 
 
 def spawn(argv: Sequence[str], *, cwd: Path, env: Mapping[str, str], log: Path) -> int:

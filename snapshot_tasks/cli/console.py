@@ -9,11 +9,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from snapshot_tasks.cli.units import duration, size
+from snapshot_tasks.cli.units import duration, points, size
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress
+
+Amount = Callable[[float], str]
 
 
 def say(message: str, *, style: str = "") -> None:
@@ -52,12 +54,13 @@ class TerminalProgress:
 
     @contextmanager
     def phase(
-        self, label: str, *, total_bytes: int | None = None
+        self, label: str, *, total_bytes: int | None = None, total_points: int | None = None
     ) -> Iterator[Callable[[int], None]]:
         """Show a phase; its end prints how long it took, and how fast."""
         start, seen = time.monotonic(), 0
+        amount = points if total_bytes is None else size
 
-        with self._bar(label, total_bytes) as show:
+        with self._bar(label, total_bytes or total_points, amount) as show:
 
             def advance(count: int) -> None:
                 nonlocal seen
@@ -65,10 +68,12 @@ class TerminalProgress:
                 show(count)
 
             yield advance
-        say(_summary(label, seen, time.monotonic() - start))
+        say(_summary(label, seen, time.monotonic() - start, amount))
 
     @contextmanager
-    def _bar(self, label: str, total_bytes: int | None) -> Iterator[Callable[[int], None]]:
+    def _bar(
+        self, label: str, total: int | None, amount: Amount
+    ) -> Iterator[Callable[[int], None]]:
         if not _is_live():
             yield lambda count: None
             return
@@ -76,10 +81,18 @@ class TerminalProgress:
         if self._live is None:
             self._live = _new_bar()
             self._live.start()
-        bar = self._live
-        number = bar.add_task(label, total=total_bytes)
+        bar, start = self._live, time.monotonic()
+        number = bar.add_task(label, total=total, shown="")
+        seen = 0
+
+        def show(count: int) -> None:
+            nonlocal seen
+            seen += count
+            speed = seen / max(time.monotonic() - start, 1e-3)
+            bar.update(number, advance=count, shown=f"{amount(seen)}  {amount(speed)}/s")
+
         try:
-            yield lambda count: bar.advance(number, count)
+            yield show
         finally:
             bar.remove_task(number)
             if outermost:
@@ -89,22 +102,13 @@ class TerminalProgress:
 
 def _new_bar() -> Progress:
     from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        DownloadColumn,
-        Progress,
-        SpinnerColumn,
-        TextColumn,
-        TimeRemainingColumn,
-        TransferSpeedColumn,
-    )
+    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 
     return Progress(
         SpinnerColumn(),
         TextColumn("{task.description}"),
         BarColumn(),
-        DownloadColumn(),
-        TransferSpeedColumn(),
+        TextColumn("{task.fields[shown]}"),
         TimeRemainingColumn(),
         console=Console(stderr=True),
         transient=True,
@@ -115,8 +119,8 @@ def _is_live() -> bool:
     return sys.stderr.isatty() and "NO_COLOR" not in os.environ
 
 
-def _summary(label: str, seen_bytes: int, seconds: float) -> str:
-    if not seen_bytes:
+def _summary(label: str, seen: int, seconds: float, amount: Amount) -> str:
+    if not seen:
         return f"{label}: {duration(seconds)}"
-    speed = f" ({size(seen_bytes / seconds)}/s)" if seconds > 0 else ""
-    return f"{label}: {size(seen_bytes)} in {duration(seconds)}{speed}"
+    speed = f" ({amount(seen / seconds)}/s)" if seconds > 0 else ""
+    return f"{label}: {amount(seen)} in {duration(seconds)}{speed}"

@@ -14,6 +14,11 @@ def size(count: float) -> str:
     return f"{count:.1f} TB"
 
 
+def points(count: float) -> str:
+    """Return a number of points."""
+    return f"{count:,.0f} points"
+
+
 def duration(seconds: float) -> str:
     """Return a span of time."""
     if seconds < 1:

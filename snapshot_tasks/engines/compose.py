@@ -150,6 +150,7 @@ class ComposeEngine:
         endpoint = Endpoint(
             url=f"http://localhost:{http_port}",
             api_key=self._settings.api_key,
+            grpc_port=grpc_port,
             mounts=(Mount(host_dir=request.folder, server_dir=DRILL_SNAPSHOTS),),
         )
 

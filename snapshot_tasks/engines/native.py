@@ -123,6 +123,7 @@ class NativeEngine:
                 endpoint=Endpoint(
                     url=url,
                     api_key=self._settings.api_key,
+                    grpc_port=grpc_port,
                     mounts=_mounts(request.folder, version),
                 ),
                 version_note=note,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from snapshot_tasks.engines.base import Engine
 from snapshot_tasks.engines.compose import ComposeEngine, docker_problem
@@ -75,12 +75,12 @@ def points_at_engine(settings: Settings) -> bool:
 
 def live_endpoint(settings: Settings) -> Endpoint:
     """Return the Qdrant at `QDRANT_URL`, without asking which folders it can read."""
-    return Endpoint(url=settings.url, api_key=settings.api_key)
+    return Endpoint(url=settings.url, api_key=settings.api_key, grpc_port=settings.grpc_port)
 
 
 def restore_endpoint(settings: Settings) -> Endpoint:
     """Return the Qdrant at `QDRANT_URL` with the folders of this host that it can read."""
-    return Endpoint(url=settings.url, api_key=settings.api_key, mounts=_mounts(settings))
+    return replace(live_endpoint(settings), mounts=_mounts(settings))
 
 
 def _mounts(settings: Settings) -> tuple[Mount, ...]:

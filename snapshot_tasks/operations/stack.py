@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from snapshot_tasks.catalog.folder import Catalog
 from snapshot_tasks.engines.base import Engine
@@ -39,7 +39,7 @@ def stack_up(
     engine.up(timeout_seconds=ready_timeout_seconds, progress=progress)
     if not restore:
         return RestoreAllResult(results=(), errors=())
-    mounted = Endpoint(url=endpoint.url, api_key=endpoint.api_key, mounts=engine.mounts())
+    mounted = replace(endpoint, mounts=engine.mounts())
     with (
         catalog.lock("stack.up"),
         Server(mounted, operation_timeout_seconds=operation_timeout_seconds) as server,

@@ -78,6 +78,14 @@ class Http:
                 self.raw(method, path, body=body, params=params, files=files, long=long)
             )
 
+    def send_raw(self, method: str, path: str, *, body: Mapping[str, Any]) -> bytes:
+        """Send once and return the body of the answer as it came."""
+        with self._meanings(path):
+            response = self.raw(method, path, body=body, long=True)
+            if not response.is_success:
+                raise self.refusal(response)
+            return response.content
+
     def raw(
         self,
         method: str,

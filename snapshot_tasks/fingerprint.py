@@ -1,0 +1,298 @@
+"""One number for the contents of a collection. Pure: no I/O.
+
+Two collections have the same fingerprint exactly when every point agrees in id, payload and every
+named vector, bit for bit (up to the odds that docs/fingerprint.md states). The order in which the
+points come, how they are split over batches, shards and workers, and which reader delivered them do
+not matter: each point adds hashes to a table of buckets, and tables add up.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import struct
+import sys
+from array import array
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import orjson
+
+ALGORITHM = "qdrant-points-1"
+BUCKETS = 4096
+PAYLOAD = "payload"
+VECTOR = "vector"
+_MASK = (1 << 64) - 1
+_I64_MIN, _I64_MAX = -(1 << 63), (1 << 63) - 1
+_LANES = struct.Struct("<QQ").unpack
+_INTEGER_ID = struct.Struct("<cQ").pack
+_BUCKET_SHIFT = 20
+
+Name = tuple[str, str]
+"""A component of a point: `("payload", "")`, or `("vector", its name)`."""
+
+PAYLOAD_NAME: Name = (PAYLOAD, "")
+
+
+def id_bytes(identity: int | str) -> bytes:
+    """Return the canonical bytes of a point's id: an unsigned 64-bit number or a UUID."""
+    if isinstance(identity, str):
+        return b"u" + UUID(identity).bytes
+    return _INTEGER_ID(b"n", identity)
+
+
+def bucket_of(identity: bytes) -> int:
+    """Return the bucket that a point's canonical id belongs to."""
+    return binascii.crc32(identity) >> _BUCKET_SHIFT
+
+
+def dense(values: Iterable[float]) -> bytes:
+    """Return the canonical bytes of a dense vector of any datatype: its float32 bits."""
+    return b"d" + _floats(values)
+
+
+def dense_bits(float32: bytes) -> bytes:
+    """Return the same for a reader that has the little-endian float32 bits already."""
+    return b"d" + float32
+
+
+def multi(rows: Sequence[Iterable[float]]) -> bytes:
+    """Return the canonical bytes of a multi-vector: its number of rows, then each row's bits."""
+    return b"m" + struct.pack("<I", len(rows)) + b"".join(_floats(row) for row in rows)
+
+
+def multi_bits(rows: int, float32: bytes) -> bytes:
+    """Return the same for a reader that has the bits of all rows already."""
+    return b"m" + struct.pack("<I", rows) + float32
+
+
+def sparse(indices: Sequence[int], values: Sequence[float]) -> bytes:
+    """Return the canonical bytes of a sparse vector: its elements sorted by index."""
+    pairs = sorted(zip(indices, values, strict=True))
+    head = struct.pack("<I", len(pairs))
+    return b"s" + head + _words(i for i, _ in pairs) + _floats(v for _, v in pairs)
+
+
+def vector(value: Any) -> bytes:
+    """Return the canonical bytes of a vector as JSON has it: a list, a list of lists, or sparse."""
+    if isinstance(value, Mapping):
+        return sparse(value["indices"], value["values"])
+    return multi(value) if value and isinstance(value[0], list) else dense(value)
+
+
+def payload(document: Mapping[str, Any] | None) -> bytes:
+    """Return the canonical bytes of a payload: compact JSON with sorted keys.
+
+    No payload is the same as an empty one, as it is to Qdrant. An integer beyond 64 bit signed
+    becomes a float, as it does over gRPC.
+    """
+    if not document:
+        return b"{}"
+    try:
+        return orjson.dumps(document, option=orjson.OPT_SORT_KEYS | orjson.OPT_STRICT_INTEGER)
+    except orjson.JSONEncodeError:
+        # Some integer is beyond 53 bit, and may be beyond 64.
+        return orjson.dumps(_narrowed(document), option=orjson.OPT_SORT_KEYS)
+
+
+class Table:
+    """The sums of one component: how many points have it, and two 64-bit lanes, by bucket."""
+
+    __slots__ = ("counts", "high", "low")
+
+    def __init__(self) -> None:
+        self.counts = [0] * BUCKETS
+        self.low = [0] * BUCKETS
+        self.high = [0] * BUCKETS
+
+    def add(self, other: Table) -> None:
+        """Add another table's sums."""
+        self.counts = [a + b for a, b in zip(self.counts, other.counts, strict=True)]
+        self.low = [(a + b) & _MASK for a, b in zip(self.low, other.low, strict=True)]
+        self.high = [(a + b) & _MASK for a, b in zip(self.high, other.high, strict=True)]
+
+    @property
+    def count(self) -> int:
+        """How many points have this component."""
+        return sum(self.counts)
+
+    def as_bytes(self) -> bytes:
+        """Return counts and lanes, each as little-endian 64-bit numbers, bucket by bucket."""
+        return _u64(self.counts) + _u64(self.low) + _u64(self.high)
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Table:
+        """Return the table that `as_bytes` wrote. Raises ValueError for anything else."""
+        if len(data) != 3 * 8 * BUCKETS:
+            raise ValueError(f"a table of {len(data):,} bytes")
+        table, numbers = cls(), list(struct.unpack(f"<{3 * BUCKETS}Q", data))
+        table.counts = numbers[:BUCKETS]
+        table.low = numbers[BUCKETS : 2 * BUCKETS]
+        table.high = numbers[2 * BUCKETS :]
+        return table
+
+
+class Accumulator:
+    """Takes points in any order and adds them up. Its size depends on no number of points."""
+
+    def __init__(self) -> None:
+        self._tables: dict[Name, Table] = {}
+        self._heads: dict[Name, bytes] = {}
+
+    def add(self, identity: int | str, components: Iterable[tuple[Name, bytes]]) -> None:
+        """Add one point: its id, and the canonical bytes of each component that it has."""
+        key = id_bytes(identity)
+        bucket = bucket_of(key)
+        for name, content in components:
+            table = self._tables.get(name)
+            if table is None:
+                table = self._tables[name] = Table()
+                self._heads[name] = _head(name)
+            low, high = _LANES(leaf(key, self._heads[name], content))
+            table.counts[bucket] += 1
+            table.low[bucket] = (table.low[bucket] + low) & _MASK
+            table.high[bucket] = (table.high[bucket] + high) & _MASK
+
+    def merge(self, other: Fingerprint) -> None:
+        """Add all points of a fingerprint, such as another shard's."""
+        for name, table in other.tables.items():
+            self._tables.setdefault(name, Table()).add(table)
+            self._heads.setdefault(name, _head(name))
+
+    def result(self) -> Fingerprint:
+        """Return the fingerprint of all points added so far."""
+        return Fingerprint(tables=dict(sorted(self._tables.items())))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fingerprint:
+    """The finished sums of a collection, by component."""
+
+    tables: Mapping[Name, Table]
+
+    @property
+    def points_count(self) -> int:
+        """The number of points; every point has a payload, if an empty one."""
+        table = self.tables.get(PAYLOAD_NAME)
+        return table.count if table else 0
+
+    @property
+    def digest(self) -> str:
+        """The hex SHA-256 over all components and buckets: equal exactly for equal contents."""
+        total = hashlib.sha256(ALGORITHM.encode())
+        for name, table in sorted(self.tables.items()):
+            total.update(_head(name) + table.as_bytes())
+        return total.hexdigest()
+
+    def differences(self, other: Fingerprint) -> tuple[Difference, ...]:
+        """Return the components that differ, each with the buckets it differs in."""
+        names = sorted(self.tables.keys() | other.tables.keys())
+        found = (
+            Difference(name=name, buckets=_different(self._table(name), other._table(name)))
+            for name in names
+        )
+        return tuple(difference for difference in found if difference.buckets)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the fingerprint as it stands in a manifest."""
+        return {
+            "algorithm": ALGORITHM,
+            "digest": self.digest,
+            "points_count": self.points_count,
+            "components": [
+                {
+                    "kind": kind,
+                    "name": name,
+                    "points_count": table.count,
+                    "buckets": base64.b64encode(table.as_bytes()).decode(),
+                }
+                for (kind, name), table in sorted(self.tables.items())
+            ],
+        }
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> Fingerprint:
+        """Return the fingerprint of a manifest.
+
+        Raises:
+            ValueError: when it is of another algorithm, or its sums do not give its digest.
+        """
+        if document.get("algorithm") != ALGORITHM:
+            raise ValueError(f"algorithm {document.get('algorithm')!r} is not {ALGORITHM!r}")
+        try:
+            tables = {
+                (str(item["kind"]), str(item["name"])): Table.from_bytes(
+                    base64.b64decode(item["buckets"], validate=True)
+                )
+                for item in document["components"]
+            }
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"{error} is missing or of a wrong type") from error
+        fingerprint = cls(tables=tables)
+        if fingerprint.digest != document.get("digest"):
+            raise ValueError("its sums do not give its digest")
+        return fingerprint
+
+    def _table(self, name: Name) -> Table:
+        return self.tables.get(name) or Table()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """A component that differs, and the buckets of ids in which it does."""
+
+    name: Name
+    buckets: frozenset[int]
+
+
+def leaf(key: bytes, head: bytes, content: bytes) -> bytes:
+    """Return the 16 bytes that one component of one point adds to its bucket."""
+    return hashlib.sha256(key + head + content).digest()[:16]
+
+
+def _head(name: Name) -> bytes:
+    kind, text = name
+    encoded = text.encode()
+    return kind[:1].encode() + struct.pack("<I", len(encoded)) + encoded
+
+
+def _different(first: Table, second: Table) -> frozenset[int]:
+    return frozenset(
+        bucket
+        for bucket in range(BUCKETS)
+        if first.low[bucket] != second.low[bucket]
+        or first.high[bucket] != second.high[bucket]
+        or first.counts[bucket] != second.counts[bucket]
+    )
+
+
+def _floats(values: Iterable[float]) -> bytes:
+    return _little(array("f", values))
+
+
+def _words(values: Iterable[int]) -> bytes:
+    return _little(array("I", values))
+
+
+def _u64(values: Iterable[int]) -> bytes:
+    return _little(array("Q", values))
+
+
+def _little(numbers: array[Any]) -> bytes:
+    if sys.byteorder == "big":
+        numbers.byteswap()
+    return numbers.tobytes()
+
+
+def _narrowed(value: Any) -> Any:
+    """Return the value with every integer that gRPC cannot hold as a float."""
+    if isinstance(value, dict):
+        return {key: _narrowed(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_narrowed(item) for item in value]
+    if isinstance(value, int) and not _I64_MIN <= value <= _I64_MAX:
+        return float(value)
+    return value

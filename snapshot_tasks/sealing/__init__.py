@@ -1,0 +1,1 @@
+"""Reading the contents of a snapshot file without a server."""
