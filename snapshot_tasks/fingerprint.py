@@ -196,26 +196,29 @@ class Fingerprint:
         )
         return tuple(difference for difference in found if difference.buckets)
 
-    def as_json(self) -> dict[str, Any]:
-        """Return the fingerprint as it stands in a manifest."""
+    def summary(self) -> dict[str, Any]:
+        """Return what a manifest holds: everything but the buckets."""
         return {
             "algorithm": ALGORITHM,
             "digest": self.digest,
             "points_count": self.points_count,
             "components": [
-                {
-                    "kind": kind,
-                    "name": name,
-                    "points_count": table.count,
-                    "buckets": base64.b64encode(table.as_bytes()).decode(),
-                }
+                {"kind": kind, "name": name, "points_count": table.count}
                 for (kind, name), table in sorted(self.tables.items())
             ],
         }
 
+    def as_json(self) -> dict[str, Any]:
+        """Return the whole fingerprint; 131 kB for each component."""
+        document = self.summary()
+        for item in document["components"]:
+            table = self.tables[item["kind"], item["name"]]
+            item["buckets"] = base64.b64encode(table.as_bytes()).decode()
+        return document
+
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Fingerprint:
-        """Return the fingerprint of a manifest.
+        """Return the fingerprint that `as_json` wrote.
 
         Raises:
             ValueError: when it is of another algorithm, or its sums do not give its digest.

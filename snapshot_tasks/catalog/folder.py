@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
@@ -14,6 +15,7 @@ from typing import Any
 from snapshot_tasks.catalog.lock import folder_lock
 from snapshot_tasks.catalog.manifest import Manifest, dump_manifest, load_manifest
 from snapshot_tasks.catalog.names import (
+    FINGERPRINT_SUFFIX,
     MANIFEST_SUFFIX,
     PROOFS_SUFFIX,
     SUFFIX,
@@ -23,7 +25,7 @@ from snapshot_tasks.catalog.names import (
     snapshot_names,
 )
 from snapshot_tasks.catalog.proofs import append_proof, last_proven_at, read_proofs
-from snapshot_tasks.errors import NotFound, TaskError
+from snapshot_tasks.errors import Damaged, NotFound, TaskError
 from snapshot_tasks.files import (
     point_link,
     publish,
@@ -33,6 +35,7 @@ from snapshot_tasks.files import (
     sync_directory,
     write_text,
 )
+from snapshot_tasks.fingerprint import Fingerprint
 
 _TAKE_ONE = "Take one with `inv snapshot.create`, or name one that `inv snapshot.list` shows."
 
@@ -62,6 +65,27 @@ class Snapshot:
     def is_safety(self) -> bool:
         """Whether it holds what a restore replaced, and so is never taken by default."""
         return self.manifest is not None and self.manifest.safety
+
+    @cached_property
+    def fingerprint(self) -> Fingerprint | None:
+        """The sealed fingerprint with its buckets; None when the snapshot is unsealed.
+
+        Raises:
+            Damaged: when the file that holds it is lost, or is not what the manifest sealed.
+        """
+        if self.manifest is None or self.manifest.fingerprint is None:
+            return None
+        path = _fingerprint_path(self.path)
+        try:
+            sealed = Fingerprint.from_json(json.loads(path.read_text(encoding="utf-8")))
+            if sealed.digest != self.manifest.fingerprint.get("digest"):
+                raise ValueError("it is another snapshot's")
+            return sealed
+        except (OSError, ValueError) as error:
+            raise Damaged(
+                f"The sealed fingerprint {path.name} is not readable: {error}.",
+                hint="Bring that file back from a copy, or take a new snapshot.",
+            ) from error
 
     @property
     def proofs_path(self) -> Path:
@@ -174,19 +198,26 @@ class Catalog:
             and not os.path.lexists(self.folder / (name + MANIFEST_SUFFIX))
         )
 
-    def add(self, staging: Path, manifest: Manifest) -> Snapshot:
+    def add(
+        self, staging: Path, manifest: Manifest, fingerprint: Fingerprint | None = None
+    ) -> Snapshot:
         """Publish a staged file under its manifest's name, and point the latest link at it.
 
-        The manifest goes first: without its snapshot it is invisible, so that at no moment a
-        snapshot stands there without one.
+        What stands beside the snapshot goes first: without it that is invisible, so that at no
+        moment a snapshot stands there without its manifest.
         """
         final = self.folder / manifest.snapshot
+        beside = {_manifest_path(final): dump_manifest(manifest)}
+        if fingerprint:
+            beside[_fingerprint_path(final)] = json.dumps(fingerprint.as_json()) + "\n"
         with storage_errors(self.folder):
-            write_text(_manifest_path(final), dump_manifest(manifest))
             try:
+                for path, text in beside.items():
+                    write_text(path, text)
                 publish(staging, final)
             except BaseException:
-                _manifest_path(final).unlink(missing_ok=True)
+                for path in beside:
+                    path.unlink(missing_ok=True)
                 raise
             sync_directory(self.folder)
             if not manifest.safety:
@@ -224,6 +255,10 @@ def _pointer_of(item: os.DirEntry[str]) -> str | None:
 
 def _manifest_path(snapshot: Path) -> Path:
     return snapshot.with_name(snapshot.name + MANIFEST_SUFFIX)
+
+
+def _fingerprint_path(snapshot: Path) -> Path:
+    return snapshot.with_name(snapshot.name + FINGERPRINT_SUFFIX)
 
 
 def _load(path: Path) -> Snapshot:

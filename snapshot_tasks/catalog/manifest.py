@@ -44,6 +44,7 @@ class Manifest:
     aliases: tuple[str, ...]
     label: str | None = None
     fingerprint: Mapping[str, Any] | None = None
+    sanity: Mapping[str, Any] | None = None
     probes: tuple[Any, ...] = ()
     safety: bool = False
     schema: int = field(default=SCHEMA)
@@ -126,6 +127,7 @@ def _parse(document: Mapping[str, Any], name: str) -> Manifest:
         aliases=tuple(str(alias) for alias in _typed(document, "aliases", list)),
         label=None if document.get("label") is None else str(document["label"]),
         fingerprint=document.get("fingerprint"),
+        sanity=document.get("sanity"),
         probes=tuple(document.get("probes") or ()),
         safety=bool(document.get("safety")),
         schema=schema,

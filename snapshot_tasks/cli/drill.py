@@ -14,6 +14,7 @@ from snapshot_tasks.cli.wiring import (
     find_snapshot,
     now,
     open_catalog,
+    scratch,
 )
 from snapshot_tasks.errors import NotFound, SettingsError, join_errors
 
@@ -148,9 +149,8 @@ def _chosen_for_drill(
     if create:
         catalog.make_folder()
         with connect(run) as server:
-            return [
-                create_one(CreateRequest(collection=name), server, catalog, run.progress, clock=now)
-            ]
+            request = CreateRequest(collection=name, scratch=scratch(run))
+            return [create_one(request, server, catalog, run.progress, clock=now).snapshot]
     if random:
         newest, *older = catalog.entries(name) or [catalog.newest(name)]
         return [choice(older or [newest])]

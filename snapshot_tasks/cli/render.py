@@ -114,6 +114,14 @@ def render_created(snapshot: Snapshot) -> None:
         f"  {manifest.points_count:,} points, {size(snapshot.size_bytes)}, "
         f"Qdrant {manifest.qdrant_version}, sha256 {manifest.sha256[:16]}…"
     )
+    if manifest.fingerprint:
+        seal = manifest.fingerprint
+        print(
+            f"  sealed by the {seal['sealed_by']} in {duration(seal['seconds'])}, "
+            f"fingerprint {seal['digest'][:16]}…"
+        )
+    else:
+        print("  not sealed")
     if manifest.source_moved:
         before, after = manifest.source_points_before, manifest.source_points_after
         print(f"  The source was moving: {before:,} points before, {after:,} after.")

@@ -14,6 +14,7 @@ from snapshot_tasks.cli.wiring import (
     find_snapshot,
     now,
     open_catalog,
+    scratch,
 )
 from snapshot_tasks.errors import Refused, SettingsError
 
@@ -115,8 +116,10 @@ def _saver(run: Run, catalog: Catalog, server: Server) -> Callable[[str], Snapsh
     from snapshot_tasks.operations.create import create as create_one
 
     def save(collection: str) -> Snapshot:
-        request = CreateRequest(collection=collection, label="before replace", safety=True)
-        return create_one(request, server, catalog, run.progress, clock=now)
+        request = CreateRequest(
+            collection=collection, label="before replace", safety=True, scratch=scratch(run)
+        )
+        return create_one(request, server, catalog, run.progress, clock=now).snapshot
 
     return save
 

@@ -13,6 +13,7 @@ from snapshot_tasks.cli.wiring import (
     find_snapshot,
     now,
     open_catalog,
+    scratch,
 )
 from snapshot_tasks.errors import NotFound, SettingsError, TaskError, join_errors
 
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
         "output-dir": "Catalogue it in this folder instead of QDRANT_SNAPSHOT_DIR.",
         "label": "A word to remember it by, kept in the manifest.",
         "keep-server-copy": "Leave Qdrant's own copy on the server.",
+        "no-seal": "Leave out the fingerprint of its contents, which takes reading every point.",
+        "strict": "Fail with 21 where the contents look suspicious, instead of warning.",
     },
     iterable=("collection",),
 )
@@ -39,9 +42,11 @@ def create(
     output_dir: str = "",
     label: str = "",
     keep_server_copy: bool = False,
+    no_seal: bool = False,
+    strict: bool = False,
 ) -> Outcome:
-    """Take a snapshot of a live collection: downloaded, checked byte for byte, catalogued."""
-    from snapshot_tasks.cli.render import render_created, snapshot_json
+    """Take a snapshot of a live collection: checked byte for byte, sealed, catalogued."""
+    from snapshot_tasks.cli.render import render_created, render_findings, snapshot_json
     from snapshot_tasks.operations.create import CreateRequest, create_each
 
     if all and collection:
@@ -55,19 +60,30 @@ def create(
     catalog.make_folder()
     with catalog.lock("snapshot.create"), connect(run) as server:
         requests = [
-            CreateRequest(collection=name, label=label, keep_server_copy=keep_server_copy)
+            CreateRequest(
+                collection=name,
+                label=label,
+                keep_server_copy=keep_server_copy,
+                seal=not no_seal,
+                strict=strict,
+                scratch=scratch(run),
+            )
             for name in (server.collections() if all else dict.fromkeys(names))
         ]
         taken = create_each(requests, server, catalog, run.progress, clock=now)
 
     def render() -> None:
-        for snapshot in taken.snapshots:
-            render_created(snapshot)
+        for created in taken.created:
+            render_created(created.snapshot)
+            render_findings(created.findings)
         if not requests:
             print("The server has no collection, so there is nothing to take.")
 
     result = {
-        "snapshots": [snapshot_json(s) for s in taken.snapshots],
+        "snapshots": [
+            snapshot_json(c.snapshot) | {"findings": [f.as_json() for f in c.findings]}
+            for c in taken.created
+        ],
         "failed": [failure_json(name, error) for name, error in taken.errors],
     }
     return Outcome(result=result, render=render, error=join_errors(taken.errors))

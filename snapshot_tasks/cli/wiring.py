@@ -11,6 +11,7 @@ from snapshot_tasks.errors import TaskError
 
 if TYPE_CHECKING:
     from snapshot_tasks.catalog.folder import Catalog, Snapshot
+    from snapshot_tasks.operations.seal import Scratch
     from snapshot_tasks.qdrant.server import Server
 
 SNAPSHOT_HELP = (
@@ -45,6 +46,17 @@ def find_snapshot(run: Run, catalog: Catalog, snapshot: str, collection: str) ->
     if snapshot:
         return catalog.find(snapshot)
     return catalog.newest(collection or run.settings.collection)
+
+
+def scratch(run: Run) -> Scratch:
+    """Return how to run a throw-away server for a seal."""
+    from snapshot_tasks.engines.select import drill_engine
+    from snapshot_tasks.operations.seal import Scratch
+
+    return Scratch(
+        engine=lambda: drill_engine(run.settings).engine,
+        operation_timeout_seconds=run.settings.operation_timeout_seconds,
+    )
 
 
 def failure_json(name: str, error: TaskError) -> dict[str, str]:

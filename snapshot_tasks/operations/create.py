@@ -2,34 +2,59 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from snapshot_tasks.archive import check_archive
 from snapshot_tasks.catalog.folder import Catalog, Snapshot
 from snapshot_tasks.catalog.manifest import Manifest
-from snapshot_tasks.errors import Damaged, NotFound, TaskError
-from snapshot_tasks.files import storage_errors
-from snapshot_tasks.models import Clock, Progress, ServerSnapshot
+from snapshot_tasks.checks.contents import check_sanity
+from snapshot_tasks.errors import ContentsDiffer, StorageError, TaskError
+from snapshot_tasks.models import Clock, Finding, Progress
+from snapshot_tasks.operations.seal import (
+    SCRATCH,
+    Scratch,
+    Seal,
+    read_file,
+    read_on_scratch,
+    seal_of,
+)
+from snapshot_tasks.operations.take import Taken, refuse_alias, take
 from snapshot_tasks.qdrant.server import Server
+
+SEALING_ATTEMPTS = 3
+DRAIN_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CreateRequest:
-    """What to take, and how."""
+    """What to take, and how.
+
+    A `safety` snapshot holds what is about to be replaced. `scratch` says how to run a throw-away
+    server for a seal where the file alone does not tell what a server would restore.
+    """
 
     collection: str
     label: str | None = None
     keep_server_copy: bool = False
     safety: bool = False
+    seal: bool = True
+    strict: bool = False
+    scratch: Scratch | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Created:
+    """A new snapshot, and what looked suspicious about its contents."""
+
+    snapshot: Snapshot
+    findings: tuple[Finding, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CreateResult:
     """What was taken, and the error of each collection that failed."""
 
-    snapshots: list[Snapshot]
+    created: list[Created]
     errors: list[tuple[str, TaskError]]
 
 
@@ -42,10 +67,10 @@ def create_each(
     clock: Clock,
 ) -> CreateResult:
     """Take several snapshots, going on past a collection that fails."""
-    result = CreateResult(snapshots=[], errors=[])
+    result = CreateResult(created=[], errors=[])
     for request in requests:
         try:
-            result.snapshots.append(create(request, server, catalog, progress, clock=clock))
+            result.created.append(create(request, server, catalog, progress, clock=clock))
         except TaskError as error:
             result.errors.append((request.collection, error))
     return result
@@ -53,93 +78,124 @@ def create_each(
 
 def create(
     request: CreateRequest, server: Server, catalog: Catalog, progress: Progress, *, clock: Clock
-) -> Snapshot:
-    """Take one snapshot; the caller holds the catalogue's lock.
+) -> Created:
+    """Take one snapshot and seal it; the caller holds the catalogue's lock.
 
     The exact count stands on both sides of it, so that a moving source is told from a quiet one.
     Nothing is catalogued unless every byte is the one that Qdrant hashed.
 
     Raises:
         NotFound: when there is no such collection.
-        Damaged: when what arrived is not what Qdrant made.
+        Damaged: when what arrived is not what Qdrant made, or cannot be read.
+        ContentsDiffer: when a quiet source and the sealed file do not have the same count.
         StorageError: when the folder cannot take the file.
     """
-    collection = request.collection
-    _refuse_alias(collection, server)
-    taken_at = clock()
-    version, before = server.version(), server.state(collection)
-    with progress.phase(
-        f"Qdrant makes a snapshot of {collection} ({before.points_count:,} points)"
-    ):
-        made = server.create_snapshot(collection, note=progress.note)
-    try:
-        with catalog.staging() as staging:
-            sha256 = _download(collection, made, server, staging, progress)
-            after = server.count(collection)
-            manifest = Manifest(
-                collection=collection,
-                snapshot=catalog.free_name(collection, taken_at),
-                created_at=taken_at,
-                size_bytes=made.size_bytes,
-                sha256=sha256,
-                qdrant_version=version,
-                source_url=server.endpoint.url,
-                points_count=before.points_count,
-                source_points_before=before.points_count,
-                source_points_after=after,
-                source_moved=after != before.points_count,
-                config=before.config,
-                payload_schema=before.payload_schema,
-                aliases=before.aliases,
-                label=request.label or None,
-                safety=request.safety,
+    refuse_alias(request.collection, server)
+    with catalog.staging() as staging:
+        taken, seal = _take_and_seal(request, server, staging, progress, clock)
+        previous = _previous(catalog, request.collection)
+        findings = _sanity(seal, previous)
+        if findings and request.strict:
+            raise ContentsDiffer(
+                "; ".join(f.message for f in findings) + ".",
+                hint="Look at the source; without --strict these are warnings.",
             )
-            return catalog.add(staging, manifest)
-    finally:
-        if not request.keep_server_copy:
-            _forget(collection, made, server, progress)
-
-
-def _refuse_alias(name: str, server: Server) -> None:
-    """A snapshot belongs to a collection: under an alias it would be catalogued by a wrong name."""
-    owner = server.aliases().get(name)
-    if owner is not None:
-        raise NotFound(
-            f"{name} is an alias of the collection {owner}.",
-            hint=f"Use `--collection {owner}`; its aliases are kept with the snapshot.",
+        manifest = Manifest(
+            collection=request.collection,
+            snapshot=catalog.free_name(request.collection, taken.at),
+            created_at=taken.at,
+            size_bytes=taken.made.size_bytes,
+            sha256=taken.sha256,
+            qdrant_version=taken.version,
+            source_url=server.endpoint.url,
+            points_count=(seal.fingerprint.points_count if seal else taken.before.points_count),
+            source_points_before=taken.before.points_count,
+            source_points_after=taken.after_count,
+            source_moved=taken.moved,
+            config=taken.before.config,
+            payload_schema=taken.before.payload_schema,
+            aliases=taken.before.aliases,
+            label=request.label or None,
+            fingerprint=seal.as_json() if seal else None,
+            sanity=seal.sanity if seal else None,
+            safety=request.safety,
         )
+        snapshot = catalog.add(staging, manifest, seal.fingerprint if seal else None)
+    return Created(snapshot=snapshot, findings=findings)
 
 
-def _download(
-    collection: str, made: ServerSnapshot, server: Server, staging: Path, progress: Progress
-) -> str:
-    """Stream the file to `staging`, hashing on the way; return the SHA-256 that Qdrant confirms."""
-    digest = hashlib.sha256()
-    with (
-        storage_errors(staging.parent),
-        staging.open("wb") as file,
-        progress.phase("downloading", total_bytes=made.size_bytes) as advance,
-    ):
+def _take_and_seal(
+    request: CreateRequest, server: Server, staging: Path, progress: Progress, clock: Clock
+) -> tuple[Taken, Seal | None]:
+    """Take snapshots until one provably holds what a server restores, else try it on one.
 
-        def take(chunk: bytes) -> None:
-            digest.update(chunk)
-            file.write(chunk)
-            advance(len(chunk))
-
-        server.download(collection, made, take)
-    if made.sha256 is None:
-        progress.note("Qdrant gave no checksum, so only size and structure could be compared.")
-    elif made.sha256 != digest.hexdigest():
-        raise Damaged(
-            f"What arrived has sha256 {digest.hexdigest()}, Qdrant made {made.sha256}.",
-            hint="Run this again; if it stays so, check the disk of the server.",
+    A snapshot with operations in its log that its segments lack is taken again once the queue is
+    empty. When the log then ends where it ended before, all of it has been applied: what is left
+    over are operations that changed nothing, or were rejected.
+    """
+    ends: dict[str, int] | None = None
+    for _ in range(SEALING_ATTEMPTS):
+        taken = take(
+            request.collection,
+            server,
+            staging,
+            progress,
+            keep_server_copy=request.keep_server_copy,
+            clock=clock,
         )
-    check_archive(staging)
-    return digest.hexdigest()
+        if not request.seal:
+            return taken, None
+        try:
+            contents, seconds = read_file(staging, taken.before.points_count, progress)
+        except StorageError as error:
+            progress.note(f"Left unsealed: {error.message} {error.hint}")
+            return taken, None
+        if contents.pending_count == 0 or contents.log_ends == ends:
+            return taken, _checked(seal_of(contents, seconds), taken)
+        ends = contents.log_ends
+        if taken.moved or not server.wait_drained(request.collection, DRAIN_SECONDS):
+            break
+        progress.note("Updates were still queued in the snapshot; taking it again.")
+    if request.scratch is None:
+        progress.note("Left unsealed: updates were queued, and there is no engine to try them on.")
+        return taken, None
+    fingerprint, seconds = read_on_scratch(
+        staging,
+        version=taken.version,
+        sha256=taken.sha256,
+        scratch=request.scratch,
+        progress=progress,
+    )
+    seal = Seal(fingerprint=fingerprint, sealed_by=SCRATCH, seconds=seconds, sanity=contents.sanity)
+    return taken, _checked(seal, taken)
 
 
-def _forget(collection: str, made: ServerSnapshot, server: Server, progress: Progress) -> None:
-    try:
-        server.delete_snapshot(collection, made.name)
-    except TaskError as error:
-        progress.note(f"The server copy {made.name} could not be deleted: {error.message}")
+def _checked(seal: Seal, taken: Taken) -> Seal:
+    """Insist that a quiet source and its sealed file have the same number of points."""
+    count = seal.fingerprint.points_count
+    if taken.moved or count == taken.before.points_count:
+        return seal
+    raise ContentsDiffer(
+        f"The file holds {count:,} points, the source had {taken.before.points_count:,} "
+        "before and after.",
+        hint="Run this again; if it stays so, Qdrant's snapshot is not whole: do not rely on it.",
+    )
+
+
+def _previous(catalog: Catalog, collection: str) -> Manifest | None:
+    """Return the manifest of the collection's newest sealed snapshot."""
+    manifests = (entry.manifest for entry in catalog.entries(collection))
+    return next((m for m in manifests if m and m.sanity and not m.safety), None)
+
+
+def _sanity(seal: Seal | None, previous: Manifest | None) -> tuple[Finding, ...]:
+    if seal is None:
+        return ()
+    return tuple(
+        check_sanity(
+            seal.sanity,
+            seal.fingerprint.points_count,
+            previous.sanity if previous else None,
+            previous.points_count if previous else None,
+        )
+    )

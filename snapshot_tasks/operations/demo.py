@@ -62,7 +62,7 @@ def demo(
                 alias=ALIAS,
             )
         with Server(source.endpoint, operation_timeout_seconds=operation_timeout_seconds) as server:
-            snapshot = create(
+            created = create(
                 CreateRequest(collection=COLLECTION, label="demo"),
                 server,
                 catalog,
@@ -71,7 +71,7 @@ def demo(
             )
     drilled = drill(
         DrillRequest(
-            snapshot=snapshot,
+            snapshot=created.snapshot,
             version=version,
             operation_timeout_seconds=operation_timeout_seconds,
         ),
@@ -79,4 +79,4 @@ def demo(
         progress,
         clock=clock,
     )
-    return DemoResult(snapshot=snapshot, report=drilled)
+    return DemoResult(snapshot=created.snapshot, report=drilled)

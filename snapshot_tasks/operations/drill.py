@@ -10,12 +10,14 @@ from typing import Any
 
 from snapshot_tasks.catalog.folder import Snapshot
 from snapshot_tasks.catalog.proofs import DRILL
+from snapshot_tasks.checks.contents import check_contents
 from snapshot_tasks.checks.restored import restored_error
 from snapshot_tasks.engines.base import Engine, FreshRequest
 from snapshot_tasks.errors import BudgetMissed, TaskError
 from snapshot_tasks.models import Clock, Endpoint, Finding, Progress, Status, failed
 from snapshot_tasks.operations.restore import RestoreRequest, compare, plan_restore, restore
 from snapshot_tasks.operations.verify import verify
+from snapshot_tasks.qdrant.points import read_fingerprint
 from snapshot_tasks.qdrant.server import Server
 
 AFTER_RESTART = "after restart: "
@@ -162,7 +164,7 @@ def _on_fresh_server(
             _restore(request, sha256, server.endpoint, log, progress)
             with log.phase("restart"), progress.phase("restarting it"):
                 server.restart()
-            _compare_again(request, server.endpoint, log)
+            _compare_again(request, server.endpoint, log, progress)
         finally:
             if request.keep:
                 log.kept = f"{server.endpoint.url} (remove it with: {server.removal()})"
@@ -184,9 +186,11 @@ def _restore(
     log.findings += result.findings
     if result.error:
         raise result.error
+    with log.phase("contents"):
+        log.findings.append(_contents(request.snapshot, endpoint, progress))
 
 
-def _compare_again(request: DrillRequest, endpoint: Endpoint, log: Log) -> None:
+def _compare_again(request: DrillRequest, endpoint: Endpoint, log: Log, progress: Progress) -> None:
     restore_request = RestoreRequest(snapshot=request.snapshot, if_missing=True)
     with (
         Server(endpoint, operation_timeout_seconds=request.operation_timeout_seconds) as server,
@@ -199,6 +203,21 @@ def _compare_again(request: DrillRequest, endpoint: Endpoint, log: Log) -> None:
             )
             return
         log.findings += [_prefixed(AFTER_RESTART, f) for f in compare(plan, server)]
+    with log.phase("contents"):
+        log.findings.append(
+            _prefixed(AFTER_RESTART, _contents(request.snapshot, endpoint, progress))
+        )
+
+
+def _contents(snapshot: Snapshot, endpoint: Endpoint, progress: Progress) -> Finding:
+    sealed = snapshot.fingerprint
+    if sealed is None or snapshot.collection is None:
+        message = "not sealed: nothing tells what each point should be"
+        return Finding(check="contents", status=Status.WARN, message=message)
+    with progress.phase(
+        "reading every restored point", total_points=sealed.points_count
+    ) as advance:
+        return check_contents(sealed, read_fingerprint(endpoint, snapshot.collection, advance))
 
 
 def _with_budget(report: DrillReport, max_seconds: float) -> DrillReport:

@@ -15,7 +15,7 @@ from qdrant_client import grpc as wire
 
 from snapshot_tasks import fingerprint as canon
 from snapshot_tasks.errors import CredentialsRefused, ServerFailure, TaskError, Unreachable
-from snapshot_tasks.fingerprint import PAYLOAD_NAME, VECTOR, Name
+from snapshot_tasks.fingerprint import PAYLOAD_NAME, VECTOR, Accumulator, Fingerprint, Name
 from snapshot_tasks.models import Endpoint
 from snapshot_tasks.qdrant.http import Http
 
@@ -44,6 +44,22 @@ def read_points(endpoint: Endpoint, collection: str) -> Iterator[list[Point]]:
         yield from read_over_grpc(endpoint, collection)
     except GrpcUnavailable:
         yield from read_over_rest(endpoint, collection)
+
+
+def read_fingerprint(
+    endpoint: Endpoint, collection: str, advance: Callable[[int], None]
+) -> Fingerprint:
+    """Return the fingerprint of a live collection; `advance` gets each batch's number of points.
+
+    Raises:
+        Unreachable, ServerFailure: as `read_points`.
+    """
+    total = Accumulator()
+    for batch in read_points(endpoint, collection):
+        for identity, components in batch:
+            total.add(identity, components)
+        advance(len(batch))
+    return total.result()
 
 
 def read_over_grpc(endpoint: Endpoint, collection: str) -> Iterator[list[Point]]:

@@ -132,6 +132,20 @@ class Server:
             time.sleep(POLL_SECONDS)
         return status
 
+    def wait_drained(self, collection: str, timeout_seconds: float) -> bool:
+        """Wait until no update is queued; False when that lasts, or the server cannot tell.
+
+        Qdrant tells the length of its update queue from 1.17 on.
+        """
+        deadline = time.monotonic() + timeout_seconds
+        while (queue := self._http.get(_of(collection)).get("update_queue")) is not None:
+            if queue["length"] == 0:
+                return True
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(POLL_SECONDS)
+        return False
+
     def create_alias(self, alias: str, collection: str) -> None:
         """Point a new alias at a collection."""
         action = {"create_alias": {"alias_name": alias, "collection_name": collection}}

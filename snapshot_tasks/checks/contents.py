@@ -1,0 +1,57 @@
+"""Are the contents what was sealed, and do they look sane?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from snapshot_tasks.fingerprint import PAYLOAD_NAME, Fingerprint, Name
+from snapshot_tasks.models import Finding, Status
+
+MAX_DROP_SHARE = 0.1
+
+
+def check_contents(sealed: Fingerprint, found: Fingerprint) -> Finding:
+    """Every point has the id, payload and vectors it was sealed with, bit for bit."""
+    if sealed.digest == found.digest:
+        message = f"{found.points_count:,} points identical, fingerprint {found.digest[:16]}"
+        return Finding(check="contents", status=Status.OK, message=message)
+    parts = "; ".join(
+        f"{describe(difference.name)} differs in {len(difference.buckets):,} of 4,096 buckets"
+        for difference in sealed.differences(found)
+    )
+    message = f"sealed {sealed.points_count:,} points, found {found.points_count:,}: {parts}"
+    return Finding(check="contents", status=Status.FAIL, message=message)
+
+
+def describe(name: Name) -> str:
+    """Return a component in words."""
+    kind, text = name
+    if name == PAYLOAD_NAME:
+        return kind
+    return f"{kind} {text}" if text else f"the unnamed {kind}"
+
+
+def check_sanity(
+    sanity: Mapping[str, Any],
+    points_count: int,
+    previous: Mapping[str, Any] | None,
+    previous_count: int | None,
+) -> Iterator[Finding]:
+    """Warn of what is suspicious, most of it beside the previous snapshot of the collection."""
+    before: Mapping[str, Any] = previous or {}
+    for key, words in (("zero_vectors", "are all zero"), ("nan_vectors", "hold a NaN")):
+        for name, count in sanity[key].items():
+            if count and count > before.get(key, {}).get(name, 0):
+                yield _warn(f"{count:,} of the {describe(('vector', name))}s {words}")
+    if sanity["without_vector"] > before.get("without_vector", 0):
+        yield _warn(f"{sanity['without_vector']:,} points have no vector")
+    gone = sorted(set(before.get("payload_keys", {})) - set(sanity["payload_keys"]))
+    if gone:
+        yield _warn(f"payload keys vanished since the previous snapshot: {', '.join(gone)}")
+    if previous_count and points_count < previous_count * (1 - MAX_DROP_SHARE):
+        yield _warn(f"{points_count:,} points; the previous snapshot had {previous_count:,}")
+
+
+def _warn(message: str) -> Finding:
+    return Finding(check="sanity", status=Status.WARN, message=message)

@@ -1,0 +1,112 @@
+"""Bring a collection's snapshot from the server into a staging file, every byte checked."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from snapshot_tasks.archive import check_archive
+from snapshot_tasks.errors import Damaged, NotFound, TaskError
+from snapshot_tasks.files import storage_errors
+from snapshot_tasks.models import Clock, CollectionState, Progress, ServerSnapshot
+from snapshot_tasks.qdrant.server import Server
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Taken:
+    """A server snapshot that lies in the staging file, and the source around it."""
+
+    at: datetime
+    version: str
+    before: CollectionState
+    after_count: int
+    made: ServerSnapshot
+    sha256: str
+
+    @property
+    def moved(self) -> bool:
+        """Whether points came or went while the snapshot was made."""
+        return self.after_count != self.before.points_count
+
+
+def take(
+    collection: str,
+    server: Server,
+    staging: Path,
+    progress: Progress,
+    *,
+    keep_server_copy: bool,
+    clock: Clock,
+) -> Taken:
+    """Make one server snapshot and bring it to `staging`; the server's copy goes.
+
+    Raises:
+        NotFound: when there is no such collection.
+        Damaged: when what arrived is not what Qdrant made.
+        StorageError: when the folder cannot take the file.
+    """
+    at = clock()
+    version, before = server.version(), server.state(collection)
+    label = f"Qdrant makes a snapshot of {collection} ({before.points_count:,} points)"
+    with progress.phase(label):
+        made = server.create_snapshot(collection, note=progress.note)
+    try:
+        sha256 = _download(collection, made, server, staging, progress)
+        return Taken(
+            at=at,
+            version=version,
+            before=before,
+            after_count=server.count(collection),
+            made=made,
+            sha256=sha256,
+        )
+    finally:
+        if not keep_server_copy:
+            _forget(collection, made, server, progress)
+
+
+def refuse_alias(name: str, server: Server) -> None:
+    """A snapshot belongs to a collection: under an alias it would be catalogued by a wrong name."""
+    owner = server.aliases().get(name)
+    if owner is not None:
+        raise NotFound(
+            f"{name} is an alias of the collection {owner}.",
+            hint=f"Use `--collection {owner}`; its aliases are kept with the snapshot.",
+        )
+
+
+def _download(
+    collection: str, made: ServerSnapshot, server: Server, staging: Path, progress: Progress
+) -> str:
+    """Stream the file to `staging`, hashing on the way; return the SHA-256 that Qdrant confirms."""
+    digest = hashlib.sha256()
+    with (
+        storage_errors(staging.parent),
+        staging.open("wb") as file,
+        progress.phase("downloading", total_bytes=made.size_bytes) as advance,
+    ):
+
+        def receive(chunk: bytes) -> None:
+            digest.update(chunk)
+            file.write(chunk)
+            advance(len(chunk))
+
+        server.download(collection, made, receive)
+    if made.sha256 is None:
+        progress.note("Qdrant gave no checksum, so only size and structure could be compared.")
+    elif made.sha256 != digest.hexdigest():
+        raise Damaged(
+            f"What arrived has sha256 {digest.hexdigest()}, Qdrant made {made.sha256}.",
+            hint="Run this again; if it stays so, check the disk of the server.",
+        )
+    check_archive(staging)
+    return digest.hexdigest()
+
+
+def _forget(collection: str, made: ServerSnapshot, server: Server, progress: Progress) -> None:
+    try:
+        server.delete_snapshot(collection, made.name)
+    except TaskError as error:
+        progress.note(f"The server copy {made.name} could not be deleted: {error.message}")
