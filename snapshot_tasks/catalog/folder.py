@@ -146,7 +146,7 @@ class Catalog:
         name = reference if reference.endswith(SUFFIX) else reference + SUFFIX
         for path in (Path(reference), self.folder / reference, self.folder / name):
             self._check_pointer(path)
-            if path.is_file():
+            if os.path.isfile(path):
                 return _load(path.resolve())
         raise NotFound(f"There is no snapshot {reference}.", hint=_TAKE_ONE)
 
@@ -154,7 +154,7 @@ class Catalog:
         """Return what the latest pointer names; None without a pointer, `NotFound` if dangling."""
         link = self.folder / latest_name(collection)
         self._check_pointer(link)
-        return link.resolve() if link.is_symlink() else None
+        return link.resolve() if os.path.islink(link) else None
 
     @contextmanager
     def staging(self) -> Iterator[Path]:
@@ -182,8 +182,8 @@ class Catalog:
         """
         final = self.folder / manifest.snapshot
         with storage_errors(self.folder):
-            write_text(_manifest_path(final), dump_manifest(manifest))
             try:
+                write_text(_manifest_path(final), dump_manifest(manifest))
                 publish(staging, final)
             except BaseException:
                 _manifest_path(final).unlink(missing_ok=True)
@@ -195,7 +195,7 @@ class Catalog:
 
     @staticmethod
     def _check_pointer(link: Path) -> None:
-        if link.is_symlink() and not link.exists():
+        if os.path.islink(link) and not os.path.exists(link):
             raise NotFound(
                 f"{link.name} points at {os.readlink(link)}, which is not there.",
                 hint=f"Bring that file back, or remove {link} to fall back to the newest one left.",
