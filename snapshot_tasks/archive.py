@@ -23,6 +23,7 @@ END_MARKER = bytes(1024)
 NESTED_END_MARKERS = (b"", END_MARKER)
 MAX_MEMBERS = 200_000
 MAX_JSON_BYTES = 64 << 20
+MAX_OFFSET = 1 << 62
 _COLLECTION_FILES = ("config.json", "version.info")
 _SHARD_FILES = ("shard_config.json", "replica_state.json")
 _SEGMENT_FILES = ("segment.json", "version.info")
@@ -48,14 +49,9 @@ def check_archive(path: Path) -> ArchiveSummary:
     with path.open("rb") as file:
         try:
             return _Walk(file).summary()
-        except (
-            tarfile.TarError,
-            UnicodeDecodeError,
-            ValueError,
-            EOFError,
-            RecursionError,
-        ) as error:
-            raise Damaged(f"{path.name} is not a sound snapshot: {error}.", hint=_HINT) from error
+        except (tarfile.TarError, ValueError, EOFError, RecursionError) as error:
+            reason = _printable(str(error))
+            raise Damaged(f"{path.name} is not a sound snapshot: {reason}.", hint=_HINT) from error
 
 
 class _Walk:
@@ -131,6 +127,7 @@ class _Walk:
 
     def _check_shard_count(self, config: dict[str, Any], shards: tuple[str, ...]) -> None:
         params = config.get("params", {})
+        self._require(isinstance(params, dict), "config.json has no params")
         if params.get("sharding_method") == "custom" or "shard_number" not in params:
             return
         expected = params["shard_number"]
@@ -159,10 +156,13 @@ def members(
     """Yield the members of one archive, then insist that it ends as Qdrant ends it."""
     size = file.seek(0, io.SEEK_END)
     file.seek(0)
-    with tarfile.open(fileobj=file, mode="r:", errorlevel=2) as archive:
+    bounded: Any = _Bounded(file)
+    with tarfile.open(fileobj=bounded, mode="r:", errorlevel=2) as archive:
         count = 0
         while (member := archive.next()) is not None:
             count += 1
+            if member.size < 0 or archive.offset > size + tarfile.BLOCKSIZE:
+                raise ValueError(f"{label} has the member {member.name!r} of an impossible size")
             if count > MAX_MEMBERS:
                 raise ValueError(f"{label} has more than {MAX_MEMBERS:,} members")
             yield archive, member
@@ -172,6 +172,37 @@ def members(
     file.seek(end)
     if end > size or file.read(len(END_MARKER) + 1) not in end_markers:
         raise ValueError(f"{label} is cut, overwritten or continued at byte {end:,} of {size:,}")
+
+
+class _Bounded:
+    """A file that refuses reads and seeks which only a forged header would ask for.
+
+    tarfile reads a long name or a pax header in one piece, however large it says it is.
+    """
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+
+    def read(self, size: int = -1) -> bytes:
+        if size > MAX_JSON_BYTES:
+            raise ValueError(f"a header asks for {size:,} bytes")
+        return self._file.read(size)
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        if not 0 <= offset < MAX_OFFSET:
+            raise ValueError("a header leads out of the file")
+        return self._file.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+    def seekable(self) -> bool:
+        return True
+
+
+def _printable(text: str) -> str:
+    """Return the text without what a hostile name could do to a terminal or to JSON."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def _read_json(archive: tarfile.TarFile, member: tarfile.TarInfo, name: str) -> Any:

@@ -42,9 +42,11 @@ def differences(expected: Any, actual: Any, *, path: str = "") -> Iterator[str]:
     """
     if isinstance(expected, dict) and isinstance(actual, dict):
         for key in sorted(expected.keys() | actual.keys()):
-            yield from differences(
-                expected.get(key), actual.get(key), path=f"{path}.{key}" if path else str(key)
-            )
+            inner = f"{path}.{key}" if path else str(key)
+            yield from differences(expected.get(key), actual.get(key), path=inner)
+    elif _are_rows(expected, actual):
+        for index, (first, second) in enumerate(zip(expected, actual, strict=True)):
+            yield from differences(first, second, path=f"{path}[{index}]")
     elif not _equal(expected, actual):
         yield f"{path}: expected {_show(expected)}, found {_show(actual)}"
 
@@ -54,6 +56,10 @@ def added_only(expected: Any, actual: Any) -> bool:
     if isinstance(expected, dict) and isinstance(actual, dict):
         return all(added_only(value, actual.get(key)) for key, value in expected.items())
     return expected is None or _equal(expected, actual)
+
+
+def _are_rows(first: Any, second: Any) -> bool:
+    return isinstance(first, list) and isinstance(second, list) and len(first) == len(second)
 
 
 def _equal(first: Any, second: Any) -> bool:

@@ -94,10 +94,17 @@ def point_link(link: Path, target_name: str) -> None:
 
 
 def append_line(path: Path, line: str) -> None:
-    """Append one line durably; O_APPEND keeps concurrent writers' lines whole."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    """Append one line durably; O_APPEND keeps concurrent writers' lines whole.
+
+    A line that a crash cut short stays as it is: the new one begins on a line of its own.
+    """
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
     try:
-        os.write(descriptor, line.encode() + b"\n")
+        end = os.lseek(descriptor, 0, os.SEEK_END)
+        cut = end > 0 and os.pread(descriptor, 1, end - 1) != b"\n"
+        data = b"\n" * cut + line.encode() + b"\n"
+        while data:
+            data = data[os.write(descriptor, data) :]
         os.fsync(descriptor)
     finally:
         os.close(descriptor)

@@ -56,8 +56,9 @@ def run(
             timeout=timeout_seconds,
             check=False,
         )
-    except FileNotFoundError:
-        return Completed(code=-1, stdout="", stderr=f"{argv[0]}: command not found")
+    except FileNotFoundError as error:
+        what = f"{cwd} is not there" if str(error.filename) == str(cwd) else "command not found"
+        return Completed(code=-1, stdout="", stderr=f"{argv[0]}: {what}")
     except OSError as error:
         return Completed(code=-1, stdout="", stderr=f"{argv[0]}: {error.strerror}")
     except subprocess.TimeoutExpired:

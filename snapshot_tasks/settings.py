@@ -10,9 +10,13 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from snapshot_tasks.errors import SettingsError
+
+if TYPE_CHECKING:
+    from dotenv.parser import Binding
 
 DEFAULT_VERSION = "1.17.0"
 ENGINES = ("auto", "compose", "native", "external")
@@ -85,7 +89,7 @@ def load_settings(project_root: Path, environment: Mapping[str, str] | None = No
         url=url or f"http://localhost:{http_port}",
         api_key=reader.secret("QDRANT_API_KEY", "QDRANT_API_KEY_FILE", project_root),
         collection=reader.text("QDRANT_COLLECTION_NAME") or "informasi-umum-itb",
-        snapshot_dir=project_root / (reader.text("QDRANT_SNAPSHOT_DIR") or "qdrant_snapshots"),
+        snapshot_dir=reader.path("QDRANT_SNAPSHOT_DIR", project_root / "qdrant_snapshots"),
         engine=engine,
         drill_engine=reader.choice(
             "QDRANT_DRILL_ENGINE", DRILL_ENGINES, "auto" if engine == "external" else engine
@@ -122,10 +126,16 @@ def _read_dotenv(path: Path, problems: list[str]) -> dict[str, str]:
     except (OSError, UnicodeDecodeError) as error:
         problems.append(f".env: expected a readable UTF-8 text file, got {error}")
         return {}
-    problems.extend(f".env line {binding.original.line}: expected NAME=value" for binding in wrong)
+    problems.extend(f".env line {_line_of(binding)}: expected NAME=value" for binding in wrong)
     if wrong:
         return {}
     return {name: value for name, value in dotenv_values(path).items() if value}
+
+
+def _line_of(binding: Binding) -> int:
+    """Return the line of a wrong statement; python-dotenv counts the empty ones before it in."""
+    text = binding.original.string
+    return binding.original.line + len(text) - len(text.lstrip("\n"))
 
 
 def _port_of(url: str | None) -> int | None:
@@ -155,14 +165,14 @@ class _Reader:
         value = self.text(name)
         if value is None:
             return None
+        if "@" in value:
+            self._problems.append(f"{name}: expected no credentials in it; use QDRANT_API_KEY")
+            return None
         try:
             parts = urlsplit(value)
             valid = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
         except ValueError:
             valid = False
-        if valid and "@" in parts.netloc:
-            self._problems.append(f"{name}: expected no credentials in it; use QDRANT_API_KEY")
-            return None
         if not valid:
             self._wrong(name, "a URL such as http://localhost:6333", value)
             return None
@@ -192,6 +202,10 @@ class _Reader:
             self._wrong(name, f"a version such as {DEFAULT_VERSION}", value)
         return value
 
+    def path(self, name: str, default: Path) -> Path:
+        value = self.text(name)
+        return default.parent / Path(value).expanduser() if value else default
+
     def program(self, name: str, root: Path) -> Path | None:
         value = self.text(name)
         if value is None:
@@ -213,7 +227,7 @@ class _Reader:
         if not file or value:
             return value
         try:
-            content = (root / file).read_text(encoding="utf-8").strip()
+            content = (root / Path(file).expanduser()).read_text(encoding="utf-8").strip()
         except (OSError, UnicodeDecodeError):
             self._wrong(file_name, "a readable text file", file)
             return None

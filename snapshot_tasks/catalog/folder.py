@@ -170,7 +170,7 @@ class Catalog:
         name = reference if reference.endswith(SUFFIX) else reference + SUFFIX
         for path in (Path(reference), self.folder / reference, self.folder / name):
             self._check_pointer(path)
-            if path.is_file():
+            if os.path.isfile(path):
                 return _load(path.resolve())
         raise NotFound(f"There is no snapshot {reference}.", hint=_TAKE_ONE)
 
@@ -178,7 +178,7 @@ class Catalog:
         """Return what the latest pointer names; None without a pointer, `NotFound` if dangling."""
         link = self.folder / latest_name(collection)
         self._check_pointer(link)
-        return link.resolve() if link.is_symlink() else None
+        return link.resolve() if os.path.islink(link) else None
 
     @contextmanager
     def staging(self) -> Iterator[Path]:
@@ -226,7 +226,7 @@ class Catalog:
 
     @staticmethod
     def _check_pointer(link: Path) -> None:
-        if link.is_symlink() and not link.exists():
+        if os.path.islink(link) and not os.path.exists(link):
             raise NotFound(
                 f"{link.name} points at {os.readlink(link)}, which is not there.",
                 hint=f"Bring that file back, or remove {link} to fall back to the newest one left.",

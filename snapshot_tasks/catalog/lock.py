@@ -33,14 +33,9 @@ def folder_lock(folder: Path, *, task: str) -> Iterator[None]:
         yield
         return
     try:
-        _take(descriptor, folder)
-        holder = {
-            "pid": os.getpid(),
-            "task": task,
-            "since": datetime.now(UTC).isoformat("T", "seconds"),
-        }
-        os.truncate(descriptor, 0)
-        os.pwrite(descriptor, json.dumps(holder).encode(), 0)
+        with storage_errors(folder):
+            _take(descriptor, folder)
+            _sign(descriptor, task)
         yield
     finally:
         os.close(descriptor)
@@ -66,6 +61,14 @@ def _take(descriptor: int, folder: Path) -> None:
             f"Another run works in {folder}: {_holder(descriptor)}.",
             hint="Wait until it has ended, then run this again.",
         ) from None
+
+
+def _sign(descriptor: int, task: str) -> None:
+    since = datetime.now(UTC).isoformat("T", "seconds")
+    os.truncate(descriptor, 0)
+    os.pwrite(
+        descriptor, json.dumps({"pid": os.getpid(), "task": task, "since": since}).encode(), 0
+    )
 
 
 def _holder(descriptor: int) -> str:

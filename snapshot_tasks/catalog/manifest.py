@@ -126,12 +126,16 @@ def _parse(document: Mapping[str, Any], name: str) -> Manifest:
         payload_schema=_typed(document, "payload_schema", dict),
         aliases=tuple(str(alias) for alias in _typed(document, "aliases", list)),
         label=None if document.get("label") is None else str(document["label"]),
-        fingerprint=document.get("fingerprint"),
-        sanity=document.get("sanity"),
+        fingerprint=_optional(document, "fingerprint", dict),
+        sanity=_optional(document, "sanity", dict),
         probes=tuple(document.get("probes") or ()),
         safety=bool(document.get("safety")),
         schema=schema,
     )
+
+
+def _optional(document: Mapping[str, Any], key: str, kind: type[_T]) -> _T | None:
+    return None if document.get(key) is None else _typed(document, key, kind)
 
 
 def _typed(document: Mapping[str, Any], key: str, kind: type[_T]) -> _T:

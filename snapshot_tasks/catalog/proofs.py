@@ -23,14 +23,19 @@ def append_proof(path: Path, proof: Mapping[str, Any]) -> None:
 def read_proofs(path: Path) -> tuple[Mapping[str, Any], ...]:
     """Return the proofs, oldest first; lines cut by a crash are passed over."""
     try:
-        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+        lines = path.read_text(encoding="utf-8", errors="replace").split("\n")
     except OSError:
         return ()
     return tuple(proof for line in lines if (proof := _parse(line)) is not None)
 
 
 def last_proven_at(proofs: tuple[Mapping[str, Any], ...], sha256: str | None) -> datetime | None:
-    """Return when a drill last succeeded with exactly these bytes, or None."""
+    """Return when a drill last succeeded with exactly these bytes, or None.
+
+    Without a manifest nothing tells which bytes these should be, so nothing is proven for long.
+    """
+    if sha256 is None:
+        return None
     for proof in reversed(proofs):
         if proof["kind"] == DRILL and proof["ok"] and proof.get("sha256") == sha256:
             return datetime.fromisoformat(proof["at"])
@@ -43,5 +48,5 @@ def _parse(line: str) -> Mapping[str, Any] | None:
         if datetime.fromisoformat(proof["at"]).tzinfo is None:
             return None
         return proof if {"kind", "ok"} <= proof.keys() else None
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None

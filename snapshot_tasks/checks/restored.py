@@ -10,6 +10,8 @@ from snapshot_tasks.errors import ContentsDiffer, RestoreIncomplete, TaskError
 from snapshot_tasks.models import CollectionState, Finding, JsonObject, Status, failed
 
 MAX_LISTED = 5
+# Updates may delete while a snapshot is made, but hardly half of a collection.
+LEAST_SHARE_OF_MOVING = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,6 +94,8 @@ def restored_error(what: str, findings: Sequence[Finding], *, hint: str) -> Task
 def _count_of_moving(actual: int, between: tuple[int, int]) -> Finding:
     low, high = sorted(between)
     status = Status.OK if low <= actual <= high else Status.WARN
+    if actual < low * LEAST_SHARE_OF_MOVING:
+        status = Status.FAIL
     message = f"{actual:,} points; the source was moving between {low:,} and {high:,}"
     return Finding(check="count", status=status, message=message)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import json as json_module
+import os
 import re
 import signal
 import sys
@@ -136,11 +137,15 @@ def _signature(function: Callable[..., Outcome]) -> inspect.Signature:
 def _finish(run: Run, work: Callable[[], Outcome]) -> None:
     """Do the work, print what came of it, and leave with its exit code."""
     outcome = _outcome(run, work)
-    if run.json:
-        print(json_module.dumps(_document(run, outcome), ensure_ascii=False))
-    else:
-        outcome.render()
-    sys.stdout.flush()
+    try:
+        if run.json:
+            print(json_module.dumps(_document(run, outcome)))
+        else:
+            outcome.render()
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever read this has seen enough; what is left unprinted must not fail at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     if outcome.error is None:
         return
     say(f"error: {outcome.error.message}", style="bold red")
@@ -149,14 +154,14 @@ def _finish(run: Run, work: Callable[[], Outcome]) -> None:
 
 
 def _outcome(run: Run, work: Callable[[], Outcome]) -> Outcome:
+    signals: list[int] = []
     try:
-        with _interruptible():
+        with _interruptible(signals):
             return work()
-    except TaskError as error:
-        return Outcome(result={}, error=error)
     except KeyboardInterrupt:
-        hint = "Run it again when you like; nothing half-done was left behind."
-        return Outcome(result={}, error=Interrupted("Interrupted.", hint=hint))
+        return _interrupted()
+    except TaskError as error:
+        return _interrupted() if signals else Outcome(result={}, error=error)
     except Exception as error:
         traceback.print_exc()
         bug = TaskError(
@@ -164,6 +169,11 @@ def _outcome(run: Run, work: Callable[[], Outcome]) -> Outcome:
         )
         bug.kind = "bug"
         return Outcome(result={}, error=bug)
+
+
+def _interrupted() -> Outcome:
+    hint = "Run it again when you like; nothing half-done was left behind."
+    return Outcome(result={}, error=Interrupted("Interrupted.", hint=hint))
 
 
 def _document(run: Run, outcome: Outcome) -> dict[str, Any]:
@@ -180,9 +190,8 @@ def _document(run: Run, outcome: Outcome) -> dict[str, Any]:
 
 
 @contextmanager
-def _interruptible() -> Iterator[None]:
+def _interruptible(seen: list[int]) -> Iterator[None]:
     """Turn the first signal into KeyboardInterrupt, and let nothing disturb the cleaning up."""
-    seen: list[int] = []
 
     def handle(number: int, frame: FrameType | None) -> None:
         seen.append(number)

@@ -26,7 +26,9 @@ def say(message: str, *, style: str = "") -> None:
 
         Console(stderr=True, highlight=False).print(Text(message, style=style), soft_wrap=True)
     else:
-        print(message, file=sys.stderr, flush=True)
+        # A file's name may hold bytes that are no UTF-8.
+        text = message.encode("utf-8", "backslashreplace").decode()
+        print(text, file=sys.stderr, flush=True)
 
 
 def ask(question: str) -> bool:

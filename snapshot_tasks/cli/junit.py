@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from xml.etree import ElementTree
@@ -9,6 +10,8 @@ from xml.etree import ElementTree
 from snapshot_tasks.files import storage_errors, write_text
 from snapshot_tasks.models import Status
 from snapshot_tasks.operations.drill import DrillReport
+
+_FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def write_junit(path: Path, reports: Sequence[DrillReport]) -> None:
@@ -24,7 +27,7 @@ def write_junit(path: Path, reports: Sequence[DrillReport]) -> None:
 def _add_suite(root: ElementTree.Element, report: DrillReport) -> None:
     wrong = sum(f.status is Status.FAIL for f in report.findings)
     budget = report.error is not None and not wrong
-    suite = ElementTree.SubElement(
+    suite = _element(
         root,
         "testsuite",
         name=report.snapshot.name,
@@ -34,15 +37,21 @@ def _add_suite(root: ElementTree.Element, report: DrillReport) -> None:
         timestamp=report.at,
     )
     for finding in report.findings:
-        case = ElementTree.SubElement(
-            suite, "testcase", classname=report.snapshot.name, name=finding.check
-        )
+        case = _element(suite, "testcase", classname=report.snapshot.name, name=finding.check)
         if finding.status is Status.FAIL:
-            ElementTree.SubElement(case, "failure", message=finding.message).text = finding.remedy
+            _element(case, "failure", finding.remedy, message=finding.message)
         else:
-            ElementTree.SubElement(case, "system-out").text = f"{finding.status}: {finding.message}"
+            _element(case, "system-out", f"{finding.status}: {finding.message}")
     if budget and report.error:
-        case = ElementTree.SubElement(
-            suite, "testcase", classname=report.snapshot.name, name="budget"
-        )
-        ElementTree.SubElement(case, "failure", message=report.error.message)
+        case = _element(suite, "testcase", classname=report.snapshot.name, name="budget")
+        _element(case, "failure", report.error.hint, message=report.error.message)
+
+
+def _element(
+    parent: ElementTree.Element, tag: str, text: str = "", **attributes: str
+) -> ElementTree.Element:
+    """Add an element whose texts hold only what XML 1.0 allows."""
+    clean = {name: _FORBIDDEN.sub("\ufffd", value) for name, value in attributes.items()}
+    element = ElementTree.SubElement(parent, tag, clean)
+    element.text = _FORBIDDEN.sub("\ufffd", text) or None
+    return element

@@ -64,6 +64,7 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> 
     """Print a table; columns that hold numbers are told by a leading `#`."""
     from rich import box
     from rich.table import Table
+    from rich.text import Text
 
     printed = Table(title=title or None, title_justify="left", box=box.SIMPLE_HEAD)
     for column in columns:
@@ -72,7 +73,7 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> 
             column.removeprefix("#"), justify="right" if number else "left", overflow="fold"
         )
     for row in rows:
-        printed.add_row(*row)
+        printed.add_row(*(Text(cell) for cell in row))
     output().print(printed)
 
 

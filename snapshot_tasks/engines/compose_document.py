@@ -12,14 +12,12 @@ from snapshot_tasks.models import Mount
 SERVICE = "qdrant"
 DRILL_LABEL = "io.qdrant-snapshot-tasks.drill"
 DRILL_SNAPSHOTS = "/qdrant/snapshots/drill"
-# Only what shapes the server itself is taken over. Names, ports, networks, dependencies and
-# writable host folders could reach the live stack, so they are never copied.
+# Only what shapes the server itself is taken over. Names, ports, networks, commands, dependencies
+# and writable host folders could reach the live stack, so they are never copied.
 _COPIED_KEYS = (
     "cap_add",
     "cap_drop",
-    "command",
     "cpus",
-    "entrypoint",
     "environment",
     "healthcheck",
     "mem_limit",
@@ -32,6 +30,20 @@ _COPIED_KEYS = (
     "user",
     "working_dir",
 )
+
+# Settings by which the server would listen elsewhere, join the live cluster, or write to its store.
+_LEFT_OUT_SETTINGS = (
+    "QDRANT__CLUSTER__",
+    "QDRANT__SERVICE__",
+    "QDRANT__STORAGE__SNAPSHOTS_",
+    "QDRANT__TLS__",
+)
+# The same for what a mounted configuration file may say.
+_FIXED_SETTINGS = {
+    "QDRANT__CLUSTER__ENABLED": "false",
+    "QDRANT__SERVICE__ENABLE_TLS": "false",
+    "QDRANT__STORAGE__SNAPSHOTS_CONFIG__SNAPSHOTS_STORAGE": "local",
+}
 
 JsonObject = Mapping[str, Any]
 
@@ -81,11 +93,12 @@ def drill_document(
     """
     service = qdrant_service(document)
     volumes, names = _drill_volumes(service, folder)
-    environment = dict(service.get("environment") or {})
-    environment.pop("QDRANT__SERVICE__API_KEY", None)
-    environment["QDRANT__SERVICE__ENABLE_TLS"] = "false"
+    given: Mapping[str, Any] = service.get("environment") or {}
+    environment = {
+        name: value for name, value in given.items() if not name.startswith(_LEFT_OUT_SETTINGS)
+    } | _FIXED_SETTINGS
     if api_key:
-        environment["QDRANT__SERVICE__API_KEY"] = api_key.replace("$", "$$")
+        environment["QDRANT__SERVICE__API_KEY"] = _literal(api_key)
     copied = {key: service[key] for key in _COPIED_KEYS if service.get(key) is not None}
     return {
         "services": {
@@ -106,16 +119,29 @@ def drill_document(
 
 
 def _drill_volumes(service: JsonObject, folder: Path) -> tuple[list[JsonObject], list[str]]:
-    volumes: list[JsonObject] = [_read_only(str(folder.resolve()), DRILL_SNAPSHOTS)]
+    volumes: list[JsonObject] = [_read_only(_literal(str(folder.resolve())), DRILL_SNAPSHOTS)]
     names: list[str] = []
     for volume in service.get("volumes", ()):
         kind, target = volume.get("type"), str(volume["target"])
-        if kind == "bind" and (volume.get("read_only") or Path(volume["source"]).is_file()):
+        if target.rstrip("/") == DRILL_SNAPSHOTS:
+            continue
+        if kind == "bind" and _is_harmless(volume):
             volumes.append(_read_only(volume["source"], target))
         elif kind in ("bind", "volume"):
             names.append(f"data{len(names)}")
             volumes.append({"type": "volume", "source": names[-1], "target": target})
     return volumes, names
+
+
+def _is_harmless(bind: JsonObject) -> bool:
+    """Say whether a host path may be mounted read-only: a read-only socket would still be one."""
+    source = Path(str(bind["source"]).replace("$$", "$"))
+    return source.is_file() or (source.is_dir() and bool(bind.get("read_only")))
+
+
+def _literal(text: str) -> str:
+    """Return the text so that Compose does not take a `$` in it for a variable."""
+    return text.replace("$", "$$")
 
 
 def _read_only(source: str, target: str) -> JsonObject:

@@ -50,6 +50,7 @@ class DrillReport:
     restore_seconds: float | None
     snapshot_age_seconds: float
     error: TaskError | None
+    sha256: str = ""
     kept: str = ""
 
     @property
@@ -64,7 +65,7 @@ class DrillReport:
             "collection": self.snapshot.collection,
             "at": self.at,
             "ok": self.error is None,
-            "sha256": self.snapshot.sha256,
+            "sha256": self.sha256 or None,
             "engine": self.engine,
             "qdrant_version": self.server_version,
             "restore_seconds": _rounded(self.restore_seconds),
@@ -88,6 +89,7 @@ class Log:
     findings: list[Finding] = field(default_factory=list)
     server_version: str = ""
     restore_seconds: float | None = None
+    sha256: str = ""
     kept: str = ""
 
     @contextmanager
@@ -132,6 +134,7 @@ def drill(
         restore_seconds=log.restore_seconds,
         snapshot_age_seconds=(started_at - snapshot.created_at).total_seconds(),
         error=error or restored_error(snapshot.name, log.findings, hint=NOT_PROVEN_HINT),
+        sha256=log.sha256,
         kept=log.kept,
     )
     snapshot.append_proof(report.proof())
@@ -142,6 +145,7 @@ def _check_file(snapshot: Snapshot, log: Log, progress: Progress) -> str:
     with log.phase("verify"):
         verification = verify(snapshot, progress)
     log.findings += [_prefixed("file: ", f) for f in verification.findings]
+    log.sha256 = verification.sha256
     if verification.error:
         raise verification.error
     return verification.sha256

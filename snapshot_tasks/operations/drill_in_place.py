@@ -60,7 +60,9 @@ def drill_in_place(
             log.server_version = server.version()
             sources = _sources(request.snapshot, server, catalog)
         for source in sources:
-            verified(source.snapshot, progress)
+            sha256 = verified(source.snapshot, progress).sha256
+            if source.snapshot is request.snapshot:
+                log.sha256 = sha256
     with log.phase("down"), progress.phase("deleting the live data (down -v)"):
         engine.down(delete_data=True)
     try:
@@ -170,6 +172,7 @@ def _report(snapshot: Snapshot, engine: Engine, log: Log, started_at: datetime) 
         phases=log.phases,
         restore_seconds=log.restore_seconds,
         snapshot_age_seconds=(started_at - snapshot.created_at).total_seconds(),
+        sha256=log.sha256,
         error=restored_error(snapshot.name, log.findings, hint=NOT_PROVEN_HINT),
     )
     snapshot.append_proof(report.proof())

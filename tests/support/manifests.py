@@ -1,0 +1,63 @@
+"""Manifests, and catalogued snapshots that carry them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from snapshot_tasks.catalog.folder import Catalog, Snapshot
+from snapshot_tasks.catalog.manifest import Manifest
+from tests.support.archives import snapshot_bytes
+
+TAKEN_AT = datetime(2025, 1, 1, 12, 0, 0, tzinfo=UTC)
+
+
+def make_manifest(**changes: Any) -> Manifest:
+    """Return the manifest of a small, quiet collection, with these facts changed."""
+    facts: dict[str, Any] = {
+        "collection": "books",
+        "snapshot": "books_20250101_120000.snapshot",
+        "created_at": TAKEN_AT,
+        "size_bytes": 3,
+        "sha256": "ab" * 32,
+        "qdrant_version": "1.17.0",
+        "source_url": "http://localhost:6333",
+        "points_count": 1234,
+        "source_points_before": 1234,
+        "source_points_after": 1234,
+        "source_moved": False,
+        "config": {"params": {"vectors": {"size": 4, "distance": "Cosine"}}},
+        "payload_schema": {"year": {"data_type": "integer"}},
+        "aliases": ("library",),
+    }
+    return Manifest(**(facts | changes))
+
+
+def catalogued(
+    catalog: Catalog,
+    *,
+    collection: str = "books",
+    taken_at: datetime = TAKEN_AT,
+    content: bytes | None = None,
+    **changes: Any,
+) -> Snapshot:
+    """Add a sound snapshot to a catalogue, as `create` does."""
+    data = snapshot_bytes() if content is None else content
+    facts = {
+        "collection": collection,
+        "snapshot": catalog.free_name(collection, taken_at),
+        "created_at": taken_at,
+        "size_bytes": len(data),
+        "sha256": hashlib.sha256(data).hexdigest(),
+    }
+    with catalog.staging() as staging:
+        staging.write_bytes(data)
+        return catalog.add(staging, make_manifest(**(facts | changes)))
+
+
+def drill_proof(snapshot: Snapshot, at: datetime, **changes: Any) -> Mapping[str, Any]:
+    """Return the proof of a drill that succeeded, with these facts changed."""
+    proof = {"kind": "drill", "at": at.isoformat(), "ok": True, "sha256": snapshot.sha256}
+    return proof | changes

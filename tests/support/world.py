@@ -1,0 +1,137 @@
+"""What integration tests see of the world: processes, folders, error lines, sharp moments."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import psutil
+
+from tests.conftest import Live, Ran
+
+DEADLINE_SECONDS = 60.0
+
+
+def wait_until(holds: Callable[[], Any], *, seconds: float = DEADLINE_SECONDS) -> None:
+    """Poll until something holds; fail the test when it never does."""
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline, "it never came to hold"
+        time.sleep(0.005)
+
+
+def processes_below(folder: Path) -> list[psutil.Process]:
+    """Return the live processes that work in a folder: nobody but this test uses it."""
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            below = Path(process.cwd().removesuffix(" (deleted)")).is_relative_to(folder)
+            if below and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
+    return found
+
+
+def home_of(live: Live) -> Path:
+    """Return the folder that a throw-away server works in."""
+    port = urlsplit(live.url).port
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            if process.name() == "qdrant" and any(
+                c.laddr and c.laddr.port == port and c.status == psutil.CONN_LISTEN
+                for c in process.net_connections(kind="tcp")
+            ):
+                return Path(process.cwd())
+    raise AssertionError(f"no Qdrant listens on {port}")
+
+
+def end_processes_below(folder: Path) -> None:
+    """End, by pid, what a failed test left running in its folder."""
+    for process in processes_below(folder):
+        with contextlib.suppress(psutil.Error):
+            process.kill()
+            process.wait(5)
+
+
+def ended(process: subprocess.Popen[str], *, timeout: float = 45.0) -> Ran:
+    """Wait for the end of a process, however it comes."""
+    try:
+        stdout, stderr = process.communicate(timeout=timeout)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.communicate()
+        raise
+    return Ran(code=process.returncode, stdout=stdout, stderr=stderr)
+
+
+def assert_error(ran: Ran, code: int, *words: str) -> None:
+    """Assert an exit code, exactly one error line and one fix line, the words, no traceback."""
+    said = f"{ran.stdout}\n{ran.stderr}"
+    assert ran.code == code, said
+    assert "Traceback" not in said
+    lines = ran.stderr.splitlines()
+    marks = [line.split(":")[0].strip() for line in lines]
+    assert marks.count("error") == 1, said
+    assert marks.count("fix") == 1, said
+    assert marks[-2:] == ["error", "fix"], said
+    for word in words:
+        assert word in "\n".join(lines[-2:]), said
+
+
+def tree(folder: Path) -> list[str]:
+    """Return what lies in a folder, except the lock's file."""
+    return sorted(p.name for p in folder.iterdir() if p.name != ".lock")
+
+
+def flip_byte(path: Path, *, at: float = 0.5) -> None:
+    """Change one byte of a file in place."""
+    with path.open("r+b") as file:
+        file.seek(int(path.stat().st_size * at))
+        byte = file.read(1)
+        file.seek(-1, os.SEEK_CUR)
+        file.write(bytes([byte[0] ^ 0xFF]))
+
+
+def manifest_of(snapshot: Path) -> Path:
+    """Return where the manifest of a snapshot lies."""
+    return snapshot.with_name(snapshot.name + ".json")
+
+
+def read_manifest(snapshot: Path) -> dict[str, Any]:
+    """Read a manifest as plain JSON, not through the code under test."""
+    document: dict[str, Any] = json.loads(manifest_of(snapshot).read_text(encoding="utf-8"))
+    return document
+
+
+def edit_manifest(snapshot: Path, change: Callable[[dict[str, Any]], None]) -> None:
+    """Tamper with a manifest, as nobody should."""
+    document = read_manifest(snapshot)
+    change(document)
+    manifest_of(snapshot).write_text(json.dumps(document), encoding="utf-8")
+
+
+def proofs_of(snapshot: Path) -> list[dict[str, Any]]:
+    """Read the proofs of a snapshot as plain JSON lines."""
+    path = snapshot.with_name(snapshot.name.removesuffix(".snapshot") + ".proofs.jsonl")
+    if not path.exists():
+        return []
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+@contextlib.contextmanager
+def only_programs(folder: Path, *names: str) -> Iterator[str]:
+    """Yield a PATH that holds no program but these."""
+    import shutil
+
+    folder.mkdir()
+    for name in names:
+        found = shutil.which(name)
+        assert found, name
+        (folder / name).symlink_to(found)
+    yield str(folder)

@@ -1,0 +1,151 @@
+"""One run at a time: the second is refused at once, and a dead one holds nothing."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from snapshot_tasks.catalog.lock import LOCK_NAME, folder_lock
+from snapshot_tasks.errors import Locked, StorageError
+from tests.conftest import ROOT
+
+HOLDER = """
+import sys, time, pathlib
+from snapshot_tasks.catalog.lock import folder_lock
+with folder_lock(pathlib.Path(sys.argv[1]), task="snapshot.create"):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.fixture
+def holder(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+    """Another process that holds the lock of the test's folder."""
+    child = subprocess.Popen(
+        [sys.executable, "-c", HOLDER, str(tmp_path)], cwd=ROOT, stdout=subprocess.PIPE, text=True
+    )
+    assert child.stdout is not None
+    assert child.stdout.readline() == "held\n"
+    yield child
+    child.kill()
+    child.wait()
+    child.stdout.close()
+
+
+def take(folder: Path) -> None:
+    """Take the lock and give it back."""
+    with folder_lock(folder, task="test"):
+        pass
+
+
+def test_a_second_run_is_refused_by_the_holders_name(
+    tmp_path: Path, holder: subprocess.Popen[str]
+) -> None:
+    """The second one does not wait, and learns who works there."""
+    with pytest.raises(Locked) as caught:
+        take(tmp_path)
+    assert caught.value.exit_code == 11
+    assert f"snapshot.create, process {holder.pid}, since 20" in caught.value.message
+
+
+def test_a_killed_holder_holds_nothing(tmp_path: Path, holder: subprocess.Popen[str]) -> None:
+    """After `kill -9` the lock is free, though its file still names the dead one."""
+    holder.send_signal(signal.SIGKILL)
+    holder.wait()
+    assert str(holder.pid) in (tmp_path / LOCK_NAME).read_text(encoding="utf-8")
+    take(tmp_path)
+    assert f'"pid": {os.getpid()}' in (tmp_path / LOCK_NAME).read_text(encoding="utf-8")
+
+
+def test_one_process_cannot_hold_it_twice(tmp_path: Path) -> None:
+    """Nor can a run lock out itself unnoticed."""
+    with folder_lock(tmp_path, task="first"), pytest.raises(Locked, match="first"):
+        take(tmp_path)
+    take(tmp_path)
+
+
+def test_a_failing_block_gives_it_back(tmp_path: Path) -> None:
+    """However the block ends, the lock is free."""
+    with pytest.raises(KeyError), folder_lock(tmp_path, task="test"):
+        raise KeyError("x")
+    take(tmp_path)
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"{}", b"\xff\xfe"])
+def test_an_unreadable_holder_is_still_one(tmp_path: Path, content: bytes) -> None:
+    """A holder that has not written its name yet refuses as well."""
+    with folder_lock(tmp_path, task="first"):
+        (tmp_path / LOCK_NAME).write_bytes(content)
+        with pytest.raises(Locked, match="just started"):
+            take(tmp_path)
+
+
+def test_a_child_does_not_inherit_it(tmp_path: Path) -> None:
+    """A server that a run starts does not keep the folder locked after it."""
+    with folder_lock(tmp_path, task="test"):
+        argv = ["/bin/sh", "-c", "echo started; exec sleep 60"]
+        child = subprocess.Popen(argv, close_fds=False, stdout=subprocess.PIPE)
+        assert child.stdout is not None
+        child.stdout.readline()
+    try:
+        take(tmp_path)
+    finally:
+        child.kill()
+        child.wait()
+        child.stdout.close()
+
+
+def test_a_folder_that_cannot_be_written_needs_no_lock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody can write there, so nobody can be in the way; a missing folder neither."""
+
+    def refuse(*arguments: object) -> int:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    take(tmp_path / "missing")
+    monkeypatch.setattr(os, "open", refuse)
+    take(tmp_path)
+    assert not (tmp_path / LOCK_NAME).exists()
+
+
+def test_a_link_in_its_place_is_not_followed(tmp_path: Path) -> None:
+    """The lock never truncates the file that a planted link names."""
+    victim = tmp_path / "victim"
+    victim.write_text("precious", encoding="utf-8")
+    (tmp_path / LOCK_NAME).symlink_to(victim)
+    with pytest.raises(StorageError):
+        take(tmp_path)
+    assert victim.read_text(encoding="utf-8") == "precious"
+
+
+def test_a_full_disk_is_a_storage_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When the holder's name cannot be written, that is told as what it is."""
+
+    def full(*arguments: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "pwrite", full)
+    with pytest.raises(StorageError):
+        take(tmp_path)
+
+
+def test_a_disk_without_locks_is_a_storage_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some network disks know no locks; that is no bug of this program."""
+    import fcntl
+
+    def unsupported(*arguments: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", unsupported)
+    with pytest.raises(StorageError):
+        take(tmp_path)

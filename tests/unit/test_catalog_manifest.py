@@ -1,0 +1,142 @@
+"""A manifest comes back as it was written; newer ones are refused, damaged ones are named."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from snapshot_tasks.catalog import manifest as manifest_module
+from snapshot_tasks.catalog.manifest import dump_manifest, load_manifest
+from snapshot_tasks.errors import Damaged, Refused
+from tests.support.manifests import make_manifest
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Where the manifest stands."""
+    return tmp_path / "books_20250101_120000.snapshot.json"
+
+
+def document(**changes: Any) -> dict[str, Any]:
+    """Return a manifest's JSON with these keys changed."""
+    return json.loads(dump_manifest(make_manifest())) | changes  # type: ignore[no-any-return]
+
+
+def refusal(path: Path, text: str | bytes) -> str:
+    """Return what is said against such a manifest."""
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(Damaged) as caught:
+        load_manifest(path)
+    assert caught.value.exit_code == 20
+    assert path.name in caught.value.message
+    return caught.value.message
+
+
+def test_a_manifest_comes_back(path: Path) -> None:
+    """What is written is read, nothing lost."""
+    made = make_manifest(
+        label="Umzug ü",
+        fingerprint={"algorithm": "x", "digest": "y"},
+        probes=({"query": [1.5]},),
+        source_moved=True,
+        safety=True,
+    )
+    path.write_text(dump_manifest(made), encoding="utf-8")
+    assert load_manifest(path) == made
+
+
+def test_no_file_is_no_manifest(path: Path) -> None:
+    """A snapshot made by another tool has none, and that is no error."""
+    assert load_manifest(path) is None
+
+
+def test_the_keys_are_those_promised() -> None:
+    """Other tools read this file, so its keys are a contract."""
+    assert set(document()) >= {
+        *("schema", "collection", "snapshot", "created_at", "size_bytes", "sha256"),
+        *("qdrant_version", "source_url", "label", "points_count", "source_points_before"),
+        *("source_points_after", "source_moved", "fingerprint", "config", "payload_schema"),
+        *("aliases", "probes"),
+    }
+    assert document()["schema"] == 1
+
+
+def test_unknown_keys_are_ignored(path: Path) -> None:
+    """Older code reads newer files of the same schema."""
+    path.write_text(json.dumps(document(moon={"phase": "full"})), encoding="utf-8")
+    assert load_manifest(path) == make_manifest()
+
+
+@pytest.mark.parametrize("key", ["label", "fingerprint", "probes", "safety"])
+def test_later_keys_may_be_missing(path: Path, key: str) -> None:
+    """Keys that came later have defaults."""
+    without = {k: v for k, v in document().items() if k != key}
+    path.write_text(json.dumps(without), encoding="utf-8")
+    assert load_manifest(path) == make_manifest()
+
+
+def test_a_newer_schema_is_refused(path: Path) -> None:
+    """A manifest of the future is refused, whatever else it holds, and called by its number."""
+    path.write_text(json.dumps({"schema": 2, "collection": ["moved"]}), encoding="utf-8")
+    with pytest.raises(Refused, match="schema 2") as caught:
+        load_manifest(path)
+    assert caught.value.exit_code == 24
+
+
+@pytest.mark.parametrize(
+    "text",
+    [b"", b"{", b"[]", b"null", b"\xff\xfe", b"\x00" * 64, b"[" * 100_000, b"{}"],
+)
+def test_what_is_no_manifest_is_damaged(path: Path, text: bytes) -> None:
+    """A cut, zeroed, binary or endlessly nested file is damage, not a crash."""
+    refusal(path, text)
+
+
+@pytest.mark.parametrize(
+    "key",
+    ["schema", "collection", "created_at", "sha256", "points_count", "config", "aliases"],
+)
+def test_a_missing_key_is_named(path: Path, key: str) -> None:
+    """A manifest without one of its facts says which."""
+    without = {k: v for k, v in document().items() if k != key}
+    assert f"'{key}' is missing" in refusal(path, json.dumps(without))
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("schema", "1"),
+        ("schema", True),
+        ("collection", None),
+        ("created_at", "yesterday"),
+        ("created_at", "2025-01-01T12:00:00"),
+        ("size_bytes", "3"),
+        ("points_count", True),
+        ("points_count", 1.5),
+        ("source_moved", 0),
+        ("config", []),
+        ("payload_schema", None),
+        ("aliases", "library"),
+        ("probes", 7),
+        ("fingerprint", "abc"),
+    ],
+)
+def test_a_value_of_another_kind_is_damage(path: Path, key: str, value: Any) -> None:
+    """Facts of a wrong kind are found when they are read, not when they are used."""
+    refusal(path, json.dumps(document(**{key: value})))
+
+
+def test_a_huge_manifest_is_not_read(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A manifest is small; anything else is not loaded into memory."""
+    monkeypatch.setattr(manifest_module, "MAX_MANIFEST_BYTES", 1 << 20)
+    assert "larger than 1 MiB" in refusal(path, b" " * ((1 << 20) + 1))
+
+
+def test_a_folder_in_its_place_is_damage(path: Path) -> None:
+    """Whatever stands there instead is told."""
+    path.mkdir()
+    with pytest.raises(Damaged):
+        load_manifest(path)

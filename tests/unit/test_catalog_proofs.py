@@ -1,0 +1,118 @@
+"""Proofs are append-only lines; only a drill that succeeded with these very bytes proves them."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from snapshot_tasks.catalog.folder import Catalog
+from snapshot_tasks.catalog.proofs import append_proof, last_proven_at, read_proofs
+from snapshot_tasks.errors import StorageError
+from tests.support.manifests import TAKEN_AT, catalogued, drill_proof
+
+SHA = "ab" * 32
+
+
+def proof(hours: int, **changes: Any) -> dict[str, Any]:
+    """Return the proof of a drill that succeeded so many hours after the snapshot."""
+    at = (TAKEN_AT + timedelta(hours=hours)).isoformat()
+    return {"kind": "drill", "at": at, "ok": True, "sha256": SHA} | changes
+
+
+def test_what_is_appended_is_read(tmp_path: Path) -> None:
+    """Proofs come back in order, with all they hold."""
+    path = tmp_path / "books.proofs.jsonl"
+    assert read_proofs(path) == ()
+    lines = [proof(1, note="zwölf"), proof(2, kind="verify", ok=False)]
+    for line in lines:
+        append_proof(path, line)
+    assert list(read_proofs(path)) == lines
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        b'{"kind": "drill", "at": "2025-01-0',
+        b"\x00\x00\x00",
+        b"\xff\xfe",
+        b"",
+        b"[]",
+        b"null",
+        b'"text"',
+        b"{}",
+        b'{"kind": "drill", "ok": true}',
+        b'{"kind": "drill", "ok": true, "at": 7}',
+        b'{"kind": "drill", "ok": true, "at": "2025-01-01T12:00:00"}',
+        b'{"kind": "drill", "ok": true, "at": "yesterday"}',
+        b"[" * 100_000,
+    ],
+)
+def test_a_damaged_line_is_passed_over(tmp_path: Path, damage: bytes) -> None:
+    """Lines cut by a crash, or no proofs at all, do not hide the others."""
+    path = tmp_path / "books.proofs.jsonl"
+    append_proof(path, proof(1))
+    with path.open("ab") as file:
+        file.write(damage + b"\n")
+    append_proof(path, proof(2))
+    assert list(read_proofs(path)) == [proof(1), proof(2)]
+
+
+def test_a_cut_line_does_not_swallow_the_next_proof(tmp_path: Path) -> None:
+    """A crash cuts a line before its end; the next proof must not be glued to it."""
+    path = tmp_path / "books.proofs.jsonl"
+    append_proof(path, proof(1))
+    with path.open("ab") as file:
+        file.write(json.dumps(proof(2)).encode()[:20])
+    append_proof(path, proof(3))
+    assert list(read_proofs(path)) == [proof(1), proof(3)]
+
+
+@pytest.mark.parametrize("odd", ["\u2028", "\u0085", "\x0b", "\x1c", "\r"])
+def test_a_message_may_hold_any_character(tmp_path: Path, odd: str) -> None:
+    """A line ends at its newline, not at what some other place calls a line break."""
+    path = tmp_path / "books.proofs.jsonl"
+    append_proof(path, proof(1, findings=[{"message": f"a{odd}b"}]))
+    assert list(read_proofs(path)) == [proof(1, findings=[{"message": f"a{odd}b"}])]
+
+
+@pytest.mark.parametrize(
+    ("proofs", "hours"),
+    [
+        ([], None),
+        ([proof(1)], 1),
+        ([proof(1), proof(2)], 2),
+        ([proof(1), proof(2, ok=False)], 1),
+        ([proof(1, kind="verify")], None),
+        ([proof(1, sha256="cd" * 32)], None),
+        ([proof(1), proof(2, sha256="cd" * 32)], 1),
+        ([proof(1, sha256=None)], None),
+    ],
+)
+def test_only_a_drill_of_these_bytes_proves(proofs: list[Any], hours: int | None) -> None:
+    """Neither a verification, a failed drill nor a drill of other bytes is a proof."""
+    expected = None if hours is None else TAKEN_AT + timedelta(hours=hours)
+    assert last_proven_at(tuple(proofs), SHA) == expected
+
+
+def test_a_snapshot_knows_its_proofs(catalog: Catalog) -> None:
+    """The proofs stand beside the file, and its entry tells the last success."""
+    snapshot = catalogued(catalog)
+    at = datetime(2025, 1, 2, tzinfo=UTC)
+    snapshot.append_proof(drill_proof(snapshot, at))
+    snapshot.append_proof(drill_proof(snapshot, at + timedelta(days=1), ok=False))
+    assert snapshot.proofs_path == catalog.folder / "books_20250101_120000.proofs.jsonl"
+    fresh = catalog.newest("books")
+    assert fresh.proven_at == at
+    assert len(fresh.proofs) == 2
+
+
+def test_a_proof_that_cannot_be_kept_is_told(tmp_path: Path) -> None:
+    """A folder that cannot be written is a storage error with a remedy."""
+    (tmp_path / "file").touch()
+    with pytest.raises(StorageError) as caught:
+        append_proof(tmp_path / "file" / "books.proofs.jsonl", proof(1))
+    assert caught.value.exit_code == 15

@@ -1,0 +1,129 @@
+"""What came back is compared with the manifest; each loss is a FAIL, each addition is judged."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from snapshot_tasks.checks.restored import MAX_LISTED, Restored, check_restored
+from snapshot_tasks.models import CollectionState, Finding, Status
+from tests.support.manifests import make_manifest
+
+STATE = make_manifest().state
+SAME = Restored(expected=STATE, actual=STATE, taken_with="1.17.0", server_version="1.17.0")
+
+
+def finding(check: str, restored: Restored) -> Finding:
+    """Return what one check found."""
+    return next(f for f in check_restored(restored) if f.check == check)
+
+
+def came_back(**changes: Any) -> Restored:
+    """Return a restore whose collection came back with these changes."""
+    return replace(SAME, actual=replace(STATE, **changes))
+
+
+def counted(expected: int, actual: int, between: tuple[int, int] | None) -> Finding:
+    """Return what the count's check finds."""
+    restored = replace(
+        SAME,
+        expected=replace(STATE, points_count=expected),
+        actual=replace(STATE, points_count=actual),
+        moving_between=between,
+    )
+    return finding("count", restored)
+
+
+def test_what_came_back_whole_is_ok() -> None:
+    """Four checks, each OK, in the order they are read."""
+    findings = check_restored(SAME)
+    assert [f.check for f in findings] == ["count", "config", "payload schema", "aliases"]
+    assert {f.status for f in findings} == {Status.OK}
+
+
+@pytest.mark.parametrize(
+    ("check", "changes", "words"),
+    [
+        ("count", {"points_count": 1233}, "expected 1,234 points, found 1,233"),
+        ("count", {"points_count": 1235}, "expected 1,234 points, found 1,235"),
+        ("config", {"config": {"params": {}}}, "params.vectors: expected"),
+        ("payload schema", {"payload_schema": {}}, "year: expected"),
+        ("aliases", {"aliases": ()}, "missing: library"),
+    ],
+)
+def test_each_loss_turns_one_check_red(check: str, changes: dict[str, Any], words: str) -> None:
+    """Exactly the check that is meant fails, and says what is wrong."""
+    findings = check_restored(came_back(**changes))
+    assert [f.check for f in findings if f.status is Status.FAIL] == [check]
+    assert words in finding(check, came_back(**changes)).message
+
+
+@pytest.mark.parametrize(
+    ("expected", "actual", "between", "status"),
+    [
+        (100, 100, (100, 120), Status.OK),
+        (100, 110, (100, 120), Status.OK),
+        (120, 110, (120, 100), Status.OK),
+        (100, 99, (100, 120), Status.WARN),
+        (100, 121, (100, 120), Status.WARN),
+        (100, 0, (100, 120), Status.FAIL),
+        (0, 0, (0, 20), Status.OK),
+        (100, 110, None, Status.FAIL),
+    ],
+)
+def test_a_moving_source_is_counted_with_care(
+    expected: int, actual: int, between: tuple[int, int] | None, status: Status
+) -> None:
+    """Between both counts is fine, near them is a warning, nothing at all is a failure."""
+    assert counted(expected, actual, between).status is status
+
+
+def test_an_index_of_another_kind_fails() -> None:
+    """A payload index that changed its type is told, though its name is the same."""
+    changed = finding("payload schema", came_back(payload_schema={"year": {"data_type": "float"}}))
+    assert changed.status is Status.FAIL
+    assert "year.data_type: expected 'integer', found 'float'" in changed.message
+
+
+def test_a_new_setting_of_a_newer_server_warns() -> None:
+    """A newer minor version may know settings that the older one could not have written."""
+    added = came_back(config={**STATE.config, "strict_mode_config": {"enabled": True}})
+    assert finding("config", added).status is Status.FAIL
+    assert finding("config", replace(added, taken_with="1.16.3")).status is Status.WARN
+
+
+def test_a_changed_setting_fails_on_a_newer_server_too() -> None:
+    """A newer version excuses additions, never changes."""
+    changed = replace(came_back(config={"params": {"vectors": {"size": 8}}}), taken_with="1.16.3")
+    assert finding("config", changed).status is Status.FAIL
+
+
+def test_many_differences_are_cut() -> None:
+    """A report stays readable: some differences are shown, the rest are counted."""
+    config = {f"key{number}": number for number in range(MAX_LISTED + 3)}
+    expected = replace(STATE, config=config)
+    found = finding("config", replace(SAME, expected=expected, actual=replace(STATE, config={})))
+    assert found.message.count("expected") == MAX_LISTED
+    assert found.message.endswith("and 3 more")
+
+
+def test_aliases_stay_out_under_another_name() -> None:
+    """Beside the original the aliases still belong to it, and that is no failure."""
+    beside = replace(came_back(aliases=()), aliases_owned=False)
+    assert finding("aliases", beside).status is Status.OK
+    assert "left out" in finding("aliases", beside).message
+
+
+def test_further_aliases_are_no_loss() -> None:
+    """An alias that was added by hand does not hide that all recorded ones are there."""
+    assert finding("aliases", came_back(aliases=("library", "more"))).status is Status.OK
+
+
+def test_an_empty_collection_can_come_back() -> None:
+    """Nothing expected and nothing found is right."""
+    empty = CollectionState(points_count=0, config={}, payload_schema={}, aliases=())
+    assert {f.status for f in check_restored(replace(SAME, expected=empty, actual=empty))} == {
+        Status.OK
+    }

@@ -1,0 +1,277 @@
+"""Whatever the user's compose file says, a drill's own can never reach the live stack."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from snapshot_tasks.engines.compose_document import (
+    DRILL_SNAPSHOTS,
+    drill_document,
+    image_for,
+    qdrant_service,
+    snapshot_mounts,
+)
+from snapshot_tasks.errors import SettingsError
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """The snapshot folder."""
+    made = tmp_path / "snapshots"
+    made.mkdir()
+    return made
+
+
+def hostile(tmp_path: Path) -> dict[str, Any]:
+    """Return a resolved compose file with everything that ties a container to a live stack."""
+    return {
+        "name": "live",
+        "services": {
+            "qdrant": {
+                "image": "qdrant/qdrant:v1.16.3",
+                "container_name": "live-qdrant",
+                "hostname": "live-host",
+                "network_mode": "host",
+                "networks": {"live-net": {"aliases": ["live-alias"]}},
+                "links": ["live-app"],
+                "external_links": ["live-other"],
+                "extra_hosts": ["live-db=10.0.0.1"],
+                "depends_on": {"live-app": {"condition": "service_started"}},
+                "ports": [{"target": 6333, "published": "6333", "host_ip": "0.0.0.0"}],
+                "expose": ["6335"],
+                "restart": "always",
+                "privileged": True,
+                "pid": "host",
+                "ipc": "host",
+                "devices": ["/dev/live"],
+                "volumes_from": ["live-app"],
+                "labels": {"traefik.enable": "live"},
+                "secrets": [{"source": "live-secret"}],
+                "configs": [{"source": "live-config"}],
+                "profiles": ["live-only"],
+                "scale": 3,
+                "deploy": {"replicas": 3, "labels": {"live": "yes"}},
+                "build": {"context": "/live/build"},
+                "logging": {"driver": "live-driver"},
+                "environment": {
+                    "QDRANT__LOG_LEVEL": "WARN",
+                    "QDRANT__SERVICE__API_KEY": "live-key",
+                    "QDRANT__SERVICE__ENABLE_TLS": "true",
+                },
+                "mem_limit": "2147483648",
+                "user": "1000:1000",
+                "volumes": [
+                    {"type": "volume", "source": "live-storage", "target": "/qdrant/storage"},
+                    {"type": "bind", "source": str(tmp_path), "target": "/qdrant/snapshots"},
+                    {"type": "volume", "target": "/qdrant/anonymous"},
+                ],
+            },
+            "live-app": {"image": "live/app", "volumes": []},
+        },
+        "volumes": {"live-storage": {"name": "live-storage-name", "external": True}},
+        "networks": {"live-net": {"name": "live-net-name", "external": True}},
+        "secrets": {"live-secret": {"file": "/live/secret"}},
+        "configs": {"live-config": {"file": "/live/config"}},
+    }
+
+
+def drill(document: dict[str, Any], folder: Path, **changes: Any) -> dict[str, Any]:
+    """Return the drill's document."""
+    facts: dict[str, Any] = {
+        "version": "1.17.0",
+        "http_port": 40001,
+        "grpc_port": 40002,
+        "api_key": None,
+        "folder": folder,
+    }
+    return drill_document(document, **(facts | changes))
+
+
+def with_volumes(*volumes: dict[str, Any], **service: Any) -> dict[str, Any]:
+    """Return a compose file whose Qdrant has these volumes."""
+    return {"services": {"qdrant": {"image": "qdrant/qdrant", "volumes": [*volumes], **service}}}
+
+
+def mounts(document: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return the drill's mounts by their target."""
+    volumes = document["services"]["qdrant"]["volumes"]
+    assert len({v["target"] for v in volumes}) == len(volumes)
+    return {v["target"]: v for v in volumes}
+
+
+def test_nothing_of_the_old_stack_is_left(tmp_path: Path, folder: Path) -> None:
+    """No name, network, port, volume, secret or label of the live stack is in the drill's file."""
+    made = drill(hostile(tmp_path), folder)
+    text = json.dumps(made)
+    assert "live" not in text
+    assert "external" not in text
+    assert "host_ip" not in text
+    assert set(made) == {"services", "volumes", "networks"}
+    assert set(made["services"]) == {"qdrant"}
+    assert set(made["services"]["qdrant"]) == {
+        *("image", "pull_policy", "environment", "labels", "ports", "volumes", "restart"),
+        *("mem_limit", "user"),
+    }
+
+
+def test_the_drills_own_things_are_its_own(tmp_path: Path, folder: Path) -> None:
+    """Ports on this machine only, no restart, and labels by which leftovers are found."""
+    made = drill(hostile(tmp_path), folder)
+    service = made["services"]["qdrant"]
+    assert service["ports"] == ["127.0.0.1:40001:6333", "127.0.0.1:40002:6334"]
+    assert (service["restart"], service["image"]) == ("no", "qdrant/qdrant:v1.17.0")
+    labels = {"io.qdrant-snapshot-tasks.drill": "true"}
+    assert service["labels"] == labels
+    assert made["networks"] == {"default": {"labels": labels}}
+    assert all(volume == {"labels": labels} for volume in made["volumes"].values())
+
+
+def test_no_volume_is_shared(tmp_path: Path, folder: Path) -> None:
+    """Named, external and anonymous volumes and writable folders become new, empty volumes."""
+    made = drill(hostile(tmp_path), folder)
+    found = mounts(made)
+    for target in ("/qdrant/storage", "/qdrant/snapshots", "/qdrant/anonymous"):
+        if target in found:
+            assert found[target]["type"] == "volume"
+            assert set(made["volumes"][found[target]["source"]]) == {"labels"}
+    assert {"/qdrant/storage", "/qdrant/snapshots"} <= set(found)
+    assert all(v["read_only"] for v in found.values() if v["type"] == "bind")
+
+
+def test_the_snapshots_are_read_only(folder: Path) -> None:
+    """The drill sees the snapshot folder and cannot write in it."""
+    mount = mounts(drill(with_volumes(), folder))[DRILL_SNAPSHOTS]
+    assert (mount["source"], mount["read_only"]) == (str(folder.resolve()), True)
+
+
+def test_a_configuration_file_stays(tmp_path: Path, folder: Path) -> None:
+    """A file that shapes the server is mounted, read-only whatever the user's file says."""
+    config = tmp_path / "production.yaml"
+    config.touch()
+    target = "/qdrant/config/production.yaml"
+    document = with_volumes({"type": "bind", "source": str(config), "target": target})
+    assert mounts(drill(document, folder))[target] == {
+        "type": "bind",
+        "source": str(config),
+        "target": target,
+        "read_only": True,
+    }
+
+
+@pytest.fixture
+def docker_socket(tmp_path: Path) -> Iterator[str]:
+    """A socket as the Docker daemon listens on one."""
+    path = tmp_path / "docker.sock"
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(path))
+        yield str(path)
+
+
+@pytest.mark.parametrize("read_only", [False, True])
+def test_a_socket_of_this_host_never_gets_in(
+    docker_socket: str, folder: Path, read_only: bool
+) -> None:
+    """A read-only mount of a socket still lets one talk through it, so it is never taken over."""
+    mount = {"type": "bind", "source": docker_socket, "target": "/run/x", "read_only": read_only}
+    assert docker_socket not in json.dumps(drill(with_volumes(mount), folder))
+
+
+def test_the_snapshot_folder_may_be_mounted_already(folder: Path) -> None:
+    """No target is mounted twice, which Compose would refuse."""
+    mount = {"type": "bind", "source": str(folder), "target": DRILL_SNAPSHOTS, "read_only": True}
+    mounts(drill(with_volumes(mount), folder))
+
+
+def test_a_dollar_stays_a_dollar(tmp_path: Path) -> None:
+    """Compose interpolates the drill's document, so keys and paths are escaped."""
+    folder = tmp_path / "a$b"
+    folder.mkdir()
+    made = drill(with_volumes(), folder, api_key="k$ey")
+    environment = made["services"]["qdrant"]["environment"]
+    assert environment["QDRANT__SERVICE__API_KEY"] == "k$$ey"
+    assert mounts(made)[DRILL_SNAPSHOTS]["source"].endswith("a$$b")
+
+
+def test_the_key_is_that_of_the_settings(tmp_path: Path, folder: Path) -> None:
+    """The drill takes the key it will be asked with, or none; never the file's own."""
+    environment = drill(hostile(tmp_path), folder)["services"]["qdrant"]["environment"]
+    assert environment["QDRANT__LOG_LEVEL"] == "WARN"
+    assert not [name for name in environment if "API_KEY" in name]
+    with_key = drill(hostile(tmp_path), folder, api_key="mine")["services"]["qdrant"]["environment"]
+    assert with_key["QDRANT__SERVICE__API_KEY"] == "mine"
+
+
+@pytest.mark.parametrize(
+    "service",
+    [
+        {"environment": {"QDRANT__CLUSTER__ENABLED": "true"}},
+        {"command": ["./qdrant", "--bootstrap", "http://live-1:6335"]},
+        {"environment": {"QDRANT__STORAGE__SNAPSHOTS_CONFIG__S3_CONFIG__BUCKET": "live"}},
+    ],
+)
+def test_a_drill_joins_no_cluster_and_no_bucket(folder: Path, service: dict[str, Any]) -> None:
+    """Settings that make a server talk to others are left out: networks do not hold it back."""
+    made = drill(with_volumes(**service), folder)["services"]["qdrant"]
+    assert "live" not in json.dumps(made)
+    assert "true" not in made["environment"].values()
+
+
+def test_the_users_document_is_not_changed(tmp_path: Path, folder: Path) -> None:
+    """Making a drill's document changes nothing of the one it is made from."""
+    document = hostile(tmp_path)
+    drill(document, folder, api_key="mine")
+    assert document == hostile(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("image", "expected"),
+    [
+        ("qdrant/qdrant", "qdrant/qdrant:v1.17.0"),
+        ("qdrant/qdrant:latest", "qdrant/qdrant:v1.17.0"),
+        ("qdrant/qdrant:v1.16.3", "qdrant/qdrant:v1.17.0"),
+        ("qdrant/qdrant:v1.16.3-unprivileged", "qdrant/qdrant:v1.17.0-unprivileged"),
+        ("qdrant/qdrant:v1.16.3-gpu-nvidia", "qdrant/qdrant:v1.17.0-gpu-nvidia"),
+        ("qdrant/qdrant@sha256:abc", "qdrant/qdrant:v1.17.0"),
+        ("qdrant/qdrant:v1.16.3@sha256:abc", "qdrant/qdrant:v1.17.0"),
+        ("qdrant/qdrant:v1.16.3-unprivileged@sha256:a", "qdrant/qdrant:v1.17.0-unprivileged"),
+        ("registry.example:5000/qdrant", "registry.example:5000/qdrant:v1.17.0"),
+        ("registry.example:5000/q/qdrant:v1.16.3", "registry.example:5000/q/qdrant:v1.17.0"),
+        ("registry.example:5000/qdrant@sha256:abc", "registry.example:5000/qdrant:v1.17.0"),
+    ],
+)
+def test_an_image_gets_another_version(image: str, expected: str) -> None:
+    """Registry, port and variant stay; tag and digest give way to the version."""
+    assert image_for({"image": image}, "1.17.0") == expected
+
+
+def test_a_service_without_an_image_takes_the_official_one() -> None:
+    """An image that is built on the spot cannot be had in another version."""
+    assert image_for({"build": {"context": "."}}, "1.17.0") == "qdrant/qdrant:v1.17.0"
+
+
+@pytest.mark.parametrize(
+    "document", [{}, {"services": {}}, {"services": {"db": {}}}, {"services": {"qdrant": None}}]
+)
+def test_a_file_without_qdrant_is_refused(document: dict[str, Any]) -> None:
+    """Without the service there is nothing to run."""
+    with pytest.raises(SettingsError) as caught:
+        qdrant_service(document)
+    assert caught.value.exit_code == 14
+
+
+def test_the_mount_of_the_folder_is_found(folder: Path) -> None:
+    """Only a bind mount of this very folder lets the server read its files."""
+    document = with_volumes(
+        {"type": "volume", "source": "storage", "target": "/qdrant/storage"},
+        {"type": "bind", "source": str(folder.parent), "target": "/elsewhere"},
+        {"type": "bind", "source": str(folder / ".." / folder.name), "target": "/in"},
+    )
+    (mount,) = snapshot_mounts(document, folder)
+    assert mount.server_path(folder / "books.snapshot") == "/in/books.snapshot"
+    assert mount.server_path(folder.parent / "books.snapshot") is None

@@ -1,0 +1,62 @@
+"""Errors of several collections become one, and mounts say where a server sees a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from snapshot_tasks.errors import Damaged, NotFound, join_errors
+from snapshot_tasks.models import Endpoint, Finding, Mount, Silent, Status, failed
+
+
+def test_no_error_is_none() -> None:
+    """Where nothing failed there is nothing to tell."""
+    assert join_errors([]) is None
+
+
+def test_one_error_is_itself() -> None:
+    """A single failure keeps its words."""
+    error = NotFound("Gone.", hint="Look.")
+    assert join_errors([("books", error)]) is error
+
+
+def test_several_errors_are_one() -> None:
+    """All are named; what to do and the exit code are the first one's."""
+    joined = join_errors(
+        [("books", Damaged("Cut.", hint="Take anew.")), ("films", NotFound("Gone.", hint="Look."))]
+    )
+    assert joined is not None
+    assert (joined.exit_code, joined.kind) == (20, "damaged")
+    assert (str(joined), joined.hint) == ("books: Cut. films: Gone.", "Take anew.")
+
+
+def test_only_failures_have_failed() -> None:
+    """A warning is no failure."""
+    findings = tuple(Finding(check=s.value, status=s, message="") for s in Status)
+    assert [f.check for f in failed(findings)] == ["FAIL"]
+
+
+def test_a_mount_translates_paths(tmp_path: Path) -> None:
+    """A file in the folder has a server path, also through a link; others have none."""
+    folder = tmp_path / "snapshots"
+    folder.mkdir()
+    (tmp_path / "link").symlink_to(folder)
+    mount = Mount(host_dir=tmp_path / "link", server_dir="/in/")
+    assert mount.server_path(folder / "a.snapshot") == "/in/a.snapshot"
+    assert mount.server_path(tmp_path / "link" / "sub" / "a") == "/in/sub/a"
+    assert mount.server_path(tmp_path / "a.snapshot") is None
+    assert mount.server_path(folder / ".." / "a.snapshot") is None
+    (folder / "out.snapshot").symlink_to(tmp_path / "a.snapshot")
+    assert mount.server_path(folder / "out.snapshot") is None
+
+
+def test_an_endpoint_hides_its_key() -> None:
+    """An endpoint can be logged."""
+    assert "hunter2" not in repr(Endpoint(url="http://localhost:6333", api_key="hunter2"))
+
+
+def test_silence_is_silent(capsys: object) -> None:
+    """Callers that want no progress get none, and need not care."""
+    silent = Silent()
+    with silent.phase("x", total_bytes=3) as advance:
+        advance(3)
+    silent.note("x")

@@ -1,0 +1,154 @@
+"""Files change durably and at once: they are absent, as they were, or whole."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from snapshot_tasks.errors import StorageError
+from snapshot_tasks.files import (
+    CHUNK_BYTES,
+    STAGING_PREFIX,
+    append_line,
+    point_link,
+    publish,
+    remove_stagings,
+    sha256_of,
+    staging_file,
+    storage_errors,
+    tail,
+    write_text,
+)
+
+
+def names(folder: Path) -> list[str]:
+    """Return what lies in a folder, hidden files too."""
+    return sorted(path.name for path in folder.iterdir())
+
+
+def fail_replace(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let every rename fail as on a full disk."""
+
+    def replace(source: object, target: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "replace", replace)
+
+
+@pytest.mark.parametrize(
+    ("number", "hint"),
+    [
+        (errno.ENOSPC, "Free space"),
+        (errno.EDQUOT, "Free space"),
+        (errno.EROFS, "writable"),
+        (errno.EACCES, "writable"),
+        (errno.ENAMETOOLONG, "too long"),
+    ],
+)
+def test_the_systems_errors_get_a_remedy(tmp_path: Path, number: int, hint: str) -> None:
+    """Each error of the disk says what happened, where, and what to do."""
+    with pytest.raises(StorageError) as caught, storage_errors(tmp_path):
+        raise OSError(number, os.strerror(number))
+    assert caught.value.exit_code == 15
+    assert str(tmp_path) in caught.value.message
+    assert os.strerror(number) in caught.value.message
+    assert hint in caught.value.hint
+
+
+def test_other_errors_pass(tmp_path: Path) -> None:
+    """What is not about the disk keeps its meaning."""
+    with pytest.raises(KeyError), storage_errors(tmp_path):
+        raise KeyError("x")
+
+
+def test_a_staging_file_goes_when_the_block_fails(tmp_path: Path) -> None:
+    """Whatever was half-made is removed, and the error passes."""
+
+    def half_made() -> None:
+        with staging_file(tmp_path) as staging:
+            staging.write_bytes(b"half")
+            assert names(tmp_path) == [staging.name]
+            assert staging.name.startswith(STAGING_PREFIX)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        half_made()
+    assert names(tmp_path) == []
+
+
+def test_publishing_moves_the_staging_file(tmp_path: Path) -> None:
+    """The final name appears with the whole content, readable for a server of another user."""
+    with staging_file(tmp_path) as staging:
+        assert stat.S_IMODE(staging.stat().st_mode) == 0o600
+        staging.write_bytes(b"whole")
+        publish(staging, tmp_path / "final")
+    assert names(tmp_path) == ["final"]
+    assert (tmp_path / "final").read_bytes() == b"whole"
+    assert stat.S_IMODE((tmp_path / "final").stat().st_mode) == 0o644
+
+
+def test_a_failing_write_leaves_the_old_text(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A text file is never half-written."""
+    path = tmp_path / "note"
+    write_text(path, "old")
+    fail_replace(monkeypatch)
+    with pytest.raises(OSError, match="No space"):
+        write_text(path, "new")
+    assert path.read_text(encoding="utf-8") == "old"
+    assert names(tmp_path) == ["note"]
+
+
+def test_a_link_is_relative_and_swapped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The link survives a moved folder; while it is swapped it always names something."""
+    link = tmp_path / "latest"
+    point_link(link, "first")
+    point_link(link, "second")
+    assert os.readlink(link) == "second"
+    fail_replace(monkeypatch)
+    with pytest.raises(OSError, match="No space"):
+        point_link(link, "third")
+    assert os.readlink(link) == "second"
+    assert names(tmp_path) == ["latest"]
+
+
+def test_only_stagings_are_removed(tmp_path: Path) -> None:
+    """What killed runs left goes, everything else stays."""
+    for name in (f"{STAGING_PREFIX}abc", ".lock", "books.snapshot"):
+        (tmp_path / name).touch()
+    (tmp_path / f"{STAGING_PREFIX}dangling").symlink_to("nowhere")
+    remove_stagings(tmp_path)
+    assert names(tmp_path) == [".lock", "books.snapshot"]
+
+
+def test_lines_are_appended(tmp_path: Path) -> None:
+    """Each line stands behind the others, as UTF-8."""
+    path = tmp_path / "log"
+    append_line(path, "eins")
+    append_line(path, "zwölf")
+    assert path.read_bytes() == "eins\nzwölf\n".encode()
+
+
+def test_a_hash_is_that_of_all_bytes(tmp_path: Path) -> None:
+    """A file of several chunks is hashed whole, and every byte is reported."""
+    content = os.urandom(CHUNK_BYTES + 17)
+    (tmp_path / "file").write_bytes(content)
+    seen: list[int] = []
+    assert sha256_of(tmp_path / "file", advance=seen.append) == hashlib.sha256(content).hexdigest()
+    assert seen == [CHUNK_BYTES, 17]
+
+
+def test_a_tail_is_the_last_lines(tmp_path: Path) -> None:
+    """A missing log has no lines; a long one is not read whole."""
+    path = tmp_path / "log"
+    assert tail(path, 3) == []
+    path.write_bytes(b"x" * 2 * CHUNK_BYTES + b"\none\n\xfftwo\nthree\n")
+    assert tail(path, 2) == ["\ufffdtwo", "three"]
+    assert tail(path, 0) == []
+    assert len("".join(tail(path, 99))) <= CHUNK_BYTES

@@ -1,0 +1,69 @@
+"""Drill reports as JUnit XML are well-formed and count what failed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from snapshot_tasks.catalog.folder import Catalog
+from snapshot_tasks.cli.junit import write_junit
+from snapshot_tasks.errors import BudgetMissed, ContentsDiffer, StorageError
+from tests.support.manifests import catalogued
+from tests.support.reports import FAIL, OK, WARN, make_report
+
+
+def suites(path: Path) -> list[ElementTree.Element]:
+    """Read the file back."""
+    root = ElementTree.parse(path).getroot()
+    assert root.tag == "testsuites"
+    return list(root)
+
+
+def test_each_finding_is_a_test_case(catalog: Catalog, tmp_path: Path) -> None:
+    """Failures are counted and carry message and remedy; warnings are no failures."""
+    snapshot = catalogued(catalog)
+    error = ContentsDiffer("It differs.", hint="Mend it.")
+    report = make_report(snapshot, findings=(OK, WARN, FAIL), error=error)
+    path = tmp_path / "results" / "drill.xml"
+    write_junit(path, [make_report(snapshot), report])
+    good, bad = suites(path)
+    assert (good.get("tests"), good.get("failures"), good.get("time")) == ("2", "0", "3.500")
+    assert (bad.get("tests"), bad.get("failures")) == ("3", "1")
+    assert [case.get("name") for case in bad] == ["count", "config", "aliases"]
+    (failure,) = bad.iter("failure")
+    assert (failure.get("message"), failure.text) == (FAIL.message, FAIL.remedy)
+
+
+def test_a_missed_budget_is_a_test_case(catalog: Catalog, tmp_path: Path) -> None:
+    """A drill that was too slow is red, though every finding is fine."""
+    error = BudgetMissed("It took 9 s.", hint="Mend it.")
+    write_junit(tmp_path / "drill.xml", [make_report(catalogued(catalog), error=error)])
+    (suite,) = suites(tmp_path / "drill.xml")
+    assert (suite.get("tests"), suite.get("failures")) == ("3", "1")
+    (failure,) = suite.iter("failure")
+    assert failure.get("message") == "It took 9 s."
+
+
+@pytest.mark.parametrize(
+    "text", ["<&>\"'", "\x1b[31mred\x1b[0m", "nul\0", "\udcff", "line\nbreak", "zwölf 漢"]
+)
+def test_any_message_is_well_formed(catalog: Catalog, tmp_path: Path, text: str) -> None:
+    """Messages hold other programs' words: colours and broken bytes must not break the XML."""
+    finding = replace(FAIL, message=f"before {text} after", remedy=text)
+    report = make_report(catalogued(catalog), findings=(finding, replace(WARN, message=text)))
+    write_junit(tmp_path / "drill.xml", [report])
+    (suite,) = suites(tmp_path / "drill.xml")
+    (failure,) = suite.iter("failure")
+    message = failure.get("message", "")
+    assert message.startswith("before ")
+    assert message.endswith(" after")
+
+
+def test_a_path_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    """A file in the way is a storage error."""
+    (tmp_path / "file").touch()
+    with pytest.raises(StorageError):
+        write_junit(tmp_path / "file" / "drill.xml", [])

@@ -1,0 +1,153 @@
+"""What people read says what happened, whatever the names are."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from snapshot_tasks.catalog.folder import Catalog
+from snapshot_tasks.cli.render import (
+    render_created,
+    render_drill,
+    render_findings,
+    render_restored,
+    render_snapshot,
+    render_snapshots,
+    render_stack,
+    restore_json,
+    snapshot_json,
+)
+from snapshot_tasks.errors import ContentsDiffer
+from snapshot_tasks.operations.restore import RestoreResult
+from snapshot_tasks.operations.stack import StackReport
+from tests.support.manifests import TAKEN_AT, catalogued, drill_proof
+from tests.support.reports import FAIL, OK, make_report
+
+NOW = TAKEN_AT + timedelta(hours=3)
+Captured = pytest.CaptureFixture[str]
+
+
+def test_an_empty_catalogue_says_what_to_do(capsys: Captured) -> None:
+    """Nothing there is no empty table."""
+    render_snapshots([], NOW)
+    assert "inv snapshot.create" in capsys.readouterr().out
+
+
+def test_the_catalogue_is_a_table(catalog: Catalog, capsys: Captured) -> None:
+    """One line for each snapshot, with what is known, and the last proof."""
+    proven = catalogued(catalog)
+    proven.append_proof(drill_proof(proven, TAKEN_AT + timedelta(hours=1)))
+    (catalog.folder / "odd.snapshot").write_bytes(b"xyz")
+    broken = catalogued(catalog, collection="films", fingerprint={"digest": "x"})
+    (catalog.folder / f"{broken.name}.json").write_text("{", encoding="utf-8")
+    render_snapshots(catalog.entries(), NOW)
+    captured = capsys.readouterr()
+    lines = {line.split()[0]: line for line in captured.out.splitlines() if "snapshot " in line}
+    assert captured.err == ""
+    assert "1,234" in lines[proven.name]
+    assert "3 h ago" in lines[proven.name]
+    assert "proven 2 h ago" in lines[proven.name]
+    assert lines["odd.snapshot"].count("unknown") == 3
+    assert "manifest unreadable" in lines[broken.name]
+
+
+@pytest.mark.parametrize("name", ["docs[v2]", "[red]alert", "x:smile:y"])
+def test_names_are_no_markup(catalog: Catalog, capsys: Captured, name: str) -> None:
+    """A collection is shown by its very name, whatever Rich would make of it."""
+    catalogued(catalog, collection=name)
+    render_snapshots(catalog.entries(), NOW)
+    assert f"{name}_20250101_120000.snapshot" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("alias", ["docs[v2]", "[/]"])
+def test_aliases_are_no_markup(capsys: Captured, alias: str) -> None:
+    """An alias may be called anything."""
+    stack = StackReport(version="1.17.0", collections=(("books", 3),), aliases={alias: "books"})
+    render_stack(stack)
+    assert alias in capsys.readouterr().out
+
+
+def test_one_snapshot_is_shown(catalog: Catalog, capsys: Captured) -> None:
+    """Its facts and its proofs, newest first; what is unknown is called so."""
+    snapshot = catalogued(catalog, label="before [the] move")
+    render_snapshot(snapshot, NOW)
+    text = capsys.readouterr().out
+    assert "before [the] move" in text
+    assert "2025-01-01 12:00:00 UTC" in text
+    assert "No proof yet" in text
+    snapshot.append_proof(drill_proof(snapshot, TAKEN_AT, restore_seconds=2.5))
+    snapshot.append_proof(drill_proof(snapshot, TAKEN_AT + timedelta(hours=1), ok=False))
+    render_snapshot(catalog.newest("books"), NOW)
+    rows = [line for line in capsys.readouterr().out.splitlines() if " drill " in line]
+    assert ["NO" in rows[0], "2.5 s" in rows[1]] == [True, True]
+
+
+def test_a_file_without_a_manifest_is_shown(catalog: Catalog, capsys: Captured) -> None:
+    """Unknown facts are null for programs and `unknown` for people."""
+    (catalog.folder / "odd.snapshot").write_bytes(b"xyz")
+    (odd,) = catalog.entries()
+    facts = snapshot_json(odd)
+    assert (facts["size_bytes"], facts["sealed"], facts["problem"]) == (3, False, None)
+    for key in ("collection", "sha256", "points_count", "qdrant_version", "proven_at"):
+        assert facts[key] is None
+    render_snapshot(odd, NOW)
+    assert "unknown" in capsys.readouterr().out
+
+
+def test_what_was_taken_is_told(catalog: Catalog, capsys: Captured) -> None:
+    """The path stands alone on its line; a moving source is pointed out."""
+    snapshot = catalogued(catalog, source_moved=True, source_points_after=1300)
+    render_created(snapshot)
+    first, second, third = capsys.readouterr().out.splitlines()
+    assert first == str(snapshot.path)
+    assert "1,234 points" in second
+    assert "1,234 points before, 1,300 after" in third
+
+
+def test_findings_are_aligned_and_have_remedies(capsys: Captured) -> None:
+    """One line for each finding; a failure's remedy stands below it."""
+    render_findings([OK, FAIL], title="books")
+    assert capsys.readouterr().out.splitlines() == [
+        "books",
+        "OK    count    1,234 points, exactly",
+        "FAIL  aliases  missing: library",
+        "               fix: Mend it.",
+    ]
+
+
+def test_a_drill_ends_with_its_verdict(catalog: Catalog, capsys: Captured) -> None:
+    """PROVEN comes with the restore time; a failure says NOT PROVEN and never the other."""
+    snapshot = catalogued(catalog)
+    render_drill(make_report(snapshot))
+    out = capsys.readouterr().out
+    assert f"\nPROVEN: {snapshot.name} restores in 2.2 s.\n" in out.replace("2.3 s", "2.2 s")
+    error = ContentsDiffer("It differs.", hint="Mend it.")
+    failed = make_report(snapshot, findings=(OK, FAIL), error=error, restore_seconds=None)
+    render_drill(failed)
+    out = capsys.readouterr().out
+    assert f"\nNOT PROVEN: {snapshot.name}.\n" in out
+    assert "\nPROVEN" not in out
+
+
+def test_a_restore_is_told(catalog: Catalog, capsys: Captured) -> None:
+    """Points, time and the safety snapshot are named; what failed is never called restored."""
+    snapshot = catalogued(catalog)
+    done = RestoreResult(
+        snapshot=snapshot,
+        target="books",
+        findings=(OK,),
+        points_count=1234,
+        seconds=2.5,
+        way="file",
+        safety_snapshot="old.snapshot",
+    )
+    render_restored(done)
+    out = capsys.readouterr().out
+    assert "Restored 1,234 points in 2.5 s." in out
+    assert "old.snapshot" in out
+    render_restored(RestoreResult(snapshot=snapshot, target="books", findings=(FAIL,)))
+    assert "Restored" not in capsys.readouterr().out
+    render_restored(RestoreResult(snapshot=snapshot, target="books", skipped=True))
+    assert capsys.readouterr().out == "books: exists, left as it is\n"
+    assert restore_json(done)["findings"] == [OK.as_json()]

@@ -1,0 +1,321 @@
+"""Settings come from the environment, then `.env`; all that is wrong is told at once, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from snapshot_tasks.errors import SettingsError
+from snapshot_tasks.settings import DEFAULT_VERSION, Settings, load_settings
+
+Make = Callable[..., Settings]
+
+
+def dotenv(project: Path, text: str) -> None:
+    """Write the project's `.env`."""
+    project.mkdir(exist_ok=True)
+    (project / ".env").write_text(text, encoding="utf-8")
+
+
+def problems(make: Make, **environment: str) -> str:
+    """Return what is said against these settings."""
+    with pytest.raises(SettingsError) as caught:
+        make(**environment)
+    assert caught.value.exit_code == 14
+    return caught.value.message
+
+
+def test_nothing_needs_to_be_set(make_settings: Make, project: Path) -> None:
+    """The defaults are those that the documentation lists."""
+    made = make_settings()
+    assert made.url == made.engine_url == "http://localhost:6333"
+    assert (made.http_port, made.grpc_port) == (6333, 6334)
+    assert made.collection == "informasi-umum-itb"
+    assert made.snapshot_dir == project / "qdrant_snapshots"
+    assert (made.engine, made.drill_engine) == ("auto", "auto")
+    assert (made.version, made.api_key, made.binary) == (DEFAULT_VERSION, None, None)
+    assert made.compose_files == ()
+
+
+def test_the_environment_wins_over_dotenv(make_settings: Make, project: Path) -> None:
+    """Each name is taken from the environment first, then from `.env`, then from the defaults."""
+    dotenv(project, "QDRANT_COLLECTION_NAME=from-file\nQDRANT_VERSION=1.16.3\n")
+    made = make_settings(QDRANT_COLLECTION_NAME="from-environment")
+    assert (made.collection, made.version) == ("from-environment", "1.16.3")
+    assert made.grpc_port == 6334
+
+
+def test_an_empty_variable_does_not_hide_dotenv(make_settings: Make, project: Path) -> None:
+    """Compose and CI systems set unknown variables to nothing; that means not set."""
+    dotenv(project, "QDRANT_COLLECTION_NAME=from-file\n")
+    assert make_settings(QDRANT_COLLECTION_NAME="").collection == "from-file"
+
+
+def test_the_process_environment_is_the_default(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without an explicit environment, that of the process counts."""
+    monkeypatch.setenv("QDRANT_COLLECTION_NAME", "books")
+    assert load_settings(project).collection == "books"
+
+
+def test_dotenv_has_quotes_comments_and_export(make_settings: Make, project: Path) -> None:
+    """`.env` is what python-dotenv reads."""
+    dotenv(
+        project,
+        "# the stack\n\nexport QDRANT_COLLECTION_NAME='my books'  # all\nQDRANT_API_KEY=\"a#b\"\n",
+    )
+    made = make_settings()
+    assert (made.collection, made.api_key) == ("my books", "a#b")
+
+
+def test_every_wrong_setting_is_told_at_once(make_settings: Make, tmp_path: Path) -> None:
+    """One error names each wrong setting with what was expected and what it is."""
+    message = problems(
+        make_settings,
+        QDRANT_URL="localhost:6333",
+        QDRANT_ENGINE="podman",
+        QDRANT_DRILL_ENGINE="external",
+        QDRANT_VERSION="latest",
+        QDRANT_BINARY=str(tmp_path / "nothing"),
+        QDRANT_HTTP_PORT="0",
+        QDRANT_GRPC_PORT="http",
+        QDRANT_OPERATION_TIMEOUT_SECONDS="-1",
+        QDRANT_API_KEY_FILE="nowhere.txt",
+    )
+    for expected in (
+        "QDRANT_URL: expected a URL such as http://localhost:6333, got 'localhost:6333'",
+        "QDRANT_ENGINE: expected one of auto, compose, native, external, got 'podman'",
+        "QDRANT_DRILL_ENGINE: expected one of auto, compose, native, got 'external'",
+        "QDRANT_VERSION: expected a version such as",
+        "QDRANT_BINARY: expected the path of an executable file",
+        "QDRANT_HTTP_PORT: expected a port number from 1 to 65535, got '0'",
+        "QDRANT_GRPC_PORT: expected a port number from 1 to 65535, got 'http'",
+        "QDRANT_OPERATION_TIMEOUT_SECONDS: expected a number of seconds above 0, got '-1'",
+        "QDRANT_API_KEY_FILE: expected a readable text file, got 'nowhere.txt'",
+    ):
+        assert expected in message
+    assert message.count(": expected ") == 9
+
+
+@pytest.mark.parametrize("value", ["65536", "-1", "+1", "1.0", "６３３３", "²", "6333 6334"])
+def test_a_port_is_a_plain_number(make_settings: Make, value: str) -> None:
+    """Whatever is no port is refused by name."""
+    assert "QDRANT_HTTP_PORT" in problems(make_settings, QDRANT_HTTP_PORT=value)
+
+
+@pytest.mark.parametrize("value", ["0", "0.0", "1e3", "nan", "inf", "5s", "-0.1"])
+def test_a_duration_is_a_plain_number_above_zero(make_settings: Make, value: str) -> None:
+    """Whatever is no duration is refused by name."""
+    message = problems(make_settings, QDRANT_OPERATION_TIMEOUT_SECONDS=value)
+    assert "QDRANT_OPERATION_TIMEOUT_SECONDS" in message
+
+
+@pytest.mark.parametrize("value", ["1.17", "1", "1.17.0; rm", "1.17.0/../x", "v", "one.two.three"])
+def test_a_version_is_a_version(make_settings: Make, value: str) -> None:
+    """A version becomes part of paths and image names, so nothing else is taken."""
+    assert "QDRANT_VERSION" in problems(make_settings, QDRANT_VERSION=value)
+
+
+@pytest.mark.parametrize("value", ["1.16.3", "v1.16.3"])
+def test_a_version_may_carry_its_v(make_settings: Make, value: str) -> None:
+    """Tags and numbers mean the same."""
+    assert make_settings(QDRANT_VERSION=value).version == "1.16.3"
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "localhost",
+        "ftp://localhost",
+        "http://",
+        "http://host:0",
+        "http://host:99999",
+        "http://host:port",
+        "http://[::1",
+    ],
+)
+def test_a_url_has_scheme_and_host(make_settings: Make, value: str) -> None:
+    """Whatever is no HTTP URL is refused by name."""
+    assert "QDRANT_URL" in problems(make_settings, QDRANT_URL=value)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "http://user:hunter2@host:6333",
+        "https://hunter2@host",
+        "http://user:hunter2@host:99999",
+        "ftp://user:hunter2@host",
+        "http://user:hunter2@",
+    ],
+)
+def test_credentials_in_a_url_are_refused_and_not_repeated(make_settings: Make, value: str) -> None:
+    """A password in `QDRANT_URL` is refused, and never printed, however wrong the rest is."""
+    message = problems(make_settings, QDRANT_URL=value)
+    assert "QDRANT_URL" in message
+    assert "hunter2" not in message
+
+
+def test_a_url_loses_its_last_slash(make_settings: Make) -> None:
+    """Both ways to write a URL mean the same."""
+    assert make_settings(QDRANT_URL="https://qdrant.example/").url == "https://qdrant.example"
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "[::1]"])
+def test_a_local_url_gives_the_port(make_settings: Make, host: str) -> None:
+    """The port of a URL on this machine need not be set twice."""
+    made = make_settings(QDRANT_URL=f"http://{host}:7333")
+    assert made.is_local
+    assert (made.http_port, made.engine_url) == (7333, "http://localhost:7333")
+
+
+def test_a_remote_url_gives_no_port(make_settings: Make) -> None:
+    """The port of another machine says nothing about this one."""
+    made = make_settings(QDRANT_URL="http://qdrant.example:7333")
+    assert not made.is_local
+    assert made.http_port == 6333
+
+
+def test_a_port_gives_the_url(make_settings: Make) -> None:
+    """Nor need a URL be set beside a port."""
+    assert make_settings(QDRANT_HTTP_PORT="7333").url == "http://localhost:7333"
+
+
+def test_an_explicit_port_stands(make_settings: Make) -> None:
+    """What is set is never derived."""
+    made = make_settings(QDRANT_URL="http://localhost:7333", QDRANT_HTTP_PORT="8333")
+    assert (made.url, made.http_port) == ("http://localhost:7333", 8333)
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [
+        {"QDRANT_HTTP_PORT": "7000", "QDRANT_GRPC_PORT": "7000"},
+        {"QDRANT_HTTP_PORT": "6334"},
+        {"QDRANT_URL": "http://localhost:6334"},
+    ],
+)
+def test_two_ports_cannot_be_one(make_settings: Make, environment: dict[str, str]) -> None:
+    """One port cannot serve HTTP and gRPC, given or derived."""
+    assert "QDRANT_GRPC_PORT: expected another port" in problems(make_settings, **environment)
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("QDRANT_URL http://localhost\n", 1),
+        ("A=1\n=2\n", 2),
+        ("A=1\n# fine\nB='open\n", 3),
+        ("A=1\n\n\nQDRANT_URL: http://localhost\n", 4),
+    ],
+)
+def test_a_malformed_line_is_named(
+    make_settings: Make, project: Path, text: str, line: int
+) -> None:
+    """A line of `.env` that cannot be read is told by its number, as an editor counts."""
+    dotenv(project, text)
+    assert f".env line {line}: expected NAME=value" in problems(make_settings)
+
+
+def test_a_malformed_line_does_not_print_its_content(make_settings: Make, project: Path) -> None:
+    """The wrong line may be the one with the key."""
+    dotenv(project, "QDRANT_API_KEY 'hunter2'\nQDRANT_ENGINE=podman\n")
+    assert "hunter2" not in problems(make_settings)
+
+
+def test_a_dotenv_that_is_no_text_is_told(make_settings: Make, project: Path) -> None:
+    """A binary `.env` is a wrong setting, not a crash; the environment's problems are told too."""
+    project.mkdir()
+    (project / ".env").write_bytes(b"A=\xff\xfe\n")
+    message = problems(make_settings, QDRANT_ENGINE="podman")
+    assert ".env: expected a readable UTF-8 text file" in message
+    assert "QDRANT_ENGINE" in message
+
+
+def test_a_dotenv_from_windows_is_read(make_settings: Make, project: Path) -> None:
+    """A byte order mark and CRLF, as Notepad writes them, hide no setting."""
+    project.mkdir()
+    (project / ".env").write_bytes(b"\xef\xbb\xbfQDRANT_VERSION=1.16.3\r\nQDRANT_ENGINE=native\r\n")
+    made = make_settings()
+    assert (made.version, made.engine) == ("1.16.3", "native")
+
+
+def test_the_key_can_stand_in_a_file(make_settings: Make, project: Path) -> None:
+    """A secret file's content is the key, without its line's end; relative is to the project."""
+    project.mkdir()
+    (project / "key.txt").write_text("hunter2\n", encoding="utf-8")
+    assert make_settings(QDRANT_API_KEY_FILE="key.txt").api_key == "hunter2"
+
+
+@pytest.mark.parametrize("content", [b"", b" \n", b"\xff\xfe\xfd"])
+def test_a_key_file_without_a_key_is_refused(
+    make_settings: Make, project: Path, content: bytes
+) -> None:
+    """An empty or binary key file would send no key at all."""
+    project.mkdir()
+    (project / "key.txt").write_bytes(content)
+    assert "QDRANT_API_KEY_FILE" in problems(make_settings, QDRANT_API_KEY_FILE="key.txt")
+
+
+def test_two_keys_are_one_too_many(make_settings: Make, project: Path) -> None:
+    """With a key and a key file nobody could say which one is meant."""
+    project.mkdir()
+    (project / "key.txt").write_text("other", encoding="utf-8")
+    message = problems(make_settings, QDRANT_API_KEY="hunter2", QDRANT_API_KEY_FILE="key.txt")
+    assert "QDRANT_API_KEY_FILE: expected only one of it and QDRANT_API_KEY" in message
+    assert "hunter2" not in message
+
+
+def test_the_key_is_in_no_repr(make_settings: Make) -> None:
+    """Settings can be logged; the key is not among what is shown."""
+    made = make_settings(QDRANT_API_KEY="hunter2")
+    assert made.api_key == "hunter2"
+    assert "hunter2" not in repr(made) + str(made)
+
+
+@pytest.mark.parametrize(
+    ("engine", "drill"),
+    [("native", "native"), ("compose", "compose"), ("external", "auto"), ("auto", "auto")],
+)
+def test_drills_follow_the_engine(make_settings: Make, engine: str, drill: str) -> None:
+    """Drills run where the live Qdrant does, unless that one is not ours."""
+    assert make_settings(QDRANT_ENGINE=engine).drill_engine == drill
+    assert make_settings(QDRANT_ENGINE=engine, QDRANT_DRILL_ENGINE="native").drill_engine == (
+        "native"
+    )
+
+
+def test_paths_are_relative_to_the_project(make_settings: Make, project: Path) -> None:
+    """Wherever `inv` is called, the same files are meant; absolute paths stay."""
+    made = make_settings(QDRANT_SNAPSHOT_DIR="backup/here", COMPOSE_FILE="a.yml:/etc/b.yml")
+    assert made.snapshot_dir == project / "backup" / "here"
+    assert made.compose_files == (project / "a.yml", Path("/etc/b.yml"))
+    assert make_settings(QDRANT_SNAPSHOT_DIR="/backup").snapshot_dir == Path("/backup")
+
+
+def test_compose_files_have_the_separator_of_compose(make_settings: Make, project: Path) -> None:
+    """`COMPOSE_PATH_SEPARATOR` is Compose's own setting, and means the same here."""
+    made = make_settings(COMPOSE_FILE="a.yml;b.yml", COMPOSE_PATH_SEPARATOR=";")
+    assert made.compose_files == (project / "a.yml", project / "b.yml")
+
+
+def test_a_binary_is_an_executable_file(make_settings: Make, tmp_path: Path) -> None:
+    """A folder or a file that cannot run is no binary."""
+    binary = tmp_path / "qdrant"
+    binary.write_text("#!/bin/sh\n", encoding="utf-8")
+    binary.chmod(0o644)
+    for wrong in (binary, tmp_path):
+        assert "QDRANT_BINARY" in problems(make_settings, QDRANT_BINARY=str(wrong))
+    binary.chmod(0o755)
+    assert make_settings(QDRANT_BINARY=str(binary)).binary == binary
+
+
+def test_compose_sees_what_the_settings_say(make_settings: Make) -> None:
+    """The stack gets exactly these settings; without a key it gets none, not an empty one."""
+    seen = make_settings(QDRANT_HTTP_PORT="7333", QDRANT_GRPC_PORT="7334").compose_environment()
+    assert (seen["QDRANT_HTTP_PORT"], seen["QDRANT_GRPC_PORT"]) == ("7333", "7334")
+    assert "QDRANT_API_KEY" not in seen
+    assert make_settings(QDRANT_API_KEY="k").compose_environment()["QDRANT_API_KEY"] == "k"
