@@ -256,6 +256,13 @@ def leaf(key: bytes, head: bytes, content: bytes) -> bytes:
     return hashlib.sha256(key + head + content).digest()[:16]
 
 
+def point_leaf(identity: int | str, components: Iterable[tuple[Name, bytes]]) -> bytes:
+    """Return 16 bytes that stand for a whole point, to find which points of two sides differ."""
+    key = id_bytes(identity)
+    leaves = (leaf(key, _head(name), content) for name, content in sorted(components))
+    return hashlib.sha256(b"".join(leaves)).digest()[:16]
+
+
 def _head(name: Name) -> bytes:
     kind, text = name
     encoded = text.encode()

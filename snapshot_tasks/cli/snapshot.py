@@ -120,7 +120,8 @@ def show(run: Run, snapshot: str = "", collection: str = "") -> Outcome:
     help={
         "snapshot": SNAPSHOT_HELP,
         "collection": COLLECTION_HELP,
-        "level": "bytes: size, sha256 and the archive's structure.",
+        "level": "bytes: size, sha256, structure; content: every point of the file against its "
+        "seal; source: the seal against the live collection.",
         "all": "Every snapshot of the catalogue, or of --collection.",
     },
 )
@@ -129,10 +130,13 @@ def verify(
 ) -> Outcome:
     """Check that a snapshot's file is still what was taken."""
     from snapshot_tasks.cli.render import render_findings
-    from snapshot_tasks.operations.verify import verify as verify_one
+    from snapshot_tasks.engines.select import live_endpoint
+    from snapshot_tasks.operations.verify import LEVELS
+    from snapshot_tasks.operations.verify_contents import verify_at
 
-    if level != "bytes":
-        raise SettingsError(f"There is no level {level!r}.", hint="Use `--level bytes`.")
+    if level not in LEVELS:
+        levels = ", ".join(LEVELS)
+        raise SettingsError(f"There is no level {level!r}.", hint=f"Use one of {levels}.")
     catalog = open_catalog(run)
     chosen = (
         catalog.entries(collection or None)
@@ -147,7 +151,9 @@ def verify(
     errors: list[tuple[str, TaskError]] = []
     for entry in chosen:
         try:
-            verification = verify_one(entry, run.progress)
+            verification = verify_at(
+                level, entry, live_endpoint(run.settings), scratch(run), run.progress
+            )
         except TaskError as error:
             errors.append((entry.name, error))
             continue

@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from snapshot_tasks.archive import ArchiveSummary, check_archive
 from snapshot_tasks.catalog.folder import Snapshot
 from snapshot_tasks.catalog.proofs import VERIFY
-from snapshot_tasks.errors import Damaged, StorageError, TaskError
+from snapshot_tasks.errors import ContentsDiffer, Damaged, StorageError, TaskError
 from snapshot_tasks.files import sha256_of
 from snapshot_tasks.models import Clock, Finding, Progress, Status, failed
 
+BYTES, CONTENT, SOURCE = LEVELS = ("bytes", "content", "source")
+_DIFFER_HINT = "Live points written since then are fine: take a new snapshot. Anything else is not."
 _HINT = "Do not restore it. Use an older one from `inv snapshot.list`, or an off-site copy."
 
 
@@ -24,6 +26,7 @@ class Verification:
     findings: tuple[Finding, ...]
     sha256: str
     seconds: float
+    level: str = BYTES
 
     @property
     def error(self) -> TaskError | None:
@@ -32,6 +35,8 @@ class Verification:
         if not wrong:
             return None
         reasons = "; ".join(f.message for f in wrong)
+        if all(f.check in (CONTENT, SOURCE, "contents") for f in wrong):
+            return ContentsDiffer(f"{self.snapshot.name}: {reasons}.", hint=_DIFFER_HINT)
         return Damaged(f"{self.snapshot.name} is damaged: {reasons}.", hint=_HINT)
 
     def proof(self, clock: Clock) -> dict[str, object]:
@@ -39,7 +44,7 @@ class Verification:
         return {
             "at": clock().isoformat(),
             "kind": VERIFY,
-            "level": "bytes",
+            "level": self.level,
             "ok": self.error is None,
             "sha256": self.sha256,
             "seconds": round(self.seconds, 3),

@@ -62,6 +62,19 @@ def read_fingerprint(
     return total.result()
 
 
+def locate_live_points(
+    endpoint: Endpoint, collection: str, buckets: frozenset[int], advance: Callable[[int], None]
+) -> dict[int | str, bytes]:
+    """Return id and leaf of each live point that lies in one of the buckets."""
+    found: dict[int | str, bytes] = {}
+    for batch in read_points(endpoint, collection):
+        for identity, components in batch:
+            if canon.bucket_of(canon.id_bytes(identity)) in buckets:
+                found[identity] = canon.point_leaf(identity, components)
+        advance(len(batch))
+    return found
+
+
 def read_over_grpc(endpoint: Endpoint, collection: str) -> Iterator[list[Point]]:
     """Yield every point over gRPC. Raises `GrpcUnavailable` before the first batch only."""
     if endpoint.grpc_port is None:

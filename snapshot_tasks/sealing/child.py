@@ -2,6 +2,7 @@
 
 A damaged file may panic the engine or exhaust memory; here that ends this process and nothing else.
 It prints JSON lines: `{"points": n}` as it goes, at the end `{"result": …}` or `{"failure": …}`.
+Given buckets, it prints which points lie in them instead of adding all of them up.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import math
 import resource
 import sys
 from collections import Counter
+from collections.abc import Iterator
 from typing import Any
 
 from snapshot_tasks import fingerprint as canon
@@ -51,44 +53,62 @@ class Sanity:
 
 def read_shard(folder: str) -> dict[str, Any]:
     """Return the fingerprint and the sanity counts of an unpacked shard."""
-    import qdrant_edge as edge
-
-    shard = edge.EdgeShard.load(folder)
-    try:
-        expected = shard.count(edge.CountRequest(exact=True))
-        total, sanity, offset, seen = Accumulator(), Sanity(), None, 0
-        while True:
-            request = edge.ScrollRequest(
-                offset=offset, limit=BATCH, with_payload=True, with_vector=True
-            )
-            records, offset = shard.scroll(request)
-            for record in records:
-                vectors = _named(record.vector)
-                sanity.take(record.payload, vectors)
-                total.add(_identity(record.id), _components(record.payload, vectors))
-            seen += len(records)
-            _say({"points": len(records)})
-            if offset is None:
-                break
-        if seen != expected:
-            raise ValueError(f"counted {expected:,} points, read {seen:,}")
-        return {"fingerprint": total.result().as_json(), "sanity": sanity.as_json()}
-    finally:
-        shard.close()
+    total, sanity = Accumulator(), Sanity()
+    for batch in _points(folder):
+        for identity, payload, vectors in batch:
+            sanity.take(payload, vectors)
+            total.add(identity, _components(payload, vectors))
+        _say({"points": len(batch)})
+    return {"fingerprint": total.result().as_json(), "sanity": sanity.as_json()}
 
 
-def main(folder: str) -> int:
+def locate(folder: str, buckets: frozenset[int]) -> dict[str, Any]:
+    """Print the id and the leaf of each point in these buckets, batch by batch."""
+    for batch in _points(folder):
+        found = [
+            (identity, canon.point_leaf(identity, _components(payload, vectors)).hex())
+            for identity, payload, vectors in batch
+            if canon.bucket_of(canon.id_bytes(identity)) in buckets
+        ]
+        _say({"points": len(batch), "found": found})
+    return {}
+
+
+def main(folder: str, buckets: str = "") -> int:
     """Read the shard, print what came of it, and return the exit code."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_DATA, (MAX_MEMORY_BYTES, MAX_MEMORY_BYTES))
     try:
-        _say({"result": read_shard(folder)})
+        wanted = frozenset(map(int, filter(None, buckets.split(","))))
+        _say({"result": locate(folder, wanted) if wanted else read_shard(folder)})
     except KeyboardInterrupt:
         return 130
     except BaseException as error:  # a Rust panic is no Exception
         _say({"failure": f"{type(error).__name__}: {str(error)[:300]}"})
         return 1
     return 0
+
+
+def _points(folder: str) -> Iterator[list[tuple[int | str, Any, dict[str, Any]]]]:
+    """Yield id, payload and vectors of every point, and insist that they are as many as counted."""
+    import qdrant_edge as edge
+
+    shard = edge.EdgeShard.load(folder)
+    try:
+        expected, seen, offset = shard.count(edge.CountRequest(exact=True)), 0, None
+        while True:
+            request = edge.ScrollRequest(
+                offset=offset, limit=BATCH, with_payload=True, with_vector=True
+            )
+            records, offset = shard.scroll(request)
+            seen += len(records)
+            yield [(_identity(r.id), r.payload, _named(r.vector)) for r in records]
+            if offset is None:
+                break
+        if seen != expected:
+            raise ValueError(f"counted {expected:,} points, read {seen:,}")
+    finally:
+        shard.close()
 
 
 def _components(payload: Any, vectors: dict[str, Any]) -> list[tuple[Name, bytes]]:
@@ -119,4 +139,4 @@ def _say(line: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1]))
+    sys.exit(main(*sys.argv[1:]))

@@ -6,8 +6,9 @@ import json
 import os
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,36 +45,72 @@ def read_contents(
         StorageError: when the temporary folder has no room; nothing is written then.
         Damaged: when the engine cannot read it.
     """
-    with tempfile.TemporaryDirectory(prefix="qdrant-seal-") as scratch:
-        with progress.phase("unpacking"):
-            shards = unpack(snapshot, Path(scratch))
-        total = Accumulator()
-        with (
-            progress.phase("reading every point of the file", total_points=points_count) as advance,
-            ThreadPoolExecutor(max_workers=os.cpu_count()) as pool,
-        ):
-            results = list(pool.map(lambda shard: _read(snapshot, shard, advance), shards))
-        for result in results:
-            total.merge(Fingerprint.from_json(result["fingerprint"]))
+    total, sanities = Accumulator(), []
+    with _unpacked(snapshot, progress) as shards:
+        label = "reading every point of the file"
+        with progress.phase(label, total_points=points_count) as advance:
+            for result in _each(snapshot, shards, lambda line: advance(line.get("points", 0))):
+                total.merge(Fingerprint.from_json(result["fingerprint"]))
+                sanities.append(result["sanity"])
     return Contents(
         fingerprint=total.result(),
         pending_count=sum(shard.pending_count for shard in shards),
         log_ends={shard.name: shard.log_end for shard in shards},
-        sanity=_merged([result["sanity"] for result in results]),
+        sanity=_merged(sanities),
     )
 
 
-def _read(snapshot: Path, shard: Shard, advance: Callable[[int], None]) -> dict[str, Any]:
+def locate_points(
+    snapshot: Path, buckets: frozenset[int], progress: Progress
+) -> dict[int | str, bytes]:
+    """Return id and leaf of each point of a file that lies in one of the buckets.
+
+    Raises:
+        StorageError, Damaged: as `read_contents`.
+    """
+    found: dict[int | str, bytes] = {}
+
+    def take(line: dict[str, Any]) -> None:
+        advance(line.get("points", 0))
+        found.update((identity, bytes.fromhex(leaf)) for identity, leaf in line.get("found", ()))
+
+    with (
+        _unpacked(snapshot, progress) as shards,
+        progress.phase("looking for the points in the file") as advance,
+    ):
+        _each(snapshot, shards, take, ",".join(map(str, sorted(buckets))))
+    return found
+
+
+@contextmanager
+def _unpacked(snapshot: Path, progress: Progress) -> Iterator[tuple[Shard, ...]]:
+    with tempfile.TemporaryDirectory(prefix="qdrant-seal-") as scratch:
+        with progress.phase("unpacking"):
+            shards = unpack(snapshot, Path(scratch))
+        yield shards
+
+
+def _each(
+    snapshot: Path, shards: tuple[Shard, ...], take: Callable[[dict[str, Any]], None], *rest: str
+) -> list[dict[str, Any]]:
+    """Run one reader for each shard, as many at once as there are processors."""
+    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
+        return list(pool.map(lambda shard: _read(snapshot, shard, take, *rest), shards))
+
+
+def _read(
+    snapshot: Path, shard: Shard, take: Callable[[dict[str, Any]], None], *rest: str
+) -> dict[str, Any]:
     last: dict[str, Any] = {}
 
-    def take(line: str) -> None:
+    def take_line(line: str) -> None:
         nonlocal last
         last = json.loads(line)
-        advance(last.get("points", 0))
+        take(last)
 
     code = process.run_lines(
-        (sys.executable, "-m", "snapshot_tasks.sealing.child", str(shard.folder)),
-        take,
+        (sys.executable, "-m", "snapshot_tasks.sealing.child", str(shard.folder), *rest),
+        take_line,
         env={"PYTHONPATH": str(PACKAGE_ROOT), "RUST_BACKTRACE": "0"},
     )
     if code or "result" not in last:
