@@ -36,6 +36,7 @@ from snapshot_tasks.files import (
     write_text,
 )
 from snapshot_tasks.fingerprint import Fingerprint
+from snapshot_tasks.search_parity import Probe
 
 _TAKE_ONE = "Take one with `inv snapshot.create`, or name one that `inv snapshot.list` shows."
 
@@ -85,6 +86,17 @@ class Snapshot:
             raise Damaged(
                 f"The sealed fingerprint {path.name} is not readable: {error}.",
                 hint="Bring that file back from a copy, or take a new snapshot.",
+            ) from error
+
+    @cached_property
+    def probes(self) -> tuple[Probe, ...]:
+        """The searches whose answers were sealed. Raises `Damaged` when they are not readable."""
+        try:
+            return tuple(map(Probe.from_json, self.manifest.probes if self.manifest else ()))
+        except (KeyError, TypeError, ValueError) as error:
+            raise Damaged(
+                f"The manifest of {self.name} holds a probe that is none: {error}.",
+                hint="Bring the manifest back from a copy, or take a new snapshot.",
             ) from error
 
     @property

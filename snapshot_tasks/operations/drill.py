@@ -12,6 +12,7 @@ from snapshot_tasks.catalog.folder import Snapshot
 from snapshot_tasks.catalog.proofs import DRILL
 from snapshot_tasks.checks.contents import check_contents
 from snapshot_tasks.checks.restored import restored_error
+from snapshot_tasks.checks.search import check_search
 from snapshot_tasks.engines.base import Engine, FreshRequest
 from snapshot_tasks.errors import BudgetMissed, TaskError
 from snapshot_tasks.models import Clock, Endpoint, Finding, Progress, Status, failed
@@ -191,7 +192,7 @@ def _restore(
     if result.error:
         raise result.error
     with log.phase("contents"):
-        log.findings.append(_contents(request.snapshot, endpoint, progress))
+        log.findings += _contents(request.snapshot, endpoint, progress)
 
 
 def _compare_again(request: DrillRequest, endpoint: Endpoint, log: Log, progress: Progress) -> None:
@@ -208,20 +209,22 @@ def _compare_again(request: DrillRequest, endpoint: Endpoint, log: Log, progress
             return
         log.findings += [_prefixed(AFTER_RESTART, f) for f in compare(plan, server)]
     with log.phase("contents"):
-        log.findings.append(
-            _prefixed(AFTER_RESTART, _contents(request.snapshot, endpoint, progress))
-        )
+        again = _contents(request.snapshot, endpoint, progress)
+    log.findings += [_prefixed(AFTER_RESTART, finding) for finding in again]
 
 
-def _contents(snapshot: Snapshot, endpoint: Endpoint, progress: Progress) -> Finding:
-    sealed = snapshot.fingerprint
-    if sealed is None or snapshot.collection is None:
+def _contents(snapshot: Snapshot, endpoint: Endpoint, progress: Progress) -> tuple[Finding, ...]:
+    """Compare every point with its seal, then ask the searches whose answers are known."""
+    sealed, collection = snapshot.fingerprint, snapshot.collection
+    if sealed is None or collection is None:
         message = "not sealed: nothing tells what each point should be"
-        return Finding(check="contents", status=Status.WARN, message=message)
+        return (Finding(check="contents", status=Status.WARN, message=message),)
     with progress.phase(
         "reading every restored point", total_points=sealed.points_count
     ) as advance:
-        return check_contents(sealed, read_fingerprint(endpoint, snapshot.collection, advance))
+        contents = check_contents(sealed, read_fingerprint(endpoint, collection, advance))
+    with progress.phase("asking the restored collection"):
+        return (contents, *check_search(snapshot.probes, endpoint, collection))
 
 
 def _with_budget(report: DrillReport, max_seconds: float) -> DrillReport:

@@ -18,6 +18,7 @@ from snapshot_tasks.operations.restore import RestoreRequest, restore
 from snapshot_tasks.qdrant.points import read_fingerprint
 from snapshot_tasks.qdrant.server import Server
 from snapshot_tasks.sealing.read import Contents, read_contents
+from snapshot_tasks.search_parity import Probe
 
 ENGINE = "engine"
 SCRATCH = "scratch"
@@ -31,6 +32,7 @@ class Seal:
     sealed_by: str
     seconds: float
     sanity: dict[str, Any]
+    probes: tuple[Probe, ...]
 
     def as_json(self) -> dict[str, Any]:
         """Return what the manifest holds of it."""
@@ -55,6 +57,7 @@ def seal_of(contents: Contents, seconds: float) -> Seal:
         sealed_by=ENGINE,
         seconds=seconds,
         sanity=contents.sanity,
+        probes=contents.probes,
     )
 
 

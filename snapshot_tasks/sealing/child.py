@@ -2,21 +2,24 @@
 
 A damaged file may panic the engine or exhaust memory; here that ends this process and nothing else.
 It prints JSON lines: `{"points": n}` as it goes, at the end `{"result": …}` or `{"failure": …}`.
-Given buckets, it prints which points lie in them instead of adding all of them up.
 """
 
 from __future__ import annotations
 
+import heapq
 import json
 import math
 import resource
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from snapshot_tasks import fingerprint as canon
 from snapshot_tasks.fingerprint import PAYLOAD_NAME, VECTOR, Accumulator, Name
+from snapshot_tasks.search_parity import LIMIT, QUERIES, sample_key
 
 BATCH = 1000
 # Private memory only: the files that the engine maps do not count.
@@ -51,36 +54,116 @@ class Sanity:
         }
 
 
+class Sample:
+    """The vectors to be asked about: of each name, those of the points with the smallest keys."""
+
+    def __init__(self) -> None:
+        self._kept: dict[str, list[tuple[int, int | str, Any]]] = {}
+
+    def take(self, identity: int | str, vectors: dict[str, Any]) -> None:
+        """Keep the point's vectors if its key is among the smallest so far."""
+        key = -int.from_bytes(sample_key(identity), "big")
+        for name, vector in vectors.items():
+            kept = self._kept.setdefault(name, [])
+            if len(kept) < QUERIES:
+                heapq.heappush(kept, (key, identity, vector))
+            elif key > kept[0][0]:
+                heapq.heapreplace(kept, (key, identity, vector))
+
+    def as_json(self) -> list[dict[str, Any]]:
+        """Return the sampled vectors that can be asked about: finite and not empty."""
+        return [
+            {"vector": name, "key": -key, "id": identity, "query": query}
+            for name, kept in self._kept.items()
+            for key, identity, vector in kept
+            if (query := _query(vector)) is not None
+        ]
+
+
+def _query(vector: Any) -> Any:
+    """Return a vector as a JSON query, None where it cannot be one."""
+    query, values = vector, vector
+    if not isinstance(vector, list):
+        query, values = {"indices": vector.indices, "values": vector.values}, vector.values
+    elif vector and isinstance(vector[0], list):
+        values = [value for row in vector for value in row]
+    return query if values and all(map(math.isfinite, values)) else None
+
+
 def read_shard(folder: str) -> dict[str, Any]:
     """Return the fingerprint and the sanity counts of an unpacked shard."""
-    total, sanity = Accumulator(), Sanity()
-    for batch in _points(folder):
-        for identity, payload, vectors in batch:
-            sanity.take(payload, vectors)
-            total.add(identity, _components(payload, vectors))
-        _say({"points": len(batch)})
-    return {"fingerprint": total.result().as_json(), "sanity": sanity.as_json()}
+    total, sanity, sample = Accumulator(), Sanity(), Sample()
+    with _opened(folder) as shard:
+        for batch in _points(shard):
+            for identity, payload, vectors in batch:
+                sanity.take(payload, vectors)
+                sample.take(identity, vectors)
+                total.add(identity, _components(payload, vectors))
+            _say({"points": len(batch)})
+    return {
+        "fingerprint": total.result().as_json(),
+        "sanity": sanity.as_json(),
+        "sample": sample.as_json(),
+    }
 
 
-def locate(folder: str, buckets: frozenset[int]) -> dict[str, Any]:
+def answer(folder: str, path: str) -> dict[str, Any]:
+    """Answer the queries of a JSON file, each exactly and by HNSW."""
+    import qdrant_edge as edge
+
+    def ask(shard: Any, query: dict[str, Any], *, exact: bool) -> list[tuple[int | str, float]]:
+        given = query["query"]
+        if isinstance(given, dict):
+            given = edge.SparseVector(indices=given["indices"], values=given["values"])
+        request = edge.QueryRequest(
+            limit=LIMIT,
+            query=edge.Query.Nearest(given, using=query["vector"] or None),
+            params=edge.SearchParams(exact=exact),
+        )
+        return [(_identity(hit.id), hit.score) for hit in shard.query(request)]
+
+    queries = json.loads(Path(path).read_text(encoding="utf-8"))
+    with _opened(folder) as shard:
+        return {
+            "answers": [
+                {"exact": ask(shard, q, exact=True), "hnsw": ask(shard, q, exact=False)}
+                for q in queries
+            ]
+        }
+
+
+def locate(folder: str, text: str) -> dict[str, Any]:
     """Print the id and the leaf of each point in these buckets, batch by batch."""
-    for batch in _points(folder):
+    buckets = frozenset(map(int, text.split(",")))
+    with _opened(folder) as shard:
+        for batch in _points(shard):
+            _say_found(batch, buckets)
+    return {}
+
+
+def _say_found(batch: list[Any], buckets: frozenset[int]) -> None:
+    if batch:
         found = [
             (identity, canon.point_leaf(identity, _components(payload, vectors)).hex())
             for identity, payload, vectors in batch
             if canon.bucket_of(canon.id_bytes(identity)) in buckets
         ]
         _say({"points": len(batch), "found": found})
-    return {}
 
 
-def main(folder: str, buckets: str = "") -> int:
-    """Read the shard, print what came of it, and return the exit code."""
+TASKS: dict[str, Callable[..., dict[str, Any]]] = {
+    "read": read_shard,
+    "answer": answer,
+    "locate": locate,
+}
+
+
+def main(task: str, folder: str, *rest: str) -> int:
+    """Do one task on a shard, print what came of it, and return the exit code."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_DATA, (MAX_MEMORY_BYTES, MAX_MEMORY_BYTES))
     try:
-        wanted = frozenset(map(int, filter(None, buckets.split(","))))
-        _say({"result": locate(folder, wanted) if wanted else read_shard(folder)})
+        _say({"result": TASKS[task](folder, *rest)})
     except KeyboardInterrupt:
         return 130
     except BaseException as error:  # a Rust panic is no Exception
@@ -89,26 +172,33 @@ def main(folder: str, buckets: str = "") -> int:
     return 0
 
 
-def _points(folder: str) -> Iterator[list[tuple[int | str, Any, dict[str, Any]]]]:
-    """Yield id, payload and vectors of every point, and insist that they are as many as counted."""
+@contextmanager
+def _opened(folder: str) -> Iterator[Any]:
     import qdrant_edge as edge
 
     shard = edge.EdgeShard.load(folder)
     try:
-        expected, seen, offset = shard.count(edge.CountRequest(exact=True)), 0, None
-        while True:
-            request = edge.ScrollRequest(
-                offset=offset, limit=BATCH, with_payload=True, with_vector=True
-            )
-            records, offset = shard.scroll(request)
-            seen += len(records)
-            yield [(_identity(r.id), r.payload, _named(r.vector)) for r in records]
-            if offset is None:
-                break
-        if seen != expected:
-            raise ValueError(f"counted {expected:,} points, read {seen:,}")
+        yield shard
     finally:
         shard.close()
+
+
+def _points(shard: Any) -> Iterator[list[tuple[int | str, Any, dict[str, Any]]]]:
+    """Yield id, payload and vectors of every point, and insist that they are as many as counted."""
+    import qdrant_edge as edge
+
+    expected, seen, offset = shard.count(edge.CountRequest(exact=True)), 0, None
+    while True:
+        request = edge.ScrollRequest(
+            offset=offset, limit=BATCH, with_payload=True, with_vector=True
+        )
+        records, offset = shard.scroll(request)
+        seen += len(records)
+        yield [(_identity(r.id), r.payload, _named(r.vector)) for r in records]
+        if offset is None:
+            break
+    if seen != expected:
+        raise ValueError(f"counted {expected:,} points, read {seen:,}")
 
 
 def _components(payload: Any, vectors: dict[str, Any]) -> list[tuple[Name, bytes]]:

@@ -18,6 +18,7 @@ from snapshot_tasks.errors import Damaged
 from snapshot_tasks.fingerprint import Accumulator, Fingerprint
 from snapshot_tasks.models import Progress
 from snapshot_tasks.sealing.unpack import Shard, unpack
+from snapshot_tasks.search_parity import QUERIES, Probe, merge_hits, recall
 
 PACKAGE_ROOT = Path(__file__).resolve().parents[2]
 
@@ -34,6 +35,7 @@ class Contents:
     pending_count: int
     log_ends: dict[str, int]
     sanity: dict[str, Any]
+    probes: tuple[Probe, ...]
 
 
 def read_contents(
@@ -45,18 +47,26 @@ def read_contents(
         StorageError: when the temporary folder has no room; nothing is written then.
         Damaged: when the engine cannot read it.
     """
-    total, sanities = Accumulator(), []
+    total, sanities, samples = Accumulator(), [], []
     with _unpacked(snapshot, progress) as shards:
         label = "reading every point of the file"
         with progress.phase(label, total_points=points_count) as advance:
-            for result in _each(snapshot, shards, lambda line: advance(line.get("points", 0))):
+
+            def take(line: dict[str, Any]) -> None:
+                advance(line.get("points", 0))
+
+            for result in _each(snapshot, shards, take, "read"):
                 total.merge(Fingerprint.from_json(result["fingerprint"]))
                 sanities.append(result["sanity"])
+                samples += result["sample"]
+        with progress.phase("asking the file for its search answers"):
+            probes = _probes(snapshot, shards, _chosen(samples))
     return Contents(
         fingerprint=total.result(),
         pending_count=sum(shard.pending_count for shard in shards),
         log_ends={shard.name: shard.log_end for shard in shards},
         sanity=_merged(sanities),
+        probes=probes,
     )
 
 
@@ -78,7 +88,7 @@ def locate_points(
         _unpacked(snapshot, progress) as shards,
         progress.phase("looking for the points in the file") as advance,
     ):
-        _each(snapshot, shards, take, ",".join(map(str, sorted(buckets))))
+        _each(snapshot, shards, take, "locate", ",".join(map(str, sorted(buckets))))
     return found
 
 
@@ -91,15 +101,23 @@ def _unpacked(snapshot: Path, progress: Progress) -> Iterator[tuple[Shard, ...]]
 
 
 def _each(
-    snapshot: Path, shards: tuple[Shard, ...], take: Callable[[dict[str, Any]], None], *rest: str
+    snapshot: Path,
+    shards: tuple[Shard, ...],
+    take: Callable[[dict[str, Any]], None],
+    task: str,
+    *rest: str,
 ) -> list[dict[str, Any]]:
     """Run one reader for each shard, as many at once as there are processors."""
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
-        return list(pool.map(lambda shard: _read(snapshot, shard, take, *rest), shards))
+        return list(pool.map(lambda shard: _read(snapshot, shard, take, task, *rest), shards))
 
 
 def _read(
-    snapshot: Path, shard: Shard, take: Callable[[dict[str, Any]], None], *rest: str
+    snapshot: Path,
+    shard: Shard,
+    take: Callable[[dict[str, Any]], None],
+    task: str,
+    *rest: str,
 ) -> dict[str, Any]:
     last: dict[str, Any] = {}
 
@@ -109,7 +127,7 @@ def _read(
         take(last)
 
     code = process.run_lines(
-        (sys.executable, "-m", "snapshot_tasks.sealing.child", str(shard.folder), *rest),
+        (sys.executable, "-m", "snapshot_tasks.sealing.child", task, str(shard.folder), *rest),
         take_line,
         env={"PYTHONPATH": str(PACKAGE_ROOT), "RUST_BACKTRACE": "0"},
     )
@@ -121,6 +139,34 @@ def _read(
         )
     result: dict[str, Any] = last["result"]
     return result
+
+
+def _chosen(samples: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return, of each vector name, the sampled points with the smallest keys over all shards."""
+    by_name: dict[str, list[dict[str, Any]]] = {}
+    for item in sorted(samples, key=lambda item: int(item["key"])):
+        by_name.setdefault(item["vector"], []).append(item)
+    return [item for name in sorted(by_name) for item in by_name[name][:QUERIES]]
+
+
+def _probes(
+    snapshot: Path, shards: tuple[Shard, ...], queries: list[dict[str, Any]]
+) -> tuple[Probe, ...]:
+    """Ask every shard the same queries and merge what they answer."""
+    if not queries:
+        return ()
+    path = shards[0].folder.parent / "queries.json"
+    path.write_text(json.dumps(queries), encoding="utf-8")
+    results = _each(snapshot, shards, lambda line: None, "answer", str(path))
+    probes = []
+    for number, query in enumerate(queries):
+        answers = [result["answers"][number] for result in results]
+        exact = merge_hits([tuple(hit) for hit in answer["exact"]] for answer in answers)
+        hnsw = merge_hits([tuple(hit) for hit in answer["hnsw"]] for answer in answers)
+        probes.append(
+            Probe(vector=query["vector"], id=query["id"], exact=exact, recall=recall(hnsw, exact))
+        )
+    return tuple(probes)
 
 
 def _merged(parts: list[dict[str, Any]]) -> dict[str, Any]:

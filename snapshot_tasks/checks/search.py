@@ -1,0 +1,53 @@
+"""Does the restored collection answer searches as the snapshot's file does?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from snapshot_tasks.errors import ServerFailure
+from snapshot_tasks.models import Endpoint, Finding, Status
+from snapshot_tasks.qdrant.search import search_stored_vectors
+from snapshot_tasks.search_parity import Hit, Probe, recall, same_answer
+
+# HNSW graphs travel with a snapshot, but a restore may optimise further: a hint, never a verdict.
+RECALL_MARGIN = 0.05
+
+
+def check_search(probes: Sequence[Probe], endpoint: Endpoint, collection: str) -> Iterator[Finding]:
+    """Ask each vector name's probes: exact answers must agree, HNSW must find no less."""
+    for name in sorted({probe.vector for probe in probes}):
+        chosen = [probe for probe in probes if probe.vector == name]
+        yield from _check_vector(name, chosen, endpoint, collection)
+
+
+def _check_vector(
+    name: str, probes: Sequence[Probe], endpoint: Endpoint, collection: str
+) -> Iterator[Finding]:
+    label = f"search {name}".strip()
+    try:
+        ids = [probe.id for probe in probes]
+        answers = search_stored_vectors(endpoint, collection, name, ids)
+    except ServerFailure as error:
+        yield Finding(check=label, status=Status.WARN, message=f"not asked: {error.message}")
+        return
+    if len(answers) < len(probes):
+        message = f"{len(probes) - len(answers):,} of the points asked about are gone"
+        yield Finding(check=label, status=Status.FAIL, message=message)
+        return
+    pairs = list(zip(probes, answers, strict=True))
+    wrong = [probe.id for probe, (exact, _) in pairs if not same_answer(probe.exact, exact)]
+    if wrong:
+        message = f"{len(wrong)} of {len(probes)} exact answers differ, first for {wrong[0]}"
+        yield Finding(check=label, status=Status.FAIL, message=message)
+        return
+    yield _check_recall(label, pairs)
+
+
+def _check_recall(
+    label: str, pairs: Sequence[tuple[Probe, tuple[list[Hit], list[Hit]]]]
+) -> Finding:
+    before = sum(probe.recall for probe, _ in pairs) / len(pairs)
+    after = sum(recall(hnsw, exact) for _, (exact, hnsw) in pairs) / len(pairs)
+    message = f"{len(pairs)} exact answers agree; HNSW recall {after:.2f}, was {before:.2f}"
+    status = Status.WARN if after < before - RECALL_MARGIN else Status.OK
+    return Finding(check=label, status=status, message=message)

@@ -1,0 +1,48 @@
+"""Asking a server the queries that a snapshot's manifest remembers the answers of."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+from urllib.parse import quote
+
+from snapshot_tasks.models import Endpoint
+from snapshot_tasks.qdrant.http import Http
+from snapshot_tasks.search_parity import LIMIT, Hit, PointId
+
+TIMEOUT_SECONDS = 120.0
+
+
+def search_stored_vectors(
+    endpoint: Endpoint, collection: str, vector: str, ids: Sequence[PointId]
+) -> list[tuple[list[Hit], list[Hit]]]:
+    """Use the stored vectors of these points as queries; return each exact and HNSW answer.
+
+    Raises:
+        ServerFailure: when the server refuses such queries, as strict mode may.
+    """
+    http = Http(endpoint, operation_timeout_seconds=TIMEOUT_SECONDS)
+    path = f"/collections/{quote(collection, safe='')}/points"
+    try:
+        body = {"ids": list(ids), "with_vector": True, "with_payload": False}
+        stored = {p["id"]: p["vector"] for p in http.send("POST", path, body=body)}
+        queries = [_named(stored[identity], vector) for identity in ids if identity in stored]
+        exact = _ask(http, path, vector, queries, exact=True)
+        return list(zip(exact, _ask(http, path, vector, queries, exact=False), strict=True))
+    finally:
+        http.close()
+
+
+def _named(vectors: Any, name: str) -> Any:
+    return vectors[name] if isinstance(vectors, dict) and "indices" not in vectors else vectors
+
+
+def _ask(
+    http: Http, path: str, vector: str, queries: Sequence[Any], *, exact: bool
+) -> list[list[Hit]]:
+    using = {"using": vector} if vector else {}
+    searches = [
+        {"query": query, "limit": LIMIT, "params": {"exact": exact}, **using} for query in queries
+    ]
+    answers = http.send("POST", f"{path}/query/batch", body={"searches": searches}, long=True)
+    return [[(hit["id"], hit["score"]) for hit in answer["points"]] for answer in answers]

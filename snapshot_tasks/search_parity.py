@@ -1,0 +1,107 @@
+"""Do two collections answer the same queries alike? Pure: no I/O.
+
+The source's answers come from the in-process engine that seals a file, the restore's from a server.
+Their scores agree to the bit for most vectors. For float16 the engine rounds the query, where the
+server does not; for sparse vectors it adds products up in another order, and with the idf modifier
+both weigh by statistics that differ a little. So each kind has a tolerance, and ids may swap, or
+fall off the end, only among scores that close. The bits themselves are the fingerprint's to compare.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from snapshot_tasks.fingerprint import id_bytes
+
+QUERIES = 50
+LIMIT = 10
+EXACT_TOLERANCE = 1e-5
+ROUNDED_TOLERANCE = 1e-3
+IDF_TOLERANCE = 5e-2
+
+PointId = int | str
+Hit = tuple[PointId, float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Probe:
+    """A stored vector as a query: whose it is, the source's exact answer, and its HNSW recall."""
+
+    vector: str
+    id: PointId
+    exact: tuple[Hit, ...]
+    recall: float
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the probe as it stands in a manifest."""
+        return {
+            "vector": self.vector,
+            "id": self.id,
+            "exact": [list(hit) for hit in self.exact],
+            "recall": self.recall,
+        }
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> Probe:
+        """Return the probe that `as_json` wrote. Raises KeyError, TypeError or ValueError."""
+        return cls(
+            vector=str(document["vector"]),
+            id=document["id"],
+            exact=tuple((identity, float(score)) for identity, score in document["exact"]),
+            recall=float(document["recall"]),
+        )
+
+
+def sample_key(identity: PointId) -> bytes:
+    """Return what decides which points are asked about: the same ones every time."""
+    return hashlib.sha256(b"probe" + id_bytes(identity)).digest()[:8]
+
+
+def merge_hits(answers: Iterable[Sequence[Hit]]) -> tuple[Hit, ...]:
+    """Merge the answers of several shards; distances ascend, all other scores descend."""
+    lists = [list(answer) for answer in answers]
+    longest = max(lists, key=len, default=[])
+    descending = not longest or longest[0][1] >= longest[-1][1]
+    merged = sorted(
+        (hit for answer in lists for hit in answer), key=lambda hit: hit[1], reverse=descending
+    )
+    return tuple(merged[:LIMIT])
+
+
+def recall(approximate: Sequence[Hit], exact: Sequence[Hit]) -> float:
+    """Return which share of the exact answer the approximate one found."""
+    wanted = {identity for identity, _ in exact}
+    return len(wanted & {identity for identity, _ in approximate}) / len(wanted) if wanted else 1.0
+
+
+def tolerance_of(config: Mapping[str, Any], vector: str) -> float:
+    """Return how far scores of a vector may differ, relatively, by the collection's config."""
+    params = config.get("params") or {}
+    sparse = (params.get("sparse_vectors") or {}).get(vector)
+    if sparse is not None:
+        return IDF_TOLERANCE if sparse.get("modifier") == "idf" else ROUNDED_TOLERANCE
+    dense = params.get("vectors") or {}
+    described = dense.get(vector, dense) if vector else dense
+    rounded = described.get("datatype") not in (None, "float32")
+    return ROUNDED_TOLERANCE if rounded else EXACT_TOLERANCE
+
+
+def same_answer(expected: Sequence[Hit], actual: Sequence[Hit], tolerance: float) -> bool:
+    """Say whether two exact answers agree, close scores being allowed to swap."""
+
+    def close(first: float, second: float) -> bool:
+        return abs(first - second) <= tolerance * max(1.0, abs(first), abs(second))
+
+    if len(expected) != len(actual):
+        return False
+    pairs = zip(expected, actual, strict=True)
+    if not all(close(first, second) for (_, first), (_, second) in pairs):
+        return False
+    if not expected:
+        return True
+    last = expected[-1][1]
+    found = {identity for identity, _ in actual}
+    return all(identity in found or close(score, last) for identity, score in expected)

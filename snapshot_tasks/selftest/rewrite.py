@@ -1,0 +1,221 @@
+"""Exact changes to a snapshot's tar: every byte that is not meant to change stays as it is.
+
+A fault has to look as if Qdrant had written it, so nothing is unpacked and packed again: members
+are copied with their raw headers, sparse maps included. Only where a member's size changes are the
+header's size and checksum written anew, in the member and in the segment archive around it.
+"""
+
+from __future__ import annotations
+
+import json
+import mmap
+import tarfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from snapshot_tasks.archive import END_MARKER, NESTED_END_MARKERS, members
+from snapshot_tasks.files import CHUNK_BYTES
+
+BLOCK = tarfile.BLOCKSIZE
+_SIZE, _CHECKSUM = slice(124, 136), slice(148, 156)
+_MAX_OCTAL = 8**11
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Member:
+    """A member of the file or of a segment archive in it; all offsets count from the file's start.
+
+    `name` has the archive's name before it: `0/segments/<id>.tar/snapshot/files/segment.json`.
+    `extents` tells which pieces of the logical file are stored, in that order; the rest are holes.
+    """
+
+    name: str
+    header: int
+    data: int
+    end: int
+    extents: tuple[tuple[int, int], ...]
+    is_sparse: bool
+
+    @property
+    def stored_bytes(self) -> int:
+        """How many bytes of it lie in the archive."""
+        return sum(size for _, size in self.extents)
+
+    def position(self, offset: int) -> int | None:
+        """Return where a byte of the logical file is stored; None in a hole or past the end."""
+        stored = self.data
+        for start, size in self.extents:
+            if start <= offset < start + size:
+                return stored + offset - start
+            stored += size
+        return None
+
+    def offset(self, position: int) -> int:
+        """Return which byte of the logical file is stored at a position of the file."""
+        stored = self.data
+        for start, size in self.extents:
+            if stored <= position < stored + size:
+                return start + position - stored
+            stored += size
+        raise ValueError(f"{self.name} stores nothing at {position:,}")
+
+
+def read_members(path: Path) -> tuple[Member, ...]:
+    """Return all members, those of the segment archives right behind their archive."""
+    with path.open("rb") as file:
+        return tuple(_walk(file))
+
+
+def read_json(path: Path, member: Member) -> Any:
+    """Return what a JSON member says."""
+    with path.open("rb") as file:
+        file.seek(member.data)
+        return json.loads(file.read(member.stored_bytes))
+
+
+def find_once(path: Path, needle: bytes, within: list[Member]) -> tuple[Member, int] | None:
+    """Return the member and the position that hold these bytes; None unless they stand there once.
+
+    Bytes that stand there twice may be a stale version of a point, which no reader ever sees.
+    """
+    found: list[tuple[Member, int]] = []
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        for member in within:
+            end = member.data + member.stored_bytes
+            position = content.find(needle, member.data, end)
+            while position >= 0 and len(found) < 2:
+                found.append((member, position))
+                position = content.find(needle, position + 1, end)
+    return found[0] if len(found) == 1 else None
+
+
+def read_at(path: Path, position: int, size: int) -> bytes:
+    """Return bytes of the file."""
+    with path.open("rb") as file:
+        file.seek(position)
+        return file.read(size)
+
+
+def overwrite(path: Path, position: int, data: bytes) -> None:
+    """Change bytes in place."""
+    with path.open("r+b") as file:
+        file.seek(position)
+        file.write(data)
+
+
+def rewrite(source: Path, target: Path, changes: Mapping[str, bytes | None]) -> None:
+    """Copy a snapshot with other content in some members, and without those that map to None.
+
+    Raises:
+        ValueError: when a member to change is not there, or is sparse.
+    """
+    with source.open("rb") as file, target.open("w+b") as out:
+        left = set(changes)
+        _copy_archive(file, tuple(_walk(file)), out, changes, left)
+        _copy(file, out, file.tell(), source.stat().st_size)
+    if left:
+        raise ValueError(f"there is no member {', '.join(sorted(left))}")
+
+
+def _copy_archive(
+    file: IO[bytes],
+    parts: tuple[Member, ...],
+    out: IO[bytes],
+    changes: Mapping[str, bytes | None],
+    left: set[str],
+) -> None:
+    """Copy members one by one; afterwards `file` stands behind the last of them."""
+    index = 0
+    while index < len(parts):
+        part = parts[index]
+        prefix = part.name + "/"
+        inner = index + 1
+        while inner < len(parts) and parts[inner].name.startswith(prefix):
+            inner += 1
+        if part.name in changes:
+            left.discard(part.name)
+            content = changes[part.name]
+            if content is not None:
+                _write(file, part, content, out)
+        elif any(name.startswith(prefix) for name in changes):
+            header = out.tell()
+            _copy(file, out, part.header, part.data)
+            _copy_archive(file, parts[index + 1 : inner], out, changes, left)
+            _copy(file, out, file.tell(), part.data + part.stored_bytes)
+            _close(out, header, part.data - part.header)
+        else:
+            _copy(file, out, part.header, part.end)
+        file.seek(part.end)
+        index = inner
+
+
+def _write(file: IO[bytes], part: Member, content: bytes, out: IO[bytes]) -> None:
+    if part.is_sparse:
+        raise ValueError(f"{part.name} is sparse")
+    header = out.tell()
+    _copy(file, out, part.header, part.data)
+    out.write(content)
+    _close(out, header, part.data - part.header)
+
+
+def _close(out: IO[bytes], header: int, header_bytes: int) -> None:
+    """Pad the member that was just written, and write its size and checksum into its header.
+
+    A long name stands in blocks of its own before the header, which is the last one.
+    """
+    end = out.tell()
+    size = end - header - header_bytes
+    out.write(bytes(-size % BLOCK))
+    back, last_block = out.tell(), header + header_bytes - BLOCK
+    out.seek(last_block)
+    block = with_size(out.read(BLOCK), size)
+    out.seek(last_block)
+    out.write(block)
+    out.seek(back)
+
+
+def _copy(file: IO[bytes], out: IO[bytes], start: int, end: int) -> None:
+    file.seek(start)
+    while start < end:
+        chunk = file.read(min(CHUNK_BYTES, end - start))
+        if not chunk:
+            raise ValueError("the file ends too early")
+        out.write(chunk)
+        start += len(chunk)
+
+
+def with_size(header: bytes, size: int) -> bytes:
+    """Return a header block that tells another size, with the checksum that fits.
+
+    Raises:
+        ValueError: when the size needs another notation than octal digits: 8 GiB and more.
+    """
+    if size >= _MAX_OCTAL:
+        raise ValueError(f"a member of {size:,} bytes")
+    block = bytearray(header)
+    block[_SIZE] = f"{size:011o}\0".encode()
+    block[_CHECKSUM] = b" " * 8
+    block[_CHECKSUM] = f"{sum(block):07o}\0".encode()
+    return bytes(block)
+
+
+def _walk(
+    file: IO[bytes], base: int = 0, prefix: str = "", ends: tuple[bytes, ...] = (END_MARKER,)
+) -> Iterator[Member]:
+    for archive, entry in members(file, prefix or "the file", end_markers=ends):
+        sparse: list[tuple[int, int]] | None = getattr(entry, "sparse", None)
+        yield Member(
+            name=prefix + entry.name,
+            header=base + entry.offset,
+            data=base + entry.offset_data,
+            end=base + archive.offset,
+            extents=((0, entry.size),) if sparse is None else tuple(e for e in sparse if e[1]),
+            is_sparse=sparse is not None,
+        )
+        if entry.isreg() and entry.name.endswith(".tar") and not prefix:
+            nested = archive.extractfile(entry)
+            assert nested is not None
+            inner = base + entry.offset_data
+            yield from _walk(nested, inner, entry.name + "/", NESTED_END_MARKERS)
