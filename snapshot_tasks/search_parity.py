@@ -2,9 +2,10 @@
 
 The source's answers come from the in-process engine that seals a file, the restore's from a server.
 Their scores agree to the bit for most vectors. For float16 the engine rounds the query, where the
-server does not; for sparse vectors it adds products up in another order, and with the idf modifier
-both weigh by statistics that differ a little. So each kind has a tolerance, and ids may swap, or
-fall off the end, only among scores that close. The bits themselves are the fingerprint's to compare.
+server does not; sparse products it adds up in another order. So each kind has a tolerance, and ids
+may swap, or fall off the end, only among scores that close. With the idf modifier both weigh by
+statistics of their own, and their answers are not comparable. The bits themselves are the
+fingerprint's to compare.
 """
 
 from __future__ import annotations
@@ -20,7 +21,6 @@ QUERIES = 50
 LIMIT = 10
 EXACT_TOLERANCE = 1e-5
 ROUNDED_TOLERANCE = 1e-3
-IDF_TOLERANCE = 5e-2
 
 PointId = int | str
 Hit = tuple[PointId, float]
@@ -77,12 +77,12 @@ def recall(approximate: Sequence[Hit], exact: Sequence[Hit]) -> float:
     return len(wanted & {identity for identity, _ in approximate}) / len(wanted) if wanted else 1.0
 
 
-def tolerance_of(config: Mapping[str, Any], vector: str) -> float:
-    """Return how far scores of a vector may differ, relatively, by the collection's config."""
+def tolerance_of(config: Mapping[str, Any], vector: str) -> float | None:
+    """Return how far scores of a vector may differ, relatively; None where they are no measure."""
     params = config.get("params") or {}
     sparse = (params.get("sparse_vectors") or {}).get(vector)
     if sparse is not None:
-        return IDF_TOLERANCE if sparse.get("modifier") == "idf" else ROUNDED_TOLERANCE
+        return None if sparse.get("modifier") == "idf" else ROUNDED_TOLERANCE
     dense = params.get("vectors") or {}
     described = dense.get(vector, dense) if vector else dense
     rounded = described.get("datatype") not in (None, "float32")

@@ -5,25 +5,32 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from snapshot_tasks.errors import ServerFailure
-from snapshot_tasks.models import Endpoint, Finding, Status
+from snapshot_tasks.models import Endpoint, Finding, JsonObject, Status
 from snapshot_tasks.qdrant.search import search_stored_vectors
-from snapshot_tasks.search_parity import Hit, Probe, recall, same_answer
+from snapshot_tasks.search_parity import Hit, Probe, recall, same_answer, tolerance_of
 
 # HNSW graphs travel with a snapshot, but a restore may optimise further: a hint, never a verdict.
 RECALL_MARGIN = 0.05
 
 
-def check_search(probes: Sequence[Probe], endpoint: Endpoint, collection: str) -> Iterator[Finding]:
+def check_search(
+    probes: Sequence[Probe], config: JsonObject, endpoint: Endpoint, collection: str
+) -> Iterator[Finding]:
     """Ask each vector name's probes: exact answers must agree, HNSW must find no less."""
     for name in sorted({probe.vector for probe in probes}):
         chosen = [probe for probe in probes if probe.vector == name]
-        yield from _check_vector(name, chosen, endpoint, collection)
+        yield from _check_vector(name, chosen, config, endpoint, collection)
 
 
 def _check_vector(
-    name: str, probes: Sequence[Probe], endpoint: Endpoint, collection: str
+    name: str, probes: Sequence[Probe], config: JsonObject, endpoint: Endpoint, collection: str
 ) -> Iterator[Finding]:
     label = f"search {name}".strip()
+    tolerance = tolerance_of(config, name)
+    if tolerance is None:
+        message = "not compared: idf scores depend on more than the points"
+        yield Finding(check=label, status=Status.OK, message=message)
+        return
     try:
         ids = [probe.id for probe in probes]
         answers = search_stored_vectors(endpoint, collection, name, ids)
@@ -35,7 +42,9 @@ def _check_vector(
         yield Finding(check=label, status=Status.FAIL, message=message)
         return
     pairs = list(zip(probes, answers, strict=True))
-    wrong = [probe.id for probe, (exact, _) in pairs if not same_answer(probe.exact, exact)]
+    wrong = [
+        probe.id for probe, (exact, _) in pairs if not same_answer(probe.exact, exact, tolerance)
+    ]
     if wrong:
         message = f"{len(wrong)} of {len(probes)} exact answers differ, first for {wrong[0]}"
         yield Finding(check=label, status=Status.FAIL, message=message)

@@ -215,8 +215,8 @@ def _compare_again(request: DrillRequest, endpoint: Endpoint, log: Log, progress
 
 def _contents(snapshot: Snapshot, endpoint: Endpoint, progress: Progress) -> tuple[Finding, ...]:
     """Compare every point with its seal, then ask the searches whose answers are known."""
-    sealed, collection = snapshot.fingerprint, snapshot.collection
-    if sealed is None or collection is None:
+    sealed, collection, manifest = snapshot.fingerprint, snapshot.collection, snapshot.manifest
+    if sealed is None or collection is None or manifest is None:
         message = "not sealed: nothing tells what each point should be"
         return (Finding(check="contents", status=Status.WARN, message=message),)
     with progress.phase(
@@ -224,7 +224,7 @@ def _contents(snapshot: Snapshot, endpoint: Endpoint, progress: Progress) -> tup
     ) as advance:
         contents = check_contents(sealed, read_fingerprint(endpoint, collection, advance))
     with progress.phase("asking the restored collection"):
-        return (contents, *check_search(snapshot.probes, endpoint, collection))
+        return (contents, *check_search(snapshot.probes, manifest.config, endpoint, collection))
 
 
 def _with_budget(report: DrillReport, max_seconds: float) -> DrillReport:
