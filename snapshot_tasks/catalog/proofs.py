@@ -11,6 +11,7 @@ from typing import Any
 from snapshot_tasks.files import append_line, storage_errors
 
 DRILL = "drill"
+REHEARSAL = "rehearsal"
 VERIFY = "verify"
 
 

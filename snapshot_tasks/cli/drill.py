@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         "yes": "Agree to --in-place.",
         "keep": "Leave the throw-away Qdrant running, to look at it.",
         "max-seconds": "Fail with 23 when the restore takes longer.",
+        "engine-version": "Rehearse an upgrade: test on this Qdrant version and say what changes.",
         "junit": "Write the findings to this file as JUnit XML.",
     },
 )
@@ -49,6 +50,7 @@ def drill(
     yes: bool = False,
     keep: bool = False,
     max_seconds: float = Seconds(0),
+    engine_version: str = "",
     junit: str = "",
 ) -> Outcome:
     """Prove a restore: an empty Qdrant, restore, compare, restart, compare again, throw it away."""
@@ -59,16 +61,21 @@ def drill(
         raise SettingsError(
             "--all, --snapshot, --create and --random exclude each other.", hint="Give one of them."
         )
-    if in_place and (all or keep):
+    if in_place and (all or keep or engine_version):
         raise SettingsError(
-            "--in-place goes with neither --all nor --keep.", hint="Leave them out."
+            "--in-place goes with none of --all, --keep and --engine-version.",
+            hint="Leave them out.",
         )
     catalog = open_catalog(run)
     if run.dry:
         return run.would("restore into an empty Qdrant, compare, and throw it away")
     with catalog.lock("snapshot.test-restore"):
         chosen = _chosen_for_drill(run, catalog, snapshot, collection, all, create, random)
-        work = _in_place(run, catalog, yes) if in_place else _fresh(run, keep, max_seconds)
+        work = (
+            _in_place(run, catalog, yes)
+            if in_place
+            else _fresh(run, keep, max_seconds, engine_version)
+        )
         reports = [work(entry) for entry in chosen]
 
     def render() -> None:
@@ -83,7 +90,9 @@ def drill(
     )
 
 
-def _fresh(run: Run, keep: bool, max_seconds: float) -> Callable[[Snapshot], DrillReport]:
+def _fresh(
+    run: Run, keep: bool, max_seconds: float, engine_version: str
+) -> Callable[[Snapshot], DrillReport]:
     from snapshot_tasks.engines.select import drill_engine
     from snapshot_tasks.operations.drill import DrillRequest
     from snapshot_tasks.operations.drill import drill as drill_one
@@ -99,6 +108,7 @@ def _fresh(run: Run, keep: bool, max_seconds: float) -> Callable[[Snapshot], Dri
             operation_timeout_seconds=settings.operation_timeout_seconds,
             max_seconds=max_seconds,
             keep=keep,
+            rehearsed_version=engine_version.removeprefix("v"),
         )
         return drill_one(request, selection.engine, run.progress, clock=now)
 

@@ -9,12 +9,12 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from snapshot_tasks.catalog.folder import Snapshot
-from snapshot_tasks.catalog.proofs import DRILL
+from snapshot_tasks.catalog.proofs import DRILL, REHEARSAL
 from snapshot_tasks.checks.contents import check_contents
 from snapshot_tasks.checks.restored import restored_error
 from snapshot_tasks.checks.search import check_search
 from snapshot_tasks.engines.base import Engine, FreshRequest
-from snapshot_tasks.errors import BudgetMissed, TaskError
+from snapshot_tasks.errors import BudgetMissed, NotFound, TaskError
 from snapshot_tasks.models import Clock, Endpoint, Finding, Progress, Status, failed
 from snapshot_tasks.operations.restore import RestoreRequest, compare, plan_restore, restore
 from snapshot_tasks.operations.verify import verify
@@ -29,13 +29,17 @@ NOT_PROVEN_HINT = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DrillRequest:
-    """What to drill. `version` is the one to use when the snapshot does not know its own."""
+    """What to drill. `version` is the one to use when the snapshot does not know its own.
+
+    `rehearsed_version` is another Qdrant version to try the snapshot on, as an upgrade would.
+    """
 
     snapshot: Snapshot
     version: str
     operation_timeout_seconds: float
     max_seconds: float = 0.0
     keep: bool = False
+    rehearsed_version: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +57,7 @@ class DrillReport:
     error: TaskError | None
     sha256: str = ""
     kept: str = ""
+    kind: str = DRILL
 
     @property
     def total_seconds(self) -> float:
@@ -79,7 +84,7 @@ class DrillReport:
 
     def proof(self) -> dict[str, Any]:
         """Return the line for the snapshot's proofs."""
-        return {"kind": DRILL, **self.as_json()}
+        return {"kind": self.kind, **self.as_json()}
 
 
 @dataclass(slots=True)
@@ -137,6 +142,7 @@ def drill(
         error=error or restored_error(snapshot.name, log.findings, hint=NOT_PROVEN_HINT),
         sha256=log.sha256,
         kept=log.kept,
+        kind=REHEARSAL if request.rehearsed_version else DRILL,
     )
     snapshot.append_proof(report.proof())
     return _with_budget(report, request.max_seconds)
@@ -156,12 +162,15 @@ def _on_fresh_server(
     request: DrillRequest, sha256: str, engine: Engine, log: Log, progress: Progress
 ) -> None:
     snapshot = request.snapshot
-    version = snapshot.manifest.qdrant_version if snapshot.manifest else request.version
+    taken_with = snapshot.manifest.qdrant_version if snapshot.manifest else request.version
+    version = request.rehearsed_version or taken_with
     wanted = FreshRequest(version=version, folder=snapshot.path.parent, keep=request.keep)
     starting = progress.phase(f"starting an empty Qdrant {version} ({engine.name})")
     with ExitStack() as stack:
         with log.phase("start"), starting:
             server = stack.enter_context(engine.fresh(wanted, progress))
+        if server.version_note and request.rehearsed_version:
+            raise NotFound(server.version_note + ".", hint="Rehearse a version that can be had.")
         if server.version_note:
             note = Finding(check="engine version", status=Status.WARN, message=server.version_note)
             log.findings.append(note)

@@ -10,13 +10,16 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from snapshot_tasks.catalog.folder import Catalog, Snapshot
+from snapshot_tasks.checks.contents import check_contents
 from snapshot_tasks.checks.restored import Restored, check_restored, restored_error
 from snapshot_tasks.engines.base import Engine
 from snapshot_tasks.errors import Refused, TaskError
+from snapshot_tasks.fingerprint import Fingerprint
 from snapshot_tasks.models import Clock, CollectionState, Endpoint, Finding, Progress, failed
 from snapshot_tasks.operations.drill import AFTER_RESTART, NOT_PROVEN_HINT, DrillReport, Log
 from snapshot_tasks.operations.restore import RestoreRequest, restore
 from snapshot_tasks.operations.verify import verified
+from snapshot_tasks.qdrant.points import read_fingerprint
 from snapshot_tasks.qdrant.server import Server
 
 
@@ -35,6 +38,7 @@ class _Source:
 
     collection: str
     before: CollectionState
+    contents: Fingerprint
     snapshot: Snapshot
 
 
@@ -58,7 +62,7 @@ def drill_in_place(
     with log.phase("verify"):
         with Server(endpoint, operation_timeout_seconds=seconds) as server:
             log.server_version = server.version()
-            sources = _sources(request.snapshot, server, catalog)
+            sources = _sources(request.snapshot, server, catalog, progress)
         for source in sources:
             sha256 = verified(source.snapshot, progress).sha256
             if source.snapshot is request.snapshot:
@@ -73,7 +77,7 @@ def drill_in_place(
         with log.phase("restart"):
             engine.restart(timeout_seconds=request.ready_timeout_seconds, progress=progress)
         with Server(endpoint, operation_timeout_seconds=seconds) as server, log.phase("compare"):
-            _compare(sources, server, log, prefix=AFTER_RESTART)
+            _compare(sources, server, log, progress, prefix=AFTER_RESTART)
     except TaskError as error:
         error.hint = (
             "The live data was deleted, but every collection lies in a verified snapshot: "
@@ -83,17 +87,22 @@ def drill_in_place(
     return _report(request.snapshot, engine, log, started_at)
 
 
-def _sources(target: Snapshot, server: Server, catalog: Catalog) -> tuple[_Source, ...]:
+def _sources(
+    target: Snapshot, server: Server, catalog: Catalog, progress: Progress
+) -> tuple[_Source, ...]:
     """Pair every live collection with the snapshot it can come back from, or refuse."""
     sources, problems = [], []
     for collection in server.collections():
         before = server.state(collection)
         snapshot = target if collection == target.collection else _newest(catalog, collection)
-        problem = _problem(snapshot, before, server.version())
+        contents = _read(server.endpoint, collection, progress)
+        problem = _problem(snapshot, before, contents, server.version())
         if snapshot is None or problem:
             problems.append(f"{collection}: {problem}")
         else:
-            sources.append(_Source(collection=collection, before=before, snapshot=snapshot))
+            sources.append(
+                _Source(collection=collection, before=before, contents=contents, snapshot=snapshot)
+            )
     if target.collection not in {s.collection for s in sources} and not problems:
         problems.append(f"{target.collection}: it is not in the live Qdrant")
     if problems:
@@ -111,7 +120,9 @@ def _newest(catalog: Catalog, collection: str) -> Snapshot | None:
         return None
 
 
-def _problem(snapshot: Snapshot | None, before: CollectionState, version: str) -> str:
+def _problem(
+    snapshot: Snapshot | None, before: CollectionState, contents: Fingerprint, version: str
+) -> str:
     if snapshot is None:
         return "it has no snapshot"
     if snapshot.manifest is None:
@@ -124,6 +135,8 @@ def _problem(snapshot: Snapshot | None, before: CollectionState, version: str) -
             server_version=version,
         )
     )
+    if sealed := snapshot.fingerprint:
+        findings = (*findings, check_contents(sealed, contents))
     extra = set(before.aliases) - set(snapshot.manifest.aliases)
     wrong = [f"{f.check}: {f.message}" for f in failed(findings)]
     return ", ".join(
@@ -139,10 +152,12 @@ def _bring_back(sources: tuple[_Source, ...], server: Server, log: Log, progress
             raise result.error
         seconds += result.seconds
     log.restore_seconds = seconds
-    _compare(sources, server, log, prefix="")
+    _compare(sources, server, log, progress, prefix="")
 
 
-def _compare(sources: tuple[_Source, ...], server: Server, log: Log, *, prefix: str) -> None:
+def _compare(
+    sources: tuple[_Source, ...], server: Server, log: Log, progress: Progress, *, prefix: str
+) -> None:
     """Compare each collection with what was there, not merely with what its manifest says."""
     version = server.version()
     for source in sources:
@@ -154,7 +169,14 @@ def _compare(sources: tuple[_Source, ...], server: Server, log: Log, *, prefix: 
                 server_version=version,
             )
         )
+        contents = _read(server.endpoint, source.collection, progress)
+        findings = (*findings, check_contents(source.contents, contents))
         log.findings += [_named(f, prefix, source.collection, len(sources)) for f in findings]
+
+
+def _read(endpoint: Endpoint, collection: str, progress: Progress) -> Fingerprint:
+    with progress.phase(f"reading every point of {collection}", total_points=0) as advance:
+        return read_fingerprint(endpoint, collection, advance)
 
 
 def _named(finding: Finding, prefix: str, collection: str, count: int) -> Finding:
