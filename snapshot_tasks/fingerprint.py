@@ -34,6 +34,9 @@ _BUCKET_SHIFT = 20
 Name = tuple[str, str]
 """A component of a point: `("payload", "")`, or `("vector", its name)`."""
 
+Point = tuple[int | str, list[tuple[Name, bytes]]]
+"""A point as the readers deliver it: its id, and the canonical bytes of each component."""
+
 PAYLOAD_NAME: Name = (PAYLOAD, "")
 
 
@@ -217,12 +220,14 @@ class Fingerprint:
         return document
 
     @classmethod
-    def from_json(cls, document: Mapping[str, Any]) -> Fingerprint:
+    def from_json(cls, document: Any) -> Fingerprint:
         """Return the fingerprint that `as_json` wrote.
 
         Raises:
-            ValueError: when it is of another algorithm, or its sums do not give its digest.
+            ValueError: when it is of another algorithm, or its sums do not give the rest of it.
         """
+        if not isinstance(document, Mapping):
+            raise ValueError("it is no JSON object")
         if document.get("algorithm") != ALGORITHM:
             raise ValueError(f"algorithm {document.get('algorithm')!r} is not {ALGORITHM!r}")
         try:
@@ -235,8 +240,10 @@ class Fingerprint:
         except (KeyError, TypeError) as error:
             raise ValueError(f"{error} is missing or of a wrong type") from error
         fingerprint = cls(tables=tables)
-        if fingerprint.digest != document.get("digest"):
-            raise ValueError("its sums do not give its digest")
+        if not tables.keys() <= {PAYLOAD_NAME, *((VECTOR, name) for _, name in tables)}:
+            raise ValueError("it has a component of an unknown kind")
+        if fingerprint.as_json() != document:
+            raise ValueError("its sums do not give its digest and its counts")
         return fingerprint
 
     def _table(self, name: Name) -> Table:

@@ -42,7 +42,7 @@ class Sanity:
         for name, vector in vectors.items():
             if isinstance(vector, list) and vector and not isinstance(vector[0], list):
                 self.zero_vectors[name] += not any(vector)
-                self.nan_vectors[name] += not math.isfinite(math.fsum(vector))
+                self.nan_vectors[name] += not math.isfinite(sum(vector))
 
     def as_json(self) -> dict[str, Any]:
         """Return the counts."""

@@ -17,21 +17,32 @@ from snapshot_tasks.sealing.wal import count_entries, last_operation
 NESTED_PREFIX = "snapshot/files/"
 MAX_LOGICAL_BYTES = 1 << 42
 SPACE_MARGIN = 1.1
+_DAMAGE = (
+    tarfile.TarError,
+    ValueError,
+    KeyError,
+    TypeError,
+    EOFError,
+    RecursionError,
+    # A member that stands twice, or below another one that is a file.
+    FileExistsError,
+    NotADirectoryError,
+)
 
 
 @dataclass(slots=True, kw_only=True)
 class Shard:
-    """An unpacked shard: its folder, and what its log and its segments say of operations."""
+    """An unpacked shard: its folder, and what its log and its segments say of operations.
+
+    `log_end` is the number of the last operation in the log, `applied` that of the last one in the
+    segments; -1 for none.
+    """
 
     name: str
     folder: Path
     log_entries: dict[str, int] = field(default_factory=dict)
+    log_end: int = -1
     applied: int = -1
-
-    @property
-    def log_end(self) -> int:
-        """The number of the last operation in the log, -1 for an empty one."""
-        return last_operation(self.log_entries)
 
     @property
     def pending_count(self) -> int:
@@ -46,7 +57,8 @@ def unpack(snapshot: Path, scratch: Path) -> tuple[Shard, ...]:
     is ever written but regular files below `scratch`.
 
     Raises:
-        StorageError: when the scratch folder has no room for it; nothing is written then.
+        StorageError: when the scratch folder has no room for it (nothing is written then), or
+            cannot be written to.
         Damaged: when the archive does not hold what it should.
     """
     free = shutil.disk_usage(scratch).free
@@ -61,10 +73,17 @@ def unpack(snapshot: Path, scratch: Path) -> tuple[Shard, ...]:
         try:
             for archive, member in members(file, "the file", end_markers=(END_MARKER,)):
                 unpacking.take(archive, member)
-        except (tarfile.TarError, ValueError, KeyError, EOFError) as error:
+            for shard in unpacking.shards.values():
+                shard.log_end = last_operation(shard.log_entries)
+        except _DAMAGE as error:
             raise Damaged(
                 f"{snapshot.name} cannot be unpacked: {error}.",
                 hint="Use an older snapshot from `inv snapshot.list`.",
+            ) from error
+        except OSError as error:
+            raise StorageError(
+                f"The snapshot cannot be unpacked in {scratch}: {error.strerror or error}.",
+                hint="Set TMPDIR to a folder with more room.",
             ) from error
     return tuple(unpacking.shards.values())
 
@@ -80,7 +99,7 @@ class _Unpacking:
     def take(self, archive: tarfile.TarFile, member: tarfile.TarInfo) -> None:
         if not member.isreg():
             return
-        parts = member.name.split("/")
+        parts = _parts(member.name)
         if len(parts) < 2:
             return
         shard = self._shard(parts[0])
@@ -105,7 +124,7 @@ class _Unpacking:
                 continue
             content = archive.extractfile(member)
             assert content is not None
-            path = member.name.removeprefix(NESTED_PREFIX)
+            path = "/".join(_parts(member.name.removeprefix(NESTED_PREFIX)))
             if path == "segment.json":
                 shard.applied = max(shard.applied, _version_of(json.loads(content.read())))
                 content.seek(0)
@@ -124,6 +143,14 @@ class _Unpacking:
                 file.seek(start)
                 _copy(content, file, size)
             file.truncate(member.size)
+
+
+def _parts(name: str) -> list[str]:
+    """Return the parts of a member's name, none of which leads anywhere else."""
+    parts = name.removeprefix("./").split("/")
+    if not {"", ".", ".."}.isdisjoint(parts):
+        raise ValueError(f"member {name!r} has an unsafe name")
+    return parts
 
 
 def _extents(member: tarfile.TarInfo) -> list[tuple[int, int]]:

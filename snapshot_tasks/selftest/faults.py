@@ -1,120 +1,84 @@
 """Every fault that the checks are known to have to catch: one function each, listed at the end.
 
-A fault must hit what is live. A bit flipped in preallocated space, in an index or in a stale version
-of a point changes nothing that comes back, so there is nothing to catch.
+A fault must hit what is live. A bit flipped in preallocated space, in an index or in a stale
+version of a point changes nothing that comes back, so there is nothing to catch.
 """
 
 from __future__ import annotations
 
 import gzip
 import json
+import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from hashlib import sha256
+from itertools import chain
 from typing import Any
 
-from snapshot_tasks.selftest import Copy, NotApplicable
+from snapshot_tasks.catalog.manifest import Manifest
+from snapshot_tasks.fingerprint import Accumulator
+from snapshot_tasks.selftest import Copy, Fault, NotApplicable, first_stored
 from snapshot_tasks.selftest.rewrite import overwrite, read_at, read_json
 
 MAX_HOLE_BYTES = 1 << 20
 PAGE = 4096
-LAST_BYTES = 1000
-TEXT_BYTES = 6
 DISTANCES = {"Cosine": "Dot", "Dot": "Euclid", "Euclid": "Manhattan", "Manhattan": "Cosine"}
-# In the log of ids: an entry of a numbered and of a UUID point, ahead of the number in the segment.
-NUMBER_ENTRY, UUID_ENTRY = 1, 2
+# In the log of ids, behind each id: the number of its point in the segment.
 ENTRY_NUMBER_BYTES = 4
+VERSION_BYTES = 8
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Fault:
-    """A fault by name. `resign` says that a manifest which fits the file again makes sense."""
-
-    name: str
-    apply: Callable[[Copy], None]
-    resign: bool = True
+def _cut(keep: Callable[[int], int]) -> Callable[[Copy], None]:
+    """Return a fault that leaves so many bytes of the file's size."""
+    return lambda copy: os.truncate(copy.file, keep(copy.file.stat().st_size))
 
 
-def _cut(copy: Copy, keep: int) -> None:
-    with copy.file.open("r+b") as file:
-        file.truncate(keep)
+def _append(garbage: bytes) -> Callable[[Copy], None]:
+    def apply(copy: Copy) -> None:
+        with copy.file.open("ab") as file:
+            file.write(garbage)
+
+    return apply
 
 
-def cut_one_byte(copy: Copy) -> None:
-    _cut(copy, copy.file.stat().st_size - 1)
-
-
-def cut_last_kilobyte(copy: Copy) -> None:
-    _cut(copy, copy.file.stat().st_size - LAST_BYTES)
-
-
-def cut_half(copy: Copy) -> None:
-    _cut(copy, copy.file.stat().st_size // 2)
-
-
-def cut_all(copy: Copy) -> None:
-    _cut(copy, 0)
-
-
-def append_garbage(copy: Copy) -> None:
-    with copy.file.open("ab") as file:
-        file.write(b"\xa5" * 700)
-
-
-def append_zeros(copy: Copy) -> None:
-    with copy.file.open("ab") as file:
-        file.write(bytes(1024))
-
-
-def compress(copy: Copy) -> None:
+def _compress(copy: Copy) -> None:
     """As a client saves it that asked for compression and did not undo it."""
     copy.file.write_bytes(gzip.compress(copy.file.read_bytes(), compresslevel=1))
 
 
-def zero_hole(copy: Copy) -> None:
+def _zero_hole(copy: Copy) -> None:
     size = copy.file.stat().st_size
     overwrite(copy.file, size * 3 // 8, bytes(min(MAX_HOLE_BYTES, size // 4)))
 
 
-def lose_segment(copy: Copy) -> None:
-    archive = _vector(copy).member.name.partition(".tar/")[0] + ".tar"
-    copy.rewrite({archive: None})
+def _lose(names: Callable[[Copy], list[str]]) -> Callable[[Copy], None]:
+    """Return a fault that leaves these members out."""
+    return lambda copy: copy.rewrite(dict.fromkeys(names(copy)))
 
 
-def lose_wal(copy: Copy) -> None:
-    shard = copy.points[0].shard
-    copy.rewrite({m.name: None for m in copy.members("/wal/", shard=shard)})
+def _rows(vector: Any) -> list[float]:
+    is_multi = isinstance(vector, list) and isinstance(vector[0], list)
+    return list(chain.from_iterable(vector)) if is_multi else []
 
 
-def lose_segment_version(copy: Copy) -> None:
-    """Without this small file Qdrant silently passes over the whole segment."""
-    folder = _vector(copy).member.name.partition("vector_storage")[0]
-    copy.rewrite({folder + "version.info": None})
+def _sparse(vector: Any) -> list[float]:
+    return list(getattr(vector, "values", ()))
 
 
-def lose_vector_file(copy: Copy) -> None:
-    copy.rewrite({_vector(copy).member.name: None})
-
-
-def flip_vector_bit(copy: Copy) -> None:
-    """The lowest bit of the mantissa: the smallest change that a vector can have."""
-    _flip(copy, _vector(copy).position, 1)
-
-
-def zero_vector(copy: Copy) -> None:
-    vector = _vector(copy)
+def _zero_vector(copy: Copy) -> None:
+    vector = copy.live_vector()
     overwrite(copy.file, vector.position, bytes(len(vector.bits)))
 
 
-def zero_vector_page(copy: Copy) -> None:
+def _zero_vector_page(copy: Copy) -> None:
     """As bind mounts on macOS and Windows lost them: qdrant issues 6676 and 7646."""
-    vector = _vector(copy)
+    vector = copy.live_vector()
     start = vector.position - (vector.position - vector.member.data) % PAGE
     end = min(start + PAGE, vector.member.data + vector.member.stored_bytes)
     overwrite(copy.file, start, bytes(end - start))
 
 
-def swap_vectors(copy: Copy) -> None:
-    first = _vector(copy)
+def _swap_vectors(copy: Copy) -> None:
+    first = copy.live_vector()
     for second in copy.live_vectors():
         if second.member == first.member and second.bits != first.bits:
             overwrite(copy.file, first.position, second.bits)
@@ -123,73 +87,43 @@ def swap_vectors(copy: Copy) -> None:
     raise NotApplicable("no two vectors in one file")
 
 
-def delete_vector(copy: Copy) -> None:
-    vector = _vector(copy)
+def _delete_vector(copy: Copy) -> None:
+    vector = copy.live_vector()
     folder = vector.member.name.partition("/vectors/")[0]
-    for flags in copy.members(folder + "/deleted/flags_"):
-        position = flags.position(vector.number // 8)
-        if position is not None:
-            _flip(copy, position, 1 << vector.number % 8)
-            return
-    raise NotApplicable("no stored flags of deleted vectors")
+    flags = copy.members(folder + "/deleted/flags_")
+    copy.flip(first_stored(flags, vector.number // 8), 1 << vector.number % 8)
 
 
-def break_payload(copy: Copy) -> None:
-    """The highest bit of a character, so that the payload is no text any more."""
-    _flip(copy, _payload_text(copy), 0x80)
-
-
-def change_payload(copy: Copy) -> None:
-    """Another letter in its place: nothing but the contents tells."""
-    _flip(copy, _payload_text(copy), 1)
-
-
-def change_id(copy: Copy) -> None:
-    _, position, _ = _id_entry(copy)
-    _flip(copy, position, 1)
-
-
-def drop_point(copy: Copy) -> None:
+def _drop_point(copy: Copy) -> None:
     """Take one entry out of the log of ids, as if the point had never come."""
-    member, position, size = _id_entry(copy)
+    member, position, size = copy.live_id()
+    if "mutable" not in member.name or member.is_sparse:
+        raise NotApplicable("the ids are not kept as a log")
     content = read_at(copy.file, member.data, member.stored_bytes)
     start = position - member.data - 1
-    if content[start] not in (NUMBER_ENTRY, UUID_ENTRY) or member.is_sparse:
-        raise NotApplicable("the ids are not kept as a log")
     end = start + 1 + size + ENTRY_NUMBER_BYTES
     copy.rewrite({member.name: content[:start] + content[end:]})
 
 
-def break_segment_json(copy: Copy) -> None:
-    _flip(copy, _segment_json(copy).data, 1)
+def _freeze_point(copy: Copy) -> None:
+    """A version that no operation reaches: Qdrant confirms every later write and drops it."""
+    versions = copy.members(copy.live_segment(), "id_tracker.versions")
+    position = first_stored(versions, copy.live_vector().number * VERSION_BYTES)
+    overwrite(copy.file, position, (1 << 40).to_bytes(VERSION_BYTES, "little"))
 
 
-def change_segment_distance(copy: Copy) -> None:
-    copy.change_json(_segment_json(copy), lambda d: _other_distance(d["config"]["vector_data"]))
+def _change_config(change: Callable[[Any], None]) -> Callable[[Copy], None]:
+    """Return a fault in the collection's config that leaves it sound JSON."""
+    return lambda copy: copy.change_json(copy.member("config.json"), change)
 
 
-def change_segment_version(copy: Copy) -> None:
-    copy.change_json(_segment_json(copy), lambda d: d.update(version=None))
+def _other_hnsw(document: Any) -> None:
+    document["hnsw_config"]["ef_construct"] += 1
 
 
-def break_config(copy: Copy) -> None:
-    _flip(copy, _only(copy, "config.json").data, 1)
-
-
-def change_distance(copy: Copy) -> None:
-    copy.change_json(_only(copy, "config.json"), lambda d: _other_distance(d["params"]["vectors"]))
-
-
-def change_hnsw(copy: Copy) -> None:
-    def change(document: Any) -> None:
-        document["hnsw_config"]["ef_construct"] += 1
-
-    copy.change_json(_only(copy, "config.json"), change)
-
-
-def lose_payload_index(copy: Copy) -> None:
+def _lose_payload_index(copy: Copy) -> None:
     """One index, in the collection's list and in every segment's: Qdrant heals anything less."""
-    collection = _only(copy, "payload_index.json")
+    collection = copy.member("payload_index.json")
     names = sorted(read_json(copy.file, collection)["schema"])
     if not names:
         raise NotApplicable("no payload index")
@@ -200,3 +134,98 @@ def lose_payload_index(copy: Copy) -> None:
             part.pop(names[0], None)
         changes[member.name] = json.dumps(document).encode()
     copy.rewrite(changes)
+
+
+def _swap_manifest(copy: Copy) -> None:
+    """The manifest and the seal of a snapshot that holds one point more."""
+    snapshot = copy.snapshot()
+    manifest, sealed = snapshot.manifest, snapshot.fingerprint
+    assert manifest is not None
+    assert sealed is not None
+    other = Accumulator()
+    other.merge(sealed)
+    other.add("ffffffff-ffff-4fff-bfff-ffffffffffff", [(name, b"") for name in sealed.tables])
+    text = json.dumps(other.result().as_json())
+    copy.fingerprint_path.write_text(text, encoding="utf-8")
+    copy.change_manifest(
+        sha256=sha256(manifest.sha256.encode()).hexdigest(),
+        size_bytes=manifest.size_bytes + PAGE,
+        points_count=manifest.points_count + 1,
+        fingerprint=other.result().summary(),
+    )
+
+
+def _forge(change: Callable[[Manifest], dict[str, Any]]) -> Callable[[Copy], None]:
+    """Return a fault in the manifest alone."""
+
+    def apply(copy: Copy) -> None:
+        manifest = copy.snapshot().manifest
+        assert manifest is not None
+        changes = change(manifest)
+        if all(getattr(manifest, key) == value for key, value in changes.items()):
+            raise NotApplicable("the manifest has none")
+        copy.change_manifest(**changes)
+
+    return apply
+
+
+def _other_distance(config: Any) -> None:
+    """Change the distance of the only vector, or of the first named one."""
+    vectors = config["params"]["vectors"]
+    vector = vectors if "distance" in vectors else vectors[min(vectors)]
+    vector["distance"] = DISTANCES[vector["distance"]]
+
+
+def _other_segment_distance(copy: Copy) -> None:
+    def change(document: Any) -> None:
+        _other_distance({"params": {"vectors": document["config"]["vector_data"]}})
+
+    copy.change_json(copy.live_segment_json(), change)
+
+
+FAULTS = (
+    Fault("cut by one byte", _cut(lambda size: size - 1)),
+    Fault("cut by the last 1,000 bytes", _cut(lambda size: size - 1000)),
+    Fault("cut at half", _cut(lambda size: size // 2)),
+    Fault("empty file", _cut(lambda size: 0)),
+    Fault("700 bytes of garbage appended", _append(b"\xa5" * 700)),
+    Fault("1,024 zero bytes appended", _append(bytes(1024))),
+    Fault("saved gzip-compressed", _compress),
+    Fault("hole of zeros, up to 1 MiB", _zero_hole),
+    Fault("segment lost", _lose(lambda c: [c.live_segment().rpartition("/snapshot/")[0]])),
+    Fault("WAL of shard 0 lost", _lose(lambda c: [m.name for m in c.members("0/wal/")])),
+    Fault("version.info of a segment lost", _lose(lambda c: [c.live_segment() + "version.info"])),
+    Fault("file of vectors lost", _lose(lambda c: [c.live_vector().member.name])),
+    Fault("one bit of a vector flipped", lambda c: c.flip(c.live_vector().position, 1)),
+    Fault("vector zeroed", _zero_vector),
+    Fault("4 KiB of vectors zeroed", _zero_vector_page),
+    Fault("one bit of a multi-vector flipped", lambda c: c.flip(c.live_values(_rows), 1)),
+    Fault("one bit of a sparse vector flipped", lambda c: c.flip(c.live_values(_sparse), 1)),
+    Fault("two vectors swapped", _swap_vectors),
+    Fault("vector flagged as deleted", _delete_vector),
+    Fault("payload no text any more", lambda c: c.flip(c.live_text(), 0x80)),
+    Fault("one letter of a payload changed", lambda c: c.flip(c.live_text(), 1)),
+    Fault("one bit of a point's id flipped", lambda c: c.flip(c.live_id()[1], 1)),
+    Fault("point dropped from the ids", _drop_point),
+    Fault("segment.json broken", lambda c: c.flip(c.live_segment_json().data, 1)),
+    Fault("other distance in a segment.json", _other_segment_distance),
+    Fault("config.json broken", lambda c: c.flip(c.member("config.json").data, 1)),
+    Fault("other distance in config.json", _change_config(_other_distance)),
+    Fault("other HNSW setting in config.json", _change_config(_other_hnsw)),
+    Fault("payload index lost from the file", _lose_payload_index),
+    Fault("manifest and seal of another snapshot", _swap_manifest),
+    Fault("sha256 of the manifest forged", _forge(lambda m: {"sha256": "0" * 64}), resign=False),
+    Fault("count forged in the manifest", _forge(lambda m: {"points_count": m.points_count + 1})),
+    Fault("payload indexes lost from the manifest", _forge(lambda m: {"payload_schema": {}})),
+    Fault("sealed fingerprint lost", lambda c: c.fingerprint_path.unlink()),
+    Fault(
+        "point's version far in the future",
+        _freeze_point,
+        gap="The point comes back as sealed; only later writes to it are confirmed and dropped.",
+    ),
+    Fault(
+        "alias lost from the manifest",
+        _forge(lambda m: {"aliases": m.aliases[1:]}),
+        gap="Aliases stand in the manifest alone, and nothing binds the manifest to itself.",
+    ),
+)

@@ -1,0 +1,129 @@
+"""The checks catch every known fault of a real snapshot, and the self-test can fail."""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from snapshot_tasks.catalog.folder import Catalog, Snapshot
+from snapshot_tasks.cli.selftest import as_markdown
+from snapshot_tasks.engines.native import NativeEngine
+from snapshot_tasks.errors import Refused
+from snapshot_tasks.models import Silent
+from snapshot_tasks.operations.create import CreateRequest, create
+from snapshot_tasks.operations.selftest import (
+    BYTES,
+    CONTENTS,
+    DRILL,
+    SelfTestReport,
+    SelfTestRequest,
+    selftest,
+)
+from snapshot_tasks.selftest import Fault
+from snapshot_tasks.selftest.faults import FAULTS
+from snapshot_tasks.settings import load_settings
+from tests.conftest import NEWER, Live, now
+
+CHECKS = (BYTES, CONTENTS, DRILL)
+
+
+@pytest.fixture(scope="module")
+def rich(qdrant: Live, tmp_path_factory: pytest.TempPathFactory) -> Snapshot:
+    """A sealed snapshot of a collection with two shards and all there is."""
+    qdrant.loader.rich("rich")
+    qdrant.loader.alias("rich-live", "rich")
+    return taken(qdrant, tmp_path_factory.mktemp("snapshots"))
+
+
+def taken(live: Live, folder: Path, *, seal: bool = True) -> Snapshot:
+    """Take a snapshot of the rich collection."""
+    request = CreateRequest(collection="rich", seal=seal)
+    with live.server() as server:
+        return create(request, server, Catalog(folder), Silent(), clock=now).snapshot
+
+
+def run_selftest(
+    snapshot: Snapshot,
+    faults: tuple[Fault, ...] = FAULTS,
+    checks: tuple[str, ...] = CHECKS,
+) -> SelfTestReport:
+    """Run the self-test on a native engine."""
+    request = SelfTestRequest(
+        snapshot=snapshot,
+        version=NEWER,
+        operation_timeout_seconds=60,
+        faults=faults,
+        checks=checks,
+    )
+    engine = NativeEngine(load_settings(snapshot.path.parent, {"QDRANT_VERSION": NEWER}))
+    return selftest(request, engine, Silent(), clock=now)
+
+
+def named(*names: str) -> tuple[Fault, ...]:
+    """Return these faults."""
+    found = tuple(fault for fault in FAULTS if fault.name in names)
+    assert len(found) == len(names)
+    return found
+
+
+def state_of(folder: Path) -> dict[str, str]:
+    """Return every file of a folder with its hash."""
+    return {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in folder.iterdir()}
+
+
+def test_every_fault_is_caught(
+    rich: Snapshot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No fault is left out, only known gaps slip through, the original stays, nothing is left."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    before = state_of(rich.path.parent)
+    report = run_selftest(rich)
+    assert report.error is None
+    assert [row.fault for row in report.rows if row.left_out] == []
+    assert {row.fault for row in report.rows if row.uncaught} == {f.name for f in FAULTS if f.gap}
+    assert state_of(rich.path.parent) == before
+    assert list(tmp_path.iterdir()) == []
+    for row in report.rows:
+        assert f"| {row.fault} |" in as_markdown(report)
+
+
+def test_each_level_of_checks_is_needed(rich: Snapshot) -> None:
+    """Some faults are for the archive, the contents or the drill alone to catch."""
+    faults = named(
+        "cut by one byte", "one bit of a vector flipped", "other HNSW setting in config.json"
+    )
+    caught = [row.resigned.caught_by for row in run_selftest(rich, faults).rows if row.resigned]
+    assert caught == ["archive", "contents", "drill: config"]
+
+
+def test_a_fault_that_nothing_catches_fails(rich: Snapshot) -> None:
+    """Without the contents and the drill, a re-signed flipped bit slips through: exit code 21."""
+    report = run_selftest(rich, named("one bit of a vector flipped"), checks=(BYTES,))
+    (row,) = report.rows
+    assert row.as_it_is is not None
+    assert row.as_it_is.caught_by == "sha256"
+    assert row.uncaught
+    assert report.error is not None
+    assert report.error.exit_code == 21
+    assert "one bit of a vector flipped" in report.error.message
+    assert "NOT CAUGHT" in as_markdown(report)
+
+
+def test_a_snapshot_that_does_not_pass_undamaged_is_refused(rich: Snapshot, tmp_path: Path) -> None:
+    """A check that fails for a sound snapshot would seem to catch everything."""
+    for path in rich.path.parent.glob(f"{rich.name}*"):
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    with (tmp_path / rich.name).open("ab") as file:
+        file.write(b"x")
+    with pytest.raises(Refused, match="size, sha256, archive"):
+        run_selftest(Catalog(tmp_path).find(rich.name), ())
+
+
+def test_an_unsealed_snapshot_is_refused(qdrant: Live, rich: Snapshot, tmp_path: Path) -> None:
+    """Without a seal nothing tells what the contents should be."""
+    assert rich.collection == "rich"
+    with pytest.raises(Refused, match="not sealed"):
+        run_selftest(taken(qdrant, tmp_path, seal=False))

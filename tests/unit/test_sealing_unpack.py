@@ -1,0 +1,331 @@
+"""A snapshot is unpacked below one folder, holes as holes, without its logs."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+import struct
+import tarfile
+from collections import namedtuple
+from pathlib import Path
+from typing import IO
+
+import pytest
+
+from snapshot_tasks.errors import Damaged, StorageError
+from snapshot_tasks.sealing import unpack as unpack_module
+from snapshot_tasks.sealing.unpack import Shard, unpack
+from tests.support.archives import (
+    Entry,
+    archive,
+    replaced,
+    segment,
+    snapshot_bytes,
+    snapshot_entries,
+    write_snapshot,
+)
+
+REAL_SIZE = 1 << 20  # what the builder says of every sparse member
+Usage = namedtuple("Usage", "total used free")
+
+
+def wal(entries: int) -> bytes:
+    """Return a log file of so many entries of four bytes."""
+    return b"wal\0seed" + entries * (struct.pack("<Q", 4) + b"datacrc!")
+
+
+def entries_with_logs(*, shards: int = 1, operations: int = 8) -> list[Entry]:
+    """Return a sound snapshot whose log holds so many operations; its segments say 7."""
+    entries = snapshot_entries(shards=shards)
+    for shard in range(shards):
+        entries = replaced(entries, f"{shard}/wal/open-1", wal(operations))
+    return entries
+
+
+SOUND = archive(entries_with_logs())
+
+
+@pytest.fixture
+def scratch(tmp_path: Path) -> Path:
+    """The folder to unpack into; the file lies beside it."""
+    folder = tmp_path / "scratch"
+    folder.mkdir()
+    return folder
+
+
+def unpacked(scratch: Path, content: bytes) -> tuple[Shard, ...]:
+    """Unpack a file of this content."""
+    return unpack(write_snapshot(scratch.parent / "books.snapshot", content), scratch)
+
+
+def files_below(folder: Path) -> list[str]:
+    """Return every path below a folder that is no folder."""
+    return sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if not p.is_dir())
+
+
+def assert_refused(scratch: Path, content: bytes) -> str:
+    """Assert that the file is refused as damaged, with nothing written outside of the folder."""
+    with pytest.raises(Damaged) as caught:
+        unpacked(scratch, content)
+    assert sorted(p.name for p in scratch.parent.iterdir()) == ["books.snapshot", "scratch"]
+    return caught.value.message
+
+
+@pytest.mark.parametrize("shards", [1, 3])
+def test_shards_and_their_segments_are_unpacked(scratch: Path, shards: int) -> None:
+    """Nested archives become folders; logs and the collection's own files are left out."""
+    found = unpacked(scratch, archive(entries_with_logs(shards=shards)))
+    assert [shard.name for shard in found] == [str(number) for number in range(shards)]
+    assert [shard.folder for shard in found] == [scratch / str(n) for n in range(shards)]
+    inner = ("segment.json", "vector_storage/vectors/chunk_0.mmap", "version.info")
+    for shard in found:
+        files = files_below(shard.folder)
+        assert [f for f in files if "segments" not in f] == [
+            "replica_state.json",
+            "shard_config.json",
+        ]
+        for number in range(2):
+            for name in inner:
+                assert f"segments/seg-{number}/{name}" in files
+        segment_folder = shard.folder / "segments" / "seg-1"
+        assert json.loads((segment_folder / "segment.json").read_bytes())["version"] == 7
+        assert (segment_folder / "version.info").read_bytes() == b"0.6.0"
+        assert not (segment_folder / "snapshot").exists()
+    assert [p.name for p in scratch.iterdir() if p.is_file()] == []
+
+
+def test_holes_stay_holes(scratch: Path) -> None:
+    """A sparse member has its whole size, its data, and hardly a block on the disk."""
+    (shard,) = unpacked(scratch, SOUND)
+    chunk = shard.folder / "segments/seg-0/vector_storage/vectors/chunk_0.mmap"
+    assert chunk.read_bytes() == b"v" * 700 + bytes(REAL_SIZE - 700)
+    full = scratch / "full"
+    full.write_bytes(b"v" * REAL_SIZE)
+    assert chunk.stat().st_blocks * 8 < full.stat().st_blocks
+
+
+def test_data_behind_a_hole_stands_where_it_belongs(scratch: Path) -> None:
+    """A file that begins with a hole and has another one in its middle."""
+    pieces = [(1 << 16, 512), (1 << 18, 1024), (1 << 19, 0)]
+    member = sparse_member("0/some.bin", pieces, [b"a" * 512, b"b" * 1024])
+    entries = archive(entries_with_logs(), end=b"") + member + bytes(1024)
+    (shard,) = unpacked(scratch, entries)
+    content = (shard.folder / "some.bin").read_bytes()
+    expected = bytearray(1 << 19)
+    expected[1 << 16 : (1 << 16) + 512] = b"a" * 512
+    expected[1 << 18 : (1 << 18) + 1024] = b"b" * 1024
+    assert content == expected
+    assert (shard.folder / "some.bin").stat().st_blocks * 512 <= 1 << 16
+
+
+def sparse_member(name: str, pieces: list[tuple[int, int]], data: list[bytes]) -> bytes:
+    """Return an old-style GNU sparse member: up to four pieces, given by offset and size."""
+    info = tarfile.TarInfo(name)
+    info.type, info.size = tarfile.GNUTYPE_SPARSE, sum(map(len, data))
+    header = bytearray(info.tobuf(tarfile.GNU_FORMAT))
+    table = b"".join(f"{offset:011o}\0{size:011o}\0".encode() for offset, size in pieces)
+    header[386 : 386 + len(table)] = table
+    header[483:495] = f"{pieces[-1][0] + pieces[-1][1]:011o}\0".encode()
+    header[148:156] = b" " * 8
+    header[148:156] = f"{sum(header):06o}\0 ".encode()
+    return bytes(header) + b"".join(data)
+
+
+ESCAPES = [
+    "../evil",
+    "../../evil",
+    "0/../../evil",
+    "0/segments/../../../evil",
+    "0/x/../evil",
+    "/tmp/evil-of-the-unpack-test",
+    "//tmp/evil-of-the-unpack-test",
+    "0//tmp/evil-of-the-unpack-test",
+    "0/./evil",
+    "../wal/open-1",
+]
+
+
+@pytest.mark.parametrize("name", ESCAPES)
+def test_no_name_leads_out(scratch: Path, name: str) -> None:
+    """`..`, absolute and empty parts are refused; nothing of them is written anywhere."""
+    content = archive([*entries_with_logs(), Entry(name=name, data=b"evil")])
+    assert "unsafe name" in assert_refused(scratch, content)
+    assert not Path("/tmp/evil-of-the-unpack-test").exists()
+    assert not any("evil" in file for file in files_below(scratch))
+
+
+@pytest.mark.parametrize("name", ["../evil", "/tmp/evil-of-the-unpack-test", "a/../../../../evil"])
+def test_no_nested_name_leads_out(scratch: Path, name: str) -> None:
+    """The same within a segment's archive."""
+    nested = segment(also=[Entry(name=f"snapshot/files/{name}", data=b"evil")])
+    content = archive(replaced(entries_with_logs(), "0/segments/seg-0.tar", nested))
+    assert "unsafe name" in assert_refused(scratch, content)
+    assert not Path("/tmp/evil-of-the-unpack-test").exists()
+    assert not any("evil" in file for file in files_below(scratch))
+
+
+@pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE])
+def test_links_and_pipes_are_never_made(scratch: Path, kind: bytes) -> None:
+    """Only regular files are written, so no link can lead the next member out."""
+    link = Entry(name="0/link", kind=kind, link=str(scratch.parent))
+    evil = Entry(name="0/link/evil", data=b"evil")
+    nested = segment(also=[Entry(name="snapshot/files/link", kind=kind, link="/")])
+    entries = replaced(entries_with_logs(), "0/segments/seg-0.tar", nested)
+    (shard,) = unpacked(scratch, archive([*entries, link, evil]))
+    assert (shard.folder / "link").is_dir()
+    assert (shard.folder / "link/evil").read_bytes() == b"evil"
+    assert not (scratch.parent / "evil").exists()
+    assert not (shard.folder / "segments/seg-0/link").exists()
+
+
+def test_no_room_writes_nothing(scratch: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Too little free space is told before the first byte."""
+    free = len(SOUND) - 1
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(1 << 40, 0, free))
+    with pytest.raises(StorageError) as caught:
+        unpacked(scratch, SOUND)
+    assert f"{free:,}" in caught.value.message
+    assert "TMPDIR" in caught.value.hint
+    assert list(scratch.iterdir()) == []
+
+
+def test_room_is_asked_for_on_the_scratch_folders_disk(
+    scratch: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Just enough is enough."""
+    asked = []
+
+    def usage(path: Path) -> Usage:
+        asked.append(path)
+        return Usage(1 << 40, 0, int(len(SOUND) * 1.1))
+
+    monkeypatch.setattr(shutil, "disk_usage", usage)
+    assert len(unpacked(scratch, SOUND)) == 1
+    assert asked == [scratch]
+
+
+def test_a_disk_that_fills_on_the_way_is_told(
+    scratch: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What another program takes meanwhile is no damage of the file."""
+
+    def full(source: IO[bytes], target: IO[bytes], size: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(unpack_module, "_copy", full)
+    with pytest.raises(StorageError) as caught:
+        unpacked(scratch, SOUND)
+    assert "No space left" in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("operations", "pending"), [(0, 0), (1, 0), (7, 0), (8, 0), (9, 1), (65, 57)]
+)
+def test_operations_that_the_segments_lack_are_pending(
+    scratch: Path, operations: int, pending: int
+) -> None:
+    """The segments have applied number 7, so the first eight of the log are in them."""
+    (shard,) = unpacked(scratch, archive(entries_with_logs(operations=operations)))
+    assert shard.applied == 7
+    assert shard.log_end == operations - 1
+    assert shard.pending_count == pending
+
+
+def with_versions(*versions: object) -> list[Entry]:
+    """Return a snapshot with a segment of each version, and ten operations in the log."""
+    entries = [e for e in entries_with_logs(operations=10) if "/segments/" not in e.name]
+    for number, version in enumerate(versions):
+        nested = archive(
+            [Entry(name="snapshot/files/segment.json", data=json.dumps(version).encode())], end=b""
+        )
+        entries.insert(0, Entry(name=f"0/segments/seg-{number}.tar", data=nested))
+    return entries
+
+
+@pytest.mark.parametrize(
+    ("versions", "pending"),
+    [([3], 6), ([3, 9], 0), ([9, 3], 0), ([None], 10), ([None, 4], 5), ([11], 0), ([0], 9)],
+)
+def test_the_newest_segment_counts(scratch: Path, versions: list[int | None], pending: int) -> None:
+    """Operations are applied in order, so the largest number tells; an empty segment has none."""
+    entries = with_versions(*({"version": version} for version in versions))
+    (shard,) = unpacked(scratch, archive(entries))
+    assert shard.pending_count == pending
+
+
+def test_each_shard_has_its_own_log(scratch: Path) -> None:
+    """Closed files count too, wherever they stand in the archive."""
+    entries = entries_with_logs(shards=2)
+    entries = replaced(entries, "1/wal/open-1", wal(2))
+    entries.append(Entry(name="1/wal/closed-100", data=wal(5)))
+    entries.append(Entry(name="1/wal/closed-0", data=wal(100)))
+    entries.append(Entry(name="1/wal/first-index", data=b'{"ack_index": 3}'))
+    first, second = unpacked(scratch, archive(entries))
+    assert (first.pending_count, second.pending_count) == (0, 106 - 7)
+    assert second.log_entries == {"open-1": 2, "closed-0": 100, "closed-100": 5}
+
+
+DAMAGES: dict[str, bytes] = {
+    "no archive": b"x" * 4096,
+    "empty": b"",
+    "cut": SOUND[:-1024],
+    "cut in a member": SOUND[: len(SOUND) // 2],
+    "continued": SOUND + b"x",
+    "a segment that is no archive": archive(
+        replaced(entries_with_logs(), "0/segments/seg-0.tar", b"x" * 1024)
+    ),
+    "a log that is none": archive(replaced(entries_with_logs(), "0/wal/open-1", b"x" * 64)),
+    "a log without a number": archive(
+        [*entries_with_logs(), Entry(name="0/wal/closed-x", data=wal(1))]
+    ),
+    "a member twice": archive([*entries_with_logs(), entries_with_logs()[3]]),
+    "a file below a file": archive(
+        [*entries_with_logs(), Entry(name="0/replica_state.json/x", data=b"x")]
+    ),
+    "a file over a folder": archive([*entries_with_logs(), Entry(name="0/segments", data=b"x")]),
+    "a segment without a version": archive(with_versions({})),
+    "a version that is no number": archive(with_versions({"version": "x"})),
+    "a version that is a list": archive(with_versions({"version": []})),
+    "a segment.json that is a list": archive(with_versions([])),
+    "a segment.json that is deep": archive(
+        [
+            *entries_with_logs(),
+            Entry(
+                name="0/segments/deep.tar",
+                data=archive(
+                    [Entry(name="snapshot/files/segment.json", data=b"[" * 100_000)], end=b""
+                ),
+            ),
+        ]
+    ),
+}
+
+
+@pytest.mark.parametrize("name", DAMAGES)
+def test_damage_is_told_as_such(scratch: Path, name: str) -> None:
+    """Whatever is wrong with the file, it is one error with a remedy."""
+    assert "cannot be unpacked" in assert_refused(scratch, DAMAGES[name])
+
+
+def test_the_shared_builder_has_no_true_log(scratch: Path) -> None:
+    """The archives of other tests are sound in structure only; here their log is refused."""
+    assert "WAL" in assert_refused(scratch, snapshot_bytes())
+
+
+def test_files_that_claim_too_much_are_refused(scratch: Path) -> None:
+    """A hole costs nothing, but terabytes of holes are no snapshot."""
+    huge = sparse_huge("0/huge.bin", (1 << 42) + 512)
+    content = archive(entries_with_logs(), end=b"") + huge + bytes(1024)
+    assert "unreasonably large" in assert_refused(scratch, content)
+    assert not (scratch / "0/huge.bin").exists()
+
+
+def sparse_huge(name: str, real_size: int) -> bytes:
+    """Return a sparse member that is one hole; its size stands in base 256."""
+    header = bytearray(sparse_member(name, [(0, 0)], []))
+    header[483:495] = b"\x80" + real_size.to_bytes(11, "big")
+    header[148:156] = b" " * 8
+    header[148:156] = f"{sum(header):06o}\0 ".encode()
+    return bytes(header)

@@ -1,0 +1,124 @@
+"""Changes to an archive are exact: what is not meant to change stays, byte for byte."""
+
+from __future__ import annotations
+
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from snapshot_tasks.archive import check_archive
+from snapshot_tasks.errors import Damaged
+from snapshot_tasks.selftest.rewrite import (
+    Member,
+    find_once,
+    read_at,
+    read_json,
+    read_members,
+    rewrite,
+    with_size,
+)
+from tests.support.archives import write_snapshot
+
+SEGMENT = "0/segments/seg-0.tar"
+NESTED = f"{SEGMENT}/snapshot/files/segment.json"
+SPARSE = f"{SEGMENT}/snapshot/files/vector_storage/vectors/chunk_0.mmap"
+
+
+@pytest.fixture
+def sound(tmp_path: Path) -> Path:
+    """A sound snapshot file."""
+    return write_snapshot(tmp_path / "sound.snapshot")
+
+
+def named(path: Path, name: str) -> Member:
+    """Return one member."""
+    return next(m for m in read_members(path) if m.name == name)
+
+
+def content(path: Path, member: Member) -> bytes:
+    """Return what is stored of a member."""
+    return read_at(path, member.data, member.stored_bytes)
+
+
+def test_no_change_changes_no_byte(sound: Path, tmp_path: Path) -> None:
+    """A copy without changes is the same file."""
+    rewrite(sound, tmp_path / "copy", {})
+    assert (tmp_path / "copy").read_bytes() == sound.read_bytes()
+
+
+def test_the_same_content_gives_the_same_members(sound: Path, tmp_path: Path) -> None:
+    """Headers written anew say what the old ones said."""
+    same = {n: content(sound, named(sound, n)) for n in (NESTED, "config.json")}
+    rewrite(sound, tmp_path / "copy", dict(same))
+    assert read_members(tmp_path / "copy") == read_members(sound)
+
+
+@pytest.mark.parametrize("extra_bytes", [0, 1, 511, 512, 5000])
+def test_other_content_leaves_a_sound_archive(
+    sound: Path, tmp_path: Path, extra_bytes: int
+) -> None:
+    """Sizes and checksums fit again, in the nested archive and around it."""
+    copy = tmp_path / "copy"
+    rewrite(sound, copy, {NESTED: b'{"version":8}' + b" " * extra_bytes})
+    assert check_archive(copy) == check_archive(sound)
+    assert read_json(copy, named(copy, NESTED)) == {"version": 8}
+    for before, after in zip(read_members(sound), read_members(copy), strict=True):
+        assert before.name == after.name
+        if after.name not in (NESTED, SEGMENT):
+            assert content(copy, after) == content(sound, before)
+
+
+def test_members_can_be_left_out(sound: Path, tmp_path: Path) -> None:
+    """Whole segments and members of segments go, the sparse ones too."""
+    copy = tmp_path / "copy"
+    rewrite(sound, copy, {SPARSE: None, "0/segments/seg-1.tar": None})
+    left = [m.name for m in read_members(copy)]
+    expected = [m.name for m in read_members(sound) if not m.name.startswith("0/segments/seg-1")]
+    assert left == [name for name in expected if name != SPARSE]
+    assert check_archive(copy).segments_count == 1
+
+
+def test_a_member_left_out_is_missed(sound: Path, tmp_path: Path) -> None:
+    """The archive check tells what is not there."""
+    rewrite(sound, tmp_path / "copy", {"0/wal/open-1": None})
+    with pytest.raises(Damaged, match="no WAL"):
+        check_archive(tmp_path / "copy")
+
+
+@pytest.mark.parametrize(("name", "words"), [("nowhere.json", "no member"), (SPARSE, "is sparse")])
+def test_what_cannot_be_changed_is_said(sound: Path, tmp_path: Path, name: str, words: str) -> None:
+    """Neither a missing nor a sparse member gets new content."""
+    with pytest.raises(ValueError, match=words):
+        rewrite(sound, tmp_path / "copy", {name: b"{}"})
+
+
+def test_sparse_members_know_where_their_bytes_are(sound: Path) -> None:
+    """Stored bytes are found, holes are not."""
+    member = named(sound, SPARSE)
+    assert member.is_sparse
+    assert member.stored_bytes == 700
+    assert member.position(699) == member.data + 699
+    assert member.position(700) is None
+    assert member.offset(member.data + 5) == 5
+    with pytest.raises(ValueError, match="stores nothing"):
+        member.offset(member.data + 700)
+
+
+def test_only_bytes_that_stand_there_once_are_found(sound: Path) -> None:
+    """Twice may be a stale version, and never is nothing."""
+    members = [named(sound, NESTED)]
+    found = find_once(sound, b'"version"', members)
+    assert found is not None
+    assert read_at(sound, found[1], 9) == b'"version"'
+    assert find_once(sound, b'"', members) is None
+    assert find_once(sound, b"nowhere", members) is None
+
+
+def test_a_header_with_another_size_is_a_sound_header() -> None:
+    """tarfile, which checks the checksum, reads it."""
+    header = tarfile.TarInfo("config.json").tobuf(tarfile.GNU_FORMAT)
+    again = tarfile.TarInfo.frombuf(with_size(header, 1234), "utf-8", "strict")
+    assert (again.name, again.size) == ("config.json", 1234)
+    with pytest.raises(ValueError, match="bytes"):
+        with_size(header, 8**11)
