@@ -106,7 +106,9 @@ def started_at(pid: int) -> float | None:
     _reap(pid)
     try:
         process = psutil.Process(pid)
-        if process.status() == psutil.STATUS_ZOMBIE:
+        # While a program ends, its first thread may be a zombie already and others still at work,
+        # holding its files' locks.
+        if process.status() == psutil.STATUS_ZOMBIE and process.num_threads() <= 1:
             return None
         return float(process.create_time())
     except psutil.Error:
