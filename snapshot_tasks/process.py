@@ -7,12 +7,15 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGKILL)
+INTERRUPTING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +58,8 @@ def run(
             errors="replace",
             timeout=timeout_seconds,
             check=False,
+            # A Ctrl-C on the terminal is ours to act on: children are ended in good order.
+            start_new_session=True,
         )
     except FileNotFoundError as error:
         what = f"{cwd} is not there" if str(error.filename) == str(cwd) else "command not found"
@@ -64,6 +69,29 @@ def run(
     except subprocess.TimeoutExpired:
         return Completed(code=-1, stdout="", stderr=f"no answer within {timeout_seconds} s")
     return Completed(code=done.returncode, stdout=done.stdout, stderr=done.stderr)
+
+
+@contextmanager
+def shielded() -> Iterator[None]:
+    """Let the block end undisturbed; a signal that came meanwhile interrupts right after it.
+
+    For clearing up: interrupting that would leave behind what it was about to remove.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    seen: list[int] = []
+    previous = {
+        number: signal.signal(number, lambda caught, frame: seen.append(caught))
+        for number in INTERRUPTING_SIGNALS
+    }
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+    if seen:
+        os.kill(os.getpid(), seen[0])
 
 
 def run_attached(

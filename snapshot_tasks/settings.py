@@ -197,9 +197,9 @@ class _Reader:
         return float(value)
 
     def version(self, name: str) -> str:
-        value = (self.text(name) or DEFAULT_VERSION).removeprefix("v")
+        value = self.text(name) or DEFAULT_VERSION
         if not re.fullmatch(r"\d+\.\d+\.\d+(-[A-Za-z0-9.]+)?", value):
-            self._wrong(name, f"a version such as {DEFAULT_VERSION}", value)
+            self._wrong(name, f"a version such as {DEFAULT_VERSION}, without a v", value)
         return value
 
     def path(self, name: str, default: Path) -> Path:

@@ -25,11 +25,11 @@ from invoke.tasks import Task, task
 from snapshot_tasks.cli.console import TerminalProgress, ask, say
 from snapshot_tasks.errors import Interrupted, Refused, TaskError
 from snapshot_tasks.models import Progress
+from snapshot_tasks.process import INTERRUPTING_SIGNALS
 from snapshot_tasks.settings import Settings, load_settings
 
 PROJECT_ROOT = Path(__file__).resolve().parents[2]
 JSON_HELP = "Print one JSON document on stdout, also on failure."
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Count(int):
@@ -160,6 +160,8 @@ def _outcome(run: Run, work: Callable[[], Outcome]) -> Outcome:
             return work()
     except KeyboardInterrupt:
         return _interrupted()
+    except Interrupted as error:
+        return Outcome(result={}, error=error)
     except TaskError as error:
         return _interrupted() if signals else Outcome(result={}, error=error)
     except Exception as error:
@@ -199,7 +201,7 @@ def _interruptible(seen: list[int]) -> Iterator[None]:
             raise KeyboardInterrupt
         say("still cleaning up")
 
-    previous = {number: signal.signal(number, handle) for number in _SIGNALS}
+    previous = {number: signal.signal(number, handle) for number in INTERRUPTING_SIGNALS}
     try:
         yield
     finally:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from typing import Any
@@ -20,7 +20,7 @@ from snapshot_tasks.engines.compose_document import (
     snapshot_mounts,
 )
 from snapshot_tasks.engines.ports import check_ports
-from snapshot_tasks.errors import SettingsError, TaskError, Unreachable
+from snapshot_tasks.errors import NotFound, SettingsError, TaskError, Unreachable
 from snapshot_tasks.models import Endpoint, Mount, Progress
 from snapshot_tasks.process import Completed
 from snapshot_tasks.qdrant.server import Server
@@ -28,6 +28,7 @@ from snapshot_tasks.settings import Settings
 
 DAEMON_SECONDS = 2.0
 COMMAND_SECONDS = 900.0
+TEAR_DOWN_ATTEMPTS = 3
 DEFAULT_FILES = ("compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml")
 
 
@@ -76,7 +77,7 @@ class ComposeEngine:
         with progress.phase("starting the stack"):
             self._must(self._run("up", "--detach", SERVICE))
         with progress.phase("waiting for Qdrant"), self._server() as server:
-            server.wait_ready(timeout_seconds)
+            server.wait_ready(timeout_seconds, check=lambda: _check_alive(self._run))
 
     def down(self, *, delete_data: bool) -> None:
         """Stop the whole stack; its volumes stay unless `delete_data`."""
@@ -96,12 +97,12 @@ class ComposeEngine:
 
     def logs(self, *, service: str, tail: int) -> list[str]:
         """Return the last lines of one service's log, or of all."""
-        arguments = ("logs", "--no-color", "--tail", str(tail), *((service,) if service else ()))
+        arguments = ("logs", "--no-color", "--tail", str(tail), *self._one(service))
         return self._must(self._run(*arguments)).stdout.splitlines()
 
     def follow_logs(self, *, service: str, tail: int) -> None:
         """Print the log as it grows, until interrupted."""
-        arguments = ("logs", "--follow", "--tail", str(tail), *((service,) if service else ()))
+        arguments = ("logs", "--follow", "--tail", str(tail), *self._one(service))
         process.run_attached(
             compose_argv(*arguments),
             cwd=self._settings.project_root,
@@ -154,32 +155,37 @@ class ComposeEngine:
             mounts=(Mount(host_dir=request.folder, server_dir=DRILL_SNAPSHOTS),),
         )
 
-        def compose(*arguments: str) -> Completed:
-            return self._must(self._run_drill(project, document, *arguments))
+        def run(*arguments: str) -> Completed:
+            return self._run_drill(project, document, *arguments)
 
         def wait() -> None:
             with Server(endpoint, operation_timeout_seconds=COMMAND_SECONDS) as server:
                 server.wait_ready(
-                    request.ready_timeout_seconds, hint="`inv doctor` checks the compose file."
+                    request.ready_timeout_seconds,
+                    hint="`inv doctor` checks the compose file.",
+                    check=lambda: _check_alive(run),
                 )
 
         def restart() -> None:
-            compose("restart", SERVICE)
+            self._must(run("restart", SERVICE))
             wait()
 
+        started = False
         try:
-            compose("down", "--volumes")
-            compose("up", "--detach")
+            self._must(run("down", "--volumes"))
+            self._must(run("up", "--detach"))
             wait()
+            started = True
             yield FreshServer(
                 endpoint=endpoint,
                 version_note=note,
                 restart=restart,
-                removal=lambda: f"docker compose -p {project} down -v",
+                removal=lambda: _removal(project),
             )
         finally:
-            if not request.keep:
-                compose("down", "--volumes", "--remove-orphans", "--timeout", "5")
+            if not (started and request.keep):
+                with process.shielded():
+                    _tear_down(project, run, progress)
 
     def _version_for(self, version: str, progress: Progress) -> tuple[str, str]:
         """Return the version whose image can be had, and a note where it is not the wanted one."""
@@ -212,8 +218,17 @@ class ComposeEngine:
             )
 
     def _is_running(self) -> bool:
-        listing = self._run("ps", "--status", "running", "--quiet", SERVICE)
-        return listing.ok and bool(listing.stdout.strip())
+        listing = self._must(self._run("ps", "--status", "running", "--quiet", SERVICE))
+        return bool(listing.stdout.strip())
+
+    def _one(self, service: str) -> tuple[str, ...]:
+        """Return the argument for one service, or none for all of them."""
+        known = sorted(self.document["services"])
+        if service and service not in known:
+            raise NotFound(
+                f"The compose file has no service {service}.", hint=f"It has {', '.join(known)}."
+            )
+        return (service,) if service else ()
 
     def _server(self) -> Server:
         endpoint = Endpoint(url=self._settings.engine_url)
@@ -250,6 +265,31 @@ class ComposeEngine:
             f"Docker Compose failed: {done.last_words}.",
             hint="`docker compose ps -a` and `inv stack.logs` show more.",
         )
+
+
+def _check_alive(run: Callable[..., Completed]) -> None:
+    """Raise `Unreachable` with its last words when the container has ended before it was ready."""
+    state = run("ps", "--all", "--format", "{{.State}}", SERVICE).stdout.split()
+    if state and state[0] in ("exited", "dead", "restarting"):
+        words = run("logs", "--no-color", "--no-log-prefix", "--tail", "3", SERVICE)
+        last = " ".join((words.stdout + words.stderr).split())[-400:] or "no word"
+        raise Unreachable(
+            f"Qdrant ended while starting: {last}",
+            hint="`docker compose config` shows what it was started with.",
+        )
+
+
+def _removal(project: str) -> str:
+    return f"docker compose -p {project} down --volumes"
+
+
+def _tear_down(project: str, run: Callable[..., Completed], progress: Progress) -> None:
+    """Remove everything of a drill; what resists is told, and hides no error before it."""
+    for _ in range(TEAR_DOWN_ATTEMPTS):
+        done = run("down", "--volumes", "--remove-orphans", "--timeout", "0")
+        if done.ok:
+            return
+    progress.note(f"Left behind: {done.last_words}. Remove it with: {_removal(project)}")
 
 
 def _no_docker(problem: str) -> TaskError:

@@ -74,7 +74,7 @@ def snapshot_mounts(document: JsonObject, folder: Path) -> tuple[Mount, ...]:
     return tuple(
         Mount(host_dir=folder, server_dir=str(volume["target"]))
         for volume in qdrant_service(document).get("volumes", ())
-        if volume.get("type") == "bind" and Path(volume["source"]).resolve() == folder.resolve()
+        if volume.get("type") == "bind" and _host_path(volume).resolve() == folder.resolve()
     )
 
 
@@ -135,8 +135,13 @@ def _drill_volumes(service: JsonObject, folder: Path) -> tuple[list[JsonObject],
 
 def _is_harmless(bind: JsonObject) -> bool:
     """Say whether a host path may be mounted read-only: a read-only socket would still be one."""
-    source = Path(str(bind["source"]).replace("$$", "$"))
+    source = _host_path(bind)
     return source.is_file() or (source.is_dir() and bool(bind.get("read_only")))
+
+
+def _host_path(bind: JsonObject) -> Path:
+    """Return the path of a bind mount; `docker compose config` doubles every `$`."""
+    return Path(str(bind["source"]).replace("$$", "$"))
 
 
 def _literal(text: str) -> str:

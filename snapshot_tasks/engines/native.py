@@ -110,15 +110,18 @@ class NativeEngine:
         pids: list[int] = []
 
         def start() -> None:
-            pids.append(self._spawn(binary, home, http_port, grpc_port, log))
+            with process.shielded():
+                pids.append(self._spawn(binary, home, http_port, grpc_port, log))
             _wait_ready(url, pids[-1], log, request.ready_timeout_seconds)
 
         def restart() -> None:
             process.stop(pids[-1])
             start()
 
+        started = False
         try:
             start()
+            started = True
             yield FreshServer(
                 endpoint=Endpoint(
                     url=url,
@@ -131,10 +134,11 @@ class NativeEngine:
                 removal=lambda: f"kill {pids[-1]}; rm -r {home}",
             )
         finally:
-            if not request.keep:
-                for pid in pids:
-                    process.stop(pid, patience_seconds=5)
-                shutil.rmtree(home, ignore_errors=True)
+            if not (started and request.keep):
+                with process.shielded():
+                    for pid in pids:
+                        process.stop(pid, patience_seconds=5)
+                    shutil.rmtree(home, ignore_errors=True)
 
     def _binary_for(self, version: str, progress: Progress) -> tuple[Path, str, str]:
         """Return a binary of that version, else the configured one and a note that says so."""

@@ -111,7 +111,8 @@ def create(
             points_count=(seal.fingerprint.points_count if seal else taken.before.points_count),
             source_points_before=taken.before.points_count,
             source_points_after=taken.after_count,
-            source_moved=taken.moved,
+            source_moved=taken.moved
+            or (seal is not None and seal.fingerprint.points_count != taken.before.points_count),
             config=taken.before.config,
             payload_schema=taken.before.payload_schema,
             aliases=taken.before.aliases,
@@ -179,9 +180,12 @@ def _take_and_seal(
 
 
 def _checked(seal: Seal, taken: Taken) -> Seal:
-    """Insist that a quiet source and its sealed file have the same number of points."""
+    """Insist that a quiet source and its sealed file have the same number of points.
+
+    Where updates were still queued in the file, the source was not quiet, whatever its counts say.
+    """
     count = seal.fingerprint.points_count
-    if taken.moved or count == taken.before.points_count:
+    if taken.moved or seal.sealed_by == SCRATCH or count == taken.before.points_count:
         return seal
     raise ContentsDiffer(
         f"The file holds {count:,} points, the source had {taken.before.points_count:,} "

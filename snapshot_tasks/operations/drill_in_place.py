@@ -13,7 +13,7 @@ from snapshot_tasks.catalog.folder import Catalog, Snapshot
 from snapshot_tasks.checks.contents import check_contents
 from snapshot_tasks.checks.restored import Restored, check_restored, restored_error
 from snapshot_tasks.engines.base import Engine
-from snapshot_tasks.errors import Refused, TaskError
+from snapshot_tasks.errors import Interrupted, Refused, TaskError
 from snapshot_tasks.fingerprint import Fingerprint
 from snapshot_tasks.models import Clock, CollectionState, Endpoint, Finding, Progress, failed
 from snapshot_tasks.operations.drill import AFTER_RESTART, NOT_PROVEN_HINT, DrillReport, Log
@@ -21,6 +21,11 @@ from snapshot_tasks.operations.restore import RestoreRequest, restore
 from snapshot_tasks.operations.verify import verified
 from snapshot_tasks.qdrant.points import read_fingerprint
 from snapshot_tasks.qdrant.server import Server
+
+DELETED_HINT = (
+    "The live data may be deleted, but every collection lies in a verified snapshot: "
+    "`inv stack.up` restores those that are missing."
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,9 +72,9 @@ def drill_in_place(
             sha256 = verified(source.snapshot, progress).sha256
             if source.snapshot is request.snapshot:
                 log.sha256 = sha256
-    with log.phase("down"), progress.phase("deleting the live data (down -v)"):
-        engine.down(delete_data=True)
     try:
+        with log.phase("down"), progress.phase("deleting the live data (down -v)"):
+            engine.down(delete_data=True)
         with log.phase("start"):
             engine.up(timeout_seconds=request.ready_timeout_seconds, progress=progress)
         with Server(endpoint, operation_timeout_seconds=seconds) as server, log.phase("restore"):
@@ -78,11 +83,10 @@ def drill_in_place(
             engine.restart(timeout_seconds=request.ready_timeout_seconds, progress=progress)
         with Server(endpoint, operation_timeout_seconds=seconds) as server, log.phase("compare"):
             _compare(sources, server, log, progress, prefix=AFTER_RESTART)
+    except KeyboardInterrupt:
+        raise Interrupted("Interrupted.", hint=DELETED_HINT) from None
     except TaskError as error:
-        error.hint = (
-            "The live data was deleted, but every collection lies in a verified snapshot: "
-            "`inv stack.up` restores those that are missing."
-        )
+        error.hint = DELETED_HINT
         raise
     return _report(request.snapshot, engine, log, started_at)
 

@@ -18,6 +18,7 @@ from snapshot_tasks.models import CollectionState, Endpoint, ServerSnapshot
 from snapshot_tasks.qdrant.http import Http
 
 POLL_SECONDS = 0.05
+CHECK_SECONDS = 1.0
 RECONCILE_POLL_SECONDS = 1.0
 INTERRUPTED_SECONDS = 30.0
 
@@ -68,15 +69,24 @@ class Server:
             return False
 
     def wait_ready(
-        self, timeout_seconds: float, *, hint: str = "`inv stack.logs` says why."
+        self,
+        timeout_seconds: float,
+        *,
+        hint: str = "`inv stack.logs` says why.",
+        check: Callable[[], None] = lambda: None,
     ) -> float:
         """Wait until the server is ready and return the seconds that took.
+
+        `check` is called about once a second; it raises when waiting longer is in vain.
 
         Raises:
             Unreachable: when it is not ready in time.
         """
-        start = time.monotonic()
+        start = checked_at = time.monotonic()
         while not self.is_ready():
+            if time.monotonic() - checked_at >= CHECK_SECONDS:
+                check()
+                checked_at = time.monotonic()
             if time.monotonic() - start >= timeout_seconds:
                 raise Unreachable(
                     f"Qdrant at {self.endpoint.url} was not ready within {timeout_seconds:g} s.",

@@ -1,0 +1,147 @@
+"""Fixtures for Compose stacks; a test that fails keeps the logs of the stacks it had."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import ROOT, Inv
+from tests.e2e.drills import drill_residue, sweep
+from tests.e2e.stack import (
+    BIG,
+    BIG_ALIAS,
+    BIG_POINTS,
+    SMALL,
+    SMALL_POINTS,
+    Stack,
+    copy_project,
+    new_stack,
+)
+
+_running: list[Stack] = []
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[Any]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Keep the logs of every stack that runs when a test fails."""
+    report = yield
+    if report.failed:
+        for stack in _running:
+            logs = stack.compose("ps", "--all").stdout + stack.compose("logs", "--no-color").stdout
+            last = "\n".join(logs.splitlines()[-40:])
+            report.sections.append((f"docker compose logs of {stack.name}", last))
+            folder = ROOT / "test-results"
+            folder.mkdir(exist_ok=True)
+            name = re.sub(r"[^\w.-]+", "_", f"{item.nodeid}-{call.when}-{stack.name}.log")
+            (folder / name).write_text(logs, encoding="utf-8")
+    return report
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_settings_from_outside_for_shared_stacks() -> Iterator[None]:
+    """Keep the developer's settings out of the stacks that outlive one test."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in list(os.environ):
+            if name.startswith(("QDRANT_", "COMPOSE_")):
+                patch.delenv(name)
+        yield
+
+
+@contextmanager
+def running(stack: Stack) -> Iterator[Stack]:
+    """Keep a stack's logs for failures, and remove it at the end whatever happens."""
+    _running.append(stack)
+    try:
+        yield stack
+    finally:
+        _running.remove(stack)
+        stack.down()
+
+
+@dataclass(frozen=True)
+class Seeds:
+    """Snapshots taken once, and the hash of the contents each came from."""
+
+    folder: Path
+    content: dict[str, str]
+
+    def give(self, stack: Stack, *collections: str) -> dict[str, Path]:
+        """Copy the snapshots of these collections into a stack's folder; return the files."""
+        files = {}
+        for name in collections:
+            (file,) = self.folder.glob(f"{name}_[0-9]*.snapshot")
+            files[name] = Path(shutil.copy2(file, stack.snapshots))
+            shutil.copy2(file.with_name(file.name + ".json"), stack.snapshots)
+        return files
+
+
+def take_seeds(folder: Path, *, version: str, loads: dict[str, int]) -> Seeds:
+    """Load collections into a stack of that version and take a snapshot of each."""
+    with running(new_stack(copy_project(folder))) as stack:
+        stack.inv.environment["QDRANT_VERSION"] = version
+        stack.up()
+        hashes = {}
+        with stack.loader() as loader:
+            for name, points in loads.items():
+                loader.plain(name, points=points, dimensions=64)
+        for name in loads:
+            hashes[name] = stack.content(name)
+        if BIG in loads:
+            with stack.loader() as loader:
+                loader.alias(BIG_ALIAS, BIG)
+        taken = stack.inv("snapshot.create", "--all", "--json")
+        assert taken.code == 0, taken.stderr
+    return Seeds(folder=stack.snapshots, content=hashes)
+
+
+@pytest.fixture(scope="session")
+def seeds(docker: None, tmp_path_factory: pytest.TempPathFactory) -> Seeds:
+    """Snapshots of a small collection and of one with 20,000 points and an alias."""
+    loads = {SMALL: SMALL_POINTS, BIG: BIG_POINTS}
+    return take_seeds(tmp_path_factory.mktemp("seeds"), version="1.17.0", loads=loads)
+
+
+@pytest.fixture(scope="session")
+def older_seeds(docker: None, tmp_path_factory: pytest.TempPathFactory) -> Seeds:
+    """A snapshot of a small collection, taken with the previous minor version."""
+    loads = {SMALL: SMALL_POINTS}
+    return take_seeds(tmp_path_factory.mktemp("older"), version="1.16.3", loads=loads)
+
+
+@pytest.fixture
+def stack(docker: None, inv: Inv) -> Iterator[Stack]:
+    """A stack of the test's own; nothing runs yet."""
+    with running(new_stack(inv)) as mine:
+        yield mine
+
+
+@pytest.fixture(scope="session")
+def live(docker: None, seeds: Seeds, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """A running stack with the small collection restored, which every test leaves as it is."""
+    with running(new_stack(copy_project(tmp_path_factory.mktemp("live")))) as shared:
+        seeds.give(shared, SMALL)
+        done = shared.inv("stack.up", "--json")
+        assert done.code == 0, done.stderr
+        yield shared
+
+
+@pytest.fixture
+def no_residue() -> Iterator[Callable[[], set[str]]]:
+    """Return what drills have left since the test began; it is swept up at the end."""
+    before = drill_residue()
+
+    def left() -> set[str]:
+        return drill_residue() - before
+
+    yield left
+    sweep(left())

@@ -1,0 +1,206 @@
+"""A Compose stack of a test's own, and what Docker itself says about it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from snapshot_tasks.process import free_ports
+from tests.conftest import ROOT, Inv, Ran
+from tests.support.collections import Loader
+
+SMALL, SMALL_POINTS = "small", 500
+BIG, BIG_POINTS, BIG_ALIAS = "big", 20_000, "everything"
+RESTORE = "qdrant-restore"
+
+
+def ask_docker(*arguments: str) -> str:
+    """Run the Docker client and return what it prints; a failure raises."""
+    done = subprocess.run(
+        ["docker", *arguments], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def ok(ran: Ran) -> Ran:
+    """Return what ran, which must have gone well."""
+    assert ran.code == 0, ran.stdout + ran.stderr
+    return ran
+
+
+def edit(file: Path, old: str, new: str, *, count: int = -1) -> None:
+    """Replace text that must be there."""
+    text = file.read_text(encoding="utf-8")
+    assert old in text
+    file.write_text(text.replace(old, new, count), encoding="utf-8")
+
+
+def no_host_folder(compose_file: Path) -> None:
+    """Take the host's snapshot folder out of the Qdrant service."""
+    edit(compose_file, "${QDRANT_SNAPSHOT_DIR:-./qdrant_snapshots}", "./elsewhere", count=1)
+    edit(compose_file, "target: /qdrant/snapshots/host", "target: /elsewhere")
+
+
+def copy_project(folder: Path) -> Inv:
+    """Copy this project as the `inv` fixture does, for a stack that several tests share."""
+    shutil.copytree(
+        ROOT / "snapshot_tasks",
+        folder / "snapshot_tasks",
+        ignore=shutil.ignore_patterns("__pycache__"),
+    )
+    names = ("tasks.py", "docker-compose.yml", "Dockerfile", "requirements.txt", ".dockerignore")
+    for name in names:
+        shutil.copy(ROOT / name, folder / name)
+    (folder / "qdrant_snapshots").mkdir()
+    return Inv(root=folder, environment={})
+
+
+@dataclass(frozen=True)
+class Stack:
+    """One project folder with its Compose project name and its ports."""
+
+    inv: Inv
+    name: str
+    port: int
+
+    @property
+    def root(self) -> Path:
+        """The project's folder."""
+        return self.inv.root
+
+    @property
+    def snapshots(self) -> Path:
+        """The snapshot folder of this host."""
+        return self.root / "qdrant_snapshots"
+
+    @property
+    def compose_file(self) -> Path:
+        """The compose file, to edit it."""
+        return self.root / "docker-compose.yml"
+
+    def compose(self, *arguments: str, **environment: str) -> Ran:
+        """Run plain `docker compose` in the project's folder, without any of our code."""
+        done = subprocess.run(
+            ["docker", "compose", *arguments],
+            cwd=self.root,
+            env={**os.environ, **self.inv.environment, **environment},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=280,
+            check=False,
+        )
+        return Ran(code=done.returncode, stdout=done.stdout, stderr=done.stderr)
+
+    def up(self) -> None:
+        """Bring up Qdrant alone, without our code, and wait until it is healthy."""
+        done = self.compose("up", "--detach", "--wait", "qdrant")
+        assert done.code == 0, done.stderr
+
+    def down(self) -> None:
+        """Remove all of it; the build cache stays, so the next image is made in no time."""
+        options = ("--volumes", "--remove-orphans", "--timeout", "0", "--rmi", "local")
+        done = self.compose("down", *options)
+        assert done.code == 0, done.stderr
+
+    def container(self, service: str = "qdrant") -> str:
+        """Return the id of a service's container, running or not."""
+        return self.compose("ps", "--all", "--quiet", service).stdout.strip()
+
+    def inspect(self, service: str = "qdrant") -> Any:
+        """Return all that Docker says about a service's container."""
+        return json.loads(ask_docker("inspect", self.container(service)))[0]
+
+    def restore_exit(self) -> int:
+        """Wait for the one-shot restore service and return its exit code."""
+        return int(ask_docker("wait", self.container(RESTORE)))
+
+    def log(self, service: str = RESTORE) -> str:
+        """Return what a service printed."""
+        done = self.compose("logs", "--no-color", "--no-log-prefix", service)
+        return done.stdout + done.stderr
+
+    @contextmanager
+    def loader(self, api_key: str | None = None) -> Iterator[Loader]:
+        """Talk to the live Qdrant without our code."""
+        loader = Loader(f"http://127.0.0.1:{self.port}", api_key)
+        try:
+            yield loader
+        finally:
+            loader.close()
+
+    def content(self, collection: str, api_key: str | None = None) -> str:
+        """Return a hash over every point of a collection: id, payload and vectors."""
+        with self.loader(api_key) as loader:
+            return content(loader, collection)
+
+    def identity(self) -> dict[str, str]:
+        """Return what changes when anything is done to this stack's containers or volumes."""
+        mine = f"label=com.docker.compose.project={self.name}"
+        containers = lines("ps", "--all", "--quiet", "--no-trunc", "--filter", mine)
+        state = "{{.State.Status}} {{.State.StartedAt}} {{.State.FinishedAt}} {{.RestartCount}}"
+        found = {name: ask_docker("inspect", "--format", state, name) for name in containers}
+        # Docker's CreatedAt of a volume is when its top folder last changed: no use here.
+        for volume in lines("volume", "ls", "--quiet", "--filter", mine):
+            found[volume] = "volume"
+        for network in lines("network", "ls", "--quiet", "--no-trunc", "--filter", mine):
+            found[network] = "network"
+        return found
+
+    def manifest(self, snapshot: Path, **changes: Any) -> None:
+        """Edit a snapshot's manifest."""
+        path = snapshot.with_name(snapshot.name + ".json")
+        document = json.loads(path.read_text(encoding="utf-8"))
+        path.write_text(json.dumps(document | changes), encoding="utf-8")
+
+
+def new_stack(inv: Inv) -> Stack:
+    """Give a project folder a Compose project and free ports of its own."""
+    port, grpc_port = free_ports(2)
+    name = f"qst-e2e-{uuid4().hex[:8]}"
+    environment = {
+        "QDRANT_ENGINE": "compose",
+        "QDRANT_COLLECTION_NAME": SMALL,
+        "COMPOSE_PROJECT_NAME": name,
+        "QDRANT_HTTP_PORT": str(port),
+        "QDRANT_GRPC_PORT": str(grpc_port),
+    }
+    inv.environment.update(environment)
+    return Stack(inv=inv, name=name, port=port)
+
+
+def content(loader: Loader, collection: str) -> str:
+    """Return a hash over every point of a collection: id, payload and vectors."""
+    digest = hashlib.sha256()
+    offset: Any = None
+    while True:
+        wanted = {"limit": 1000, "offset": offset, "with_vector": True, "with_payload": True}
+        page = loader.request("POST", f"/collections/{collection}/points/scroll", wanted)
+        digest.update(json.dumps(page["points"], sort_keys=True).encode())
+        offset = page["next_page_offset"]
+        if offset is None:
+            return digest.hexdigest()
+
+
+def flip_byte(file: Path) -> None:
+    """Change one bit in the middle of a file; its size stays."""
+    with file.open("r+b") as stream:
+        stream.seek(file.stat().st_size // 2)
+        byte = stream.read(1)
+        stream.seek(-1, os.SEEK_CUR)
+        stream.write(bytes([byte[0] ^ 1]))
+
+
+def lines(*arguments: str) -> set[str]:
+    """Run the Docker client and return the lines it prints."""
+    return set(ask_docker(*arguments).splitlines())

@@ -1,0 +1,53 @@
+"""A drill that is interrupted leaves nothing behind, whenever the signal comes."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable
+
+import pytest
+
+from tests.e2e.drills import Moment, interrupted, untouched
+from tests.e2e.stack import Stack
+
+MOMENTS = {
+    "network made": Moment("network create", label=None),
+    "container made": Moment("container create"),
+    "container started": Moment("container start"),
+    "restarting": Moment("container kill"),
+    "tearing down": Moment("container kill", nth=2),
+}
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_ctrl_c_leaves_nothing(
+    live: Stack, no_residue: Callable[[], set[str]], moment: str
+) -> None:
+    """SIGINT at each moment: the drill is torn down, and 130 says that it was interrupted."""
+    with untouched(live):
+        done = interrupted(live, MOMENTS[moment], signal.SIGINT)
+    assert no_residue() == set()
+    assert done.code == 130
+    assert done.document["error"]["kind"] == "interrupted"
+
+
+@pytest.mark.parametrize("moment", ["container made", "tearing down"])
+def test_a_termination_leaves_nothing(
+    live: Stack, no_residue: Callable[[], set[str]], moment: str
+) -> None:
+    """SIGTERM, as from a CI system that cancels a job, is as clean."""
+    with untouched(live):
+        done = interrupted(live, MOMENTS[moment], signal.SIGTERM)
+    assert no_residue() == set()
+    assert done.code == 130
+
+
+@pytest.mark.parametrize("moment", ["container made", "restarting", "tearing down"])
+def test_an_impatient_ctrl_c_leaves_nothing(
+    live: Stack, no_residue: Callable[[], set[str]], moment: str
+) -> None:
+    """A terminal's Ctrl-C reaches Compose as well as us, and some people press it twice."""
+    with untouched(live):
+        done = interrupted(live, MOMENTS[moment], signal.SIGINT, signal.SIGINT, group=True)
+    assert no_residue() == set()
+    assert done.code == 130

@@ -1,0 +1,181 @@
+"""Plain `docker compose up -d`, without any task of ours, restores an empty Qdrant by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from tests.e2e.conftest import Seeds, running
+from tests.e2e.stack import (
+    BIG,
+    BIG_ALIAS,
+    BIG_POINTS,
+    RESTORE,
+    SMALL,
+    SMALL_POINTS,
+    Stack,
+    copy_project,
+    flip_byte,
+    new_stack,
+)
+
+KEY = "k$y-#1 with a {brace}"
+
+
+@pytest.fixture(scope="module")
+def restored(
+    docker: None, seeds: Seeds, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Stack]:
+    """A stack that `docker compose up -d` started on empty volumes with two snapshots there."""
+    with running(new_stack(copy_project(tmp_path_factory.mktemp("plain")))) as stack:
+        seeds.give(stack, SMALL, BIG)
+        done = stack.compose("up", "--detach")
+        assert done.code == 0, done.stderr
+        yield stack
+
+
+def up(stack: Stack) -> int:
+    """Start everything as a user does and return the one-shot's exit code."""
+    done = stack.compose("up", "--detach")
+    assert done.code == 0, done.stderr
+    return stack.restore_exit()
+
+
+def test_an_empty_volume_is_restored(restored: Stack, seeds: Seeds) -> None:
+    """20,000 points come back, each as it was, with their alias; the one-shot exits 0."""
+    assert restored.restore_exit() == 0, restored.log()
+    with restored.loader() as loader:
+        assert loader.names() == [BIG, SMALL]
+        assert loader.count(BIG) == BIG_POINTS
+        assert loader.aliases() == {BIG_ALIAS: BIG}
+        assert loader.count(BIG_ALIAS) == BIG_POINTS
+    assert restored.content(BIG) == seeds.content[BIG]
+    assert restored.content(SMALL) == seeds.content[SMALL]
+
+
+def test_a_second_up_changes_nothing(restored: Stack, seeds: Seeds) -> None:
+    """The same container goes on running with the same data, and the one-shot exits 0 again."""
+    restored.restore_exit()
+    before, started = restored.container(), restored.inspect()["State"]["StartedAt"]
+    assert up(restored) == 0, restored.log()
+    assert (restored.container(), restored.inspect()["State"]["StartedAt"]) == (before, started)
+    assert restored.content(BIG) == seeds.content[BIG]
+    assert "exists, left as it is" in restored.log()
+
+
+def test_a_change_after_the_restore_survives_the_next_up(restored: Stack) -> None:
+    """What was written since is not overwritten by the snapshot."""
+    restored.restore_exit()
+    with restored.loader() as loader:
+        loader.request("POST", f"/collections/{SMALL}/points/delete", {"points": [1, 2, 3]})
+        assert up(restored) == 0, restored.log()
+        assert loader.count(SMALL) == SMALL_POINTS - 3
+
+
+def test_the_data_outlives_the_containers(restored: Stack, seeds: Seeds) -> None:
+    """`down` without `-v` and `up` again bring a new container on the same data."""
+    restored.restore_exit()
+    before = restored.container()
+    assert restored.compose("down").code == 0
+    assert up(restored) == 0, restored.log()
+    assert restored.container() != before
+    assert restored.content(BIG) == seeds.content[BIG]
+
+
+def test_the_server_is_healthy(restored: Stack) -> None:
+    """The health check works in the official image, which has no curl."""
+    assert restored.inspect()["State"]["Health"]["Status"] == "healthy"
+
+
+def test_ports_are_on_this_machine_only(restored: Stack) -> None:
+    """Neither port is published on an address that others reach."""
+    ports = restored.inspect()["NetworkSettings"]["Ports"]
+    published = {name: bound for name, bound in ports.items() if bound}
+    assert set(published) == {"6333/tcp", "6334/tcp"}
+    assert {b["HostIp"] for bound in published.values() for b in bound} == {"127.0.0.1"}
+    assert not any(restored.inspect(RESTORE)["NetworkSettings"]["Ports"].values())
+
+
+@pytest.mark.parametrize("service", ["qdrant", RESTORE])
+def test_the_snapshot_folder_is_read_only_inside(restored: Stack, service: str) -> None:
+    """No service can damage the snapshots of the host."""
+    mounts = restored.inspect(service)["Mounts"]
+    (mine,) = [m for m in mounts if m["Source"] == str(restored.snapshots)]
+    assert mine["RW"] is False
+    if service == "qdrant":
+        target = f"{mine['Destination']}/written"
+        assert restored.compose("exec", "-T", "qdrant", "touch", target).code != 0
+    assert not (restored.snapshots / "written").exists()
+
+
+def test_without_a_key_the_server_is_open(restored: Stack) -> None:
+    """No key set means no key asked for: an empty one would lock everyone out."""
+    answer = httpx.get(f"http://127.0.0.1:{restored.port}/collections", trust_env=False)
+    assert answer.status_code == 200
+    environment = restored.inspect()["Config"]["Env"]
+    assert not [line for line in environment if line.startswith("QDRANT__SERVICE__API_KEY")]
+
+
+def test_without_a_snapshot_it_says_so(stack: Stack) -> None:
+    """An empty folder is no error on a first start, but it is told; an empty key is no key."""
+    (stack.root / ".env").write_text("QDRANT_API_KEY=\n", encoding="utf-8")
+    assert up(stack) == 0
+    assert "there is nothing to restore" in stack.log()
+    answer = httpx.get(f"http://127.0.0.1:{stack.port}/collections", trust_env=False)
+    assert answer.status_code == 200
+
+
+def test_a_damaged_file_is_loud_and_spares_the_others(stack: Stack, seeds: Seeds) -> None:
+    """The one-shot exits 20 and names the file; the sound collection is restored all the same."""
+    files = seeds.give(stack, SMALL, BIG)
+    flip_byte(files[BIG])
+    assert up(stack) == 20
+    assert files[BIG].name in stack.log()
+    assert "damaged" in stack.log()
+    with stack.loader() as loader:
+        assert loader.names() == [SMALL]
+        assert loader.count(SMALL) == SMALL_POINTS
+        assert loader.aliases() == {}
+    assert stack.inspect()["State"]["Status"] == "running"
+
+
+def test_a_manifest_of_the_future_is_refused(stack: Stack, seeds: Seeds) -> None:
+    """A newer schema is not guessed at: the one-shot fails and restores nothing from it."""
+    files = seeds.give(stack, SMALL)
+    stack.manifest(files[SMALL], schema=2)
+    assert up(stack) == 24
+    assert "schema 2" in stack.log()
+    with stack.loader() as loader:
+        assert loader.names() == []
+
+
+def test_with_a_key_everything_works_and_nobody_else_gets_in(stack: Stack, seeds: Seeds) -> None:
+    """The key of `.env` guards the server, and both the one-shot and the tasks use it."""
+    seeds.give(stack, SMALL)
+    (stack.root / ".env").write_text(f"QDRANT_API_KEY='{KEY}'\n", encoding="utf-8")
+    assert up(stack) == 0, stack.log()
+    url = f"http://127.0.0.1:{stack.port}/collections"
+    assert httpx.get(url, trust_env=False).status_code == 401
+    assert stack.content(SMALL, KEY) == seeds.content[SMALL]
+    assert stack.inspect()["State"]["Health"]["Status"] == "healthy"
+    before = stack.identity()
+    status = stack.inv("stack.up", "--json")
+    assert status.code == 0, status.stderr
+    assert stack.identity() == before
+    drill = stack.inv("snapshot.test-restore", "--json")
+    assert drill.code == 0, drill.stderr
+    wrong = stack.inv("stack.status", "--json", QDRANT_API_KEY="wrong")
+    assert wrong.code == 12
+    printed = stack.log() + stack.log("qdrant") + drill.stdout + drill.stderr + status.stdout
+    assert KEY not in printed
+
+
+def test_a_missing_snapshot_folder_is_named(stack: Stack) -> None:
+    """A mistyped folder stops the start and is named, rather than passing for "no snapshot"."""
+    stack.snapshots.rmdir()
+    done = stack.compose("up", "--detach")
+    assert done.code != 0
+    assert str(stack.snapshots) in done.stderr
+    assert not stack.snapshots.exists()
