@@ -45,16 +45,22 @@ def read_over_grpc(endpoint: Endpoint, collection: str) -> Iterator[list[Point]]
     first = True
     with grpc.insecure_channel(f"{host}:{endpoint.grpc_port}", options=_CHANNEL_OPTIONS) as channel:
         stub: Any = wire.PointsStub(channel)  # type: ignore[no-untyped-call]
-        while True:
+
+        def ask() -> Any:
+            return stub.Scroll.future(request, timeout=BATCH_SECONDS, metadata=metadata)
+
+        call = ask()
+        while call is not None:
             try:
-                answer = stub.Scroll(request, timeout=BATCH_SECONDS, metadata=metadata)
+                answer = call.result()
             except grpc.RpcError as error:
                 raise _meaning(error, endpoint, first=first) from error
-            first = False
+            first, call = False, None
+            if answer.HasField("next_page_offset"):
+                # The server reads the next batch while this one is hashed here.
+                request.offset.CopyFrom(answer.next_page_offset)
+                call = ask()
             yield [_from_wire(point) for point in answer.result]
-            if not answer.HasField("next_page_offset"):
-                return
-            request.offset.CopyFrom(answer.next_page_offset)
 
 
 def _meaning(error: Any, endpoint: Endpoint, *, first: bool) -> Exception:

@@ -46,8 +46,10 @@ def _compress(copy: Copy) -> None:
 
 
 def _zero_hole(copy: Copy) -> None:
+    """From a live vector on: operations in the log that the segments have too are not needed."""
     size = copy.file.stat().st_size
-    overwrite(copy.file, size * 3 // 8, bytes(min(MAX_HOLE_BYTES, size // 4)))
+    start = copy.live_vector().position
+    overwrite(copy.file, start, bytes(min(MAX_HOLE_BYTES, size // 4, size - start)))
 
 
 def _lose(names: Callable[[Copy], list[str]]) -> Callable[[Copy], None]:

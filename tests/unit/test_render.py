@@ -99,9 +99,10 @@ def test_what_was_taken_is_told(catalog: Catalog, capsys: Captured) -> None:
     """The path stands alone on its line; a moving source is pointed out."""
     snapshot = catalogued(catalog, source_moved=True, source_points_after=1300)
     render_created(snapshot)
-    first, second, third = capsys.readouterr().out.splitlines()
+    first, second, sealed, third = capsys.readouterr().out.splitlines()
     assert first == str(snapshot.path)
     assert "1,234 points" in second
+    assert sealed == "  not sealed"
     assert "1,234 points before, 1,300 after" in third
 
 
