@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -56,7 +57,6 @@ def end_processes_below(folder: Path) -> None:
     for process in processes_below(folder):
         with contextlib.suppress(psutil.Error):
             process.kill()
-            process.wait(5)
 
 
 def ended(process: subprocess.Popen[str], *, timeout: float = 45.0) -> Ran:
@@ -67,7 +67,9 @@ def ended(process: subprocess.Popen[str], *, timeout: float = 45.0) -> Ran:
         process.kill()
         process.communicate()
         raise
-    return Ran(code=process.returncode, stdout=stdout, stderr=stderr)
+    # Interrupted inside an import, Python ends by the signal itself; a shell calls both 130.
+    code = 130 if process.returncode == -signal.SIGINT else process.returncode
+    return Ran(code=code, stdout=stdout, stderr=stderr)
 
 
 def assert_error(ran: Ran, code: int, *words: str) -> None:

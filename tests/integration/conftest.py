@@ -1,0 +1,129 @@
+"""Fixtures of the integration tests: names, catalogues that a server can read, stacks that end."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from snapshot_tasks.catalog.folder import Catalog, Snapshot
+from snapshot_tasks.engines.native import NativeEngine
+from snapshot_tasks.models import Silent
+from snapshot_tasks.operations.create import CreateRequest, create
+from snapshot_tasks.process import free_ports
+from snapshot_tasks.settings import Settings
+from tests.conftest import ROOT, Inv, Live, now
+from tests.support.world import end_processes_below, manifest_of
+
+Take = Callable[..., Snapshot]
+
+
+@pytest.fixture
+def name(request: pytest.FixtureRequest) -> str:
+    """A collection name of the test's own."""
+    return re.sub(r"\W+", "-", request.node.name.removeprefix("test_")).strip("-")[:80]
+
+
+def take_from(live: Live, collection: str, into: Catalog) -> Snapshot:
+    """Take a snapshot in-process, as preparation."""
+    with live.server() as server:
+        return create(CreateRequest(collection=collection), server, into, Silent(), clock=now)
+
+
+@pytest.fixture
+def take(catalog: Catalog) -> Take:
+    """Take a snapshot into the test's own catalogue."""
+
+    def work(live: Live, collection: str) -> Snapshot:
+        return take_from(live, collection, catalog)
+
+    return work
+
+
+@pytest.fixture
+def engine(make_settings: Callable[..., Settings]) -> NativeEngine:
+    """The native engine of a project of the test's own."""
+    return NativeEngine(make_settings())
+
+
+@pytest.fixture
+def scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The folder for temporary files of this test and of what it starts."""
+    folder = tmp_path / "scratch"
+    folder.mkdir()
+    monkeypatch.setenv("TMPDIR", str(folder))
+    monkeypatch.setattr("tempfile.tempdir", str(folder))
+    yield folder
+    end_processes_below(folder)
+
+
+@pytest.fixture
+def outside(inv: Inv, qdrant: Live) -> Inv:
+    """`inv` that talks to the shared server and does not manage it."""
+    environment = {"QDRANT_ENGINE": "external", "QDRANT_URL": qdrant.url}
+    return dataclasses.replace(inv, environment=inv.environment | environment)
+
+
+def managing(inv: Inv) -> Inv:
+    """Return an `inv` that manages a native Qdrant of its own on free ports."""
+    http, grpc = free_ports(2)
+    environment = {"QDRANT_HTTP_PORT": str(http), "QDRANT_GRPC_PORT": str(grpc)}
+    return dataclasses.replace(inv, environment=inv.environment | environment)
+
+
+@pytest.fixture
+def stack(inv: Inv) -> Iterator[Inv]:
+    """`inv` that manages a native Qdrant of the test's own on free ports."""
+    yield managing(inv)
+    end_processes_below(inv.root)
+
+
+@contextmanager
+def own_stack(folder: Path) -> Iterator[Inv]:
+    """Make a project with a stack of its own that several tests share."""
+    root = folder / "project"
+    root.mkdir()
+    for name in ("tasks.py", "docker-compose.yml"):
+        shutil.copy(ROOT / name, root)
+    ignored = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(ROOT / "snapshot_tasks", root / "snapshot_tasks", ignore=ignored)
+    (root / "qdrant_snapshots").mkdir()
+    try:
+        yield managing(Inv(root=root, environment={"QDRANT_ENGINE": "native"}))
+    finally:
+        end_processes_below(root)
+
+
+@dataclasses.dataclass(frozen=True)
+class Samples:
+    """Two snapshots of the shared server, taken once for a module; tests use copies."""
+
+    folder: Path
+
+    def put(self, kind: str, folder: Path, *, manifest: bool = True) -> Path:
+        """Copy the `plain` or the `rich` one into a folder, with its latest link."""
+        folder.mkdir(exist_ok=True)
+        [file] = self.folder.glob(f"sample-{kind}_2*.snapshot")
+        shutil.copy(file, folder)
+        if manifest:
+            shutil.copy(manifest_of(file), folder)
+            (folder / f"sample-{kind}_latest.snapshot").symlink_to(file.name)
+        return folder / file.name
+
+
+@pytest.fixture(scope="module")
+def samples(qdrant: Live, tmp_path_factory: pytest.TempPathFactory) -> Samples:
+    """A plain and a rich snapshot, each with an alias, of the shared server."""
+    catalog = Catalog(tmp_path_factory.mktemp("samples"))
+    qdrant.loader.plain("sample-plain", points=300)
+    qdrant.loader.alias("plain-alias", "sample-plain")
+    qdrant.loader.rich("sample-rich")
+    qdrant.loader.alias("rich-alias", "sample-rich")
+    for collection in ("sample-plain", "sample-rich"):
+        take_from(qdrant, collection, catalog)
+    return Samples(catalog.folder)

@@ -1,0 +1,219 @@
+"""The drill in place on a real native stack: it really deletes, and refuses where it must."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Inv, Live, Ran
+from tests.integration.conftest import managing, own_stack
+from tests.support.collections import Loader
+from tests.support.world import (
+    assert_error,
+    edit_manifest,
+    end_processes_below,
+    ended,
+    flip_byte,
+    manifest_of,
+    processes_below,
+    proofs_of,
+    wait_until,
+)
+
+Spoil = Callable[[Inv], AbstractContextManager[None]]
+
+
+@contextmanager
+def loader_of(stack: Inv) -> Iterator[Loader]:
+    """Connect to the stack past the code under test."""
+    loader = Loader(f"http://localhost:{stack.environment['QDRANT_HTTP_PORT']}")
+    try:
+        yield loader
+    finally:
+        loader.close()
+
+
+def collections(stack: Inv) -> dict[str, int]:
+    """Return what lies in the stack."""
+    with loader_of(stack) as loader:
+        return {name: loader.count(name) for name in loader.names()}
+
+
+def prepare(stack: Inv) -> Inv:
+    """Start the stack with one collection, and take a snapshot of it."""
+    assert stack("stack.up").code == 0
+    with loader_of(stack) as loader:
+        loader.plain("main", points=200)
+        loader.alias("main-alias", "main")
+    ran = stack("snapshot.create", "--collection=main")
+    assert ran.code == 0, ran.stderr
+    return stack
+
+
+def snapshot_of(stack: Inv, collection: str = "main") -> Path:
+    """Return the only snapshot of a collection."""
+    [file] = (stack.root / "qdrant_snapshots").glob(f"{collection}_2*.snapshot")
+    return file
+
+
+def in_place(stack: Inv, *flags: str) -> Ran:
+    """Run the drill in place."""
+    return stack("snapshot.test-restore", "--in-place", "--collection=main", *flags)
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Inv]:
+    """A prepared stack for what is refused: a refusal changes nothing, and the test undoes."""
+    with own_stack(tmp_path_factory.mktemp("in-place")) as stack:
+        yield prepare(stack)
+
+
+@pytest.fixture
+def prepared(inv: Inv) -> Iterator[Inv]:
+    """A prepared stack of the test's own."""
+    yield prepare(managing(inv))
+    end_processes_below(inv.root)
+
+
+def test_it_deletes_everything_and_brings_it_back(prepared: Inv) -> None:
+    """Really another, empty server; every collection is back, and the proof is kept."""
+    with loader_of(prepared) as loader:
+        loader.rich("second")
+    assert prepared("snapshot.create", "--collection=second").code == 0
+    [before] = processes_below(prepared.root)
+    marker = prepared.root / ".qdrant" / "marker"
+    marker.touch()
+    ran = in_place(prepared, "--yes", "--json")
+    assert ran.code == 0, ran.stderr
+    assert not marker.exists()
+    [after] = processes_below(prepared.root)
+    assert after.pid != before.pid
+    assert collections(prepared) == {"main": 200, "second": 298}
+    with loader_of(prepared) as loader:
+        assert loader.aliases() == {"main-alias": "main"}
+    [proof] = proofs_of(snapshot_of(prepared))
+    assert (proof["kind"], proof["ok"]) == ("drill", True)
+
+
+def test_it_needs_yes(shared: Inv) -> None:
+    """Without a terminal and without --yes nothing is deleted: 24."""
+    assert_error(in_place(shared), 24, "--yes")
+    assert collections(shared) == {"main": 200}
+
+
+@contextmanager
+def more_points(stack: Inv) -> Iterator[None]:
+    """Write to the collection after its snapshot."""
+    with loader_of(stack) as loader:
+        loader.fill("main", ({"id": 9000 + n, "vector": [0.1] * 64} for n in range(3)))
+        yield
+        body = {"points": [9000, 9001, 9002]}
+        loader.request("POST", "/collections/main/points/delete", body)
+
+
+@contextmanager
+def another_collection(stack: Inv) -> Iterator[None]:
+    """Make a collection that has no snapshot."""
+    with loader_of(stack) as loader:
+        loader.plain("unsaved", points=5)
+        yield
+        loader.delete("unsaved")
+
+
+@contextmanager
+def another_alias(stack: Inv) -> Iterator[None]:
+    """Make an alias that no snapshot knows."""
+    with loader_of(stack) as loader:
+        loader.alias("new-alias", "main")
+        yield
+        action = {"delete_alias": {"alias_name": "new-alias"}}
+        loader.request("POST", "/collections/aliases", {"actions": [action]})
+
+
+@contextmanager
+def another_index(stack: Inv) -> Iterator[None]:
+    """Make a payload index that no snapshot knows."""
+    with loader_of(stack) as loader:
+        loader.index("main", "text", "text")
+        yield
+        loader.request("DELETE", "/collections/main/index/text")
+
+
+@contextmanager
+def without_manifest(stack: Inv) -> Iterator[None]:
+    """Take the manifest away."""
+    manifest = manifest_of(snapshot_of(stack))
+    aside = manifest.with_suffix(".aside")
+    manifest.rename(aside)
+    yield
+    aside.rename(manifest)
+
+
+@pytest.mark.parametrize(
+    "spoil", [more_points, another_collection, another_alias, another_index, without_manifest]
+)
+def test_it_refuses_what_would_not_come_back(shared: Inv, spoil: Spoil) -> None:
+    """Where something would be lost: 24, and nothing was deleted."""
+    running = processes_below(shared.root)
+    with spoil(shared):
+        before = collections(shared)
+        ran = in_place(shared, "--yes")
+        assert collections(shared) == before
+        assert processes_below(shared.root) == running
+    assert_error(ran, 24, "would not all come back")
+
+
+def test_it_refuses_a_damaged_file(shared: Inv) -> None:
+    """A damaged snapshot is found before anything is deleted: 20."""
+    file = snapshot_of(shared)
+    running = processes_below(shared.root)
+    flip_byte(file)
+    ran = in_place(shared, "--yes")
+    flip_byte(file)
+    assert_error(ran, 20, "damaged")
+    assert processes_below(shared.root) == running
+    assert collections(shared) == {"main": 200}
+
+
+def test_it_refuses_a_version_that_this_server_does_not_restore(prepared: Inv) -> None:
+    """A snapshot too old to be restored here is found before anything is deleted: 24."""
+    edit_manifest(snapshot_of(prepared), lambda m: m.update(qdrant_version="1.15.5"))
+    ran = in_place(prepared, "--yes")
+    assert collections(prepared) == {"main": 200}
+    assert_error(ran, 24, "1.15.5")
+
+
+def test_a_server_of_somebody_else_is_not_touched(qdrant: Live, shared: Inv) -> None:
+    """With QDRANT_ENGINE=external nothing is deleted: 14."""
+    qdrant.loader.plain("theirs", points=5)
+    external = {"QDRANT_URL": qdrant.url, "QDRANT_ENGINE": "external"}
+    words = ("--collection=theirs", f"--output-dir={shared.root / 'theirs'}")
+    assert shared("snapshot.create", *words, **external).code == 0
+    ran = shared(
+        "snapshot.test-restore",
+        "--in-place",
+        "--yes",
+        "--collection=theirs",
+        QDRANT_SNAPSHOT_DIR="theirs",
+        **external,
+    )
+    assert_error(ran, 14, "external")
+    assert qdrant.loader.count("theirs") == 5
+
+
+def test_interrupted_it_says_how_to_get_the_data_back(prepared: Inv) -> None:
+    """Ctrl-C after the deletion: 130, `stack.up` is named, and it does bring the data back."""
+    marker = prepared.root / ".qdrant" / "zzz-marker"
+    marker.touch()
+    process = prepared.start("snapshot.test-restore", "--in-place", "--collection=main", "--yes")
+    wait_until(lambda: not marker.exists())
+    process.send_signal(signal.SIGINT)
+    ran = ended(process)
+    up = prepared("stack.up")
+    assert up.code == 0, up.stderr
+    assert collections(prepared) == {"main": 200}
+    assert_error(ran, 130, "stack.up")

@@ -1,0 +1,566 @@
+"""Restoring into real servers: both ways in, refusals, replacing, versions, interruptions."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+
+from snapshot_tasks.catalog.folder import Catalog, Snapshot
+from snapshot_tasks.errors import (
+    ContentsDiffer,
+    Damaged,
+    RestoreIncomplete,
+    Unreachable,
+)
+from snapshot_tasks.models import Endpoint, Mount, Silent, Status
+from snapshot_tasks.operations.create import CreateRequest, create
+from snapshot_tasks.operations.restore import RestoreRequest, RestoreResult, restore
+from snapshot_tasks.qdrant.server import Server
+from tests.conftest import NEWER, Inv, Live, native_qdrant, now
+from tests.integration.conftest import Samples, Take, take_from
+from tests.support import proxy as faults
+from tests.support.proxy import Act, Exchange, Hold, faulty
+from tests.support.world import (
+    assert_error,
+    edit_manifest,
+    ended,
+    flip_byte,
+    home_of,
+    tree,
+)
+
+UPLOAD = r"/collections/[^/]+/snapshots/upload"
+RECOVER = r"/collections/[^/]+/snapshots/recover"
+OTHER_DEFAULTS = {
+    "QDRANT__STORAGE__HNSW_INDEX__M": "33",
+    "QDRANT__STORAGE__HNSW_INDEX__EF_CONSTRUCT": "77",
+    "QDRANT__STORAGE__OPTIMIZERS__DEFAULT_SEGMENT_NUMBER": "3",
+    "QDRANT__STORAGE__OPTIMIZERS__INDEXING_THRESHOLD_KB": "999",
+    "QDRANT__STORAGE__WAL__WAL_CAPACITY_MB": "8",
+    "QDRANT__STORAGE__ON_DISK_PAYLOAD": "false",
+}
+
+
+@pytest.fixture(scope="module")
+def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
+    """A second server, with other defaults in its configuration."""
+    with ExitStack() as stack:
+        with pytest.MonkeyPatch.context() as patch:
+            for setting, value in OTHER_DEFAULTS.items():
+                patch.setenv(setting, value)
+            folder = tmp_path_factory.mktemp("target")
+            live = stack.enter_context(native_qdrant(NEWER, folder))
+        yield live
+
+
+@pytest.fixture(autouse=True)
+def _clean_target(target: Live) -> Iterator[None]:
+    """Remove what a test left on the target, so that a failure stays that test's own."""
+    yield
+    for collection in target.loader.names():
+        target.loader.delete(collection)
+    for path in (home_of(target) / "snapshots").rglob("*.snapshot*"):
+        path.unlink()
+
+
+@pytest.fixture
+def visible(target: Live, name: str) -> Catalog:
+    """A catalogue in a folder that the target can read."""
+    folder = target.fresh.endpoint.mounts[0].host_dir / name
+    folder.mkdir()
+    return Catalog(folder)
+
+
+@pytest.fixture
+def external(inv: Inv, target: Live) -> Inv:
+    """`inv` that talks to the target and does not manage it."""
+    inv.environment.update(QDRANT_ENGINE="external", QDRANT_URL=target.url)
+    return inv
+
+
+def dump(live: Live, collection: str) -> dict[str, Any]:
+    """Return all that a collection is, read past the code under test."""
+    info = live.loader.request("GET", f"/collections/{collection}")
+    body = {"limit": 1000, "with_payload": True, "with_vector": True}
+    points = live.loader.request("POST", f"/collections/{collection}/points/scroll", body)["points"]
+    return {
+        "config": info["config"],
+        "schema": info["payload_schema"],
+        "points": sorted(points, key=lambda point: str(point["id"])),
+    }
+
+
+def uploads(live: Live) -> list[str]:
+    """Return the files in the server's snapshots folder."""
+    folder = home_of(live) / "snapshots"
+    return sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file())
+
+
+def bring(live: Live, snapshot: Snapshot, **request: Any) -> RestoreResult:
+    """Restore in-process."""
+    with live.server() as server:
+        return restore(RestoreRequest(snapshot=snapshot, **request), server, Silent())
+
+
+def statuses(result: RestoreResult) -> dict[str, Status]:
+    """Return check and status of each finding."""
+    return {finding.check: finding.status for finding in result.findings}
+
+
+@pytest.mark.parametrize("way", ["file", "upload"])
+@pytest.mark.parametrize("kind", ["plain", "rich"])
+def test_it_comes_back_identical_on_a_server_with_other_defaults(
+    qdrant: Live,
+    target: Live,
+    name: str,
+    catalog: Catalog,
+    visible: Catalog,
+    way: str,
+    kind: str,
+) -> None:
+    """Every point, setting, index and alias is there, whichever way it went in."""
+    target.loader.plain(f"{name}-default", points=1)
+    qdrant.loader.plain(f"{name}-default", points=1)
+    assert dump(target, f"{name}-default")["config"] != dump(qdrant, f"{name}-default")["config"]
+    if kind == "plain":
+        qdrant.loader.plain(name, points=300)
+    else:
+        qdrant.loader.rich(name)
+    qdrant.loader.alias(f"{name}-one", name)
+    qdrant.loader.alias(f"{name}-two", name)
+    snapshot = take_from(qdrant, name, visible if way == "file" else catalog)
+    result = bring(target, snapshot)
+    assert result.error is None
+    assert result.way == way
+    assert set(statuses(result).values()) == {Status.OK}
+    assert dump(target, name) == dump(qdrant, name)
+    owned = {a for a, owner in target.loader.aliases().items() if owner == name}
+    assert owned == {f"{name}-one", f"{name}-two"}
+    assert uploads(target) == []
+
+
+def test_a_folder_the_server_does_not_see_is_uploaded(
+    qdrant: Live, target: Live, name: str, take: Take
+) -> None:
+    """A mount that is configured and not there falls back to an upload."""
+    qdrant.loader.plain(name, points=50)
+    snapshot = take(qdrant, name)
+    wrong = Mount(host_dir=snapshot.path.parent, server_dir="/nowhere/at/all")
+    with Server(Endpoint(url=target.url, mounts=(wrong,)), operation_timeout_seconds=30) as server:
+        result = restore(RestoreRequest(snapshot=snapshot), server, Silent())
+    assert (result.way, result.error) == ("upload", None)
+    assert target.loader.count(name) == 50
+
+
+def test_through_inv_by_upload_and_by_the_configured_folder(
+    samples: Samples, target: Live, external: Inv
+) -> None:
+    """QDRANT_URL alone uploads and leaves no upload behind; the server's own folder is used."""
+    folder = external.root / "qdrant_snapshots"
+    samples.put("plain", folder)
+    ran = external("snapshot.restore", "--collection", "sample-plain", "--json")
+    assert ran.code == 0, ran.stderr
+    assert ran.document["result"]["way"] == "upload"
+    assert ran.document["result"]["points_count"] == 300
+    assert uploads(target) == []
+    target.loader.delete("sample-plain")
+    ran = external(
+        "snapshot.restore",
+        "--collection=sample-plain",
+        "--json",
+        QDRANT_SERVER_SNAPSHOT_DIR=str(folder),
+    )
+    assert ran.code == 0, ran.stderr
+    assert ran.document["result"]["way"] == "file"
+    assert target.loader.aliases()["plain-alias"] == "sample-plain"
+
+
+@pytest.mark.parametrize("fault", [faults.lose_answer, faults.reset, faults.fail])
+def test_a_failed_upload_leaves_nothing_on_the_server(
+    qdrant: Live, target: Live, name: str, take: Take, fault: Act
+) -> None:
+    """Neither a collection nor the uploaded file stays when the upload fails."""
+    qdrant.loader.plain(name, points=50)
+    snapshot = take(qdrant, name)
+    with faulty(target.url) as proxy:
+        proxy.on("POST", UPLOAD, fault)
+        with (
+            Server(Endpoint(url=proxy.url), operation_timeout_seconds=30) as server,
+            pytest.raises((Unreachable, RestoreIncomplete)),
+        ):
+            restore(RestoreRequest(snapshot=snapshot), server, Silent())
+    assert name not in target.loader.names()
+    assert uploads(target) == []
+
+
+def test_an_upload_that_the_server_refuses_leaves_nothing(
+    qdrant: Live, target: Live, name: str, take: Take
+) -> None:
+    """Other bytes than the checksum's are refused by Qdrant itself, and nothing stays there."""
+    qdrant.loader.plain(name, points=50)
+    snapshot = take(qdrant, name)
+    with pytest.raises(Damaged):
+        bring(target, snapshot, verified_sha256="0" * 64)
+    assert name not in target.loader.names()
+    assert uploads(target) == []
+
+
+def test_an_existing_collection_is_refused_and_untouched(
+    samples: Samples, qdrant: Live, outside: Inv
+) -> None:
+    """What is there is never overwritten without being asked: 24."""
+    samples.put("plain", outside.root / "qdrant_snapshots")
+    before = dump(qdrant, "sample-plain")
+    ran = outside("snapshot.restore", "--collection", "sample-plain")
+    assert_error(ran, 24, "sample-plain exists", "--replace --yes")
+    assert dump(qdrant, "sample-plain") == before
+
+
+def test_an_alias_as_target_is_refused(samples: Samples, qdrant: Live, outside: Inv) -> None:
+    """Restoring to an alias would overwrite the collection behind it: 24, even with --replace."""
+    samples.put("plain", outside.root / "qdrant_snapshots")
+    for flags in ((), ("--replace", "--yes")):
+        ran = outside(
+            "snapshot.restore", "--collection", "sample-plain", "--as", "rich-alias", *flags
+        )
+        assert_error(ran, 24, "alias", "sample-rich")
+    assert qdrant.loader.count("sample-rich") == 298
+
+
+def test_if_missing_skips_what_is_there(samples: Samples, qdrant: Live, outside: Inv) -> None:
+    """`--if-missing` leaves a collection, and an alias of that name, as they are, and is 0."""
+    samples.put("plain", outside.root / "qdrant_snapshots")
+    qdrant.loader.request("PUT", "/collections/sample-plain/points", {
+        "points": [{"id": 9999, "vector": [0.5] * 64}]})  # fmt: skip
+    words = ("snapshot.restore", "--collection=sample-plain", "--if-missing", "--json")
+    here = outside(*words)
+    assert here.code == 0, here.stderr
+    assert [r["skipped"] for r in here.document["result"]["restored"]] == [True]
+    alias = outside(*words, "--as", "rich-alias")
+    assert alias.code == 0, alias.stderr
+    assert alias.document["result"]["skipped"] is True
+    assert qdrant.loader.count("sample-plain") == 301
+    qdrant.loader.request("POST", "/collections/sample-plain/points/delete", {"points": [9999]})
+
+
+def test_as_restores_beside(samples: Samples, qdrant: Live, outside: Inv, name: str) -> None:
+    """`--as` makes a second collection and leaves the first, and its aliases, alone."""
+    samples.put("rich", outside.root / "qdrant_snapshots")
+    ran = outside("snapshot.restore", "--collection=sample-rich", "--as", name, "--json")
+    assert ran.code == 0, ran.stderr
+    assert dump(qdrant, name) == dump(qdrant, "sample-rich")
+    assert qdrant.loader.aliases()["rich-alias"] == "sample-rich"
+    qdrant.loader.delete(name)
+
+
+def test_a_file_without_manifest_is_restored(samples: Samples, target: Live, external: Inv) -> None:
+    """A foreign file is restored with warnings for what nobody recorded."""
+    samples.put("rich", external.root / "qdrant_snapshots", manifest=False)
+    ran = external("snapshot.restore", "--collection", "sample-rich", "--json")
+    assert ran.code == 0, ran.stderr
+    found = {f["check"]: f["status"] for f in ran.document["result"]["findings"]}
+    assert (found["count"], found["version"]) == ("WARN", "WARN")
+    assert target.loader.count("sample-rich") == 298
+
+
+def test_replace_takes_a_safety_snapshot_first(
+    samples: Samples, target: Live, external: Inv
+) -> None:
+    """`--replace --yes` swaps the contents, keeps later aliases, and saves what was there."""
+    folder = external.root / "qdrant_snapshots"
+    samples.put("plain", folder)
+    target.loader.plain("sample-plain", points=20)
+    target.loader.alias("later-alias", "sample-plain")
+    refused = external("snapshot.restore", "--collection=sample-plain", "--replace")
+    assert_error(refused, 24, "20 points", "--yes")
+    assert target.loader.count("sample-plain") == 20
+    ran = external("snapshot.restore", "--collection=sample-plain", "--replace", "--yes", "--json")
+    assert ran.code == 0, ran.stderr
+    assert target.loader.count("sample-plain") == 300
+    owned = {a for a, owner in target.loader.aliases().items() if owner == "sample-plain"}
+    assert owned == {"plain-alias", "later-alias"}
+    safety = ran.document["result"]["safety_snapshot"]
+    assert external("snapshot.verify", "--snapshot", safety).code == 0
+    shown = external("snapshot.show", "--snapshot", safety, "--json").document["result"]
+    assert shown["points_count"] == 20
+    # It is kept, but a restore by default takes the snapshot that was meant to be one.
+    again = external("snapshot.restore", "--collection=sample-plain", "--as", "again", "--json")
+    assert again.document["result"]["points_count"] == 300
+    back = external("snapshot.restore", "--snapshot", safety, "--replace", "--yes", "--json")
+    assert back.code == 0, back.stderr
+    assert target.loader.count("sample-plain") == 20
+
+
+def prepare_replace(
+    qdrant: Live, target: Live, name: str, catalog: Catalog
+) -> tuple[Snapshot, dict[str, Any]]:
+    """Put an older collection on the target, and take a snapshot of another one to replace it."""
+    qdrant.loader.plain(name, points=300)
+    qdrant.loader.alias(f"{name}-new", name)
+    target.loader.plain(name, points=40)
+    target.loader.alias(f"{name}-old", name)
+    return take_from(qdrant, name, catalog), dump(target, name)
+
+
+def assert_put_back(target: Live, name: str, before: dict[str, Any]) -> None:
+    """Assert that the collection and its aliases are the old ones."""
+    assert dump(target, name) == before
+    owned = {a for a, owner in target.loader.aliases().items() if owner == name}
+    assert owned == {f"{name}-old"}
+
+
+@pytest.mark.parametrize("fault", [faults.fail, faults.lose_answer, faults.reset])
+def test_a_replace_whose_restore_fails_puts_the_old_back(
+    qdrant: Live, target: Live, name: str, catalog: Catalog, fault: Act
+) -> None:
+    """When the new cannot be restored, the old collection and its alias are back."""
+    snapshot, before = prepare_replace(qdrant, target, name, catalog)
+    with faulty(target.url) as proxy:
+        proxy.on("POST", UPLOAD, fault, times=1)
+        with Server(Endpoint(url=proxy.url), operation_timeout_seconds=30) as server:
+
+            def save(collection: str) -> Snapshot:
+                return create(
+                    CreateRequest(collection=collection, safety=True),
+                    server,
+                    catalog,
+                    Silent(),
+                    clock=now,
+                )
+
+            request = RestoreRequest(snapshot=snapshot, save_existing=save)
+            with pytest.raises((RestoreIncomplete, Unreachable)):
+                restore(request, server, Silent())
+    assert_put_back(target, name, before)
+    assert uploads(target) == []
+
+
+def test_a_replace_whose_contents_are_wrong_puts_the_old_back(
+    qdrant: Live, target: Live, name: str, catalog: Catalog
+) -> None:
+    """A restore that came back other than recorded is undone, and says so."""
+    snapshot, before = prepare_replace(qdrant, target, name, catalog)
+    edit_manifest(snapshot.path, lambda m: m.update(points_count=301))
+    result = bring(
+        target,
+        catalog.find(snapshot.name),
+        save_existing=lambda collection: take_from(target, collection, catalog),
+    )
+    assert isinstance(result.error, RestoreIncomplete)
+    assert_put_back(target, name, before)
+
+
+def test_a_replace_by_a_damaged_file_touches_nothing(
+    samples: Samples, qdrant: Live, outside: Inv
+) -> None:
+    """The file is read before anything is deleted: 20, and no safety snapshot was needed."""
+    folder = outside.root / "qdrant_snapshots"
+    flip_byte(samples.put("plain", folder))
+    before, files = dump(qdrant, "sample-plain"), tree(folder)
+    ran = outside("snapshot.restore", "--collection=sample-plain", "--replace", "--yes")
+    assert_error(ran, 20, "damaged")
+    assert dump(qdrant, "sample-plain") == before
+    assert tree(folder) == files
+
+
+def test_a_damaged_file_is_never_sent(samples: Samples, target: Live, external: Inv) -> None:
+    """20, and the server has seen nothing of it."""
+    flip_byte(samples.put("plain", external.root / "qdrant_snapshots"))
+    with faulty(target.url) as proxy:
+        ran = external("snapshot.restore", "--collection=sample-plain", QDRANT_URL=proxy.url)
+        assert {method for method, _ in proxy.seen} == {"GET"}
+    assert_error(ran, 20, "sha256")
+    assert "sample-plain" not in target.loader.names()
+
+
+@pytest.mark.parametrize("key", ["points_count", "config", "payload_schema"])
+def test_what_came_back_other_than_recorded_is_removed(
+    qdrant: Live, target: Live, name: str, take: Take, key: str
+) -> None:
+    """A collection that is not what the manifest says does not stay."""
+    qdrant.loader.plain(name, points=50)
+    snapshot = take(qdrant, name)
+
+    def tamper(manifest: dict[str, Any]) -> None:
+        if key == "points_count":
+            manifest["points_count"] += 1
+        elif key == "config":
+            manifest["config"]["hnsw_config"]["m"] = 99
+        else:
+            manifest["payload_schema"]["group"]["data_type"] = "integer"
+
+    edit_manifest(snapshot.path, tamper)
+    result = bring(target, Catalog(snapshot.path.parent).find(snapshot.name))
+    expected = RestoreIncomplete if key == "points_count" else ContentsDiffer
+    assert isinstance(result.error, expected)
+    assert name not in target.loader.names()
+
+
+def test_an_older_snapshot_goes_into_the_next_minor_version(
+    older_qdrant: Live, target: Live, name: str, take: Take
+) -> None:
+    """1.16.3 restores into 1.17.0 with all points; newer settings are at most a warning."""
+    older_qdrant.loader.rich(name)
+    older_qdrant.loader.alias(f"{name}-alias", name)
+    result = bring(target, take(older_qdrant, name))
+    assert result.error is None
+    assert Status.FAIL not in statuses(result).values()
+    assert dump(target, name)["points"] == dump(older_qdrant, name)["points"]
+    assert target.loader.aliases()[f"{name}-alias"] == name
+
+
+def test_a_newer_snapshot_is_refused_by_an_older_server(
+    samples: Samples, older_qdrant: Live, external: Inv
+) -> None:
+    """1.17.0 into 1.16.3 would lose settings silently: 24, with --dry-run too."""
+    samples.put("plain", external.root / "qdrant_snapshots")
+    for flags in ((), ("--dry-run",), ("--as", "other")):
+        ran = external(
+            "snapshot.restore", "--collection=sample-plain", *flags, QDRANT_URL=older_qdrant.url
+        )
+        assert_error(ran, 24, "1.17.0", "1.16.3")
+    assert "sample-plain" not in older_qdrant.loader.names()
+
+
+def test_a_snapshot_of_two_minors_ago_is_refused(
+    samples: Samples, target: Live, external: Inv
+) -> None:
+    """A leap over a minor version is refused: 24."""
+    file = samples.put("plain", external.root / "qdrant_snapshots")
+    edit_manifest(file, lambda m: m.update(qdrant_version="1.15.5"))
+    ran = external("snapshot.restore", "--collection=sample-plain")
+    assert_error(ran, 24, "1.15.5")
+    assert "sample-plain" not in target.loader.names()
+
+
+@pytest.mark.parametrize("command", [("--dry",), ("--dry-run",)])
+def test_a_dry_run_prints_the_plan_and_changes_nothing(
+    samples: Samples, qdrant: Live, outside: Inv, command: tuple[str]
+) -> None:
+    """Neither the server nor the folder is changed, also for a replace."""
+    folder = outside.root / "qdrant_snapshots"
+    samples.put("plain", folder)
+    before, names, files = dump(qdrant, "sample-plain"), qdrant.loader.names(), tree(folder)
+    for flags in (("--as", "dry"), ("--replace", "--yes"), ("--replace",)):
+        words = ["snapshot.restore", "--collection=sample-plain", *flags]
+        ran = outside(*(["--dry", *words] if command == ("--dry",) else [*words, "--dry-run"]))
+        assert ran.code == 0, ran.stderr
+        assert "would restore" in ran.stdout
+    assert (dump(qdrant, "sample-plain"), qdrant.loader.names()) == (before, names)
+    assert tree(folder) == files
+
+
+def test_an_alias_that_another_collection_has_is_refused(
+    samples: Samples, target: Live, external: Inv, name: str
+) -> None:
+    """A recorded alias that points elsewhere by now is not stolen: 24, nothing restored."""
+    samples.put("plain", external.root / "qdrant_snapshots")
+    target.loader.plain(name, points=5)
+    target.loader.alias("plain-alias", name)
+    ran = external("snapshot.restore", "--collection=sample-plain")
+    assert_error(ran, 24, "plain-alias", name)
+    assert target.loader.aliases()["plain-alias"] == name
+    assert "sample-plain" not in target.loader.names()
+
+
+def test_all_needs_if_missing_and_restores_only_what_is_missing(
+    samples: Samples, target: Live, external: Inv
+) -> None:
+    """`--all --if-missing` brings back each missing collection, and a second time nothing."""
+    folder = external.root / "qdrant_snapshots"
+    samples.put("plain", folder)
+    samples.put("rich", folder)
+    assert_error(external("snapshot.restore", "--all"), 24, "--if-missing")
+    first = external("snapshot.restore", "--all", "--if-missing", "--json")
+    assert first.code == 0, first.stderr
+    assert [r["skipped"] for r in first.document["result"]["restored"]] == [False, False]
+    second = external("snapshot.restore", "--all", "--if-missing", "--json")
+    assert [r["skipped"] for r in second.document["result"]["restored"]] == [True, True]
+
+
+INTERRUPTIONS = {
+    "uploading": ("POST", UPLOAD, "before"),
+    "uploaded": ("POST", UPLOAD, "after"),
+    "waiting for green": ("GET", "/collections/sample-plain", "before"),
+    "making aliases": ("POST", "/collections/aliases", "before"),
+    "comparing": ("POST", "/collections/sample-plain/points/count", "before"),
+}
+
+
+@pytest.mark.parametrize(
+    ("moment", "number"),
+    [
+        *((moment, signal.SIGINT) for moment in INTERRUPTIONS),
+        ("uploading", signal.SIGTERM),
+        ("comparing", signal.SIGTERM),
+    ],
+)
+def test_an_interrupted_restore_leaves_no_half_made_collection(
+    samples: Samples, target: Live, external: Inv, moment: str, number: signal.Signals
+) -> None:
+    """Whenever it is interrupted: 130, no collection, no upload."""
+    samples.put("plain", external.root / "qdrant_snapshots")
+    method, path, how = INTERRUPTIONS[moment]
+    ran = interrupt_at(target, external, (), method, path, how, number)
+    assert_error(ran, 130)
+    assert "sample-plain" not in target.loader.names()
+    assert uploads(target) == []
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "how"),
+    [
+        ("DELETE", "/collections/sample-plain", "before"),
+        ("DELETE", "/collections/sample-plain", "after"),
+        ("POST", UPLOAD, "before"),
+        ("POST", "/collections/aliases", "before"),
+    ],
+)
+def test_an_interrupted_replace_puts_the_old_back(
+    samples: Samples, target: Live, external: Inv, method: str, path: str, how: str
+) -> None:
+    """Whenever a replace is interrupted: 130, and the old collection is there."""
+    samples.put("plain", external.root / "qdrant_snapshots")
+    target.loader.plain("sample-plain", points=40)
+    before = dump(target, "sample-plain")
+    flags = ("--replace", "--yes")
+    ran = interrupt_at(target, external, flags, method, path, how, signal.SIGINT)
+    assert_error(ran, 130)
+    assert "sample-plain" in target.loader.names()
+    assert dump(target, "sample-plain") == before
+    assert uploads(target) == []
+
+
+def interrupt_at(
+    target: Live,
+    external: Inv,
+    flags: tuple[str, ...],
+    method: str,
+    path: str,
+    how: str,
+    number: signal.Signals,
+) -> Any:
+    """Interrupt `snapshot.restore` while one exchange is on its way, and let that go on late."""
+    hold, over = Hold(), Hold()
+
+    def act(exchange: Exchange) -> None:
+        try:
+            getattr(hold, how)(exchange)
+        finally:
+            over.reached.set()
+
+    with faulty(target.url) as proxy:
+        proxy.on(method, path, act, times=1)
+        process = external.start(
+            "snapshot.restore", "--collection=sample-plain", *flags, QDRANT_URL=proxy.url
+        )
+        hold.wait()
+        process.send_signal(number)
+        hold.release.set()
+        ran = ended(process)
+        over.wait()
+    return ran
