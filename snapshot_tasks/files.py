@@ -18,20 +18,21 @@ _NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @contextmanager
-def storage_errors(folder: Path) -> Iterator[None]:
-    """Turn the operating system's errors about `folder` into a `StorageError` with a remedy."""
+def storage_errors(folder: Path, *, setting: str = "QDRANT_SNAPSHOT_DIR") -> Iterator[None]:
+    """Turn the operating system's errors about `folder` into a `StorageError` with a remedy.
+
+    `setting` is what chooses the folder.
+    """
     try:
         yield
     except OSError as error:
         reason = error.strerror or str(error)
         if error.errno in _NO_SPACE:
-            hint = "Free space there, or choose another folder with QDRANT_SNAPSHOT_DIR."
+            hint = f"Free space there, or choose another folder with {setting}."
         elif error.errno == errno.ENAMETOOLONG:
             hint = "The collection's name is too long for a file name on this disk."
         else:
-            hint = (
-                "Make the folder writable for this user, or set QDRANT_SNAPSHOT_DIR to one that is."
-            )
+            hint = f"Make it writable for this user, or set {setting} to a folder that is."
         raise StorageError(f"Cannot write in {folder}: {reason}.", hint=hint) from error
 
 

@@ -114,6 +114,11 @@ def load_settings(project_root: Path, environment: Mapping[str, str] | None = No
     return settings
 
 
+def is_version(text: str) -> bool:
+    """Say whether a text is a version number as Qdrant's releases have them, without a v."""
+    return re.fullmatch(r"\d+\.\d+\.\d+(-[A-Za-z0-9.]+)?", text) is not None
+
+
 def _read_dotenv(path: Path, problems: list[str]) -> dict[str, str]:
     if not path.is_file():
         return {}
@@ -198,7 +203,7 @@ class _Reader:
 
     def version(self, name: str) -> str:
         value = self.text(name) or DEFAULT_VERSION
-        if not re.fullmatch(r"\d+\.\d+\.\d+(-[A-Za-z0-9.]+)?", value):
+        if not is_version(value):
             self._wrong(name, f"a version such as {DEFAULT_VERSION}, without a v", value)
         return value
 

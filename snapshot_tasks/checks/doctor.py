@@ -20,7 +20,7 @@ from snapshot_tasks.engines.binary import binary_version, find_binary
 from snapshot_tasks.engines.compose import ComposeEngine, compose_version, docker_problem
 from snapshot_tasks.engines.compose_document import qdrant_service
 from snapshot_tasks.engines.select import live_endpoint, live_engine
-from snapshot_tasks.errors import NotFound, SettingsError, StorageError, TaskError
+from snapshot_tasks.errors import NotFound, SettingsError, StorageError, TaskError, Unreachable
 from snapshot_tasks.models import Finding, Status
 from snapshot_tasks.qdrant.server import Server
 from snapshot_tasks.settings import Settings
@@ -62,16 +62,15 @@ def check_engine(patient: Patient) -> Iterator[Finding]:
     if name == "compose":
         problem = docker_problem()
         if problem:
-            yield _fail("engine", problem, "Start Docker, or set QDRANT_ENGINE=native.")
-        else:
-            yield _ok("compose", f"Docker Compose {compose_version()}")
+            raise Unreachable(problem, hint="Start Docker, or set QDRANT_ENGINE=native.")
+        yield _ok("compose", f"Docker Compose {compose_version()}")
     elif name == "native":
         binary = settings.binary or find_binary(settings, settings.version)
         if binary is None:
             message = f"no Qdrant {settings.version} on this machine yet"
             yield _warn("binary", message, "Run `inv engine.install`.")
         elif (found := binary_version(binary)) is None:
-            yield _fail("binary", f"{binary} does not run", "Correct QDRANT_BINARY.")
+            raise SettingsError(f"{binary} does not run.", hint="Correct QDRANT_BINARY.")
         else:
             yield _ok("binary", f"{binary}, version {found}")
 
@@ -238,9 +237,9 @@ def examine(patient: Patient) -> tuple[tuple[Finding, ...], TaskError | None]:
                 continue
             findings.append(_fail(label, error.message, error.hint))
             first = first or error
-    failures = [f for f in findings if f.status is Status.FAIL]
-    if failures and first is None:
-        first = SettingsError(failures[0].message, hint=failures[0].remedy)
+        wrong = [f for f in findings if f.status is Status.FAIL]
+        if wrong and first is None:
+            first = SettingsError(wrong[0].message, hint=wrong[0].remedy)
     return tuple(findings), first
 
 

@@ -11,12 +11,13 @@ from snapshot_tasks.cli.wiring import (
     COLLECTION_HELP,
     SNAPSHOT_HELP,
     connect,
+    failure_json,
     find_snapshot,
     now,
     open_catalog,
     scratch,
 )
-from snapshot_tasks.errors import NotFound, SettingsError, join_errors
+from snapshot_tasks.errors import Interrupted, NotFound, SettingsError, TaskError, join_errors
 
 if TYPE_CHECKING:
     from snapshot_tasks.catalog.folder import Catalog, Snapshot
@@ -76,7 +77,7 @@ def drill(
             if in_place
             else _fresh(run, keep, max_seconds, engine_version)
         )
-        reports = [work(entry) for entry in chosen]
+        reports, errors = _drill_each(chosen, work)
 
     def render() -> None:
         for report in reports:
@@ -84,10 +85,31 @@ def drill(
 
     if junit:
         write_junit(Path(junit), reports)
-    errors = [(r.snapshot.name, r.error) for r in reports if r.error is not None]
-    return Outcome(
-        result={"drills": [r.as_json() for r in reports]}, render=render, error=join_errors(errors)
-    )
+    result = {
+        "drills": [r.as_json() for r in reports],
+        "failed": [failure_json(name, error) for name, error in errors],
+    }
+    return Outcome(result=result, render=render, error=join_errors(errors))
+
+
+def _drill_each(
+    chosen: list[Snapshot], work: Callable[[Snapshot], DrillReport]
+) -> tuple[list[DrillReport], list[tuple[str, TaskError]]]:
+    """Drill every snapshot, going on past one that fails or cannot be drilled at all."""
+    reports: list[DrillReport] = []
+    errors: list[tuple[str, TaskError]] = []
+    for entry in chosen:
+        try:
+            report = work(entry)
+        except Interrupted:
+            raise
+        except TaskError as error:
+            errors.append((entry.name, error))
+            continue
+        reports.append(report)
+        if report.error:
+            errors.append((entry.name, report.error))
+    return reports, errors
 
 
 def _fresh(

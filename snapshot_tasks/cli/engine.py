@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from snapshot_tasks.cli.command import Outcome, Run, command
+from snapshot_tasks.errors import SettingsError
+from snapshot_tasks.settings import DEFAULT_VERSION, is_version
 
 
 @command(
@@ -14,6 +16,10 @@ def install(run: Run, version: str = "") -> Outcome:
     from snapshot_tasks.engines.install import install as fetch
 
     wanted = version.removeprefix("v") or run.settings.version
+    if not is_version(wanted):
+        raise SettingsError(
+            f"{version!r} is no version.", hint=f"Give one such as {DEFAULT_VERSION}."
+        )
     target = cached_binary(wanted)
     if run.dry:
         return run.would(f"fetch Qdrant {wanted} to {target}")

@@ -18,7 +18,6 @@ from snapshot_tasks.cli.wiring import (
 from snapshot_tasks.errors import NotFound, SettingsError, TaskError, join_errors
 
 if TYPE_CHECKING:
-    from snapshot_tasks.catalog.folder import Snapshot
     from snapshot_tasks.operations.verify import Verification
 
 
@@ -131,6 +130,7 @@ def verify(
     """Check that a snapshot's file is still what was taken."""
     from snapshot_tasks.cli.render import render_findings
     from snapshot_tasks.engines.select import live_endpoint
+    from snapshot_tasks.operations.keep_proof import keep_proof
     from snapshot_tasks.operations.verify import LEVELS
     from snapshot_tasks.operations.verify_contents import verify_at
 
@@ -161,7 +161,7 @@ def verify(
         if verification.error:
             errors.append((entry.name, verification.error))
         if not run.dry:
-            _append_proof(run, entry, verification.proof(now))
+            keep_proof(entry, verification.proof(now), run.progress)
 
     def render() -> None:
         for verification in done:
@@ -180,10 +180,3 @@ def verify(
         "failed": [failure_json(name, error) for name, error in errors],
     }
     return Outcome(result=result, render=render, error=join_errors(errors))
-
-
-def _append_proof(run: Run, entry: Snapshot, proof: dict[str, object]) -> None:
-    try:
-        entry.append_proof(proof)
-    except TaskError as error:
-        run.progress.note(f"The proof could not be kept: {error.message}")

@@ -68,7 +68,7 @@ def install(version: str, target: Path, settings: Settings, progress: Progress) 
         StorageError: when `target` cannot be written.
     """
     tried: list[str] = []
-    with storage_errors(target.parent):
+    with storage_errors(target.parent, setting="XDG_CACHE_HOME"):
         target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".fetch-", dir=target.parent) as scratch:
             for label, source in _SOURCES.items():

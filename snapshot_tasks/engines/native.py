@@ -15,7 +15,7 @@ from snapshot_tasks import files, process
 from snapshot_tasks.engines.base import EngineStatus, FreshRequest, FreshServer
 from snapshot_tasks.engines.binary import binary_version, find_binary, live_binary, obtain_binary
 from snapshot_tasks.engines.ports import check_ports
-from snapshot_tasks.errors import NotFound, Unreachable
+from snapshot_tasks.errors import NotFound, SettingsError, Unreachable
 from snapshot_tasks.files import storage_errors, write_text
 from snapshot_tasks.models import Endpoint, Mount, Progress
 from snapshot_tasks.qdrant.server import Server
@@ -158,17 +158,20 @@ class NativeEngine:
 
     def _start(self, binary: Path) -> _Running:
         settings = self._settings
-        pid = self._spawn(
-            binary, self._home, settings.http_port, settings.grpc_port, self._log_path
-        )
-        running = _Running(
-            pid=pid,
-            started_at=process.started_at(pid) or 0.0,
-            version=binary_version(binary) or "unknown",
-            http_port=settings.http_port,
-            grpc_port=settings.grpc_port,
-        )
-        write_text(self._state_path, json.dumps(asdict(running)) + "\n")
+        version = binary_version(binary) or "unknown"
+        # A signal between the two would leave a server that no later `inv` knows of.
+        with process.shielded():
+            pid = self._spawn(
+                binary, self._home, settings.http_port, settings.grpc_port, self._log_path
+            )
+            running = _Running(
+                pid=pid,
+                started_at=process.started_at(pid) or 0.0,
+                version=version,
+                http_port=settings.http_port,
+                grpc_port=settings.grpc_port,
+            )
+            write_text(self._state_path, json.dumps(asdict(running)) + "\n")
         return running
 
     def _spawn(self, binary: Path, home: Path, http_port: int, grpc_port: int, log: Path) -> int:
@@ -182,7 +185,13 @@ class NativeEngine:
         }
         if self._settings.api_key:
             environment["QDRANT__SERVICE__API_KEY"] = self._settings.api_key
-        return process.spawn((str(binary),), cwd=home, env=environment, log=log)
+        try:
+            return process.spawn((str(binary),), cwd=home, env=environment, log=log)
+        except OSError as error:
+            raise SettingsError(
+                f"{binary} cannot be run: {error.strerror}.",
+                hint="Set QDRANT_BINARY to a Qdrant for this machine, or run `inv engine.install`.",
+            ) from error
 
     def _running(self) -> _Running | None:
         """Return the live server if the process that the state file names still is that process."""

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from snapshot_tasks.catalog.folder import Catalog, Snapshot
 from snapshot_tasks.catalog.manifest import Manifest
+from snapshot_tasks.catalog.names import check_collection
 from snapshot_tasks.checks.contents import check_sanity
 from snapshot_tasks.errors import ContentsDiffer, StorageError, TaskError
 from snapshot_tasks.models import Clock, Finding, Progress
@@ -90,6 +91,8 @@ def create(
         ContentsDiffer: when a quiet source and the sealed file do not have the same count.
         StorageError: when the folder cannot take the file.
     """
+    check_collection(request.collection)
+    server.version()
     refuse_alias(request.collection, server)
     with catalog.staging() as staging:
         taken, seal = _take_and_seal(request, server, staging, progress, clock)

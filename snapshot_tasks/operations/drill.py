@@ -16,6 +16,7 @@ from snapshot_tasks.checks.search import check_search
 from snapshot_tasks.engines.base import Engine, FreshRequest
 from snapshot_tasks.errors import BudgetMissed, NotFound, TaskError
 from snapshot_tasks.models import Clock, Endpoint, Finding, Progress, Status, failed
+from snapshot_tasks.operations.keep_proof import keep_proof
 from snapshot_tasks.operations.restore import RestoreRequest, compare, plan_restore, restore
 from snapshot_tasks.operations.verify import verify
 from snapshot_tasks.qdrant.points import read_fingerprint
@@ -144,7 +145,7 @@ def drill(
         kept=log.kept,
         kind=REHEARSAL if request.rehearsed_version else DRILL,
     )
-    snapshot.append_proof(report.proof())
+    keep_proof(snapshot, report.proof(), progress)
     return _with_budget(report, request.max_seconds)
 
 

@@ -12,11 +12,13 @@ from datetime import datetime
 from snapshot_tasks.catalog.folder import Catalog, Snapshot
 from snapshot_tasks.checks.contents import check_contents
 from snapshot_tasks.checks.restored import Restored, check_restored, restored_error
+from snapshot_tasks.comparison import Fit, version_fit
 from snapshot_tasks.engines.base import Engine
 from snapshot_tasks.errors import Interrupted, Refused, TaskError
 from snapshot_tasks.fingerprint import Fingerprint
 from snapshot_tasks.models import Clock, CollectionState, Endpoint, Finding, Progress, failed
 from snapshot_tasks.operations.drill import AFTER_RESTART, NOT_PROVEN_HINT, DrillReport, Log
+from snapshot_tasks.operations.keep_proof import keep_proof
 from snapshot_tasks.operations.restore import RestoreRequest, restore
 from snapshot_tasks.operations.verify import verified
 from snapshot_tasks.qdrant.points import read_fingerprint
@@ -88,7 +90,7 @@ def drill_in_place(
     except TaskError as error:
         error.hint = DELETED_HINT
         raise
-    return _report(request.snapshot, engine, log, started_at)
+    return _report(request.snapshot, engine, log, started_at, progress)
 
 
 def _sources(
@@ -131,11 +133,14 @@ def _problem(
         return "it has no snapshot"
     if snapshot.manifest is None:
         return f"{snapshot.name} has no manifest to compare with"
+    taken_with = snapshot.manifest.qdrant_version
+    if version_fit(taken_with, version) is not Fit.FITS:
+        return f"{snapshot.name} was taken with Qdrant {taken_with}, this one is {version}"
     findings = check_restored(
         Restored(
             expected=snapshot.manifest.state,
             actual=before,
-            taken_with=snapshot.manifest.qdrant_version,
+            taken_with=taken_with,
             server_version=version,
         )
     )
@@ -188,7 +193,9 @@ def _named(finding: Finding, prefix: str, collection: str, count: int) -> Findin
     return replace(finding, check=prefix + finding.check + suffix)
 
 
-def _report(snapshot: Snapshot, engine: Engine, log: Log, started_at: datetime) -> DrillReport:
+def _report(
+    snapshot: Snapshot, engine: Engine, log: Log, started_at: datetime, progress: Progress
+) -> DrillReport:
     report = DrillReport(
         snapshot=snapshot,
         at=started_at.isoformat(),
@@ -201,5 +208,5 @@ def _report(snapshot: Snapshot, engine: Engine, log: Log, started_at: datetime) 
         sha256=log.sha256,
         error=restored_error(snapshot.name, log.findings, hint=NOT_PROVEN_HINT),
     )
-    snapshot.append_proof(report.proof())
+    keep_proof(snapshot, report.proof(), progress)
     return report

@@ -6,8 +6,11 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from uuid import uuid4
 
+from snapshot_tasks import process
 from snapshot_tasks.catalog.folder import Snapshot
+from snapshot_tasks.catalog.names import check_collection
 from snapshot_tasks.checks.restored import Restored, check_restored, restored_error
 from snapshot_tasks.comparison import Fit, version_fit
 from snapshot_tasks.errors import (
@@ -17,13 +20,14 @@ from snapshot_tasks.errors import (
     RestoreIncomplete,
     ServerFailure,
     TaskError,
+    Unreachable,
 )
 from snapshot_tasks.models import Finding, Progress, Status
 from snapshot_tasks.operations.verify import verified
 from snapshot_tasks.qdrant.server import NotVisible, Server
 
 GREEN_SECONDS = 60.0
-REMOVAL_SECONDS = 30.0
+REMOVAL_SECONDS = 10.0
 REMOVAL_POLL_SECONDS = 0.2
 
 SaveExisting = Callable[[str], Snapshot]
@@ -107,6 +111,7 @@ def plan_restore(request: RestoreRequest, server: Server) -> RestorePlan:
             f"Nothing tells which collection {snapshot.name} holds.",
             hint="Name it with `--as NAME`.",
         )
+    check_collection(target)
     version, collections, aliases = server.version(), server.collections(), server.aliases()
     exists = target in collections
     skip = request.if_missing and (exists or target in aliases)
@@ -152,18 +157,23 @@ def _replace(
     plan: RestorePlan, server: Server, sha256: str, safety: Snapshot, progress: Progress
 ) -> RestoreResult:
     """Put the new in the old one's place; on any failure put the old back."""
-    server.delete_collection(plan.target)
     try:
+        with process.shielded():
+            server.delete_collection(plan.target)
         result = _restore_new(plan, server, sha256, progress)
     except BaseException:
-        _put_back(plan, server, safety, progress)
+        with process.shielded():
+            _put_back(plan, server, safety, progress)
         raise
     if result.error:
-        _put_back(plan, server, safety, progress)
+        with process.shielded():
+            _put_back(plan, server, safety, progress)
     return replace(result, safety_snapshot=safety.name)
 
 
 def _put_back(plan: RestorePlan, server: Server, safety: Snapshot, progress: Progress) -> None:
+    if plan.target in server.collections():
+        return
     progress.note(f"Putting back {plan.target} as it was, from {safety.name}.")
     request = RestoreRequest(snapshot=safety, target=plan.target)
     before = plan_restore(request, server)
@@ -179,8 +189,9 @@ def _restore_new(
     plan: RestorePlan, server: Server, sha256: str, progress: Progress
 ) -> RestoreResult:
     start = time.monotonic()
+    upload_name = f"restore-{uuid4().hex}.snapshot"
     try:
-        way = _bring_back(plan, server, sha256, progress)
+        way = _bring_back(plan, server, sha256, upload_name, progress)
         with progress.phase("waiting until it is green"):
             status = server.wait_green(plan.target, GREEN_SECONDS)
         for alias in plan.aliases + plan.kept_aliases:
@@ -188,7 +199,9 @@ def _restore_new(
         seconds = time.monotonic() - start
         findings = (*plan.warnings, _status_finding(status), *compare(plan, server))
     except BaseException as error:
-        _remove(plan.target, server, patient=isinstance(error, KeyboardInterrupt))
+        lost = isinstance(error, KeyboardInterrupt | Unreachable)
+        with process.shielded():
+            _remove(plan.target, upload_name, server, patient=lost)
         raise
     result = RestoreResult(
         snapshot=plan.snapshot,
@@ -199,7 +212,7 @@ def _restore_new(
         way=way,
     )
     if result.error:
-        _remove(plan.target, server)
+        _remove(plan.target, upload_name, server)
     return result
 
 
@@ -223,7 +236,9 @@ def compare(plan: RestorePlan, server: Server) -> tuple[Finding, ...]:
     )
 
 
-def _bring_back(plan: RestorePlan, server: Server, sha256: str, progress: Progress) -> str:
+def _bring_back(
+    plan: RestorePlan, server: Server, sha256: str, upload_name: str, progress: Progress
+) -> str:
     """Restore from the server's own view of the file, else by upload; say which it was."""
     path = plan.snapshot.path
     try:
@@ -238,7 +253,7 @@ def _bring_back(plan: RestorePlan, server: Server, sha256: str, progress: Progre
         with progress.phase(
             f"uploading {plan.target}", total_bytes=plan.snapshot.size_bytes
         ) as advance:
-            server.upload(plan.target, path, sha256, advance=advance)
+            server.upload(plan.target, path, sha256, name=upload_name, advance=advance)
             return "upload"
     except ServerFailure as error:
         raise _meaning(plan, error) from error
@@ -255,15 +270,18 @@ def _meaning(plan: RestorePlan, error: ServerFailure) -> TaskError:
     )
 
 
-def _remove(target: str, server: Server, *, patient: bool = False) -> None:
-    """Remove a half-made collection; an interrupted restore goes on in Qdrant, so wait for it."""
+def _remove(target: str, upload_name: str, server: Server, *, patient: bool = False) -> None:
+    """Remove a half-made collection, and what was uploaded for it.
+
+    Qdrant goes on restoring after a lost connection: then wait for what it makes.
+    """
     deadline = time.monotonic() + (REMOVAL_SECONDS if patient else 0)
     with suppress(TaskError):
-        while target not in server.collections():
-            if time.monotonic() >= deadline:
-                return
+        while target not in server.collections() and time.monotonic() < deadline:
             time.sleep(REMOVAL_POLL_SECONDS)
-        server.delete_collection(target)
+        server.discard_upload(target, upload_name)
+        if target in server.collections():
+            server.delete_collection(target)
 
 
 def _refuse_overwrite(

@@ -60,7 +60,7 @@ class Http:
             reraise=True,
         )
         with self._meanings(path):
-            return self._result(retrying(self.raw, "GET", path, long=long))
+            return self.result(retrying(self.raw, "GET", path, long=long))
 
     def send(
         self,
@@ -74,7 +74,7 @@ class Http:
     ) -> Any:
         """Send once, never again by itself, and return `result`."""
         with self._meanings(path):
-            return self._result(
+            return self.result(
                 self.raw(method, path, body=body, params=params, files=files, long=long)
             )
 
@@ -143,7 +143,8 @@ class Http:
     def _patience(self, long: bool) -> httpx.Timeout:
         return _timeout(self.operation_timeout_seconds if long else ANSWER_SECONDS)
 
-    def _result(self, response: httpx.Response) -> Any:
+    def result(self, response: httpx.Response) -> Any:
+        """Return the `result` of an answer, or raise what its refusal means."""
         if not response.is_success:
             raise self.refusal(response)
         try:

@@ -8,7 +8,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 from urllib.parse import quote
-from uuid import uuid4
 
 import httpx
 
@@ -179,6 +178,16 @@ class Server:
         """
         before = {s.name for s in self.snapshots(collection)}
         try:
+            return self._create_or_find(collection, before, note)
+        except KeyboardInterrupt:
+            note("Interrupted: waiting for Qdrant to finish the snapshot, to delete it.")
+            self._discard_new(collection, before)
+            raise
+
+    def _create_or_find(
+        self, collection: str, before: set[str], note: Callable[[str], None]
+    ) -> ServerSnapshot:
+        try:
             response = self._http.raw("POST", f"{_of(collection)}/snapshots", long=True)
         except httpx.ConnectError as error:
             raise self._http.unreachable(error) from error
@@ -187,13 +196,7 @@ class Server:
                 "The connection was lost while Qdrant made the snapshot; watching its list for it."
             )
             return self._await_snapshot(collection, before, error)
-        except KeyboardInterrupt:
-            note("Interrupted: waiting for Qdrant to finish the snapshot, to delete it.")
-            self._discard_new(collection, before)
-            raise
-        if response.is_error:
-            raise self._http.refusal(response)
-        return _snapshot(response.json()["result"])
+        return _snapshot(self._http.result(response))
 
     def delete_snapshot(self, collection: str, name: str) -> None:
         """Delete one server snapshot; one that is gone already is fine."""
@@ -245,16 +248,39 @@ class Server:
             raise
 
     def upload(
-        self, collection: str, file: Path, sha256: str, *, advance: Callable[[int], None]
+        self,
+        collection: str,
+        file: Path,
+        sha256: str,
+        *,
+        name: str,
+        advance: Callable[[int], None],
     ) -> None:
-        """Restore by streaming a local file; the copy that Qdrant keeps of it is deleted."""
-        name = f"restore-{uuid4().hex}.snapshot"
+        """Restore by streaming a local file; the copy that Qdrant keeps of it is deleted.
+
+        When this fails, `discard_upload` takes that copy away.
+        """
         path = f"{_of(collection)}/snapshots/upload"
         params = {"wait": "true", "priority": "snapshot", "checksum": sha256}
         with file.open("rb") as content:
             files = {"snapshot": (name, _Reader(content, advance), "application/octet-stream")}
             self._http.send("POST", path, params=params, files=files, long=True)
         self.delete_snapshot(collection, name)
+
+    def discard_upload(self, collection: str, name: str) -> None:
+        """Delete what an upload left in the server's folder, whatever became of the restore.
+
+        The API reaches that folder only through a collection of the name, so where there is none an
+        empty one stands in for a moment.
+        """
+        if collection in self.collections():
+            self.delete_snapshot(collection, name)
+            return
+        self._http.send("PUT", _of(collection), body={"vectors": {}}, long=True)
+        try:
+            self.delete_snapshot(collection, name)
+        finally:
+            self.delete_collection(collection)
 
     def _await_snapshot(
         self, collection: str, before: set[str], lost: httpx.TransportError

@@ -32,7 +32,8 @@ def name(request: pytest.FixtureRequest) -> str:
 def take_from(live: Live, collection: str, into: Catalog) -> Snapshot:
     """Take a snapshot in-process, as preparation."""
     with live.server() as server:
-        return create(CreateRequest(collection=collection), server, into, Silent(), clock=now)
+        request = CreateRequest(collection=collection)
+        return create(request, server, into, Silent(), clock=now).snapshot
 
 
 @pytest.fixture

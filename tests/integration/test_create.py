@@ -60,7 +60,7 @@ def test_create_records_exactly_what_was_there(
     with live.server() as server:
         made = create(
             CreateRequest(collection=name, label="night"), server, catalog, Silent(), clock=now
-        )
+        ).snapshot
     assert made.path.parent == catalog.folder
     manifest = read_manifest(made.path)
     assert manifest.keys() >= KEYS
@@ -108,7 +108,9 @@ def test_two_in_one_second_get_distinct_names(qdrant: Live, name: str, catalog: 
     moment = now()
     with qdrant.server() as server:
         made = [
-            create(CreateRequest(collection=name), server, catalog, Silent(), clock=lambda: moment)
+            create(
+                CreateRequest(collection=name), server, catalog, Silent(), clock=lambda: moment
+            ).snapshot
             for _ in range(3)
         ]
     assert len({m.path.name for m in made}) == 3
@@ -147,7 +149,7 @@ def test_several_failures_are_all_named(
     requests = [CreateRequest(collection=f"{name}-{suffix}") for suffix in "abcx"]
     with connect(behind) as server:
         taken = create_each(requests, server, catalog, Silent(), clock=now)
-    assert [s.collection for s in taken.snapshots] == [f"{name}-a", f"{name}-c"]
+    assert [c.snapshot.collection for c in taken.created] == [f"{name}-a", f"{name}-c"]
     assert [(n, type(e)) for n, e in taken.errors] == [
         (f"{name}-b", ServerFailure),
         (f"{name}-x", NotFound),
@@ -171,7 +173,7 @@ def test_a_moving_source_is_told(
     else:
         behind.on("GET", DOWNLOAD, write, times=1)
     with connect(behind) as server:
-        made = create(CreateRequest(collection=name), server, catalog, Silent(), clock=now)
+        made = create(CreateRequest(collection=name), server, catalog, Silent(), clock=now).snapshot
     manifest = read_manifest(made.path)
     assert manifest["source_moved"] is True
     assert manifest["source_points_before"] == 300
@@ -195,7 +197,7 @@ def test_a_lost_answer_is_reconciled_by_listing(
     qdrant.loader.plain(name, points=300)
     behind.on("POST", SNAPSHOTS, faults.lose_answer)
     with connect(behind) as server:
-        made = create(CreateRequest(collection=name), server, catalog, Silent(), clock=now)
+        made = create(CreateRequest(collection=name), server, catalog, Silent(), clock=now).snapshot
     assert behind.requests("POST", SNAPSHOTS) == 1
     assert read_manifest(made.path)["points_count"] == 300
     assert hashlib.sha256(made.path.read_bytes()).hexdigest() == made.sha256
@@ -333,7 +335,9 @@ def test_lost_reads_are_repeated(qdrant: Live, name: str, catalog: Catalog) -> N
         proxy.on("GET", f"/collections/{name}", faults.reset, times=1)
         proxy.on("GET", "/aliases", faults.lose_answer, times=1)
         with connect(proxy) as server:
-            made = create(CreateRequest(collection=name), server, catalog, Silent(), clock=now)
+            made = create(
+                CreateRequest(collection=name), server, catalog, Silent(), clock=now
+            ).snapshot
     assert made.size_bytes > 0
 
 

@@ -65,7 +65,7 @@ def restore(live: Live, path: Path) -> str:
     name = f"restored-{next(NAMES)}"
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     with live.server() as server:
-        server.upload(name, path, digest, advance=lambda count: None)
+        server.upload(name, path, digest, name="copy.snapshot", advance=lambda count: None)
     return name
 
 

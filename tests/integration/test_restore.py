@@ -330,7 +330,7 @@ def test_a_replace_whose_restore_fails_puts_the_old_back(
                     catalog,
                     Silent(),
                     clock=now,
-                )
+                ).snapshot
 
             request = RestoreRequest(snapshot=snapshot, save_existing=save)
             with pytest.raises((RestoreIncomplete, Unreachable)):
