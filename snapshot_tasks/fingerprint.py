@@ -258,6 +258,15 @@ class Difference:
     buckets: frozenset[int]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sealed:
+    """What a snapshot was sealed with: the digest decides, the buckets tell where it differs."""
+
+    digest: str
+    points_count: int
+    buckets: Fingerprint | None
+
+
 def leaf(key: bytes, head: bytes, content: bytes) -> bytes:
     """Return the 16 bytes that one component of one point adds to its bucket."""
     return hashlib.sha256(key + head + content).digest()[:16]

@@ -41,6 +41,7 @@ class Settings:
     binary: Path | None
     http_port: int
     grpc_port: int
+    source_grpc_port: int | None
     server_snapshot_dir: str | None
     operation_timeout_seconds: float
     releases_url: str
@@ -98,6 +99,7 @@ def load_settings(project_root: Path, environment: Mapping[str, str] | None = No
         binary=reader.program("QDRANT_BINARY", project_root),
         http_port=http_port,
         grpc_port=reader.port("QDRANT_GRPC_PORT", 6334),
+        source_grpc_port=reader.source_grpc_port(url),
         server_snapshot_dir=reader.text("QDRANT_SERVER_SNAPSHOT_DIR"),
         operation_timeout_seconds=reader.seconds("QDRANT_OPERATION_TIMEOUT_SECONDS", 3600.0),
         releases_url=reader.text("QDRANT_RELEASES_URL") or RELEASES_URL,
@@ -191,6 +193,18 @@ class _Reader:
             self._wrong(name, "a port number from 1 to 65535", value)
             return default
         return int(value)
+
+    def source_grpc_port(self, url: str | None) -> int | None:
+        """Return the gRPC port of `QDRANT_URL`, None where it would be a guess.
+
+        Another Qdrant may answer at the default port: its points must not be taken for these.
+        """
+        guess = url is not None and urlsplit(url).port != 6333
+        return (
+            None
+            if guess and not self.text("QDRANT_GRPC_PORT")
+            else self.port("QDRANT_GRPC_PORT", 6334)
+        )
 
     def seconds(self, name: str, default: float) -> float:
         value = self.text(name)

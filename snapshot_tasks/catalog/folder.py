@@ -35,7 +35,7 @@ from snapshot_tasks.files import (
     sync_directory,
     write_text,
 )
-from snapshot_tasks.fingerprint import Fingerprint
+from snapshot_tasks.fingerprint import Fingerprint, Sealed
 from snapshot_tasks.search_parity import Probe
 
 _TAKE_ONE = "Take one with `inv snapshot.create`, or name one that `inv snapshot.list` shows."
@@ -68,21 +68,28 @@ class Snapshot:
         return self.manifest is not None and self.manifest.safety
 
     @cached_property
-    def fingerprint(self) -> Fingerprint | None:
-        """The sealed fingerprint with its buckets; None when the snapshot is unsealed.
+    def sealed(self) -> Sealed | None:
+        """What the contents were sealed with; None when the snapshot is unsealed.
+
+        The manifest's digest decides. The buckets in the file beside it only tell where contents
+        differ, so a copy without that file verifies and restores as well.
 
         Raises:
-            Damaged: when the file that holds it is lost, or is not what the manifest sealed.
+            Damaged: when that file is there, and is not what the manifest sealed.
         """
         if self.manifest is None or self.manifest.fingerprint is None:
             return None
         path = _fingerprint_path(self.path)
         try:
-            sealed = Fingerprint.from_json(json.loads(path.read_text(encoding="utf-8")))
-            if sealed.digest != self.manifest.fingerprint.get("digest"):
-                raise ValueError("it is another snapshot's")
-            return sealed
-        except (OSError, ValueError) as error:
+            digest = str(self.manifest.fingerprint["digest"])
+            count = int(self.manifest.fingerprint["points_count"])
+            buckets = None
+            if os.path.lexists(path):
+                buckets = Fingerprint.from_json(json.loads(path.read_text(encoding="utf-8")))
+                if buckets.digest != digest:
+                    raise ValueError("it is another snapshot's")
+            return Sealed(digest=digest, points_count=count, buckets=buckets)
+        except (OSError, ValueError, KeyError, TypeError) as error:
             raise Damaged(
                 f"The sealed fingerprint {path.name} is not readable: {error}.",
                 hint="Bring that file back from a copy, or take a new snapshot.",

@@ -5,22 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from snapshot_tasks.fingerprint import PAYLOAD_NAME, Fingerprint, Name
+from snapshot_tasks.fingerprint import PAYLOAD_NAME, Fingerprint, Name, Sealed
 from snapshot_tasks.models import Finding, Status
 
 MAX_DROP_SHARE = 0.1
 
 
-def check_contents(sealed: Fingerprint, found: Fingerprint) -> Finding:
+def check_contents(sealed: Sealed, found: Fingerprint) -> Finding:
     """Every point has the id, payload and vectors it was sealed with, bit for bit."""
     if sealed.digest == found.digest:
         message = f"{found.points_count:,} points identical, fingerprint {found.digest[:16]}"
         return Finding(check="contents", status=Status.OK, message=message)
-    parts = "; ".join(
+    parts = [
         f"{describe(difference.name)} differs in {len(difference.buckets):,} of 4,096 buckets"
-        for difference in sealed.differences(found)
-    )
-    message = f"sealed {sealed.points_count:,} points, found {found.points_count:,}: {parts}"
+        for difference in (sealed.buckets.differences(found) if sealed.buckets else ())
+    ]
+    where = "; ".join(parts) or "where is unknown, since the sealed buckets are not there"
+    message = f"sealed {sealed.points_count:,} points, found {found.points_count:,}: {where}"
     return Finding(check="contents", status=Status.FAIL, message=message)
 
 

@@ -70,7 +70,7 @@ def check_engine(patient: Patient) -> Iterator[Finding]:
             message = f"no Qdrant {settings.version} on this machine yet"
             yield _warn("binary", message, "Run `inv engine.install`.")
         elif (found := binary_version(binary)) is None:
-            raise SettingsError(f"{binary} does not run.", hint="Correct QDRANT_BINARY.")
+            yield _fail("binary", f"{binary} does not run", "Correct QDRANT_BINARY.")
         else:
             yield _ok("binary", f"{binary}, version {found}")
 

@@ -75,7 +75,7 @@ def points_at_engine(settings: Settings) -> bool:
 
 def live_endpoint(settings: Settings) -> Endpoint:
     """Return the Qdrant at `QDRANT_URL`, without asking which folders it can read."""
-    return Endpoint(url=settings.url, api_key=settings.api_key, grpc_port=settings.grpc_port)
+    return Endpoint(url=settings.url, api_key=settings.api_key, grpc_port=settings.source_grpc_port)
 
 
 def restore_endpoint(settings: Settings) -> Endpoint:

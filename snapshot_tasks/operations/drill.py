@@ -225,7 +225,7 @@ def _compare_again(request: DrillRequest, endpoint: Endpoint, log: Log, progress
 
 def _contents(snapshot: Snapshot, endpoint: Endpoint, progress: Progress) -> tuple[Finding, ...]:
     """Compare every point with its seal, then ask the searches whose answers are known."""
-    sealed, collection, manifest = snapshot.fingerprint, snapshot.collection, snapshot.manifest
+    sealed, collection, manifest = snapshot.sealed, snapshot.collection, snapshot.manifest
     if sealed is None or collection is None or manifest is None:
         message = "not sealed: nothing tells what each point should be"
         return (Finding(check="contents", status=Status.WARN, message=message),)

@@ -15,7 +15,7 @@ from snapshot_tasks.checks.restored import Restored, check_restored, restored_er
 from snapshot_tasks.comparison import Fit, version_fit
 from snapshot_tasks.engines.base import Engine
 from snapshot_tasks.errors import Interrupted, Refused, TaskError
-from snapshot_tasks.fingerprint import Fingerprint
+from snapshot_tasks.fingerprint import Fingerprint, Sealed
 from snapshot_tasks.models import Clock, CollectionState, Endpoint, Finding, Progress, failed
 from snapshot_tasks.operations.drill import AFTER_RESTART, NOT_PROVEN_HINT, DrillReport, Log
 from snapshot_tasks.operations.keep_proof import keep_proof
@@ -144,7 +144,7 @@ def _problem(
             server_version=version,
         )
     )
-    if sealed := snapshot.fingerprint:
+    if sealed := snapshot.sealed:
         findings = (*findings, check_contents(sealed, contents))
     extra = set(before.aliases) - set(snapshot.manifest.aliases)
     wrong = [f"{f.check}: {f.message}" for f in failed(findings)]
@@ -179,13 +179,17 @@ def _compare(
             )
         )
         contents = _read(server.endpoint, source.collection, progress)
-        findings = (*findings, check_contents(source.contents, contents))
+        findings = (*findings, check_contents(_as_seal(source.contents), contents))
         log.findings += [_named(f, prefix, source.collection, len(sources)) for f in findings]
 
 
 def _read(endpoint: Endpoint, collection: str, progress: Progress) -> Fingerprint:
     with progress.phase(f"reading every point of {collection}", total_points=0) as advance:
         return read_fingerprint(endpoint, collection, advance)
+
+
+def _as_seal(contents: Fingerprint) -> Sealed:
+    return Sealed(digest=contents.digest, points_count=contents.points_count, buckets=contents)
 
 
 def _named(finding: Finding, prefix: str, collection: str, count: int) -> Finding:

@@ -144,7 +144,7 @@ def _rows(testing: _Testing, folder: Path, progress: Progress) -> Iterator[Row]:
 
 def _refuse_unsealed(snapshot: Snapshot) -> None:
     snapshot.check_manifest()
-    if snapshot.fingerprint is None:
+    if snapshot.sealed is None:
         raise Refused(
             f"{snapshot.name} is not sealed, so nothing tells what its contents should be.",
             hint="Take a sealed one with `inv snapshot.create`.",
@@ -204,7 +204,7 @@ def _check_bytes(snapshot: Snapshot) -> str:
 def _check_contents(snapshot: Snapshot) -> str:
     """The seal against what the file holds; what cannot be read at all is told apart."""
     try:
-        sealed = snapshot.fingerprint
+        sealed = snapshot.sealed
     except Damaged:
         return "seal (unreadable)"
     try:

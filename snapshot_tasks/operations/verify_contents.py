@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from snapshot_tasks.catalog.folder import Snapshot
 from snapshot_tasks.checks.contents import check_contents
 from snapshot_tasks.errors import NotFound
-from snapshot_tasks.fingerprint import Fingerprint
+from snapshot_tasks.fingerprint import BUCKETS, Sealed
 from snapshot_tasks.models import Endpoint, Finding, Progress, Status
 from snapshot_tasks.operations.seal import SCRATCH, Scratch, read_file, read_on_scratch
 from snapshot_tasks.operations.verify import BYTES, CONTENT, SOURCE, Verification, verify
@@ -48,9 +48,9 @@ class SourceComparison:
         return Finding(check=SOURCE, status=Status.FAIL, message=message)
 
 
-def sealed_fingerprint(snapshot: Snapshot) -> Fingerprint:
+def sealed_contents(snapshot: Snapshot) -> Sealed:
     """Return what the snapshot was sealed with. Raises `NotFound` when it was not."""
-    sealed = snapshot.fingerprint
+    sealed = snapshot.sealed
     if sealed is None:
         raise NotFound(
             f"{snapshot.name} is not sealed: nothing tells what its contents should be.",
@@ -68,7 +68,7 @@ def verify_contents(
         NotFound: when it is not sealed.
         Damaged: when it cannot be read any more.
     """
-    sealed = sealed_fingerprint(snapshot)
+    sealed = sealed_contents(snapshot)
     manifest = snapshot.manifest
     assert manifest is not None
     assert manifest.fingerprint is not None
@@ -92,15 +92,16 @@ def compare_source(snapshot: Snapshot, endpoint: Endpoint, progress: Progress) -
     Raises:
         NotFound: when the snapshot is not sealed, or the collection is not there.
     """
-    sealed = sealed_fingerprint(snapshot)
+    sealed = sealed_contents(snapshot)
     collection = snapshot.collection or ""
     count = sealed.points_count
     with progress.phase("reading every live point", total_points=count) as advance:
         live = read_fingerprint(endpoint, collection, advance)
-    differences = sealed.differences(live)
-    if not differences:
+    if live.digest == sealed.digest:
         return SourceComparison()
-    buckets = frozenset().union(*(difference.buckets for difference in differences))
+    buckets = frozenset(range(BUCKETS))
+    if sealed.buckets:
+        buckets = frozenset().union(*(d.buckets for d in sealed.buckets.differences(live)))
     before = locate_points(snapshot.path, buckets, progress)
     with progress.phase("looking for the live points", total_points=count) as advance:
         after = locate_live_points(endpoint, collection, buckets, advance)

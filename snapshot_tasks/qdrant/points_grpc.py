@@ -70,9 +70,9 @@ def _meaning(error: Any, endpoint: Endpoint, *, first: bool) -> Exception:
             f"Qdrant at {endpoint.url} refused the credentials over gRPC.",
             hint="Set QDRANT_API_KEY or QDRANT_API_KEY_FILE to a key that may read.",
         )
+    if first and code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.NOT_FOUND):
+        return GrpcUnavailable()
     if code is grpc.StatusCode.UNAVAILABLE:
-        if first:
-            return GrpcUnavailable()
         return Unreachable(
             f"Qdrant at {endpoint.url} was lost while its points were read.",
             hint="Is it still running? `inv stack.status` says.",

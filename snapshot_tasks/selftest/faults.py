@@ -141,12 +141,13 @@ def _lose_payload_index(copy: Copy) -> None:
 def _swap_manifest(copy: Copy) -> None:
     """The manifest and the seal of a snapshot that holds one point more."""
     snapshot = copy.snapshot()
-    manifest, sealed = snapshot.manifest, snapshot.fingerprint
+    manifest, sealed = snapshot.manifest, snapshot.sealed
     assert manifest is not None
     assert sealed is not None
-    other = Accumulator()
-    other.merge(sealed)
-    other.add("ffffffff-ffff-4fff-bfff-ffffffffffff", [(name, b"") for name in sealed.tables])
+    assert sealed.buckets is not None
+    other, names = Accumulator(), sealed.buckets.tables
+    other.merge(sealed.buckets)
+    other.add("ffffffff-ffff-4fff-bfff-ffffffffffff", [(name, b"") for name in names])
     text = json.dumps(other.result().as_json())
     copy.fingerprint_path.write_text(text, encoding="utf-8")
     copy.change_manifest(
@@ -219,7 +220,7 @@ FAULTS = (
     Fault("sha256 of the manifest forged", _forge(lambda m: {"sha256": "0" * 64}), resign=False),
     Fault("count forged in the manifest", _forge(lambda m: {"points_count": m.points_count + 1})),
     Fault("payload indexes lost from the manifest", _forge(lambda m: {"payload_schema": {}})),
-    Fault("sealed fingerprint lost", lambda c: c.fingerprint_path.unlink()),
+    Fault("sealed fingerprint cut short", lambda c: os.truncate(c.fingerprint_path, PAGE)),
     Fault(
         "point's version far in the future",
         _freeze_point,

@@ -66,8 +66,7 @@ def test_interrupted_while_the_server_copy_is_deleted(
         hold.release.set()
         ran = ended(process)
     assert ran.code == 130
-    assert len(tree(outside.root / "qdrant_snapshots")) == 3
-    assert outside("snapshot.verify", "--collection", name).code == 0
+    assert tree(outside.root / "qdrant_snapshots") == []
     wait_until(lambda: qdrant.loader.server_snapshots(name) == [], seconds=5)
 
 

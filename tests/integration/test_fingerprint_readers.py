@@ -363,7 +363,8 @@ def test_queued_writes_are_in_the_seal(live: Live, catalog: Catalog, tmp_path: P
         assert seal is not None, "left unsealed"
         assert seal["sealed_by"] in ("engine", "scratch")
         restored = restore(live, snapshot.path)
-        assert snapshot.fingerprint is not None
-        assert read(live, restored, read_over_grpc).differences(snapshot.fingerprint) == ()
+        assert snapshot.sealed is not None
+        assert snapshot.sealed.buckets is not None
+        assert read(live, restored, read_over_grpc).differences(snapshot.sealed.buckets) == ()
         live.loader.delete(restored)
         live.loader.delete(name)
