@@ -84,6 +84,7 @@ def load_settings(project_root: Path, environment: Mapping[str, str] | None = No
 
     url = reader.url("QDRANT_URL")
     http_port = reader.port("QDRANT_HTTP_PORT", _port_of(url) or 6333)
+    grpc_port = reader.port("QDRANT_GRPC_PORT", 6334)
     engine = reader.choice("QDRANT_ENGINE", ENGINES)
     settings = Settings(
         project_root=project_root,
@@ -98,8 +99,8 @@ def load_settings(project_root: Path, environment: Mapping[str, str] | None = No
         version=reader.version("QDRANT_VERSION"),
         binary=reader.program("QDRANT_BINARY", project_root),
         http_port=http_port,
-        grpc_port=reader.port("QDRANT_GRPC_PORT", 6334),
-        source_grpc_port=reader.source_grpc_port(url),
+        grpc_port=grpc_port,
+        source_grpc_port=grpc_port if _knows_grpc_port(url, reader) else None,
         server_snapshot_dir=reader.text("QDRANT_SERVER_SNAPSHOT_DIR"),
         operation_timeout_seconds=reader.seconds("QDRANT_OPERATION_TIMEOUT_SECONDS", 3600.0),
         releases_url=reader.text("QDRANT_RELEASES_URL") or RELEASES_URL,
@@ -151,6 +152,14 @@ def _port_of(url: str | None) -> int | None:
     return parts.port if parts.hostname in LOCAL_HOSTS else None
 
 
+def _knows_grpc_port(url: str | None, reader: _Reader) -> bool:
+    """Say whether the gRPC port is that of `QDRANT_URL`, and no guess.
+
+    Another Qdrant may answer at the default port: its points must not be taken for these.
+    """
+    return url is None or urlsplit(url).port == 6333 or reader.text("QDRANT_GRPC_PORT") is not None
+
+
 class _Reader:
     """Reads single values, noting each problem instead of raising."""
 
@@ -193,18 +202,6 @@ class _Reader:
             self._wrong(name, "a port number from 1 to 65535", value)
             return default
         return int(value)
-
-    def source_grpc_port(self, url: str | None) -> int | None:
-        """Return the gRPC port of `QDRANT_URL`, None where it would be a guess.
-
-        Another Qdrant may answer at the default port: its points must not be taken for these.
-        """
-        guess = url is not None and urlsplit(url).port != 6333
-        return (
-            None
-            if guess and not self.text("QDRANT_GRPC_PORT")
-            else self.port("QDRANT_GRPC_PORT", 6334)
-        )
 
     def seconds(self, name: str, default: float) -> float:
         value = self.text(name)
