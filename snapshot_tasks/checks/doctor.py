@@ -212,27 +212,27 @@ def _mount_traps(service: object) -> Iterator[Finding]:
         yield _fail("storage", "the data is in the container's own layer and goes with it", remedy)
 
 
-DOCTOR_CHECKS: tuple[Check, ...] = (
-    check_engine,
-    check_server,
-    check_credentials,
-    check_collection,
-    check_folder,
-    check_latest,
-    check_newest,
-    check_compose_file,
-)
+# Each check under the label of its first line, which is also that of an error it raises.
+DOCTOR_CHECKS: dict[str, Check] = {
+    "engine": check_engine,
+    "server": check_server,
+    "credentials": check_credentials,
+    "collection": check_collection,
+    "folder": check_folder,
+    "latest link": check_latest,
+    "newest snapshot": check_newest,
+    "compose file": check_compose_file,
+}
 
 
 def examine(patient: Patient) -> tuple[tuple[Finding, ...], TaskError | None]:
     """Run every check; return all findings and the error of the first that failed."""
     findings: list[Finding] = []
     first: TaskError | None = None
-    for check in DOCTOR_CHECKS:
+    for label, check in DOCTOR_CHECKS.items():
         try:
             findings += check(patient)
         except TaskError as error:
-            label = check.__name__.removeprefix("check_").replace("_", " ")
             if findings and findings[-1].message == error.message:
                 continue
             findings.append(_fail(label, error.message, error.hint))
