@@ -79,9 +79,11 @@ def create(
             print("The server has no collection, so there is nothing to take.")
 
     result = {
-        "snapshots": [
-            snapshot_json(c.snapshot) | {"findings": [f.as_json() for f in c.findings]}
-            for c in taken.created
+        "snapshots": [snapshot_json(created.snapshot) for created in taken.created],
+        "findings": [
+            {"snapshot": created.snapshot.name, **finding.as_json()}
+            for created in taken.created
+            for finding in created.findings
         ],
         "failed": [failure_json(name, error) for name, error in taken.errors],
     }
