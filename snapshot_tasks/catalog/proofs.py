@@ -33,11 +33,14 @@ def read_proofs(path: Path) -> tuple[Mapping[str, Any], ...]:
 def last_proven_at(proofs: tuple[Mapping[str, Any], ...], sha256: str | None) -> datetime | None:
     """Return when a drill last succeeded with exactly these bytes, or None.
 
+    A drill or a verification of the file that failed since then undoes it.
     Without a manifest nothing tells which bytes these should be, so nothing is proven for long.
     """
     if sha256 is None:
         return None
     for proof in reversed(proofs):
+        if not proof["ok"] and proof["kind"] in (DRILL, VERIFY) and proof.get("level") != "source":
+            return None
         if proof["kind"] == DRILL and proof["ok"] and proof.get("sha256") == sha256:
             return datetime.fromisoformat(proof["at"])
     return None

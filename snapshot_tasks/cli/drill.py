@@ -18,6 +18,7 @@ from snapshot_tasks.cli.wiring import (
     scratch,
 )
 from snapshot_tasks.errors import Interrupted, NotFound, SettingsError, TaskError, join_errors
+from snapshot_tasks.settings import DEFAULT_VERSION, is_version
 
 if TYPE_CHECKING:
     from snapshot_tasks.catalog.folder import Catalog, Snapshot
@@ -66,6 +67,11 @@ def drill(
         raise SettingsError(
             "--in-place goes with none of --all, --keep and --engine-version.",
             hint="Leave them out.",
+        )
+    engine_version = engine_version.removeprefix("v")
+    if engine_version and not is_version(engine_version):
+        raise SettingsError(
+            f"{engine_version!r} is no version.", hint=f"Give one such as {DEFAULT_VERSION}."
         )
     catalog = open_catalog(run)
     if run.dry:
@@ -130,7 +136,7 @@ def _fresh(
             operation_timeout_seconds=settings.operation_timeout_seconds,
             max_seconds=max_seconds,
             keep=keep,
-            rehearsed_version=engine_version.removeprefix("v"),
+            rehearsed_version=engine_version,
         )
         return drill_one(request, selection.engine, run.progress, clock=now)
 

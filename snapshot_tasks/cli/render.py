@@ -9,6 +9,7 @@ from typing import Any
 from snapshot_tasks.catalog.folder import Snapshot
 from snapshot_tasks.cli.console import output
 from snapshot_tasks.cli.units import ago, duration, moment, size
+from snapshot_tasks.errors import BudgetMissed
 from snapshot_tasks.models import Finding
 from snapshot_tasks.operations.drill import DrillReport
 from snapshot_tasks.operations.restore import RestoreResult
@@ -97,7 +98,7 @@ def _snapshot_row(snapshot: Snapshot, now: datetime) -> tuple[str, ...]:
         state = f"proven {ago(proven_at, now)}" if proven_at else "never"
     return (
         snapshot.name,
-        snapshot.collection or "unknown",
+        (snapshot.collection or "unknown") + (" (replaced)" if snapshot.is_safety else ""),
         ago(snapshot.created_at, now),
         f"{manifest.points_count:,}" if manifest else "unknown",
         size(snapshot.size_bytes),
@@ -179,9 +180,10 @@ def render_drill(report: DrillReport) -> None:
     )
     render_findings(report.findings, title=title)
     print("Times: " + ", ".join(f"{phase} {duration(s)}" for phase, s in report.phases.items()))
-    if report.error is None:
-        assert report.restore_seconds is not None
-        print(f"PROVEN: {name} restores in {duration(report.restore_seconds)}.")
+    too_slow = isinstance(report.error, BudgetMissed)
+    if report.restore_seconds is not None and (report.error is None or too_slow):
+        slowly = ", too slowly" if too_slow else ""
+        print(f"PROVEN{slowly}: {name} restores in {duration(report.restore_seconds)}.")
     else:
         print(f"NOT PROVEN: {name}.")
     if report.kept:

@@ -15,7 +15,7 @@ from snapshot_tasks.cli.wiring import (
     open_catalog,
     scratch,
 )
-from snapshot_tasks.errors import NotFound, SettingsError, TaskError, join_errors
+from snapshot_tasks.errors import NotFound, SettingsError, StorageError, TaskError, join_errors
 
 if TYPE_CHECKING:
     from snapshot_tasks.operations.verify import Verification
@@ -95,7 +95,13 @@ def list_(run: Run, collection: str = "") -> Outcome:
     """List the catalogued snapshots, newest first, with their size, points and last proof."""
     from snapshot_tasks.cli.render import render_snapshots, snapshot_json
 
-    snapshots = open_catalog(run).entries(collection or None)
+    catalog = open_catalog(run)
+    if not catalog.folder.is_dir():
+        raise StorageError(
+            f"There is no folder {catalog.folder}.",
+            hint="Correct QDRANT_SNAPSHOT_DIR; `inv snapshot.create` makes the folder.",
+        )
+    snapshots = catalog.entries(collection or None)
     return Outcome(
         result={"snapshots": [snapshot_json(s) for s in snapshots]},
         render=lambda: render_snapshots(snapshots, now()),
@@ -139,6 +145,8 @@ def verify(
     if level not in LEVELS:
         levels = ", ".join(LEVELS)
         raise SettingsError(f"There is no level {level!r}.", hint=f"Use one of {levels}.")
+    if all and snapshot:
+        raise SettingsError("--all and --snapshot exclude each other.", hint="Give one of them.")
     catalog = open_catalog(run)
     chosen = (
         catalog.entries(collection or None)

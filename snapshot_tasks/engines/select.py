@@ -48,7 +48,9 @@ def live_engine(settings: Settings) -> Selection:
 
 def drill_engine(settings: Settings) -> Selection:
     """Return the engine of throw-away servers."""
-    return select_engine(settings, settings.drill_engine, setting="QDRANT_DRILL_ENGINE")
+    same = settings.drill_engine == settings.engine
+    setting = "QDRANT_ENGINE" if same else "QDRANT_DRILL_ENGINE"
+    return select_engine(settings, settings.drill_engine, setting=setting)
 
 
 def managed_engine(settings: Settings) -> Selection:

@@ -190,7 +190,9 @@ def _on_fresh_server(
 def _restore(
     request: DrillRequest, sha256: str, endpoint: Endpoint, log: Log, progress: Progress
 ) -> None:
-    what = RestoreRequest(snapshot=request.snapshot, verified_sha256=sha256)
+    what = RestoreRequest(
+        snapshot=request.snapshot, target=_target(request.snapshot), verified_sha256=sha256
+    )
     with (
         Server(endpoint, operation_timeout_seconds=request.operation_timeout_seconds) as server,
         log.phase("restore"),
@@ -206,7 +208,9 @@ def _restore(
 
 
 def _compare_again(request: DrillRequest, endpoint: Endpoint, log: Log, progress: Progress) -> None:
-    restore_request = RestoreRequest(snapshot=request.snapshot, if_missing=True)
+    restore_request = RestoreRequest(
+        snapshot=request.snapshot, target=_target(request.snapshot), if_missing=True
+    )
     with (
         Server(endpoint, operation_timeout_seconds=request.operation_timeout_seconds) as server,
         log.phase("compare"),
@@ -221,6 +225,11 @@ def _compare_again(request: DrillRequest, endpoint: Endpoint, log: Log, progress
     with log.phase("contents"):
         again = _contents(request.snapshot, endpoint, progress)
     log.findings += [_prefixed(AFTER_RESTART, finding) for finding in again]
+
+
+def _target(snapshot: Snapshot) -> str:
+    """Return the name to restore under: any will do where nothing tells the collection's."""
+    return snapshot.collection or "restored"
 
 
 def _contents(snapshot: Snapshot, endpoint: Endpoint, progress: Progress) -> tuple[Finding, ...]:

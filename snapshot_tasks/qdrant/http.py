@@ -176,4 +176,4 @@ def _reason(response: httpx.Response) -> str:
         text = response.json()["status"]["error"]
     except (ValueError, KeyError, TypeError):
         text = response.text
-    return " ".join(str(text).split())[:300].rstrip(".") or "no reason given"
+    return " ".join(str(text).split())[:300].rstrip(".!") or "no reason given"

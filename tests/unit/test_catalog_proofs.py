@@ -85,7 +85,10 @@ def test_a_message_may_hold_any_character(tmp_path: Path, odd: str) -> None:
         ([], None),
         ([proof(1)], 1),
         ([proof(1), proof(2)], 2),
-        ([proof(1), proof(2, ok=False)], 1),
+        ([proof(1), proof(2, ok=False)], None),
+        ([proof(1), proof(2, ok=False, kind="verify")], None),
+        ([proof(1), proof(2, ok=False, kind="verify", level="source")], 1),
+        ([proof(1), proof(2, ok=False), proof(3)], 3),
         ([proof(1, kind="verify")], None),
         ([proof(1, sha256="cd" * 32)], None),
         ([proof(1), proof(2, sha256="cd" * 32)], 1),
@@ -93,20 +96,21 @@ def test_a_message_may_hold_any_character(tmp_path: Path, odd: str) -> None:
     ],
 )
 def test_only_a_drill_of_these_bytes_proves(proofs: list[Any], hours: int | None) -> None:
-    """Neither a verification, a failed drill nor a drill of other bytes is a proof."""
+    """Only a drill of these bytes is a proof, and a later failure undoes it."""
     expected = None if hours is None else TAKEN_AT + timedelta(hours=hours)
     assert last_proven_at(tuple(proofs), SHA) == expected
 
 
 def test_a_snapshot_knows_its_proofs(catalog: Catalog) -> None:
-    """The proofs stand beside the file, and its entry tells the last success."""
+    """The proofs stand beside the file; its entry tells the last success, until a failure."""
     snapshot = catalogued(catalog)
     at = datetime(2025, 1, 2, tzinfo=UTC)
     snapshot.append_proof(drill_proof(snapshot, at))
-    snapshot.append_proof(drill_proof(snapshot, at + timedelta(days=1), ok=False))
     assert snapshot.proofs_path == catalog.folder / "books_20250101_120000.proofs.jsonl"
+    assert catalog.newest("books").proven_at == at
+    snapshot.append_proof(drill_proof(snapshot, at + timedelta(days=1), ok=False))
     fresh = catalog.newest("books")
-    assert fresh.proven_at == at
+    assert fresh.proven_at is None
     assert len(fresh.proofs) == 2
 
 
