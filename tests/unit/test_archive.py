@@ -77,14 +77,14 @@ def test_a_file_cut_at_any_block_is_damaged(scratch: Path) -> None:
                 refusal(scratch, SOUND[:length])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(length=st.integers(0, len(SOUND) - 1))
 def test_a_file_cut_anywhere_is_damaged(scratch: Path, length: int) -> None:
     """Truncation at any byte is found."""
     refusal(scratch, SOUND[:length])
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(tail=st.binary(min_size=1, max_size=2000) | st.integers(1, 3000).map(bytes))
 def test_whatever_is_appended_is_damage(scratch: Path, tail: bytes) -> None:
     """Bytes behind the end are found, zeros too."""
@@ -111,7 +111,7 @@ def test_a_hole_up_to_the_end_is_damage(scratch: Path, offset: int) -> None:
     refusal(scratch, overwritten(SOUND, offset, bytes(len(SOUND) - offset)))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(
     header=st.sampled_from(HEADERS),
     place=st.integers(0, BLOCK - 1).filter(lambda place: place not in CHECKSUM),

@@ -38,7 +38,7 @@ def test_names_of_one_second_are_distinct() -> None:
     assert {parse_name(name) for name in names} == {("books", AT)}
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(collection=COLLECTIONS, at=TIMES, which=st.integers(0, 20))
 def test_a_name_tells_what_it_was_made_of(collection: str, at: datetime, which: int) -> None:
     """Whatever the collection is called, its names can be read back."""
@@ -81,7 +81,7 @@ def test_a_collection_that_is_no_file_name_is_refused(name: str) -> None:
     assert caught.value.exit_code == 14
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(collection=COLLECTIONS)
 def test_other_collections_are_fine(collection: str) -> None:
     """Spaces, dots, brackets and any letters are fine."""

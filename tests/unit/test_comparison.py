@@ -27,7 +27,7 @@ def plain(value: Any) -> Any:
     return (isinstance(value, bool), value)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(first=OBJECTS, second=OBJECTS)
 @example(first={"a": 1}, second={"a": True})
 @example(first={"a": {}}, second={})
@@ -37,7 +37,7 @@ def test_no_difference_means_equal(first: dict[str, Any], second: dict[str, Any]
     assert (not list(differences(first, second))) == (plain(first) == plain(second))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(value=OBJECTS, nulls=st.sets(KEYS))
 def test_null_is_absent(value: dict[str, Any], nulls: set[str]) -> None:
     """Keys that are null make no difference, on either side."""
@@ -46,7 +46,7 @@ def test_null_is_absent(value: dict[str, Any], nulls: set[str]) -> None:
     assert not list(differences(more, value))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(expected=OBJECTS, actual=OBJECTS)
 def test_both_directions_see_the_same_places(
     expected: dict[str, Any], actual: dict[str, Any]
@@ -85,7 +85,7 @@ def test_a_difference_says_where_and_what() -> None:
     ]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(expected=OBJECTS, more=OBJECTS)
 def test_added_keys_are_only_added(expected: dict[str, Any], more: dict[str, Any]) -> None:
     """Whatever is merely added, at the top or deeper, counts as added."""
@@ -95,7 +95,7 @@ def test_added_keys_are_only_added(expected: dict[str, Any], more: dict[str, Any
     assert added_only(expected, deeper)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(expected=OBJECTS, actual=OBJECTS)
 def test_equal_is_added_only(expected: dict[str, Any], actual: dict[str, Any]) -> None:
     """No difference, and a difference in what was expected, are told apart."""

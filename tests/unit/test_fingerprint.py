@@ -299,7 +299,7 @@ FIXED_DIGEST = "8b9010e8998ce7f59dd7ca2c13c31688f5e74aaee6a13e9bfbc269cc61ecfe8c
 # What does not matter.
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(points=COLLECTIONS)
 def test_it_is_what_the_document_says(points: list[Point]) -> None:
     """A second implementation gets the same digest, from each reader."""
@@ -323,7 +323,7 @@ def test_an_empty_collection_has_a_digest() -> None:
     assert empty.digest == hashlib.sha256(b"qdrant-points-1").hexdigest()
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(points=COLLECTIONS, seed=st.randoms(use_true_random=False), shards=st.integers(1, 4))
 def test_order_and_shards_do_not_matter(
     points: list[Point], seed: random.Random, shards: int
@@ -340,7 +340,7 @@ def test_order_and_shards_do_not_matter(
     assert whole.points_count == len(points)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(document=PAYLOADS)
 @example(document={"a": 1e22, "b": 1e-7, "c": 1.5e16, "d": 0.00001234, "e": 123456.75})
 @example(document={"\U0001f600": 1, "\uffff": 2, "é": 3, "e\u0301": 4, "": 5, "\x7f\x1f": 6})
@@ -358,14 +358,14 @@ def narrow(digits: str) -> int | float:
     return number if -I64_MAX - 1 <= number <= I64_MAX else float(number)
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(value=st.floats(allow_nan=False, allow_infinity=False) | NUMBERS.map(float))
 def test_a_float_has_one_form(value: float) -> None:
     """The document's form of a float is the one that is hashed."""
     assert canon.payload({"f": value}) == f'{{"f":{reference_float(value)}}}'.encode()
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(document=st.dictionaries(st.text(max_size=3), VALUES, max_size=4))
 def test_the_order_of_keys_does_not_matter(document: dict[str, Any]) -> None:
     """Reversed at every level, a payload is the same."""
@@ -393,7 +393,7 @@ def test_integers_beyond_64_bit_signed_are_floats(number: int) -> None:
     assert canon.payload({"a": I64_MAX}) != canon.payload({"a": I64_MAX - 1})
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(pairs=st.dictionaries(st.integers(0, 99), FLOATS, max_size=5), seed=st.randoms())
 def test_the_order_of_a_sparse_vector_does_not_matter(
     pairs: dict[int, float], seed: random.Random
@@ -407,7 +407,7 @@ def test_the_order_of_a_sparse_vector_does_not_matter(
 # Bits.
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(words=st.lists(st.integers(0, (1 << 32) - 1), min_size=1, max_size=8), rows=st.booleans())
 @example(words=[0x7FC12345, 0xFFC00001, 0x7F800000, 0x80000000, 0x7FFFFFFF], rows=False)
 def test_wire_bits_are_kept(words: list[int], rows: bool) -> None:
@@ -427,7 +427,7 @@ def test_wire_bits_are_kept(words: list[int], rows: bool) -> None:
         assert points_grpc._vector(wire.VectorOutput.FromString(packed)) == b"d" + bits
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(words=st.lists(st.integers(0, (1 << 32) - 1).filter(lambda w: not signals(w)), max_size=8))
 @example(words=[0x7FC12345, 0xFFC00001, 0x7F800000, 0xFF800000, 0x80000000, 1])
 def test_python_floats_keep_the_bits(words: list[int]) -> None:
@@ -446,7 +446,7 @@ def signals(word: int) -> bool:
 # What matters.
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(values=DENSE, data=st.data())
 def test_one_bit_matters(values: list[float], data: st.DataObject) -> None:
     """Every bit of every float of a vector."""
@@ -594,7 +594,7 @@ def test_kinds_of_ids_never_meet(kind: str) -> None:
         assert id_bytes(str(same).upper()) == id_bytes(same.hex) == id_bytes(str(same))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(first=COLLECTIONS, second=COLLECTIONS)
 def test_digests_are_equal_exactly_without_differences(
     first: list[Point], second: list[Point]

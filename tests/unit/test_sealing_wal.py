@@ -40,7 +40,7 @@ def test_entries_are_padded_to_eight(length: int) -> None:
     assert count(content + bytes(512)) == 3
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(sizes=st.lists(st.integers(1, 60), max_size=8), room=st.integers(0, 64))
 def test_all_entries_are_counted(sizes: list[int], room: int) -> None:
     """Whatever their sizes, and however much room is left."""
@@ -48,7 +48,7 @@ def test_all_entries_are_counted(sizes: list[int], room: int) -> None:
     assert count(content) == len(sizes)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(sizes=st.lists(st.integers(1, 40), min_size=1, max_size=4), data=st.data())
 def test_a_cut_entry_does_not_count(sizes: list[int], data: st.DataObject) -> None:
     """Exactly the entries that are whole with their checksum; padding may be missing."""
