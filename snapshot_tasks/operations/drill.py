@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any
 
 from snapshot_tasks.catalog.folder import Snapshot
@@ -108,6 +109,31 @@ class Log:
         finally:
             self.phases[name] = self.phases.get(name, 0.0) + time.monotonic() - start
 
+    def report(
+        self,
+        snapshot: Snapshot,
+        engine: Engine,
+        started_at: datetime,
+        *,
+        error: TaskError | None = None,
+        kind: str = DRILL,
+    ) -> DrillReport:
+        """Return what was seen as a finished report; without an error, the findings decide."""
+        return DrillReport(
+            snapshot=snapshot,
+            at=started_at.isoformat(),
+            engine=engine.name,
+            server_version=self.server_version,
+            findings=tuple(self.findings),
+            phases=self.phases,
+            restore_seconds=self.restore_seconds,
+            snapshot_age_seconds=(started_at - snapshot.created_at).total_seconds(),
+            error=error or restored_error(snapshot.name, self.findings, hint=NOT_PROVEN_HINT),
+            sha256=self.sha256,
+            kept=self.kept,
+            kind=kind,
+        )
+
 
 def drill(
     request: DrillRequest, engine: Engine, progress: Progress, *, clock: Clock
@@ -131,20 +157,8 @@ def drill(
         if not failed(log.findings):
             log.findings.append(_as_finding(failure))
     snapshot = request.snapshot
-    report = DrillReport(
-        snapshot=snapshot,
-        at=started_at.isoformat(),
-        engine=engine.name,
-        server_version=log.server_version,
-        findings=tuple(log.findings),
-        phases=log.phases,
-        restore_seconds=log.restore_seconds,
-        snapshot_age_seconds=(started_at - snapshot.created_at).total_seconds(),
-        error=error or restored_error(snapshot.name, log.findings, hint=NOT_PROVEN_HINT),
-        sha256=log.sha256,
-        kept=log.kept,
-        kind=REHEARSAL if request.rehearsed_version else DRILL,
-    )
+    kind = REHEARSAL if request.rehearsed_version else DRILL
+    report = log.report(snapshot, engine, started_at, error=error, kind=kind)
     keep_proof(snapshot, report.proof(), progress)
     return _with_budget(report, request.max_seconds)
 

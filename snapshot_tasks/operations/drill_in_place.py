@@ -7,17 +7,16 @@ snapshot which is sound and says the same as the live collection.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import datetime
 
 from snapshot_tasks.catalog.folder import Catalog, Snapshot
 from snapshot_tasks.checks.contents import check_contents
-from snapshot_tasks.checks.restored import Restored, check_restored, restored_error
+from snapshot_tasks.checks.restored import Restored, check_restored
 from snapshot_tasks.comparison import Fit, version_fit
 from snapshot_tasks.engines.base import Engine
 from snapshot_tasks.errors import Interrupted, Refused, TaskError
 from snapshot_tasks.fingerprint import Fingerprint, Sealed
 from snapshot_tasks.models import Clock, CollectionState, Endpoint, Finding, Progress, failed
-from snapshot_tasks.operations.drill import AFTER_RESTART, NOT_PROVEN_HINT, DrillReport, Log
+from snapshot_tasks.operations.drill import AFTER_RESTART, DrillReport, Log
 from snapshot_tasks.operations.keep_proof import keep_proof
 from snapshot_tasks.operations.restore import RestoreRequest, restore
 from snapshot_tasks.operations.verify import verified
@@ -90,7 +89,9 @@ def drill_in_place(
     except TaskError as error:
         error.hint = DELETED_HINT
         raise
-    return _report(request.snapshot, engine, log, started_at, progress)
+    report = log.report(request.snapshot, engine, started_at)
+    keep_proof(request.snapshot, report.proof(), progress)
+    return report
 
 
 def _sources(
@@ -195,22 +196,3 @@ def _as_seal(contents: Fingerprint) -> Sealed:
 def _named(finding: Finding, prefix: str, collection: str, count: int) -> Finding:
     suffix = f" ({collection})" if count > 1 else ""
     return replace(finding, check=prefix + finding.check + suffix)
-
-
-def _report(
-    snapshot: Snapshot, engine: Engine, log: Log, started_at: datetime, progress: Progress
-) -> DrillReport:
-    report = DrillReport(
-        snapshot=snapshot,
-        at=started_at.isoformat(),
-        engine=engine.name,
-        server_version=log.server_version,
-        findings=tuple(log.findings),
-        phases=log.phases,
-        restore_seconds=log.restore_seconds,
-        snapshot_age_seconds=(started_at - snapshot.created_at).total_seconds(),
-        sha256=log.sha256,
-        error=restored_error(snapshot.name, log.findings, hint=NOT_PROVEN_HINT),
-    )
-    keep_proof(snapshot, report.proof(), progress)
-    return report
