@@ -12,8 +12,6 @@ import base64
 import binascii
 import hashlib
 import struct
-import sys
-from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -52,7 +50,7 @@ def bucket_of(identity: bytes) -> int:
     return binascii.crc32(identity) >> _BUCKET_SHIFT
 
 
-def dense(values: Iterable[float]) -> bytes:
+def dense(values: Sequence[float]) -> bytes:
     """Return the canonical bytes of a dense vector of any datatype: its float32 bits."""
     return b"d" + _floats(values)
 
@@ -62,7 +60,7 @@ def dense_bits(float32: bytes) -> bytes:
     return b"d" + float32
 
 
-def multi(rows: Sequence[Iterable[float]]) -> bytes:
+def multi(rows: Sequence[Sequence[float]]) -> bytes:
     """Return the canonical bytes of a multi-vector: its number of rows, then each row's bits."""
     return b"m" + struct.pack("<I", len(rows)) + b"".join(_floats(row) for row in rows)
 
@@ -75,13 +73,17 @@ def multi_bits(rows: int, float32: bytes) -> bytes:
 def sparse(indices: Sequence[int], values: Sequence[float]) -> bytes:
     """Return the canonical bytes of a sparse vector: its elements sorted by index."""
     pairs = sorted(zip(indices, values, strict=True))
-    head = struct.pack("<I", len(pairs))
-    return b"s" + head + _words(i for i, _ in pairs) + _floats(v for _, v in pairs)
+    count = len(pairs)
+    head = struct.pack(f"<{count + 1}I", count, *(index for index, _ in pairs))
+    return b"s" + head + _floats([value for _, value in pairs])
 
 
 def vector(value: Any) -> bytes:
-    """Return the canonical bytes of a vector as JSON has it: a list, a list of lists, or sparse."""
-    if isinstance(value, Mapping):
+    """Return the canonical bytes of a vector as JSON has it: a list, a list of lists, or sparse.
+
+    Raises struct.error where a value is no number, as the `null` that stands for NaN.
+    """
+    if isinstance(value, dict):
         return sparse(value["indices"], value["values"])
     return multi(value) if value and isinstance(value[0], list) else dense(value)
 
@@ -114,8 +116,16 @@ class Table:
     def add(self, other: Table) -> None:
         """Add another table's sums."""
         self.counts = [a + b for a, b in zip(self.counts, other.counts, strict=True)]
-        self.low = [(a + b) & _MASK for a, b in zip(self.low, other.low, strict=True)]
-        self.high = [(a + b) & _MASK for a, b in zip(self.high, other.high, strict=True)]
+        self.low = [a + b for a, b in zip(self.low, other.low, strict=True)]
+        self.high = [a + b for a, b in zip(self.high, other.high, strict=True)]
+
+    def folded(self) -> Table:
+        """Return a table of the same sums modulo 2^64: while adding, they may grow beyond."""
+        table = Table()
+        table.counts = list(self.counts)
+        table.low = [value & _MASK for value in self.low]
+        table.high = [value & _MASK for value in self.high]
+        return table
 
     @property
     def count(self) -> int:
@@ -142,32 +152,33 @@ class Accumulator:
     """Takes points in any order and adds them up. Its size depends on no number of points."""
 
     def __init__(self) -> None:
-        self._tables: dict[Name, Table] = {}
-        self._heads: dict[Name, bytes] = {}
+        self._sums: dict[Name, tuple[bytes, Table]] = {}
 
     def add(self, identity: int | str, components: Iterable[tuple[Name, bytes]]) -> None:
         """Add one point: its id, and the canonical bytes of each component that it has."""
         key = id_bytes(identity)
         bucket = bucket_of(key)
         for name, content in components:
-            table = self._tables.get(name)
-            if table is None:
-                table = self._tables[name] = Table()
-                self._heads[name] = _head(name)
-            low, high = _LANES(leaf(key, self._heads[name], content))
+            head, table = self._sums.get(name) or self._begin(name)
+            low, high = _LANES(leaf(key, head, content))
             table.counts[bucket] += 1
-            table.low[bucket] = (table.low[bucket] + low) & _MASK
-            table.high[bucket] = (table.high[bucket] + high) & _MASK
+            table.low[bucket] += low
+            table.high[bucket] += high
 
     def merge(self, other: Fingerprint) -> None:
         """Add all points of a fingerprint, such as another shard's."""
         for name, table in other.tables.items():
-            self._tables.setdefault(name, Table()).add(table)
-            self._heads.setdefault(name, _head(name))
+            _, sums = self._sums.get(name) or self._begin(name)
+            sums.add(table)
 
     def result(self) -> Fingerprint:
         """Return the fingerprint of all points added so far."""
-        return Fingerprint(tables=dict(sorted(self._tables.items())))
+        sums = sorted(self._sums.items())
+        return Fingerprint(tables={name: table.folded() for name, (_, table) in sums})
+
+    def _begin(self, name: Name) -> tuple[bytes, Table]:
+        self._sums[name] = _head(name), Table()
+        return self._sums[name]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -295,22 +306,12 @@ def _different(first: Table, second: Table) -> frozenset[int]:
     )
 
 
-def _floats(values: Iterable[float]) -> bytes:
-    return _little(array("f", values))
+def _floats(values: Sequence[float]) -> bytes:
+    return struct.pack(f"<{len(values)}f", *values)
 
 
-def _words(values: Iterable[int]) -> bytes:
-    return _little(array("I", values))
-
-
-def _u64(values: Iterable[int]) -> bytes:
-    return _little(array("Q", values))
-
-
-def _little(numbers: array[Any]) -> bytes:
-    if sys.byteorder == "big":
-        numbers.byteswap()
-    return numbers.tobytes()
+def _u64(values: Sequence[int]) -> bytes:
+    return struct.pack(f"<{len(values)}Q", *values)
 
 
 def _narrowed(value: Any) -> Any:

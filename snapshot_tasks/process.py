@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -107,21 +107,31 @@ def run_attached(
     return subprocess.run(argv, cwd=cwd, env=merged, stdout=stdout, check=False).returncode
 
 
-def run_lines(argv: Sequence[str], take: Callable[[str], None], *, env: Mapping[str, str]) -> int:
+def run_lines(
+    argv: Sequence[str],
+    take: Callable[[str], None],
+    *,
+    env: Mapping[str, str],
+    stdin: str = "",
+) -> int:
     """Run a program, hand over each line of its stdout as it comes, and return its exit code.
 
-    When this process is interrupted, the program is ended.
+    When this process is interrupted, the program is ended. `stdin` must be short: the program is
+    not heard before all of it is written.
     """
     with subprocess.Popen(
         argv,
         env={**os.environ, **env},
-        stdin=subprocess.DEVNULL,
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
     ) as child:
+        assert child.stdin is not None
         assert child.stdout is not None
         try:
+            with suppress(BrokenPipeError), child.stdin:
+                child.stdin.write(stdin)
             for line in child.stdout:
                 take(line)
         except BaseException:

@@ -6,9 +6,10 @@ same schema; a newer schema is refused.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,6 +18,16 @@ from snapshot_tasks.errors import Damaged, Refused
 from snapshot_tasks.models import CollectionState
 
 SCHEMA = 1
+DESCRIBED = (
+    "collection",
+    "qdrant_version",
+    "points_count",
+    "config",
+    "payload_schema",
+    "aliases",
+    "sanity",
+    "probes",
+)
 _T = TypeVar("_T")
 MAX_MANIFEST_BYTES = 16 << 20
 
@@ -58,6 +69,18 @@ class Manifest:
             payload_schema=self.payload_schema,
             aliases=self.aliases,
         )
+
+    @property
+    def description(self) -> str:
+        """The hex SHA-256 over what a restored collection must be beside its points."""
+        document = self.as_json()
+        described = {key: document[key] for key in DESCRIBED}
+        text = json.dumps(described, sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def sealed_with(self, fingerprint: Mapping[str, Any]) -> Manifest:
+        """Return this manifest with a seal, which binds its description too."""
+        return replace(self, fingerprint={**fingerprint, "description": self.description})
 
     def as_json(self) -> dict[str, Any]:
         """Return the JSON object as it stands on disk."""

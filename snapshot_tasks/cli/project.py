@@ -7,7 +7,7 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-from snapshot_tasks.cli.command import PROJECT_ROOT, Outcome, Run, command
+from snapshot_tasks.cli.command import PROJECT_ROOT, Count, Outcome, Run, command
 from snapshot_tasks.errors import SettingsError, TaskError
 
 DEMO_FOLDER = "demo_snapshots"
@@ -90,6 +90,40 @@ def run_tests(run: Run, only: str = "") -> Outcome:
 def lint(run: Run) -> Outcome:
     """Run ruff, mypy, import-linter and codespell over this project."""
     return _tools(run, LINTERS)
+
+
+@command(
+    "bench",
+    help={
+        "points": "How many points to measure with, in thousands.",
+        "dimensions": "How long their vectors are.",
+        "rounds": "How often everything is measured, in turn.",
+        "markdown": "Write the result to this file as a page of the docs.",
+    },
+)
+def bench(
+    run: Run,
+    points: int = Count(100),
+    dimensions: int = Count(384),
+    rounds: int = Count(5),
+    markdown: str = "",
+) -> Outcome:
+    """Measure this project against what one would use instead, on a throw-away Qdrant."""
+    from snapshot_tasks import process
+
+    flags = [f"--points={points * 1000}", f"--dimensions={dimensions}", f"--rounds={rounds}"]
+    argv = (
+        sys.executable,
+        "-m",
+        "bench",
+        *flags,
+        *([f"--markdown={markdown}"] if markdown else []),
+    )
+    if run.dry:
+        return run.would(" ".join(argv))
+    code = process.run_attached(argv, cwd=PROJECT_ROOT, stdout_to_stderr=run.json)
+    error = TaskError("The measuring failed.", hint="The lines above say where.") if code else None
+    return Outcome(result={"exit_code": code}, error=error)
 
 
 def _tools(run: Run, commands: tuple[tuple[str, ...], ...]) -> Outcome:

@@ -28,13 +28,14 @@ one written when the snapshot was taken; "re-signed", its size and SHA-256 were 
 damaged file, as if the damage had come first: there the archive's structure, the sealed contents or
 a drill on a throw-away server have to notice.
 
-Size, sha256 and archive are what `inv snapshot.verify` checks, contents is its `--level content`,
-drill is `inv snapshot.test-restore`. Every fault hits live data: a bit flipped in preallocated
-space or in a stale version of a point changes nothing that comes back, nor does one in an index.
+Size, sha256, description (of the collection, in the manifest) and archive are what
+`inv snapshot.verify` checks, contents is its `--level content`, drill is
+`inv snapshot.test-restore`. Every fault hits live data: a bit flipped in preallocated space or in a
+stale version of a point changes nothing that comes back, nor does one in an index.
 
 {table}
 
-{summary}{gaps}
+{summary}
 """
 
 
@@ -84,9 +85,6 @@ def _render(report: SelfTestReport) -> None:
     columns = tuple(f"#{c}" if c == "seconds" else c for c in COLUMNS)
     table(f"Faults of {report.snapshot.name}", columns, [_cells(row) for row in report.rows])
     print(_summary(report))
-    for row in report.rows:
-        if row.uncaught and row.gap:
-            print(f"Known gap: {row.fault}. {row.gap}")
 
 
 def _cells(row: Row) -> tuple[str, ...]:
@@ -111,7 +109,6 @@ def as_markdown(report: SelfTestReport) -> str:
     """Return the table as a page of the docs."""
     rows = [COLUMNS, tuple("---" for _ in COLUMNS), *(_cells(row) for row in report.rows)]
     table = "\n".join(f"| {' | '.join(cells)} |" for cells in rows)
-    known = [f"- {row.fault}: {row.gap}" for row in report.rows if row.uncaught and row.gap]
     manifest = report.snapshot.manifest
     assert manifest is not None
     return INTRODUCTION.format(
@@ -119,5 +116,4 @@ def as_markdown(report: SelfTestReport) -> str:
         version=manifest.qdrant_version,
         table=table,
         summary=_summary(report),
-        gaps="\n\n## Known gaps\n\n" + "\n".join(known) if known else "",
     )

@@ -120,11 +120,12 @@ def create(
             payload_schema=taken.before.payload_schema,
             aliases=taken.before.aliases,
             label=request.label or None,
-            fingerprint=seal.as_json() if seal else None,
             sanity=seal.sanity if seal else None,
             probes=tuple(probe.as_json() for probe in seal.probes) if seal else (),
             safety=request.safety,
         )
+        if seal:
+            manifest = manifest.sealed_with(seal.as_json())
         snapshot = catalog.add(staging, manifest, seal.fingerprint if seal else None)
     return Created(snapshot=snapshot, findings=findings)
 

@@ -96,7 +96,12 @@ def _against_manifest(snapshot: Snapshot, sha256: str) -> tuple[Finding, ...]:
         message = "no manifest: size and checksum have nothing to be compared with"
         return (Finding(check="manifest", status=Status.WARN, message=message),)
     size = _expect("size", f"{manifest.size_bytes:,} bytes", f"{snapshot.size_bytes:,} bytes")
-    return (size, _expect("sha256", manifest.sha256, sha256))
+    findings = (size, _expect("sha256", manifest.sha256, sha256))
+    sealed = (manifest.fingerprint or {}).get("description")
+    if sealed in (None, manifest.description):
+        return findings
+    message = "config, aliases or counts in the manifest are not those that were sealed"
+    return (*findings, Finding(check="description", status=Status.FAIL, message=message))
 
 
 def _expect(check: str, expected: str, actual: str) -> Finding:

@@ -1,84 +1,234 @@
-"""Reading every point of a collection for its fingerprint: over gRPC, or over REST.
+"""Reading every point of a live collection for its fingerprint.
 
-Both readers refuse compression: the server would otherwise spend most of its time on gzip.
+All readers refuse compression: the server would otherwise spend most of its time on gzip.
 """
 
 from __future__ import annotations
 
+import json
+import struct
+import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, suppress
 from typing import Any
 from urllib.parse import quote
 
 import orjson
 
 from snapshot_tasks import fingerprint as canon
-from snapshot_tasks.errors import ServerFailure, TaskError
+from snapshot_tasks.children import ChildFailed, ask
+from snapshot_tasks.errors import CredentialsRefused, ServerFailure, TaskError, Unreachable
 from snapshot_tasks.fingerprint import PAYLOAD_NAME, VECTOR, Accumulator, Fingerprint, Name, Point
 from snapshot_tasks.models import Endpoint
 from snapshot_tasks.qdrant.http import Http
 
 BATCH = 1000
+ID_BATCH = 10_000
 BATCH_SECONDS = 120.0
+# Below this many points, a process of its own would take longer to start than to read them.
+SMALL_POINTS = 20_000
+VECTOR_READER = "snapshot_tasks.qdrant.points_grpc"
+_CHILD_ERRORS: dict[str, type[TaskError]] = {
+    error.__name__: error for error in (CredentialsRefused, ServerFailure, Unreachable)
+}
+
+Advance = Callable[[int], None]
 
 
-def read_points(endpoint: Endpoint, collection: str) -> Iterator[list[Point]]:
-    """Yield every point in canonical form, in batches; over gRPC where it answers, else REST.
+class NotANumber(ServerFailure):
+    """A vector holds a NaN or an infinity, which JSON cannot carry; gRPC can."""
+
+
+class GrpcClosed(Exception):
+    """The gRPC port is not known, or nothing speaks gRPC there."""
+
+
+class Reader:
+    """One live collection, and the connection over which it is read.
 
     Raises:
+        NotFound: when the collection is not there.
         Unreachable: when the server is lost on the way.
-        ServerFailure: when a vector holds a NaN and only REST answers: JSON cannot carry it.
     """
-    from snapshot_tasks.qdrant.points_grpc import GrpcUnavailable, read_over_grpc
 
-    try:
-        yield from read_over_grpc(endpoint, collection)
-    except GrpcUnavailable:
-        yield from read_over_rest(endpoint, collection)
+    def __init__(self, endpoint: Endpoint, collection: str) -> None:
+        self.endpoint = endpoint
+        self.collection = collection
+        self._path = f"/collections/{quote(collection, safe='')}"
+        self._http = Http(endpoint, operation_timeout_seconds=BATCH_SECONDS)
+        described = self._http.get(self._path)
+        self.points_count = int(described.get("points_count") or 0)
+        strict = described["config"].get("strict_mode_config") or {}
+        self._limit = (strict.get("max_query_limit") if strict.get("enabled") else None) or ID_BATCH
 
+    def close(self) -> None:
+        """Close the connection."""
+        self._http.close()
 
-def read_fingerprint(
-    endpoint: Endpoint, collection: str, advance: Callable[[int], None]
-) -> Fingerprint:
-    """Return the fingerprint of a live collection; `advance` gets each batch's number of points.
+    def batch(self, wanted: int) -> int:
+        """Return how many points to ask for at once: strict mode may allow fewer than wanted."""
+        return min(wanted, self._limit)
 
-    Raises:
-        Unreachable, ServerFailure: as `read_points`.
-    """
-    total = Accumulator()
-    for batch in read_points(endpoint, collection):
-        for identity, components in batch:
-            total.add(identity, components)
-        advance(len(batch))
-    return total.result()
+    def points(self, *, vectors: bool) -> Iterator[list[Point]]:
+        """Yield every point with its payload, with its vectors or without."""
+        for points in self._scroll(BATCH, with_payload=True, with_vector=vectors):
+            yield [_from_json(point) for point in points]
 
+    def ids(self) -> Iterator[list[int | str]]:
+        """Yield the id of every point."""
+        for points in self._scroll(ID_BATCH, with_payload=False, with_vector=False):
+            yield [point["id"] for point in points]
 
-def locate_live_points(
-    endpoint: Endpoint, collection: str, buckets: frozenset[int], advance: Callable[[int], None]
-) -> dict[int | str, bytes]:
-    """Return id and leaf of each live point that lies in one of the buckets."""
-    found: dict[int | str, bytes] = {}
-    for batch in read_points(endpoint, collection):
-        for identity, components in batch:
-            if canon.bucket_of(canon.id_bytes(identity)) in buckets:
-                found[identity] = canon.point_leaf(identity, components)
-        advance(len(batch))
-    return found
+    def retrieve(self, ids: list[int | str], *, vectors: bool) -> Iterator[Point]:
+        """Yield these points, as far as they are still there."""
+        for start in range(0, len(ids), BATCH):
+            body = {"ids": ids[start : start + BATCH], "with_payload": True, "with_vector": vectors}
+            yield from map(_from_json, self._ask("/points", body))
 
-
-def read_over_rest(endpoint: Endpoint, collection: str) -> Iterator[list[Point]]:
-    """Yield every point over REST."""
-    path = f"/collections/{quote(collection, safe='')}/points/scroll"
-    body: dict[str, Any] = {"limit": BATCH, "with_payload": True, "with_vector": True}
-    http = Http(endpoint, operation_timeout_seconds=BATCH_SECONDS)
-    try:
+    def _scroll(self, batch: int, **what: bool) -> Iterator[list[dict[str, Any]]]:
+        body: dict[str, Any] = {"limit": self.batch(batch), **what}
         while True:
-            result = orjson.loads(http.send_raw("POST", path, body=body))["result"]
-            yield [_from_json(point) for point in result["points"]]
+            result = self._ask("/points/scroll", body)
+            yield result["points"]
             if result.get("next_page_offset") is None:
                 return
             body["offset"] = result["next_page_offset"]
-    finally:
-        http.close()
+
+    def _ask(self, path: str, body: dict[str, Any]) -> Any:
+        return orjson.loads(self._http.send_raw("POST", self._path + path, body=body))["result"]
+
+
+def read_fingerprint(endpoint: Endpoint, collection: str, advance: Advance) -> Fingerprint:
+    """Return the fingerprint of a live collection; `advance` gets each batch's number of points.
+
+    A large one is read by two processes, vectors over gRPC and payloads over REST, where the gRPC
+    port is known; anything else over REST alone, unless a vector holds what JSON cannot carry.
+
+    Raises:
+        NotFound: when the collection is not there.
+        Unreachable: when the server is lost on the way.
+        NotANumber: when only REST answers, and a vector holds a NaN or an infinity.
+    """
+    with closing(Reader(endpoint, collection)) as reader:
+        if reader.points_count > SMALL_POINTS:
+            with suppress(GrpcClosed):
+                return read_over_both(reader, advance)
+            return read_over_rest(reader, advance)
+        try:
+            return read_over_rest(reader, advance)
+        except NotANumber as refusal:
+            try:
+                return read_over_both(reader, lambda count: None)
+            except GrpcClosed:
+                raise refusal from None
+
+
+def locate_live_points(
+    endpoint: Endpoint, collection: str, buckets: frozenset[int], advance: Advance
+) -> dict[int | str, bytes]:
+    """Return id and leaf of each live point that lies in one of the buckets.
+
+    Only ids are read of all points, and only those in the buckets are then read as a whole.
+
+    Raises:
+        NotFound, Unreachable, NotANumber: as `read_fingerprint`.
+    """
+    with closing(Reader(endpoint, collection)) as reader:
+        wanted: list[int | str] = []
+        for ids in reader.ids():
+            wanted += [i for i in ids if canon.bucket_of(canon.id_bytes(i)) in buckets]
+            advance(len(ids))
+        try:
+            points = list(reader.retrieve(wanted, vectors=True))
+        except NotANumber:
+            points = _retrieve_with_grpc(reader, wanted)
+        return {identity: canon.point_leaf(identity, components) for identity, components in points}
+
+
+def read_over_rest(reader: Reader, advance: Advance) -> Fingerprint:
+    """Return the fingerprint of all that JSON carries.
+
+    Raises:
+        NotANumber: when a vector holds what it does not.
+    """
+    return _sum(reader.points(vectors=True), advance)
+
+
+def read_over_both(reader: Reader, advance: Advance) -> Fingerprint:
+    """Return the fingerprint of vectors, read by a process of their own, and payloads, read here.
+
+    Raises:
+        GrpcClosed: when nobody knows the gRPC port, or nothing answers there.
+    """
+    stop = threading.Event()
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        payloads = pool.submit(_sum, reader.points(vectors=False), lambda count: None, stop)
+        try:
+            vectors = _ask_for_vectors(reader, advance)
+        except BaseException:
+            stop.set()
+            raise
+        total = Accumulator()
+        total.merge(payloads.result())
+        total.merge(vectors)
+    return total.result()
+
+
+def _sum(
+    batches: Iterator[list[Point]], advance: Advance, stop: threading.Event | None = None
+) -> Fingerprint:
+    total = Accumulator()
+    for batch in batches:
+        for identity, components in batch:
+            total.add(identity, components)
+        advance(len(batch))
+        if stop and stop.is_set():
+            break
+    return total.result()
+
+
+def _ask_for_vectors(reader: Reader, advance: Advance) -> Fingerprint:
+    endpoint = reader.endpoint
+    if endpoint.grpc_port is None:
+        raise GrpcClosed
+    asked = {
+        "url": endpoint.url,
+        "api_key": endpoint.api_key,
+        "grpc_port": endpoint.grpc_port,
+        "collection": reader.collection,
+        "batch": reader.batch(BATCH),
+    }
+    try:
+        result = ask(
+            VECTOR_READER,
+            take=lambda line: advance(line.get("points", 0)),
+            stdin=json.dumps(asked),
+        )
+    except ChildFailed as failure:
+        raise _meaning(failure) from failure
+    return Fingerprint.from_json(result)
+
+
+def _meaning(failure: ChildFailed) -> Exception:
+    kind = failure.line.get("kind")
+    if kind == GrpcClosed.__name__:
+        return GrpcClosed()
+    error = _CHILD_ERRORS.get(str(kind), ServerFailure)
+    hint = failure.line.get("hint") or "Run it again; `inv stack.status` says how the server is."
+    return error(str(failure), hint=hint)
+
+
+def _retrieve_with_grpc(reader: Reader, wanted: list[int | str]) -> list[Point]:
+    """Read points of which one holds what JSON cannot carry; rare, and so in the simplest way."""
+    from snapshot_tasks.qdrant.points_grpc import read_vectors
+
+    found = dict(reader.retrieve(wanted, vectors=False))
+    for batch in read_vectors(reader.endpoint, reader.collection, batch=reader.batch(BATCH)):
+        for identity, vectors in batch:
+            if identity in found:
+                found[identity] += vectors
+    return list(found.items())
 
 
 def _from_json(point: dict[str, Any]) -> Point:
@@ -87,13 +237,10 @@ def _from_json(point: dict[str, Any]) -> Point:
     named = vectors if isinstance(vectors, dict) else {"": vectors}
     try:
         components += [((VECTOR, name), canon.vector(vector)) for name, vector in named.items()]
-    except TypeError as error:
-        raise _not_a_number(point["id"]) from error
+    except struct.error as error:
+        raise NotANumber(
+            f"A vector of point {point['id']} holds a value that JSON cannot carry (NaN or"
+            " infinity).",
+            hint="Make gRPC reachable (QDRANT_GRPC_PORT): it carries every value.",
+        ) from error
     return point["id"], components
-
-
-def _not_a_number(identity: int | str) -> TaskError:
-    return ServerFailure(
-        f"A vector of point {identity} holds a value that JSON cannot carry (NaN or infinity).",
-        hint="Make gRPC reachable (QDRANT_GRPC_PORT): it carries every value.",
-    )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -13,14 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from snapshot_tasks import process
+from snapshot_tasks.children import ChildFailed, ask
 from snapshot_tasks.errors import Damaged
 from snapshot_tasks.fingerprint import Accumulator, Fingerprint
 from snapshot_tasks.models import Progress
 from snapshot_tasks.sealing.unpack import Shard, unpack
 from snapshot_tasks.search_parity import QUERIES, Probe, merge_hits, recall
 
-PACKAGE_ROOT = Path(__file__).resolve().parents[2]
+CHILD = "snapshot_tasks.sealing.child"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,26 +118,13 @@ def _read(
     task: str,
     *rest: str,
 ) -> dict[str, Any]:
-    last: dict[str, Any] = {}
-
-    def take_line(line: str) -> None:
-        nonlocal last
-        last = json.loads(line)
-        take(last)
-
-    code = process.run_lines(
-        (sys.executable, "-m", "snapshot_tasks.sealing.child", task, str(shard.folder), *rest),
-        take_line,
-        env={"PYTHONPATH": str(PACKAGE_ROOT), "RUST_BACKTRACE": "0"},
-    )
-    if code or "result" not in last:
-        reason = last.get("failure") or f"the reader ended with {code}"
+    try:
+        return ask(CHILD, task, str(shard.folder), *rest, take=take)
+    except ChildFailed as failure:
         raise Damaged(
-            f"Shard {shard.name} of {snapshot.name} cannot be read: {reason}.",
+            f"Shard {shard.name} of {snapshot.name} cannot be read: {failure}.",
             hint="Use an older snapshot from `inv snapshot.list`.",
-        )
-    result: dict[str, Any] = last["result"]
-    return result
+        ) from failure
 
 
 def _chosen(samples: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 import tarfile
+from array import array
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -17,6 +19,8 @@ from snapshot_tasks.sealing.wal import count_entries, last_operation
 NESTED_PREFIX = "snapshot/files/"
 MAX_LOGICAL_BYTES = 1 << 42
 SPACE_MARGIN = 1.1
+# Of segments that still grow and of finished ones: for each point, the last operation on it.
+VERSIONS_SUFFIX = "id_tracker.versions"
 _DAMAGE = (
     tarfile.TarError,
     ValueError,
@@ -35,7 +39,7 @@ class Shard:
     """An unpacked shard: its folder, and what its log and its segments say of operations.
 
     `log_end` is the number of the last operation in the log, `applied` that of the last one in the
-    segments; -1 for none.
+    segments, and `newest_point` the largest that a point was last changed by; -1 for none.
     """
 
     name: str
@@ -43,6 +47,7 @@ class Shard:
     log_entries: dict[str, int] = field(default_factory=dict)
     log_end: int = -1
     applied: int = -1
+    newest_point: int = -1
 
     @property
     def pending_count(self) -> int:
@@ -75,6 +80,7 @@ def unpack(snapshot: Path, scratch: Path) -> tuple[Shard, ...]:
                 unpacking.take(archive, member)
             for shard in unpacking.shards.values():
                 shard.log_end = last_operation(shard.log_entries)
+                _check_versions(shard)
         except _DAMAGE as error:
             raise Damaged(
                 f"{snapshot.name} cannot be unpacked: {error}.",
@@ -128,6 +134,9 @@ class _Unpacking:
             if path == "segment.json":
                 shard.applied = max(shard.applied, _version_of(json.loads(content.read())))
                 content.seek(0)
+            elif path.endswith(VERSIONS_SUFFIX):
+                shard.newest_point = max(shard.newest_point, _largest(content, member.size))
+                content.seek(0)
             self._write(content, member, shard.folder / "segments" / name / path)
 
     def _write(self, content: IO[bytes], member: tarfile.TarInfo, target: Path) -> None:
@@ -143,6 +152,30 @@ class _Unpacking:
                 file.seek(start)
                 _copy(content, file, size)
             file.truncate(member.size)
+
+
+def _check_versions(shard: Shard) -> None:
+    """Refuse points from the future: Qdrant would confirm later writes to them and drop them."""
+    last = max(shard.log_end, shard.applied)
+    if shard.newest_point > last:
+        raise ValueError(
+            f"in shard {shard.name} a point was changed by operation {shard.newest_point:,}, but"
+            f" the last one was {last:,}"
+        )
+
+
+def _largest(versions: IO[bytes], size: int) -> int:
+    """Return the largest of the 64-bit numbers in a file, -1 for none."""
+    largest = [-1]
+    while size >= 8:
+        chunk = array("Q", versions.read(min(size - size % 8, CHUNK_BYTES)))
+        if sys.byteorder == "big":
+            chunk.byteswap()
+        if not chunk:
+            raise EOFError("unexpected end of data")
+        largest.append(max(chunk))
+        size -= 8 * len(chunk)
+    return max(largest)
 
 
 def _parts(name: str) -> list[str]:

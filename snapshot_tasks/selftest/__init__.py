@@ -14,7 +14,7 @@ from typing import Any
 from uuid import UUID
 
 from snapshot_tasks.catalog.folder import Catalog, Snapshot
-from snapshot_tasks.catalog.manifest import dump_manifest
+from snapshot_tasks.catalog.manifest import Manifest, dump_manifest
 from snapshot_tasks.catalog.names import FINGERPRINT_SUFFIX, MANIFEST_SUFFIX
 from snapshot_tasks.files import sha256_of
 from snapshot_tasks.sealing.unpack import unpack
@@ -79,8 +79,12 @@ class Copy:
         """Write other facts into the manifest."""
         manifest = self.snapshot().manifest
         assert manifest is not None
+        self.write_manifest(replace(manifest, **changes))
+
+    def write_manifest(self, manifest: Manifest) -> None:
+        """Put another manifest beside the copy."""
         path = self.file.with_name(self.file.name + MANIFEST_SUFFIX)
-        path.write_text(dump_manifest(replace(manifest, **changes)), encoding="utf-8")
+        path.write_text(dump_manifest(manifest), encoding="utf-8")
 
     def resign(self) -> None:
         """Make size and SHA-256 in the manifest fit whatever the file is now."""
@@ -201,15 +205,11 @@ class LiveVector:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """A fault by name. `resign` says that a manifest which fits the file again makes sense.
-
-    `gap` tells why no check can catch it yet; such a fault is tried and shown like any other.
-    """
+    """A fault by name. `resign` says that a manifest which fits the file again makes sense."""
 
     name: str
     apply: Callable[[Copy], None]
     resign: bool = True
-    gap: str = ""
 
 
 def first_stored(members: list[Member], offset: int) -> int:

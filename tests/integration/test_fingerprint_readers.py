@@ -7,7 +7,9 @@ import itertools
 import math
 import random
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +20,22 @@ from qdrant_client import grpc as wire
 
 from snapshot_tasks.catalog.folder import Catalog
 from snapshot_tasks.engines.native import NativeEngine
-from snapshot_tasks.errors import ServerFailure
-from snapshot_tasks.fingerprint import Accumulator, Fingerprint, Point
+from snapshot_tasks.fingerprint import BUCKETS, Fingerprint
 from snapshot_tasks.models import Silent
 from snapshot_tasks.operations.create import CreateRequest, create
 from snapshot_tasks.operations.seal import Scratch
-from snapshot_tasks.qdrant.points import read_over_rest
-from snapshot_tasks.qdrant.points_grpc import read_over_grpc
-from snapshot_tasks.sealing.read import Contents, read_contents
+from snapshot_tasks.process import free_ports
+from snapshot_tasks.qdrant.points import (
+    SMALL_POINTS,
+    Advance,
+    NotANumber,
+    Reader,
+    locate_live_points,
+    read_fingerprint,
+    read_over_both,
+    read_over_rest,
+)
+from snapshot_tasks.sealing.read import Contents, locate_points, read_contents
 from snapshot_tasks.settings import load_settings
 from tests.conftest import NEWER, OLDER, Live, now
 
@@ -41,13 +51,10 @@ def live(request: pytest.FixtureRequest) -> Live:
     return server
 
 
-def read(live: Live, name: str, reader: Callable[..., Iterator[list[Point]]]) -> Fingerprint:
-    """Return the fingerprint that one reader gets."""
-    total = Accumulator()
-    for batch in reader(live.fresh.endpoint, name):
-        for identity, components in batch:
-            total.add(identity, components)
-    return total.result()
+def read(live: Live, name: str, how: Callable[[Reader, Advance], Fingerprint]) -> Fingerprint:
+    """Return the fingerprint that one way of reading gets."""
+    with closing(Reader(live.fresh.endpoint, name)) as reader:
+        return how(reader, lambda count: None)
 
 
 def download(live: Live, name: str, folder: Path) -> Path:
@@ -73,7 +80,7 @@ def assert_all_agree(
     live: Live, name: str, folder: Path, *others: Live, rest: bool = True
 ) -> Contents:
     """Compare gRPC, REST, the file, and restores into the others."""
-    expected = read(live, name, read_over_grpc)
+    expected = read(live, name, read_over_both)
     assert expected.points_count == live.loader.count(name)
     if rest:
         assert read(live, name, read_over_rest).differences(expected) == ()
@@ -83,7 +90,7 @@ def assert_all_agree(
     assert contents.fingerprint.digest == expected.digest
     for other in others:
         restored = restore(other, path)
-        assert read(other, restored, read_over_grpc).digest == expected.digest
+        assert read(other, restored, read_over_both).digest == expected.digest
         if rest:
             assert read(other, restored, read_over_rest).digest == expected.digest
     return contents
@@ -278,8 +285,17 @@ def test_not_a_number_over_grpc(live: Live, qdrant: Live, tmp_path: Path) -> Non
         stub.Upsert(wire.UpsertPoints(collection_name=name, wait=True, points=points))
     contents = assert_all_agree(live, name, tmp_path, qdrant, rest=False)
     assert contents.sanity["nan_vectors"] == {"": 3}
-    with pytest.raises(ServerFailure, match="JSON cannot carry"):
+    with pytest.raises(NotANumber, match="JSON cannot carry"):
         read(live, name, read_over_rest)
+    found = read_fingerprint(endpoint, name, lambda count: None)
+    assert found.digest == contents.fingerprint.digest
+    without_grpc = replace(endpoint, grpc_port=None)
+    with pytest.raises(NotANumber, match="JSON cannot carry"):
+        read_fingerprint(without_grpc, name, lambda count: None)
+    everywhere = frozenset(range(BUCKETS))
+    located = locate_live_points(endpoint, name, everywhere, lambda count: None)
+    assert located == locate_points(download(live, name, tmp_path), everywhere, Silent())
+    assert len(located) == 3
 
 
 def test_deletes_and_overwrites(live: Live, qdrant: Live, tmp_path: Path) -> None:
@@ -288,7 +304,7 @@ def test_deletes_and_overwrites(live: Live, qdrant: Live, tmp_path: Path) -> Non
         {"id": n, "vector": [n % 5, 1], "payload": {"n": n}} for n in range(400)
     ]
     name = make(live, {"vectors": {"size": 2, "distance": "Cosine"}, "shard_number": 2}, points)
-    before = read(live, name, read_over_grpc)
+    before = read(live, name, read_over_both)
     send, of = live.loader.request, f"/collections/{name}/points"
     send("POST", f"{of}/delete", {"points": list(range(0, 400, 3))})
     send("PUT", of, {"points": [{**p, "vector": [7, 7]} for p in points[:90]]})
@@ -296,10 +312,10 @@ def test_deletes_and_overwrites(live: Live, qdrant: Live, tmp_path: Path) -> Non
     send("POST", f"{of}/payload/delete", {"keys": ["n"], "points": [4, 5]})
     send("POST", f"{of}/payload/clear", {"points": [7]})
     send("POST", f"{of}/vectors/delete", {"points": [8], "vector": [""]})
-    assert read(live, name, read_over_grpc).digest != before.digest
+    assert read(live, name, read_over_both).digest != before.digest
     assert_all_agree(live, name, tmp_path, qdrant)
     live.loader.fill(name, iter(points))
-    assert read(live, name, read_over_grpc).digest == before.digest
+    assert read(live, name, read_over_both).digest == before.digest
     assert_all_agree(live, name, tmp_path, qdrant)
 
 
@@ -365,6 +381,32 @@ def test_queued_writes_are_in_the_seal(live: Live, catalog: Catalog, tmp_path: P
         restored = restore(live, snapshot.path)
         assert snapshot.sealed is not None
         assert snapshot.sealed.buckets is not None
-        assert read(live, restored, read_over_grpc).differences(snapshot.sealed.buckets) == ()
+        assert read(live, restored, read_over_both).differences(snapshot.sealed.buckets) == ()
         live.loader.delete(restored)
         live.loader.delete(name)
+
+
+def test_a_large_collection_is_read_by_two_processes(live: Live) -> None:
+    """Vectors over gRPC, payloads over REST; where nothing speaks gRPC, all over REST."""
+    name = next(NAMES)
+    live.loader.plain(name, points=SMALL_POINTS + 500, dimensions=4)
+    endpoint = live.fresh.endpoint
+    seen: list[int] = []
+    found = read_fingerprint(endpoint, name, seen.append)
+    assert sum(seen) == found.points_count == SMALL_POINTS + 500
+    (closed,) = free_ports(1)
+    for port in (closed, None):
+        other = replace(endpoint, grpc_port=port)
+        assert read_fingerprint(other, name, lambda count: None).digest == found.digest
+
+
+def test_strict_mode_may_allow_small_batches_only(live: Live, tmp_path: Path) -> None:
+    """A collection that refuses to hand out more than seven points at once is read all the same."""
+    name = next(NAMES)
+    live.loader.plain(name, points=50, dimensions=4)
+    strict = {"strict_mode_config": {"enabled": True, "max_query_limit": 7}}
+    live.loader.request("PATCH", f"/collections/{name}", strict)
+    assert_all_agree(live, name, tmp_path)
+    everywhere = frozenset(range(BUCKETS))
+    located = locate_live_points(live.fresh.endpoint, name, everywhere, lambda count: None)
+    assert len(located) == 50

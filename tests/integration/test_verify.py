@@ -91,6 +91,19 @@ def test_the_manifest_of_another_snapshot_is_found(
     assert_error(ran, 20, plain.name)
 
 
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("aliases", []), ("points_count", 1), ("payload_schema", {}), ("probes", []), ("config", {})],
+)
+def test_a_manifest_that_was_edited_is_found(
+    samples: Samples, inv: Inv, folder: Path, key: str, value: object
+) -> None:
+    """The seal binds what the manifest says of the collection; aliases stand nowhere else."""
+    file = samples.put("rich", folder)
+    edit_manifest(file, lambda m: m.update({key: value}), bind=False)
+    assert_error(inv("snapshot.verify", "--snapshot", file.name), 20, file.name, "manifest")
+
+
 def test_a_file_without_manifest_is_listed_and_verified(
     samples: Samples, inv: Inv, folder: Path
 ) -> None:

@@ -154,12 +154,19 @@ def from_file(point: Point) -> tuple[int | str, Components]:
 
 def from_wire(point: Point) -> tuple[int | str, Components]:
     """Return the point as 1.17 sends it over gRPC."""
-    return points_grpc._from_wire(wire_point(point, wire_vector))
+    return with_payload(point, points_grpc._from_wire(wire_point(point, wire_vector)))
 
 
 def from_older_wire(point: Point) -> tuple[int | str, Components]:
     """Return the point as 1.16 sends it over gRPC."""
-    return points_grpc._from_wire(wire_point(point, older_wire_vector))
+    return with_payload(point, points_grpc._from_wire(wire_point(point, older_wire_vector)))
+
+
+def with_payload(point: Point, read: tuple[int | str, Components]) -> tuple[int | str, Components]:
+    """Return a point read over gRPC with its payload, which is read over REST."""
+    identity, vectors = read
+    _, components = from_json({**point, "vector": {}})
+    return identity, [*components, *vectors]
 
 
 def wire_point(point: Point, vector: Callable[[Any], Any]) -> Any:
@@ -168,7 +175,6 @@ def wire_point(point: Point, vector: Callable[[Any], Any]) -> Any:
     vectors = {name: vector(value) for name, value in point["vector"].items()}
     message = wire.RetrievedPoint(
         id=wire.PointId(uuid=identity) if isinstance(identity, str) else wire.PointId(num=identity),
-        payload={key: wire_value(value) for key, value in (point["payload"] or {}).items()},
     )
     if vectors.keys() == {""}:
         message.vectors.vector.CopyFrom(vectors[""])
@@ -200,28 +206,6 @@ def older_wire_vector(value: Any) -> Any:
     return wire.VectorOutput(data=value)
 
 
-def wire_value(value: Any) -> Any:
-    """Return a payload value's message, as Qdrant makes it."""
-    if value is None:
-        return wire.Value(null_value=wire.NULL_VALUE)
-    if isinstance(value, int) and not -I64_MAX - 1 <= value <= I64_MAX:
-        value = float(value)
-    if isinstance(value, (bool, str, int, float)):
-        message = wire.Value()
-        setattr(message, WIRE_SCALARS[type(value)], value)
-        return message
-    if isinstance(value, list):
-        return wire.Value(list_value=wire.ListValue(values=map(wire_value, value)))
-    fields = {key: wire_value(item) for key, item in value.items()}
-    return wire.Value(struct_value=wire.Struct(fields=fields))
-
-
-WIRE_SCALARS: dict[type, str] = {
-    bool: "bool_value",
-    str: "string_value",
-    int: "integer_value",
-    float: "double_value",
-}
 READERS = [from_json, from_file, from_wire, from_older_wire]
 
 
@@ -690,4 +674,5 @@ def test_a_table_adds_up_modulo_64_bit() -> None:
     """Lanes wrap around instead of growing."""
     table = Table.from_bytes(b"\xff" * (3 * 8 * BUCKETS))
     table.add(Table.from_bytes((1).to_bytes(8, "little") * (3 * BUCKETS)))
-    assert table.low == table.high == [0] * BUCKETS
+    folded = table.folded()
+    assert folded.low == folded.high == [0] * BUCKETS

@@ -22,9 +22,10 @@ class Loader:
         """Close the connection."""
         self._client.close()
 
-    def request(self, method: str, path: str, body: Any = None) -> Any:
+    def request(self, method: str, path: str, body: Any = None, *, wait: bool = True) -> Any:
         """Send one request and return its result; anything but success raises."""
-        response = self._client.request(method, path, json=body, params={"wait": "true"})
+        params = {"wait": str(wait).lower()}
+        response = self._client.request(method, path, json=body, params=params)
         assert response.is_success, response.text
         return response.json()["result"]
 
@@ -40,7 +41,7 @@ class Loader:
         self.request("PUT", f"/collections/{name}", RICH_CONFIG)
         for field, schema in RICH_INDEXES.items():
             self.index(name, field, schema)
-        self.fill(name, _rich_points(points))
+        self.fill(name, rich_points(points))
         self.request("POST", f"/collections/{name}/points/delete", {"points": [3, 5, 8]})
 
     def fill(self, name: str, points: Iterator[dict[str, Any]]) -> None:
@@ -129,8 +130,9 @@ def _plain_points(count: int, dimensions: int) -> Iterator[dict[str, Any]]:
         }
 
 
-def _rich_points(count: int) -> Iterator[dict[str, Any]]:
-    rng = random.Random(7)
+def rich_points(count: int, *, seed: int = 7) -> Iterator[dict[str, Any]]:
+    """Yield points with all kinds of vectors and payloads."""
+    rng = random.Random(seed)
     for number in range(count):
         vectors: dict[str, Any] = {
             "text": [rng.gauss(0, 1) for _ in range(16)],

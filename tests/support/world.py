@@ -15,6 +15,8 @@ from urllib.parse import urlsplit
 
 import psutil
 
+from snapshot_tasks.catalog.manifest import load_manifest
+from snapshot_tasks.errors import TaskError
 from tests.conftest import Live, Ran
 
 DEADLINE_SECONDS = 60.0
@@ -111,11 +113,20 @@ def read_manifest(snapshot: Path) -> dict[str, Any]:
     return document
 
 
-def edit_manifest(snapshot: Path, change: Callable[[dict[str, Any]], None]) -> None:
-    """Tamper with a manifest, as nobody should."""
+def edit_manifest(
+    snapshot: Path, change: Callable[[dict[str, Any]], None], *, bind: bool = True
+) -> None:
+    """Tamper with a manifest, as nobody should, and bind its seal to what it says then."""
+    path = manifest_of(snapshot)
     document = read_manifest(snapshot)
     change(document)
-    manifest_of(snapshot).write_text(json.dumps(document), encoding="utf-8")
+    path.write_text(json.dumps(document), encoding="utf-8")
+    if bind and document.get("fingerprint"):
+        with contextlib.suppress(TaskError):
+            manifest = load_manifest(path)
+            assert manifest is not None
+            document["fingerprint"]["description"] = manifest.description
+            path.write_text(json.dumps(document), encoding="utf-8")
 
 
 def proofs_of(snapshot: Path) -> list[dict[str, Any]]:

@@ -255,6 +255,20 @@ def test_the_newest_segment_counts(scratch: Path, versions: list[int | None], pe
     assert shard.pending_count == pending
 
 
+@pytest.mark.parametrize("file", ["mutable_id_tracker.versions", "id_tracker.versions"])
+@pytest.mark.parametrize(("newest", "sound"), [(0, True), (7, True), (8, True), (9, False)])
+def test_no_point_is_from_the_future(scratch: Path, file: str, newest: int, sound: bool) -> None:
+    """The log ends with operation 8, the segments with 7: no point can be newer than both."""
+    versions = struct.pack("<4Q", 3, newest, 0, 5) + b"tail"
+    nested = segment(also=[Entry(name=f"snapshot/files/{file}", data=versions)])
+    content = archive(replaced(entries_with_logs(operations=9), "0/segments/seg-1.tar", nested))
+    if sound:
+        (shard,) = unpacked(scratch, content)
+        assert shard.newest_point == max(newest, 5)
+    else:
+        assert f"operation {newest}" in assert_refused(scratch, content)
+
+
 def test_each_shard_has_its_own_log(scratch: Path) -> None:
     """Closed files count too, wherever they stand in the archive."""
     entries = entries_with_logs(shards=2)

@@ -1,0 +1,219 @@
+"""The contestants at reading every point. Each runs as a process of its own and prints a JSON line.
+
+`python -m bench.readers NAME` with the server, the snapshot and the number of points on stdin.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from array import array
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from bench.data import BATCH, NAME, channel
+from snapshot_tasks.children import ask
+from snapshot_tasks.models import Endpoint, Silent
+from snapshot_tasks.qdrant.points import locate_live_points, read_fingerprint
+from snapshot_tasks.sealing.read import CHILD, locate_points, read_contents
+from snapshot_tasks.sealing.unpack import unpack
+
+BUCKETS = frozenset({3, 1024, 2077, 4000})
+CLIENT_POINTS = 20_000
+Asked = dict[str, Any]
+
+
+def endpoint_of(asked: Asked) -> Endpoint:
+    """Return where the server answers."""
+    return Endpoint(url=asked["url"], grpc_port=asked["grpc_port"])
+
+
+def grpc_bytes(asked: Asked, start: int = 0, end: int | None = None) -> int:
+    """Whole points over gRPC, and nothing done with the bytes that come."""
+    from qdrant_client import grpc as wire
+
+    end = asked["points"] if end is None else end
+    with channel(endpoint_of(asked)) as opened:
+        call = opened.unary_unary(
+            "/qdrant.Points/Scroll",
+            request_serializer=wire.ScrollPoints.SerializeToString,
+            response_deserializer=lambda message: message,
+        )
+        for first in range(start, end, BATCH):
+            call(
+                wire.ScrollPoints(
+                    collection_name=NAME,
+                    limit=BATCH,
+                    offset=wire.PointId(num=first),
+                    with_payload=wire.WithPayloadSelector(enable=True),
+                    with_vectors=wire.WithVectorsSelector(enable=True),
+                )
+            )
+    return end - start
+
+
+def grpc_bytes_twice(asked: Asked) -> int:
+    """The same by two processes, half of the ids each."""
+    half = asked["points"] // 2
+    with subprocess.Popen(
+        [sys.executable, "-m", "bench.readers", "second half"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as other:
+        assert other.stdin is not None
+        assert other.stdout is not None
+        other.stdout.readline()
+        asked["clock"]()
+        print(json.dumps(asked | {"clock": None}), file=other.stdin, flush=True)
+        grpc_bytes(asked, 0, half)
+        other.stdout.readline()
+    return int(asked["points"])
+
+
+def client_scroll(asked: Asked) -> int:
+    """qdrant-client's scroll over REST as it comes, of some of the points."""
+    from qdrant_client import QdrantClient
+
+    client = QdrantClient(url=asked["url"], timeout=60)
+    count, offset = 0, None
+    while count < min(CLIENT_POINTS, asked["points"]):
+        records, offset = client.scroll(
+            NAME, limit=BATCH, offset=offset, with_payload=True, with_vectors=True
+        )
+        count += len(records)
+    client.close()
+    return count
+
+
+def fingerprint(asked: Asked) -> int:
+    """This project's fingerprint of a live collection, the start of its second process included."""
+    return read_fingerprint(endpoint_of(asked), NAME, lambda count: None).points_count
+
+
+def locate_live(asked: Asked) -> int:
+    """The points of four buckets in the live collection, once it is known that they differ."""
+    locate_live_points(endpoint_of(asked), NAME, BUCKETS, lambda count: None)
+    return int(asked["points"])
+
+
+@contextmanager
+def unpacked(asked: Asked) -> Iterator[str]:
+    """Unpack the snapshot, whose only shard is what the engine opens."""
+    scratch = Path(tempfile.mkdtemp(prefix="qdrant-bench-"))
+    try:
+        (shard,) = unpack(Path(asked["snapshot"]), scratch)
+        asked["clock"]()
+        yield str(shard.folder)
+    finally:
+        shutil.rmtree(scratch)
+
+
+def engine_values(asked: Asked) -> int:
+    """The in-process engine alone: every payload fetched, every vector made an array of float32."""
+    import qdrant_edge as edge
+
+    with unpacked(asked) as folder:
+        shard, offset, count = edge.EdgeShard.load(folder), None, 0
+        while True:
+            records, offset = shard.scroll(
+                edge.ScrollRequest(offset=offset, limit=BATCH, with_payload=True, with_vector=True)
+            )
+            for record in records:
+                vector: Any = record.vector
+                count += bool(array("f", vector)) and record.payload is not None
+            if offset is None:
+                break
+        asked["clock"](end=True)
+        shard.close()
+    return count
+
+
+def file_fingerprint(asked: Asked) -> int:
+    """This project's reader of the same unpacked shard, the start of its process included."""
+    with unpacked(asked) as folder:
+        result = ask(CHILD, "read", folder, take=lambda line: None)
+        asked["clock"](end=True)
+    return int(result["fingerprint"]["points_count"])
+
+
+def seal(asked: Asked) -> int:
+    """All that sealing does with a file: unpack, read, sample, ask for its search answers."""
+    return read_contents(Path(asked["snapshot"]), Silent()).fingerprint.points_count
+
+
+def locate_file(asked: Asked) -> int:
+    """The points of four buckets in the file, unpacking included."""
+    locate_points(Path(asked["snapshot"]), BUCKETS, Silent())
+    return int(asked["points"])
+
+
+READERS: dict[str, Callable[[Asked], int]] = {
+    "gRPC bytes": grpc_bytes,
+    "gRPC bytes, two processes": grpc_bytes_twice,
+    "qdrant-client scroll": client_scroll,
+    "fingerprint, live": fingerprint,
+    "locate, live": locate_live,
+    "engine, values touched": engine_values,
+    "fingerprint, file": file_fingerprint,
+    "seal, file": seal,
+    "locate, file": locate_file,
+}
+
+
+class Clock:
+    """Measures from its making, or from when it was last started again, until it is stopped."""
+
+    def __init__(self) -> None:
+        self._start = time.perf_counter()
+        self._seconds: float | None = None
+
+    def __call__(self, *, end: bool = False) -> None:
+        """Start again, or stop."""
+        if end:
+            self._seconds = time.perf_counter() - self._start
+        else:
+            self._start = time.perf_counter()
+
+    @property
+    def seconds(self) -> float:
+        """The seconds until it was stopped, or until now."""
+        return self._seconds or time.perf_counter() - self._start
+
+
+def main(name: str) -> int:
+    """Run one contestant and print what it read, in which time, with how much memory."""
+    if name == "second half":
+        print("ready", flush=True)
+        asked = json.loads(sys.stdin.readline())
+        grpc_bytes(asked, asked["points"] // 2)
+        print("done", flush=True)
+        return 0
+    asked = json.load(sys.stdin)
+    # Whatever a contestant imports is imported before the clock starts.
+    import qdrant_client
+    import qdrant_edge
+
+    assert qdrant_client
+    assert qdrant_edge
+    clock = asked["clock"] = Clock()
+    points = READERS[name](asked)
+    own, children = (
+        resource.getrusage(who).ru_maxrss << 10
+        for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    )
+    print(
+        json.dumps({"points": points, "seconds": clock.seconds, "own": own, "children": children})
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))
