@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import base64
 import binascii
-import hashlib
 import struct
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Any
 from uuid import UUID
 
@@ -196,7 +196,7 @@ class Fingerprint:
     @property
     def digest(self) -> str:
         """The hex SHA-256 over all components and buckets: equal exactly for equal contents."""
-        total = hashlib.sha256(ALGORITHM.encode())
+        total = sha256(ALGORITHM.encode())
         for name, table in sorted(self.tables.items()):
             total.update(_head(name) + table.as_bytes())
         return total.hexdigest()
@@ -280,14 +280,14 @@ class Sealed:
 
 def leaf(key: bytes, head: bytes, content: bytes) -> bytes:
     """Return the 16 bytes that one component of one point adds to its bucket."""
-    return hashlib.sha256(key + head + content).digest()[:16]
+    return sha256(key + head + content).digest()[:16]
 
 
 def point_leaf(identity: int | str, components: Iterable[tuple[Name, bytes]]) -> bytes:
     """Return 16 bytes that stand for a whole point, to find which points of two sides differ."""
     key = id_bytes(identity)
     leaves = (leaf(key, _head(name), content) for name, content in sorted(components))
-    return hashlib.sha256(b"".join(leaves)).digest()[:16]
+    return sha256(b"".join(leaves)).digest()[:16]
 
 
 def _head(name: Name) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 import shutil
 import tempfile
 import time
@@ -103,7 +104,8 @@ class NativeEngine:
     def fresh(self, request: FreshRequest, progress: Progress) -> Iterator[FreshServer]:
         """Run an empty Qdrant in a temporary folder on free ports."""
         binary, version, note = self._binary_for(request.version, progress)
-        home = Path(tempfile.mkdtemp(prefix="qdrant-drill-"))
+        # Named before it is made: an interrupt in between would leave a folder nobody knows of.
+        home = Path(tempfile.gettempdir()) / f"qdrant-drill-{secrets.token_hex(8)}"
         http_port, grpc_port = process.free_ports(2)
         log = home / "qdrant.log"
         url = f"http://localhost:{http_port}"
@@ -120,6 +122,7 @@ class NativeEngine:
 
         started = False
         try:
+            home.mkdir(mode=0o700)
             start()
             started = True
             yield FreshServer(

@@ -9,7 +9,7 @@ import json
 import struct
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, suppress
 from typing import Any
 from urllib.parse import quote
@@ -87,13 +87,19 @@ class Reader:
             yield from map(_from_json, self._ask("/points", body))
 
     def _scroll(self, batch: int, **what: bool) -> Iterator[list[dict[str, Any]]]:
+        """Yield batch after batch; the server reads the next one while this one is worked on."""
         body: dict[str, Any] = {"limit": self.batch(batch), **what}
-        while True:
-            result = self._ask("/points/scroll", body)
-            yield result["points"]
-            if result.get("next_page_offset") is None:
-                return
-            body["offset"] = result["next_page_offset"]
+        with ThreadPoolExecutor(max_workers=1) as pool:
+            call: Future[Any] | None = pool.submit(self._ask, "/points/scroll", dict(body))
+            while call:
+                result = call.result()
+                body["offset"] = result.get("next_page_offset")
+                call = (
+                    pool.submit(self._ask, "/points/scroll", dict(body))
+                    if body["offset"] is not None
+                    else None
+                )
+                yield result["points"]
 
     def _ask(self, path: str, body: dict[str, Any]) -> Any:
         return orjson.loads(self._http.send_raw("POST", self._path + path, body=body))["result"]

@@ -29,21 +29,22 @@ def change(live: Live, name: str, rng: random.Random, *, wait: bool) -> None:
     """Write, overwrite, delete and edit points, some of them right before the snapshot is taken."""
     points = list(rich_points(POINTS, seed=rng.randrange(1 << 30)))
     of = f"/collections/{name}/points"
-    ids: list[Any] = [point["id"] for point in points]
+    live.loader.request("PUT", of, {"points": rng.sample(points, 200)})
+    there = live.loader.request("POST", f"{of}/scroll", {"limit": 1000})["points"]
 
     def some(count: int) -> list[Any]:
-        return rng.sample(ids, count)
+        return [point["id"] for point in rng.sample(there, count)]
 
-    live.loader.request("PUT", of, {"points": rng.sample(points, 200)})
     actions: list[tuple[str, str, dict[str, Any]]] = [
         ("PUT", of, {"points": rng.sample(points, rng.randrange(1, 300))}),
-        ("POST", f"{of}/delete", {"points": some(rng.randrange(1, 40))}),
         ("POST", f"{of}/payload", {"payload": {"round": rng.random()}, "points": some(30)}),
         ("POST", f"{of}/payload/delete", {"keys": ["flag"], "points": some(20)}),
         ("POST", f"{of}/payload/clear", {"points": some(10)}),
         ("POST", f"{of}/vectors/delete", {"points": some(15), "vector": ["late", "words"]}),
     ]
     rng.shuffle(actions)
+    # Last: editing a point that is not there any more is refused.
+    actions.append(("POST", f"{of}/delete", {"points": some(rng.randrange(1, 40))}))
     for method, path, body in actions:
         live.loader.request(method, path, body, wait=wait)
 
