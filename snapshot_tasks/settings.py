@@ -44,6 +44,7 @@ class Settings:
     source_grpc_port: int | None
     server_snapshot_dir: str | None
     operation_timeout_seconds: float
+    max_drop_percent: float
     releases_url: str
     releases_api_url: str
     compose_files: tuple[Path, ...]
@@ -103,6 +104,7 @@ def load_settings(project_root: Path, environment: Mapping[str, str] | None = No
         source_grpc_port=grpc_port if _knows_grpc_port(url, reader) else None,
         server_snapshot_dir=reader.text("QDRANT_SERVER_SNAPSHOT_DIR"),
         operation_timeout_seconds=reader.seconds("QDRANT_OPERATION_TIMEOUT_SECONDS", 3600.0),
+        max_drop_percent=reader.percent("QDRANT_MAX_DROP_PERCENT", 10.0),
         releases_url=reader.text("QDRANT_RELEASES_URL") or RELEASES_URL,
         releases_api_url=reader.text("QDRANT_RELEASES_API_URL") or RELEASES_API_URL,
         compose_files=reader.paths("COMPOSE_FILE", project_root),
@@ -209,6 +211,15 @@ class _Reader:
             return default
         if not re.fullmatch(r"\d+(\.\d+)?", value) or float(value) <= 0:
             self._wrong(name, "a number of seconds above 0", value)
+            return default
+        return float(value)
+
+    def percent(self, name: str, default: float) -> float:
+        value = self.text(name)
+        if value is None:
+            return default
+        if not re.fullmatch(r"\d+(\.\d+)?", value) or float(value) > 100:
+            self._wrong(name, "a percentage from 0 to 100", value)
             return default
         return float(value)
 

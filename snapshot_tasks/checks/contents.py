@@ -38,6 +38,8 @@ def check_sanity(
     points_count: int,
     previous: Mapping[str, Any] | None,
     previous_count: int | None,
+    *,
+    max_drop: float = MAX_DROP_SHARE,
 ) -> Iterator[Finding]:
     """Warn of what is suspicious, most of it beside the previous snapshot of the collection."""
     before: Mapping[str, Any] = previous or {}
@@ -50,7 +52,7 @@ def check_sanity(
     gone = sorted(set(before.get("payload_keys", {})) - set(sanity["payload_keys"]))
     if gone:
         yield _warn(f"payload keys vanished since the previous snapshot: {', '.join(gone)}")
-    if previous_count and points_count < previous_count * (1 - MAX_DROP_SHARE):
+    if previous_count and points_count < previous_count * (1 - max_drop):
         yield _warn(f"{points_count:,} points; the previous snapshot had {previous_count:,}")
 
 

@@ -66,6 +66,7 @@ def create(
                 seal=not no_seal,
                 strict=strict,
                 scratch=scratch(run),
+                max_drop=run.settings.max_drop_percent / 100,
             )
             for name in (server.collections() if all else dict.fromkeys(names))
         ]

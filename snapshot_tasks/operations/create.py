@@ -8,9 +8,16 @@ from pathlib import Path
 from snapshot_tasks.catalog.folder import Catalog, Snapshot
 from snapshot_tasks.catalog.manifest import Manifest
 from snapshot_tasks.catalog.names import check_collection
-from snapshot_tasks.checks.contents import check_sanity
-from snapshot_tasks.errors import ContentsDiffer, StorageError, TaskError
-from snapshot_tasks.models import Clock, Finding, Progress
+from snapshot_tasks.checks.contents import MAX_DROP_SHARE, check_sanity
+from snapshot_tasks.errors import (
+    ContentsDiffer,
+    NotFound,
+    SettingsError,
+    StorageError,
+    TaskError,
+    Unreachable,
+)
+from snapshot_tasks.models import Clock, Finding, Progress, Status
 from snapshot_tasks.operations.seal import (
     SCRATCH,
     Scratch,
@@ -21,6 +28,7 @@ from snapshot_tasks.operations.seal import (
 )
 from snapshot_tasks.operations.take import Taken, refuse_alias, take
 from snapshot_tasks.qdrant.server import Server
+from snapshot_tasks.sealing.read import Contents
 
 SEALING_ATTEMPTS = 3
 DRAIN_SECONDS = 30.0
@@ -31,7 +39,8 @@ class CreateRequest:
     """What to take, and how.
 
     A `safety` snapshot holds what is about to be replaced. `scratch` says how to run a throw-away
-    server for a seal where the file alone does not tell what a server would restore.
+    server for a seal where the file alone does not tell what a server would restore. A count down
+    by more than the share `max_drop` since the previous snapshot is suspicious.
     """
 
     collection: str
@@ -41,6 +50,7 @@ class CreateRequest:
     seal: bool = True
     strict: bool = False
     scratch: Scratch | None = None
+    max_drop: float = MAX_DROP_SHARE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +59,15 @@ class Created:
 
     snapshot: Snapshot
     findings: tuple[Finding, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Sealing:
+    """What was taken, and its seal; `unsealed` says why there is none although it was wanted."""
+
+    taken: Taken
+    seal: Seal | None = None
+    unsealed: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,9 +114,9 @@ def create(
     server.version()
     refuse_alias(request.collection, server)
     with catalog.staging() as staging:
-        taken, seal = _take_and_seal(request, server, staging, progress, clock)
-        previous = _previous(catalog, request.collection)
-        findings = _sanity(seal, previous)
+        sealing = _take_and_seal(request, server, staging, progress, clock)
+        taken, seal = sealing.taken, sealing.seal
+        findings = _findings(sealing, _previous(catalog, request.collection), request.max_drop)
         if findings and request.strict:
             raise ContentsDiffer(
                 "; ".join(f.message for f in findings) + ".",
@@ -132,7 +151,7 @@ def create(
 
 def _take_and_seal(
     request: CreateRequest, server: Server, staging: Path, progress: Progress, clock: Clock
-) -> tuple[Taken, Seal | None]:
+) -> _Sealing:
     """Take snapshots until one provably holds what a server restores, else try it on one.
 
     A snapshot with operations in its log that its segments lack is taken again once the queue is
@@ -150,28 +169,38 @@ def _take_and_seal(
             clock=clock,
         )
         if not request.seal:
-            return taken, None
+            return _Sealing(taken=taken)
         try:
             contents, seconds = read_file(staging, taken.before.points_count, progress)
         except StorageError as error:
-            progress.note(f"Left unsealed: {error.message} {error.hint}")
-            return taken, None
+            return _Sealing(taken=taken, unsealed=f"{error.message} {error.hint}")
         if contents.pending_count == 0 or contents.log_ends == ends:
-            return taken, _checked(seal_of(contents, seconds), taken)
+            return _Sealing(taken=taken, seal=_checked(seal_of(contents, seconds), taken))
         ends = contents.log_ends
         if taken.moved or not server.wait_drained(request.collection, DRAIN_SECONDS):
             break
         progress.note("Updates were still queued in the snapshot; taking it again.")
-    if request.scratch is None:
-        progress.note("Left unsealed: updates were queued, and there is no engine to try them on.")
-        return taken, None
-    fingerprint, seconds = read_on_scratch(
-        staging,
-        version=taken.version,
-        sha256=taken.sha256,
-        scratch=request.scratch,
-        progress=progress,
-    )
+    return _seal_on_scratch(request.scratch, taken, contents, staging, progress)
+
+
+def _seal_on_scratch(
+    scratch: Scratch | None, taken: Taken, contents: Contents, staging: Path, progress: Progress
+) -> _Sealing:
+    """Seal what a throw-away server restores of the file; without one it stays unsealed."""
+    if scratch is None:
+        why = "updates were queued, and there is no engine to try them on."
+        return _Sealing(taken=taken, unsealed=why)
+    try:
+        fingerprint, seconds = read_on_scratch(
+            staging,
+            version=taken.version,
+            sha256=taken.sha256,
+            scratch=scratch,
+            progress=progress,
+        )
+    except (NotFound, SettingsError, StorageError, Unreachable) as error:
+        why = f"updates were queued, and no engine could try them: {error.message} {error.hint}"
+        return _Sealing(taken=taken, unsealed=why)
     seal = Seal(
         fingerprint=fingerprint,
         sealed_by=SCRATCH,
@@ -180,7 +209,7 @@ def _take_and_seal(
         # Asked of less than what a server restores, they could raise a false alarm.
         probes=(),
     )
-    return taken, _checked(seal, taken)
+    return _Sealing(taken=taken, seal=_checked(seal, taken))
 
 
 def _checked(seal: Seal, taken: Taken) -> Seal:
@@ -204,14 +233,18 @@ def _previous(catalog: Catalog, collection: str) -> Manifest | None:
     return next((m for m in manifests if m and m.sanity and not m.safety), None)
 
 
-def _sanity(seal: Seal | None, previous: Manifest | None) -> tuple[Finding, ...]:
-    if seal is None:
+def _findings(sealing: _Sealing, previous: Manifest | None, max_drop: float) -> tuple[Finding, ...]:
+    if sealing.unsealed:
+        message = f"left unsealed: {sealing.unsealed}"
+        return (Finding(check="seal", status=Status.WARN, message=message),)
+    if sealing.seal is None:
         return ()
     return tuple(
         check_sanity(
-            seal.sanity,
-            seal.fingerprint.points_count,
+            sealing.seal.sanity,
+            sealing.seal.fingerprint.points_count,
             previous.sanity if previous else None,
             previous.points_count if previous else None,
+            max_drop=max_drop,
         )
     )

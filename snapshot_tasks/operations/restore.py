@@ -224,13 +224,15 @@ def compare(plan: RestorePlan, server: Server) -> tuple[Finding, ...]:
         message = f"no manifest: {actual.points_count:,} points came back, expected is unknown"
         return (Finding(check="count", status=Status.WARN, message=message),)
     counts = (manifest.source_points_before, manifest.source_points_after)
+    # A seal has counted the file itself.
+    is_vague = manifest.source_moved and manifest.fingerprint is None
     return check_restored(
         Restored(
             expected=manifest.state,
             actual=actual,
             taken_with=manifest.qdrant_version,
             server_version=plan.server_version,
-            moving_between=counts if manifest.source_moved else None,
+            moving_between=counts if is_vague else None,
             aliases_owned=plan.target == manifest.collection,
         )
     )

@@ -17,6 +17,7 @@ from uuid import uuid4
 from snapshot_tasks.process import free_ports
 from tests.conftest import ROOT, Inv, Ran
 from tests.support.collections import Loader
+from tests.support.world import edit_manifest
 
 SMALL, SMALL_POINTS = "small", 500
 BIG, BIG_POINTS, BIG_ALIAS = "big", 20_000, "everything"
@@ -158,10 +159,8 @@ class Stack:
         return found
 
     def manifest(self, snapshot: Path, **changes: Any) -> None:
-        """Edit a snapshot's manifest."""
-        path = snapshot.with_name(snapshot.name + ".json")
-        document = json.loads(path.read_text(encoding="utf-8"))
-        path.write_text(json.dumps(document | changes), encoding="utf-8")
+        """Edit a snapshot's manifest, and bind its seal to it, as if it had been taken so."""
+        edit_manifest(snapshot, lambda document: document.update(changes))
 
 
 def new_stack(inv: Inv) -> Stack:

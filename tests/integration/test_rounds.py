@@ -7,6 +7,10 @@ from __future__ import annotations
 
 import os
 import random
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager, nullcontext
 from typing import Any
 
 import pytest
@@ -19,7 +23,7 @@ from snapshot_tasks.operations.drill import DrillRequest, drill
 from snapshot_tasks.operations.seal import Scratch
 from snapshot_tasks.settings import load_settings
 from tests.conftest import NEWER, OLDER, Live, now
-from tests.support.collections import rich_points
+from tests.support.collections import Loader, rich_points
 
 ROUNDS = int(os.environ.get("DRILL_ROUNDS", "3"))
 POINTS = 600
@@ -49,11 +53,32 @@ def change(live: Live, name: str, rng: random.Random, *, wait: bool) -> None:
         live.loader.request(method, path, body, wait=wait)
 
 
+@contextmanager
+def writing(live: Live, name: str, rng: random.Random) -> Iterator[None]:
+    """Go on writing, as fast as the server answers, while the block runs."""
+    points, stop = list(rich_points(POINTS, seed=rng.randrange(1 << 30))), threading.Event()
+
+    def write() -> None:
+        with closing(Loader(live.url)) as loader:
+            while not stop.is_set():
+                of, chosen = f"/collections/{name}/points", rng.sample(points, 20)
+                loader.request("PUT", of, {"points": chosen})
+                loader.request("POST", f"{of}/delete", {"points": [p["id"] for p in chosen[:5]]})
+
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        done = pool.submit(write)
+        try:
+            yield
+        finally:
+            stop.set()
+            done.result()
+
+
 @pytest.mark.parametrize("version", [OLDER, NEWER])
 def test_no_false_alarm(
     request: pytest.FixtureRequest, version: str, catalog: Catalog, tmp_path_factory: Any
 ) -> None:
-    """Create and drill, with writes acknowledged or still queued when the snapshot is taken."""
+    """Create and drill: writes acknowledged before, going on meanwhile, or still queued."""
     live: Live = request.getfixturevalue("older_qdrant" if version == OLDER else "qdrant")
     settings = load_settings(tmp_path_factory.mktemp("project"), {"QDRANT_VERSION": version})
     engine = NativeEngine(settings)
@@ -63,7 +88,8 @@ def test_no_false_alarm(
     rng = random.Random(version)
     for number in range(ROUNDS):
         change(live, name, rng, wait=number % 3 != 2)
-        with live.server() as server:
+        meanwhile = writing(live, name, rng) if number % 3 == 1 else nullcontext()
+        with live.server() as server, meanwhile:
             asked = CreateRequest(collection=name, scratch=scratch)
             snapshot = create(asked, server, catalog, Silent(), clock=now).snapshot
         assert snapshot.sealed is not None
