@@ -31,11 +31,16 @@ def say(**line: Any) -> None:
 
 
 def ask(
-    module: str, *arguments: str, take: Callable[[dict[str, Any]], None], stdin: str = ""
+    module: str,
+    *arguments: str,
+    take: Callable[[dict[str, Any]], None],
+    stdin: str = "",
+    cwd: Path = PROJECT_ROOT,
 ) -> dict[str, Any]:
     """Run a module of this project, hand over each line that it prints, and return its result.
 
-    What is secret goes through `stdin`: arguments are for everybody to see.
+    What is secret goes through `stdin`: arguments are for everybody to see. `cwd` is the scratch
+    folder that it works in, if any.
 
     Raises:
         ChildFailed: when it ends without a result.
@@ -50,6 +55,7 @@ def ask(
     code = process.run_lines(
         (sys.executable, "-m", module, *arguments),
         take_line,
+        cwd=cwd,
         env={"PYTHONPATH": str(PROJECT_ROOT), "RUST_BACKTRACE": "0"},
         stdin=stdin,
     )

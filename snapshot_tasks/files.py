@@ -77,11 +77,11 @@ def publish(staging: Path, final: Path, *, mode: int = 0o644) -> None:
     os.replace(staging, final)
 
 
-def write_text(path: Path, text: str) -> None:
+def write_text(path: Path, text: str, *, mode: int = 0o644) -> None:
     """Write a small file so that it is either absent, as it was, or whole."""
     with staging_file(path.parent) as staging:
         staging.write_text(text, encoding="utf-8")
-        publish(staging, path)
+        publish(staging, path, mode=mode)
     sync_directory(path.parent)
 
 

@@ -111,6 +111,7 @@ def run_lines(
     argv: Sequence[str],
     take: Callable[[str], None],
     *,
+    cwd: Path,
     env: Mapping[str, str],
     stdin: str = "",
 ) -> int:
@@ -121,6 +122,7 @@ def run_lines(
     """
     with subprocess.Popen(
         argv,
+        cwd=cwd,
         env={**os.environ, **env},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -188,6 +190,17 @@ def stop(pid: int, *, patience_seconds: float = 10.0) -> None:
             if started_at(pid) is None:
                 return
             time.sleep(0.02)
+
+
+def end_all_in(folder: Path) -> None:
+    """End every process of this user whose working directory is a folder, or lies in it."""
+    import psutil
+
+    place = folder.resolve()
+    for other in psutil.process_iter():
+        with suppress(psutil.Error, OSError):
+            if other.pid != os.getpid() and Path(other.cwd()).is_relative_to(place):
+                stop(other.pid, patience_seconds=5)
 
 
 def _reap(pid: int) -> None:

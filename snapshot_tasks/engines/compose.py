@@ -6,24 +6,27 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cached_property
+from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 from snapshot_tasks import process
 from snapshot_tasks.engines.base import EngineStatus, FreshRequest, FreshServer
 from snapshot_tasks.engines.compose_document import (
     DRILL_SNAPSHOTS,
+    KEPT,
     SERVICE,
     drill_document,
     image_for,
     qdrant_service,
     snapshot_mounts,
 )
+from snapshot_tasks.engines.compose_leftovers import remove_leftovers
 from snapshot_tasks.engines.ports import check_ports
 from snapshot_tasks.errors import NotFound, SettingsError, TaskError, Unreachable
 from snapshot_tasks.models import Endpoint, Mount, Progress
 from snapshot_tasks.process import Completed
 from snapshot_tasks.qdrant.server import Server
+from snapshot_tasks.scratch import owner_of, scratch_folder
 from snapshot_tasks.settings import Settings
 
 DAEMON_SECONDS = 2.0
@@ -134,9 +137,28 @@ class ComposeEngine:
 
     @contextmanager
     def fresh(self, request: FreshRequest, progress: Progress) -> Iterator[FreshServer]:
-        """Run an empty Qdrant under a project name, volumes and ports of its own."""
+        """Run an empty Qdrant under a project name, volumes and ports of its own.
+
+        First what killed drills have left is removed, and nothing else.
+        """
         version, note = self._version_for(request.version, progress)
-        project = f"qdrant-drill-{uuid4().hex[:8]}"
+        # Docker Compose runs in the folder: so it is ended, too, when this run was killed.
+        with scratch_folder() as folder:
+            for leftover in remove_leftovers():
+                progress.note(f"Removed what a killed run had left: {leftover}.")
+            owner = KEPT if request.keep else owner_of(folder)
+            yield from self._fresh_in(folder, owner, version, note, request, progress)
+
+    def _fresh_in(
+        self,
+        folder: Path,
+        owner: str,
+        version: str,
+        note: str,
+        request: FreshRequest,
+        progress: Progress,
+    ) -> Iterator[FreshServer]:
+        project = f"qdrant-drill-{folder.name}"
         http_port, grpc_port = process.free_ports(2)
         document = json.dumps(
             drill_document(
@@ -146,6 +168,7 @@ class ComposeEngine:
                 grpc_port=grpc_port,
                 api_key=self._settings.api_key,
                 folder=request.folder,
+                owner=owner,
             )
         )
         endpoint = Endpoint(
@@ -156,7 +179,12 @@ class ComposeEngine:
         )
 
         def run(*arguments: str) -> Completed:
-            return self._run_drill(project, document, *arguments)
+            return process.run(
+                drill_argv(project, *arguments),
+                cwd=folder,
+                stdin=document,
+                timeout_seconds=COMMAND_SECONDS,
+            )
 
         def wait() -> None:
             with Server(endpoint, operation_timeout_seconds=COMMAND_SECONDS) as server:
@@ -172,7 +200,6 @@ class ComposeEngine:
 
         started = False
         try:
-            self._must(run("down", "--volumes"))
             self._must(run("up", "--detach"))
             wait()
             started = True
@@ -240,14 +267,6 @@ class ComposeEngine:
             compose_argv(*arguments),
             cwd=self._settings.project_root,
             env=self._settings.compose_environment(),
-            timeout_seconds=COMMAND_SECONDS,
-        )
-
-    def _run_drill(self, project: str, document: str, *arguments: str) -> Completed:
-        return process.run(
-            drill_argv(project, *arguments),
-            cwd=self._settings.project_root,
-            stdin=document,
             timeout_seconds=COMMAND_SECONDS,
         )
 

@@ -10,7 +10,9 @@ from snapshot_tasks.errors import SettingsError
 from snapshot_tasks.models import Mount
 
 SERVICE = "qdrant"
+# On everything of a drill: for which run it was made, so that what a killed run left is known.
 DRILL_LABEL = "io.qdrant-snapshot-tasks.drill"
+KEPT = "kept"
 DRILL_SNAPSHOTS = "/qdrant/snapshots/drill"
 # Only what shapes the server itself is taken over. Names, ports, networks, commands, dependencies
 # and writable host folders could reach the live stack, so they are never copied.
@@ -86,10 +88,12 @@ def drill_document(
     grpc_port: int,
     api_key: str | None,
     folder: Path,
+    owner: str,
 ) -> dict[str, Any]:
     """Return a Compose document with nothing but a fresh Qdrant, shaped like the user's own.
 
-    Volumes are new and belong to the drill's project; read-only files such as a configuration stay.
+    `owner` labels all of it. Volumes are new and belong to the drill's project; read-only files,
+    such as a configuration, stay.
     """
     service = qdrant_service(document)
     volumes, names = _drill_volumes(service, folder)
@@ -99,6 +103,7 @@ def drill_document(
     } | _FIXED_SETTINGS
     if api_key:
         environment["QDRANT__SERVICE__API_KEY"] = _literal(api_key)
+    labels = {DRILL_LABEL: owner}
     copied = {key: service[key] for key in _COPIED_KEYS if service.get(key) is not None}
     return {
         "services": {
@@ -107,14 +112,14 @@ def drill_document(
                 "image": image_for(service, version),
                 "pull_policy": "missing",
                 "environment": environment,
-                "labels": {DRILL_LABEL: "true"},
+                "labels": labels,
                 "ports": [f"127.0.0.1:{http_port}:6333", f"127.0.0.1:{grpc_port}:6334"],
                 "volumes": volumes,
                 "restart": "no",
             }
         },
-        "volumes": {name: {"labels": {DRILL_LABEL: "true"}} for name in names},
-        "networks": {"default": {"labels": {DRILL_LABEL: "true"}}},
+        "volumes": {name: {"labels": labels} for name in names},
+        "networks": {"default": {"labels": labels}},
     }
 
 

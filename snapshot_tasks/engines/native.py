@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import secrets
 import shutil
 import tempfile
 import time
@@ -20,6 +19,7 @@ from snapshot_tasks.errors import NotFound, SettingsError, Unreachable
 from snapshot_tasks.files import storage_errors, write_text
 from snapshot_tasks.models import Endpoint, Mount, Progress
 from snapshot_tasks.qdrant.server import Server
+from snapshot_tasks.scratch import scratch_folder
 from snapshot_tasks.settings import Settings
 
 # From here on `file://` must lie inside the server's own snapshots folder, so files are uploaded.
@@ -104,8 +104,12 @@ class NativeEngine:
     def fresh(self, request: FreshRequest, progress: Progress) -> Iterator[FreshServer]:
         """Run an empty Qdrant in a temporary folder on free ports."""
         binary, version, note = self._binary_for(request.version, progress)
-        # Named before it is made: an interrupt in between would leave a folder nobody knows of.
-        home = Path(tempfile.gettempdir()) / f"qdrant-drill-{secrets.token_hex(8)}"
+        with _fresh_home(keep=request.keep) as home:
+            yield from self._fresh_in(home, binary, version, note, request)
+
+    def _fresh_in(
+        self, home: Path, binary: Path, version: str, note: str, request: FreshRequest
+    ) -> Iterator[FreshServer]:
         http_port, grpc_port = process.free_ports(2)
         log = home / "qdrant.log"
         url = f"http://localhost:{http_port}"
@@ -122,7 +126,6 @@ class NativeEngine:
 
         started = False
         try:
-            home.mkdir(mode=0o700)
             start()
             started = True
             yield FreshServer(
@@ -204,6 +207,18 @@ class NativeEngine:
             return None
         same = process.started_at(running.pid) == running.started_at
         return running if same else None
+
+
+@contextmanager
+def _fresh_home(*, keep: bool) -> Iterator[Path]:
+    """Yield the folder of a throw-away server; one that is to be kept is nobody's to clear."""
+    if not keep:
+        with scratch_folder() as home:
+            yield home
+        return
+    with storage_errors(Path(tempfile.gettempdir()), setting="TMPDIR"):
+        home = Path(tempfile.mkdtemp(prefix="qdrant-drill-"))
+    yield home
 
 
 def _mounts(folder: Path, version: str) -> tuple[Mount, ...]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -18,6 +17,7 @@ from snapshot_tasks.files import storage_errors
 from snapshot_tasks.models import Clock, Progress, Silent, Status, failed
 from snapshot_tasks.operations.drill import AFTER_RESTART, DrillRequest, drill
 from snapshot_tasks.operations.verify import verify
+from snapshot_tasks.scratch import scratch_folder
 from snapshot_tasks.sealing.read import read_contents
 from snapshot_tasks.selftest import Copy, Fault, NotApplicable, read_sample
 from snapshot_tasks.selftest.faults import FAULTS
@@ -113,12 +113,9 @@ def selftest(
     """
     _refuse_unsealed(request.snapshot)
     start = time.monotonic()
-    with tempfile.TemporaryDirectory(prefix="qdrant-selftest-") as name:
-        folder = Path(name)
-        # The throw-away server may be another user's.
-        folder.chmod(WORLD_READABLE)
-        with storage_errors(folder):
-            rows = tuple(_rows(_Testing(request, engine, clock), folder, progress))
+    # The throw-away server may be another user's.
+    with scratch_folder(mode=WORLD_READABLE) as folder, storage_errors(folder, setting="TMPDIR"):
+        rows = tuple(_rows(_Testing(request, engine, clock), folder, progress))
     return SelfTestReport(snapshot=request.snapshot, rows=rows, seconds=time.monotonic() - start)
 
 

@@ -93,7 +93,7 @@ def _download(
             file.write(chunk)
             advance(len(chunk))
 
-        server.download(collection, made, receive)
+        server.download(collection, made, receive, note=progress.note)
     if made.sha256 is None:
         progress.note("Qdrant gave no checksum, so only size and structure could be compared.")
     elif made.sha256 != digest.hexdigest():

@@ -102,9 +102,9 @@ class Http:
         )
 
     @contextmanager
-    def stream(self, path: str) -> Iterator[httpx.Response]:
+    def stream(self, path: str, *, headers: Mapping[str, str]) -> Iterator[httpx.Response]:
         """GET as a stream of exactly the bytes that Qdrant holds (uncompressed on the way)."""
-        with self._meanings(path), self._client.stream("GET", path) as response:
+        with self._meanings(path), self._client.stream("GET", path, headers=headers) as response:
             if not response.is_success:
                 response.read()
                 raise self.refusal(response)

@@ -14,6 +14,7 @@ import httpx
 from snapshot_tasks.errors import Damaged, NotFound, TaskError, Unreachable
 from snapshot_tasks.files import CHUNK_BYTES
 from snapshot_tasks.models import CollectionState, Endpoint, ServerSnapshot
+from snapshot_tasks.qdrant.download import Download
 from snapshot_tasks.qdrant.http import Http
 
 POLL_SECONDS = 0.05
@@ -208,19 +209,21 @@ class Server:
             return
 
     def download(
-        self, collection: str, snapshot: ServerSnapshot, take: Callable[[bytes], None]
+        self,
+        collection: str,
+        snapshot: ServerSnapshot,
+        take: Callable[[bytes], None],
+        *,
+        note: Callable[[str], None] = lambda message: None,
     ) -> None:
         """Stream a server snapshot's exact bytes into `take`.
 
         Raises:
             Damaged: when fewer or more bytes come than Qdrant announced.
+            Unreachable: when it is lost for good.
         """
-        received = 0
         path = f"{_of(collection)}/snapshots/{quote(snapshot.name, safe='')}"
-        with self._http.stream(path) as response:
-            for chunk in response.iter_raw():
-                received += len(chunk)
-                take(chunk)
+        received = Download(self._http, path, take).run(note)
         if received != snapshot.size_bytes:
             raise Damaged(
                 f"Qdrant announced {snapshot.size_bytes:,} bytes and sent {received:,}.",

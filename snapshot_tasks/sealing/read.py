@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ from snapshot_tasks.children import ChildFailed, ask
 from snapshot_tasks.errors import Damaged
 from snapshot_tasks.fingerprint import Accumulator, Fingerprint
 from snapshot_tasks.models import Progress
+from snapshot_tasks.scratch import scratch_folder
 from snapshot_tasks.sealing.unpack import Shard, unpack
 from snapshot_tasks.search_parity import QUERIES, Probe, merge_hits, recall
 
@@ -93,9 +93,9 @@ def locate_points(
 
 @contextmanager
 def _unpacked(snapshot: Path, progress: Progress) -> Iterator[tuple[Shard, ...]]:
-    with tempfile.TemporaryDirectory(prefix="qdrant-seal-") as scratch:
+    with scratch_folder() as folder:
         with progress.phase("unpacking"):
-            shards = unpack(snapshot, Path(scratch))
+            shards = unpack(snapshot, folder)
         yield shards
 
 
@@ -119,7 +119,7 @@ def _read(
     *rest: str,
 ) -> dict[str, Any]:
     try:
-        return ask(CHILD, task, str(shard.folder), *rest, take=take)
+        return ask(CHILD, task, str(shard.folder), *rest, take=take, cwd=shard.folder.parent)
     except ChildFailed as failure:
         raise Damaged(
             f"Shard {shard.name} of {snapshot.name} cannot be read: {failure}.",

@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.e2e.drills import Moment, interrupted, untouched
-from tests.e2e.stack import Stack
+from tests.e2e.drills import DRILL_LABEL, Moment, drill, interrupted, untouched
+from tests.e2e.stack import Stack, ask_docker, ok
 
 MOMENTS = {
     "network made": Moment("network create", label=None),
@@ -51,3 +51,26 @@ def test_an_impatient_ctrl_c_leaves_nothing(
         done = interrupted(live, MOMENTS[moment], signal.SIGINT, signal.SIGINT, group=True)
     assert no_residue() == set()
     assert done.code == 130
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_the_next_drill_clears_what_a_killed_one_left(
+    live: Stack, no_residue: Callable[[], set[str]], moment: str
+) -> None:
+    """Kill -9 at each moment: the next drill passes, and of both nothing is left."""
+    with untouched(live):
+        assert interrupted(live, MOMENTS[moment], signal.SIGKILL).code == -signal.SIGKILL
+        ok(drill(live))
+    assert no_residue() == set()
+
+
+def test_a_drill_at_work_is_left_alone(live: Stack, no_residue: Callable[[], set[str]]) -> None:
+    """What is labelled for another machine's run, or is to be kept, is not for us to clear."""
+    names = {"elsewhere/1/2/3": "theirs", "kept": "kept"}
+    for owner, name in names.items():
+        ask_docker("volume", "create", "--label", f"{DRILL_LABEL}={owner}", name)
+    try:
+        ok(drill(live))
+        assert no_residue() == {f"volume {name}" for name in names.values()}
+    finally:
+        ask_docker("volume", "rm", *names.values())

@@ -254,6 +254,33 @@ def test_a_broken_download_leaves_nothing(
     assert qdrant.loader.server_snapshots(name) == []
 
 
+@pytest.mark.parametrize("losses", [1, 4])
+def test_a_lost_download_goes_on(
+    qdrant: Live, behind: Proxy, name: str, catalog: Catalog, losses: int
+) -> None:
+    """Every loss costs only the rest: the bytes are those that Qdrant hashed, asked for once."""
+    qdrant.loader.plain(name, points=300)
+    behind.on("GET", DOWNLOAD, faults.truncate, times=losses)
+    with connect(behind) as server:
+        created = create(CreateRequest(collection=name), server, catalog, Silent(), clock=now)
+    assert verify(created.snapshot, Silent()).error is None
+    assert behind.requests("POST", SNAPSHOTS) == 1
+    assert behind.requests("GET", DOWNLOAD) == losses + 1
+    assert qdrant.loader.server_snapshots(name) == []
+
+
+def test_a_download_never_goes_on_with_another_file(
+    qdrant: Live, behind: Proxy, name: str, catalog: Catalog
+) -> None:
+    """Where the server's copy is another one by then, nothing of it is appended."""
+    qdrant.loader.plain(name, points=300)
+    behind.on("GET", DOWNLOAD, faults.truncate, times=1)
+    behind.on("GET", DOWNLOAD, faults.other_file)
+    with connect(behind) as server, pytest.raises(ServerFailure, match="412"):
+        create(CreateRequest(collection=name), server, catalog, Silent(), clock=now)
+    assert tree(catalog.folder) == []
+
+
 def test_a_stalled_download_ends_in_time(
     qdrant: Live, behind: Proxy, name: str, catalog: Catalog, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -31,6 +31,7 @@ from tests.support.world import (
     only_programs,
     processes_below,
     proofs_of,
+    scratch_left,
     wait_until,
 )
 
@@ -39,7 +40,7 @@ from tests.support.world import (
 def _nothing_is_left(qdrant: Live, older_qdrant: Live, scratch: Path) -> Iterator[None]:
     """Whatever a drill does, it leaves neither a folder nor a process."""
     yield
-    left = sorted(p.name for p in scratch.iterdir())
+    left = scratch_left(scratch)
     running = [(p.pid, p.name()) for p in processes_below(scratch)]
     assert (left, running) == ([], [])
 
@@ -207,19 +208,28 @@ def test_a_newer_schema_is_refused(samples: Samples, folder: Path, engine: Nativ
 def test_a_snapshot_of_a_moving_source_is_proven(
     samples: Samples, folder: Path, engine: NativeEngine
 ) -> None:
-    """Where the source moved, a count between the recorded ones is right."""
+    """Where the source moved and nothing was sealed, a count between the recorded ones is right."""
     file = samples.put("plain", folder)
-    edit_manifest(
-        file,
-        lambda m: m.update(
-            source_moved=True,
-            points_count=290,
-            source_points_before=290,
-            source_points_after=310,
-        ),
-    )
+    moving = {
+        "source_moved": True,
+        "points_count": 290,
+        "source_points_before": 290,
+        "source_points_after": 310,
+    }
+    edit_manifest(file, lambda m: m.update(moving | {"fingerprint": None}))
     assert prove(file, engine).error is None
     edit_manifest(file, lambda m: m.update(source_moved=False))
+    assert isinstance(prove(file, engine).error, RestoreIncomplete)
+
+
+def test_a_seal_counts_a_moving_source(
+    samples: Samples, folder: Path, engine: NativeEngine
+) -> None:
+    """A seal has counted the file: then the count must be exact, whatever the source did."""
+    file = samples.put("plain", folder)
+    edit_manifest(file, lambda m: m.update(source_moved=True, source_points_after=310))
+    assert prove(file, engine).error is None
+    edit_manifest(file, lambda m: m.update(points_count=301))
     assert isinstance(prove(file, engine).error, RestoreIncomplete)
 
 
@@ -406,23 +416,55 @@ class Moments:
         """Return how often a server was told to stop."""
         return len(self.marks.read_text().splitlines()) if self.marks.exists() else 0
 
+    def has(self, pattern: str) -> bool:
+        """Say whether something of the drill's own folder is there."""
+        return any(self.scratch.glob(f"qdrant-snapshot-tasks-*/{pattern}"))
+
     def holds(self, moment: str) -> bool:
         """Say whether the drill has come to that moment."""
-        homes = list(self.scratch.glob("qdrant-drill-*"))
         match moment:
             case "folder made":
-                return bool(homes)
+                return self.has("*.lock")
             case "server spawned":
                 return bool(processes_below(self.scratch))
             case "ready":
-                return bool(list(self.scratch.glob("qdrant-drill-*/storage/raft_state.json")))
+                return self.has("*/storage/raft_state.json")
             case "restoring":
-                return bool(list(self.scratch.glob("qdrant-drill-*/storage/collections/*")))
+                return self.has("*/storage/collections/*")
             case "stopping for the restart":
                 return self.stops() == 1
             case "tearing down":
                 return self.stops() == 2
         raise AssertionError(moment)
+
+
+MOMENTS = (
+    "folder made",
+    "server spawned",
+    "ready",
+    "restoring",
+    "stopping for the restart",
+    "tearing down",
+)
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_the_next_drill_clears_what_a_killed_one_left(
+    samples: Samples, inv: Inv, folder: Path, scratch: Path, tmp_path: Path, moment: str
+) -> None:
+    """Kill -9 at any moment: the next drill passes, and neither server nor folder is left."""
+    file = samples.put("plain", folder)
+    moments = Moments(scratch, tmp_path / "marks")
+    binary = str(slow_to_stop(tmp_path, moments.marks))
+    process = inv.start("snapshot.test-restore", "--collection=sample-plain", QDRANT_BINARY=binary)
+    wait_until(lambda: process.poll() is not None or moments.holds(moment))
+    process.kill()
+    process.communicate()
+    assert proofs_of(file) == []
+    ran = inv("snapshot.test-restore", "--collection=sample-plain")
+    assert ran.code == 0, ran.stderr
+    assert scratch_left(scratch) == []
+    assert processes_below(scratch) == []
 
 
 @pytest.mark.parametrize(
@@ -461,7 +503,7 @@ def test_an_interrupted_drill_leaves_nothing(
     ran = ended(process)
     assert_error(ran, 130)
     wait_until(lambda: not processes_below(scratch), seconds=3)
-    assert list(scratch.iterdir()) == []
+    assert scratch_left(scratch) == []
     assert [p for p in proofs_of(file) if p["ok"]] == []
 
 

@@ -26,6 +26,7 @@ from snapshot_tasks.selftest import Fault
 from snapshot_tasks.selftest.faults import FAULTS
 from snapshot_tasks.settings import load_settings
 from tests.conftest import NEWER, Live, now
+from tests.support.world import scratch_left
 
 CHECKS = (BYTES, CONTENTS, DRILL)
 
@@ -85,7 +86,7 @@ def test_every_fault_is_caught(
     assert [row.fault for row in report.rows if row.left_out] == []
     assert [row.fault for row in report.rows if row.uncaught] == []
     assert state_of(rich.path.parent) == before
-    assert list(tmp_path.iterdir()) == []
+    assert scratch_left(tmp_path) == []
     for row in report.rows:
         assert f"| {row.fault} |" in as_markdown(report)
 

@@ -64,6 +64,11 @@ class Exchange:
         if announced is not None:
             self.drop()
 
+    def change_header(self, name: str, value: str) -> None:
+        """Replace a header that the client sent."""
+        assert name in self._handler.headers
+        self._handler.headers.replace_header(name, value)
+
     def drop(self) -> None:
         """End the connection here and now."""
         self._handler.close_connection = True
@@ -136,6 +141,12 @@ def truncate(exchange: Exchange) -> None:
     whole = exchange.forward()
     half = Answer(whole.status, whole.headers, whole.body[: len(whole.body) // 2])
     exchange.answer(half, announced=len(whole.body))
+
+
+def other_file(exchange: Exchange) -> None:
+    """Ask Qdrant for another file than the client means, as if it had been replaced."""
+    exchange.change_header("If-Match", '"another"')
+    exchange.answer(exchange.forward())
 
 
 def shorten(exchange: Exchange) -> None:

@@ -93,6 +93,16 @@ def tree(folder: Path) -> list[str]:
     return sorted(p.name for p in folder.iterdir() if p.name != ".lock")
 
 
+def scratch_left(folder: Path) -> list[str]:
+    """Return what runs have left in a temporary folder, except the two files that stay there."""
+    stay = ("mutex", "identity")
+    parents = list(folder.glob("qdrant-snapshot-tasks-*"))
+    return sorted(
+        [p.name for p in folder.iterdir() if p not in parents]
+        + [p.name for parent in parents for p in parent.iterdir() if p.name not in stay]
+    )
+
+
 def flip_byte(path: Path, *, at: float = 0.5) -> None:
     """Change one byte of a file in place."""
     with path.open("r+b") as file:

@@ -89,6 +89,7 @@ def drill(document: dict[str, Any], folder: Path, **changes: Any) -> dict[str, A
         "grpc_port": 40002,
         "api_key": None,
         "folder": folder,
+        "owner": "machine/start/folders/mine",
     }
     return drill_document(document, **(facts | changes))
 
@@ -126,7 +127,7 @@ def test_the_drills_own_things_are_its_own(tmp_path: Path, folder: Path) -> None
     service = made["services"]["qdrant"]
     assert service["ports"] == ["127.0.0.1:40001:6333", "127.0.0.1:40002:6334"]
     assert (service["restart"], service["image"]) == ("no", "qdrant/qdrant:v1.17.0")
-    labels = {"io.qdrant-snapshot-tasks.drill": "true"}
+    labels = {"io.qdrant-snapshot-tasks.drill": "machine/start/folders/mine"}
     assert service["labels"] == labels
     assert made["networks"] == {"default": {"labels": labels}}
     assert all(volume == {"labels": labels} for volume in made["volumes"].values())

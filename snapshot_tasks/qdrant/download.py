@@ -1,0 +1,64 @@
+"""Bringing one server snapshot here, over a connection that may be lost on the way."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from snapshot_tasks.errors import ServerFailure, Unreachable
+from snapshot_tasks.qdrant.http import Http
+
+RESUMES = 20
+FRUITLESS_RESUMES = 3
+RESUME_WAIT_SECONDS = 0.5
+OK, PARTIAL = 200, 206
+
+
+class Download:
+    """A file on its way: where the connection is lost, it goes on from there.
+
+    Qdrant honours Range and If-Match: so what is added is the rest of the same file, or nothing.
+    """
+
+    def __init__(self, http: Http, path: str, take: Callable[[bytes], None]) -> None:
+        self._http = http
+        self._path = path
+        self._take = take
+        self._received = 0
+        self._tag: str | None = None
+
+    def run(self, note: Callable[[str], None]) -> int:
+        """Receive all of it and return the number of bytes.
+
+        Raises:
+            Unreachable: when the connection is lost for good.
+            ServerFailure: when what could go on is another file by now.
+        """
+        fruitless = 0
+        for _ in range(RESUMES):
+            before = self._received
+            try:
+                self._receive()
+                return self._received
+            except Unreachable:
+                fruitless = 0 if self._received > before else fruitless + 1
+                if self._tag is None or fruitless >= FRUITLESS_RESUMES:
+                    raise
+            note(f"The connection was lost at {self._received:,} bytes; going on from there.")
+            time.sleep(RESUME_WAIT_SECONDS)
+        self._receive()
+        return self._received
+
+    def _receive(self) -> None:
+        resumed = self._received > 0
+        headers = {"Range": f"bytes={self._received}-", "If-Match": self._tag or ""}
+        with self._http.stream(self._path, headers=headers if resumed else {}) as response:
+            if response.status_code != (PARTIAL if resumed else OK):
+                raise ServerFailure(
+                    f"Asked for the rest of a file, Qdrant answered {response.status_code}.",
+                    hint="Run this again; look at what stands between here and Qdrant.",
+                )
+            self._tag = response.headers.get("etag")
+            for chunk in response.iter_raw():
+                self._received += len(chunk)
+                self._take(chunk)
