@@ -17,6 +17,7 @@ from snapshot_tasks.catalog.folder import Catalog
 from snapshot_tasks.errors import Damaged, NotFound, ServerFailure, TaskError, Unreachable
 from snapshot_tasks.models import Endpoint, Silent
 from snapshot_tasks.operations.create import CreateRequest, create, create_each
+from snapshot_tasks.operations.verify import verify
 from snapshot_tasks.qdrant.server import Server
 from tests.conftest import NEWER, Inv, Live, missing, native_qdrant, now
 from tests.support import proxy as faults
