@@ -98,7 +98,9 @@ def download(endpoint: Endpoint, folder: Path) -> Path:
     path = folder / "bench.snapshot"
     server = Server(endpoint, operation_timeout_seconds=600)
     with server, path.open("wb") as file:
-        server.download(NAME, server.create_snapshot(NAME), lambda chunk: _write(file, chunk))
+        server.download(
+            NAME, server.create_snapshot(NAME, server.mark(NAME)), lambda chunk: _write(file, chunk)
+        )
     return path
 
 

@@ -12,6 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from snapshot_tasks.catalog.journal import Journal
 from snapshot_tasks.catalog.lock import folder_lock
 from snapshot_tasks.catalog.manifest import Manifest, dump_manifest, load_manifest
 from snapshot_tasks.catalog.names import (
@@ -136,6 +137,11 @@ class Catalog:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+
+    @property
+    def journal(self) -> Journal:
+        """What runs have begun on a server; used under the lock only."""
+        return Journal(self.folder)
 
     def lock(self, task: str) -> AbstractContextManager[None]:
         """Hold the folder for one run. Raises `Locked` at once when another run holds it."""

@@ -175,6 +175,7 @@ def _chosen_for_drill(
 
     from snapshot_tasks.operations.create import CreateRequest
     from snapshot_tasks.operations.create import create as create_one
+    from snapshot_tasks.operations.tidy import tidy
 
     name = collection or run.settings.collection
     if all:
@@ -187,6 +188,7 @@ def _chosen_for_drill(
     if create:
         catalog.make_folder()
         with connect(run) as server:
+            tidy(catalog, server, run.progress)
             request = CreateRequest(collection=name, scratch=scratch(run))
             return [create_one(request, server, catalog, run.progress, clock=now).snapshot]
     if random:

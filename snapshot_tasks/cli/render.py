@@ -11,8 +11,8 @@ from snapshot_tasks.cli.console import output
 from snapshot_tasks.cli.units import ago, duration, moment, size
 from snapshot_tasks.errors import BudgetMissed
 from snapshot_tasks.models import Finding
+from snapshot_tasks.operations.bring_back import RestoreResult
 from snapshot_tasks.operations.drill import DrillReport
-from snapshot_tasks.operations.restore import RestoreResult
 from snapshot_tasks.operations.stack import StackReport
 
 _STYLES = {"OK": "green", "WARN": "yellow", "FAIL": "bold red"}

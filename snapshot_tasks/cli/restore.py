@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 from snapshot_tasks.cli.command import Outcome, Run, Seconds, command
@@ -50,35 +51,46 @@ def restore(
     timeout: float = Seconds(0),
 ) -> Outcome:
     """Restore a snapshot into the running Qdrant and compare what came back."""
-    from snapshot_tasks.operations.restore import RestoreRequest
+    from snapshot_tasks.engines.select import free_bytes
+    from snapshot_tasks.operations.restore_plan import RestoreRequest
+    from snapshot_tasks.operations.tidy import tidied
 
     _check_restore_flags(all, if_missing, snapshot, as_, replace)
     catalog = open_catalog(run)
-    with catalog.lock("snapshot.restore"), connect(run, mounted=True) as server:
+    dry = dry_run or run.dry
+    with connect(run, mounted=True) as server, ExitStack() as stack:
         if timeout:
             with run.progress.phase("waiting for Qdrant"):
                 server.wait_ready(timeout)
+        if not dry:
+            stack.enter_context(tidied(catalog, "snapshot.restore", server, run.progress))
         if if_missing and not snapshot and not as_:
             names = catalog.collections() if all else [collection or run.settings.collection]
-            return _restore_missing(run, catalog, server, names, dry=dry_run or run.dry)
+            return _restore_missing(run, catalog, server, names, dry=dry)
         request = RestoreRequest(
             snapshot=find_snapshot(run, catalog, snapshot, collection),
             target=as_ or (collection if snapshot else "") or None,
             if_missing=if_missing,
             save_existing=_saver(run, catalog, server) if replace else None,
+            free_bytes=lambda: free_bytes(run.settings),
+            journal=catalog.journal,
         )
-        return _restore_one(run, request, server, yes=yes, dry=dry_run or run.dry)
+        return _restore_one(run, request, server, yes=yes, dry=dry)
 
 
 def _restore_one(run: Run, request: Any, server: Server, *, yes: bool, dry: bool) -> Outcome:
     from snapshot_tasks.cli.render import render_restored, restore_json
-    from snapshot_tasks.operations.restore import plan_restore, restore
+    from snapshot_tasks.operations.restore import restore
+    from snapshot_tasks.operations.restore_plan import plan_restore
 
+    plan = plan_restore(request, server)
     if dry:
-        return run.would(*plan_restore(request, server).steps())
-    if request.save_existing and plan_restore(request, server).exists:
-        target = request.target or request.snapshot.collection
-        question = f"This replaces the {server.count(target):,} points of {target}."
+        return run.would(*plan.steps())
+    if plan.exists and not plan.skip:
+        alias = f" (the alias {plan.named_by_alias})" if plan.named_by_alias else ""
+        question = (
+            f"This replaces the {server.count(plan.target):,} points of {plan.target}{alias}."
+        )
         run.consent(question, yes=yes)
     result = restore(request, server, run.progress)
     return Outcome(

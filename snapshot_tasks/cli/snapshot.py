@@ -47,6 +47,7 @@ def create(
     """Take a snapshot of a live collection: checked byte for byte, sealed, catalogued."""
     from snapshot_tasks.cli.render import render_created, render_findings, snapshot_json
     from snapshot_tasks.operations.create import CreateRequest, create_each
+    from snapshot_tasks.operations.tidy import tidied
 
     if all and collection:
         raise SettingsError("--all and --collection exclude each other.", hint="Give one of them.")
@@ -57,7 +58,10 @@ def create(
             f"take a snapshot of {'all' if all else ', '.join(names)} into {catalog.folder}"
         )
     catalog.make_folder()
-    with catalog.lock("snapshot.create"), connect(run) as server:
+    with (
+        connect(run) as server,
+        tidied(catalog, "snapshot.create", server, run.progress),
+    ):
         requests = [
             CreateRequest(
                 collection=name,

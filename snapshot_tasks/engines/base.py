@@ -76,6 +76,10 @@ class Engine(Protocol):
         """Return the folders of this host that the live Qdrant can read."""
         ...
 
+    def free_bytes(self) -> int | None:
+        """Return how much room the live Qdrant's storage has; None where nobody can tell."""
+        ...
+
     def fresh(
         self, request: FreshRequest, progress: Progress
     ) -> AbstractContextManager[FreshServer]:

@@ -32,6 +32,7 @@ from snapshot_tasks.settings import Settings
 DAEMON_SECONDS = 2.0
 COMMAND_SECONDS = 900.0
 TEAR_DOWN_ATTEMPTS = 3
+STORAGE = "/qdrant/storage"
 DEFAULT_FILES = ("compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml")
 
 
@@ -115,6 +116,12 @@ class ComposeEngine:
     def mounts(self) -> tuple[Mount, ...]:
         """Return where the service sees the snapshot folder."""
         return snapshot_mounts(self.document, self._settings.snapshot_dir)
+
+    def free_bytes(self) -> int | None:
+        """Return how much room the container's storage has, as its own `df` tells."""
+        answer = self._run("exec", "-T", SERVICE, "df", "--output=avail", "-B1", STORAGE)
+        words = answer.stdout.split()
+        return int(words[-1]) if answer.ok and words and words[-1].isdigit() else None
 
     @cached_property
     def document(self) -> dict[str, Any]:

@@ -42,6 +42,10 @@ class ExternalEngine:
         """Return nothing: what it can read is told by `QDRANT_SERVER_SNAPSHOT_DIR`."""
         return ()
 
+    def free_bytes(self) -> int | None:
+        """Return nothing: the disk is somebody else's."""
+        return None
+
     def fresh(
         self, request: FreshRequest, progress: Progress
     ) -> AbstractContextManager[FreshServer]:

@@ -100,6 +100,10 @@ class NativeEngine:
         running = self._running()
         return _mounts(self._settings.snapshot_dir, running.version) if running else ()
 
+    def free_bytes(self) -> int | None:
+        """Return how much room the disk has that the live server's data lies on."""
+        return shutil.disk_usage(self._home).free if self._home.is_dir() else None
+
     @contextmanager
     def fresh(self, request: FreshRequest, progress: Progress) -> Iterator[FreshServer]:
         """Run an empty Qdrant in a temporary folder on free ports."""

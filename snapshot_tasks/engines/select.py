@@ -85,14 +85,29 @@ def restore_endpoint(settings: Settings) -> Endpoint:
     return replace(live_endpoint(settings), mounts=_mounts(settings))
 
 
+def free_bytes(settings: Settings) -> int | None:
+    """Return how much room the disk of the Qdrant at `QDRANT_URL` has, where that can be known."""
+    engine = _engine_at_url(settings)
+    return engine.free_bytes() if engine else None
+
+
 def _mounts(settings: Settings) -> tuple[Mount, ...]:
     if settings.server_snapshot_dir:
         return (Mount(host_dir=settings.snapshot_dir, server_dir=settings.server_snapshot_dir),)
-    if settings.engine == "external" or not points_at_engine(settings):
-        return ()
+    engine = _engine_at_url(settings)
     try:
-        engine = live_engine(settings).engine
-        return engine.mounts() if engine.status().running else ()
+        return engine.mounts() if engine else ()
     except TaskError:
         # Whatever is wrong with the engine, uploading works without it.
         return ()
+
+
+def _engine_at_url(settings: Settings) -> Engine | None:
+    """Return the engine that runs the Qdrant at `QDRANT_URL`, if one of this project's does."""
+    if settings.engine == "external" or not points_at_engine(settings):
+        return None
+    try:
+        engine = live_engine(settings).engine
+        return engine if engine.status().running else None
+    except TaskError:
+        return None

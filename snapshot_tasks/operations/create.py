@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from snapshot_tasks.catalog.folder import Catalog, Snapshot
+from snapshot_tasks.catalog.journal import Journal
 from snapshot_tasks.catalog.manifest import Manifest
 from snapshot_tasks.catalog.names import check_collection
 from snapshot_tasks.checks.contents import MAX_DROP_SHARE, check_sanity
@@ -114,7 +115,7 @@ def create(
     server.version()
     refuse_alias(request.collection, server)
     with catalog.staging() as staging:
-        sealing = _take_and_seal(request, server, staging, progress, clock)
+        sealing = _take_and_seal(request, server, staging, catalog.journal, progress, clock)
         taken, seal = sealing.taken, sealing.seal
         findings = _findings(sealing, _previous(catalog, request.collection), request.max_drop)
         if findings and request.strict:
@@ -150,7 +151,12 @@ def create(
 
 
 def _take_and_seal(
-    request: CreateRequest, server: Server, staging: Path, progress: Progress, clock: Clock
+    request: CreateRequest,
+    server: Server,
+    staging: Path,
+    journal: Journal,
+    progress: Progress,
+    clock: Clock,
 ) -> _Sealing:
     """Take snapshots until one provably holds what a server restores, else try it on one.
 
@@ -165,6 +171,7 @@ def _take_and_seal(
             server,
             staging,
             progress,
+            journal=journal,
             keep_server_copy=request.keep_server_copy,
             clock=clock,
         )

@@ -17,8 +17,10 @@ from snapshot_tasks.checks.search import check_search
 from snapshot_tasks.engines.base import Engine, FreshRequest
 from snapshot_tasks.errors import BudgetMissed, NotFound, TaskError
 from snapshot_tasks.models import Clock, Endpoint, Finding, Progress, Status, failed
+from snapshot_tasks.operations.bring_back import compare
 from snapshot_tasks.operations.keep_proof import keep_proof
-from snapshot_tasks.operations.restore import RestoreRequest, compare, plan_restore, restore
+from snapshot_tasks.operations.restore import restore
+from snapshot_tasks.operations.restore_plan import RestoreRequest, plan_restore
 from snapshot_tasks.operations.verify import verify
 from snapshot_tasks.qdrant.points import read_fingerprint
 from snapshot_tasks.qdrant.server import Server

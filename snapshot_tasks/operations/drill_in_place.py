@@ -18,7 +18,8 @@ from snapshot_tasks.fingerprint import Fingerprint, Sealed
 from snapshot_tasks.models import Clock, CollectionState, Endpoint, Finding, Progress, failed
 from snapshot_tasks.operations.drill import AFTER_RESTART, DrillReport, Log
 from snapshot_tasks.operations.keep_proof import keep_proof
-from snapshot_tasks.operations.restore import RestoreRequest, restore
+from snapshot_tasks.operations.restore import restore
+from snapshot_tasks.operations.restore_plan import RestoreRequest
 from snapshot_tasks.operations.verify import verified
 from snapshot_tasks.qdrant.points import read_fingerprint
 from snapshot_tasks.qdrant.server import Server

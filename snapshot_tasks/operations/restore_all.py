@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from snapshot_tasks.catalog.folder import Catalog
 from snapshot_tasks.errors import TaskError, join_errors
 from snapshot_tasks.models import Progress
-from snapshot_tasks.operations.restore import RestoreRequest, RestoreResult, restore
+from snapshot_tasks.operations.bring_back import RestoreResult
+from snapshot_tasks.operations.restore import restore
+from snapshot_tasks.operations.restore_plan import RestoreRequest
 from snapshot_tasks.qdrant.server import Server
 
 
@@ -36,7 +38,9 @@ def restore_missing(
     known = catalog.collections()
     for collection in known if collections is None else set(collections) & set(known):
         try:
-            request = RestoreRequest(snapshot=catalog.newest(collection), if_missing=True)
+            request = RestoreRequest(
+                snapshot=catalog.newest(collection), if_missing=True, journal=catalog.journal
+            )
             result = restore(request, server, progress)
             results.append(result)
             if result.error:

@@ -14,7 +14,8 @@ from snapshot_tasks.engines.base import Engine, FreshRequest
 from snapshot_tasks.errors import RestoreIncomplete
 from snapshot_tasks.fingerprint import Fingerprint
 from snapshot_tasks.models import Progress
-from snapshot_tasks.operations.restore import RestoreRequest, restore
+from snapshot_tasks.operations.restore import restore
+from snapshot_tasks.operations.restore_plan import RestoreRequest
 from snapshot_tasks.qdrant.points import read_fingerprint
 from snapshot_tasks.qdrant.server import Server
 from snapshot_tasks.sealing.read import Contents, read_contents

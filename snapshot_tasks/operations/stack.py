@@ -8,6 +8,7 @@ from snapshot_tasks.catalog.folder import Catalog
 from snapshot_tasks.engines.base import Engine
 from snapshot_tasks.models import Endpoint, Progress
 from snapshot_tasks.operations.restore_all import RestoreAllResult, restore_missing
+from snapshot_tasks.operations.tidy import tidied
 from snapshot_tasks.qdrant.server import Server
 
 
@@ -41,8 +42,8 @@ def stack_up(
         return RestoreAllResult(results=(), errors=())
     mounted = replace(endpoint, mounts=engine.mounts())
     with (
-        catalog.lock("stack.up"),
         Server(mounted, operation_timeout_seconds=operation_timeout_seconds) as server,
+        tidied(catalog, "stack.up", server, progress),
     ):
         return restore_missing(catalog, server, progress)
 

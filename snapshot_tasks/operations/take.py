@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from snapshot_tasks import process
 from snapshot_tasks.archive import check_archive
-from snapshot_tasks.errors import Damaged, NotFound, TaskError
+from snapshot_tasks.catalog.journal import SNAPSHOT, Journal
+from snapshot_tasks.errors import Damaged, NotFound, ServerFailure, StorageError
 from snapshot_tasks.files import storage_errors
 from snapshot_tasks.models import Clock, CollectionState, Progress, ServerSnapshot
 from snapshot_tasks.qdrant.server import Server
+
+# An interrupted request may still be on its way.
+ARRIVAL_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +43,7 @@ def take(
     staging: Path,
     progress: Progress,
     *,
+    journal: Journal,
     keep_server_copy: bool,
     clock: Clock,
 ) -> Taken:
@@ -50,9 +57,13 @@ def take(
     at = clock()
     version, before = server.version(), server.state(collection)
     label = f"Qdrant makes a snapshot of {collection} ({before.points_count:,} points)"
-    with progress.phase(label):
-        made = server.create_snapshot(collection, note=progress.note)
+    mark = server.mark(collection)
+    pending = journal.begin(SNAPSHOT, server.endpoint.url, collection, **mark.as_json())
+    keep, patience_seconds = False, ARRIVAL_SECONDS
     try:
+        with progress.phase(label):
+            made = server.create_snapshot(collection, mark, note=progress.note)
+        keep, patience_seconds = keep_server_copy, 0.0
         sha256 = _download(collection, made, server, staging, progress)
         return Taken(
             at=at,
@@ -62,9 +73,16 @@ def take(
             made=made,
             sha256=sha256,
         )
+    except ServerFailure:
+        patience_seconds = 0.0
+        raise
     finally:
-        if not keep_server_copy:
-            _forget(collection, made, server, progress)
+        # Undisturbed, so that what is deleted is forgotten, too.
+        with process.shielded():
+            if keep or server.discard_made(collection, mark, patience_seconds=patience_seconds):
+                pending.done()
+            else:
+                progress.note("The server copy could not be deleted yet; the next run does it.")
 
 
 def refuse_alias(name: str, server: Server) -> None:
@@ -81,6 +99,12 @@ def _download(
     collection: str, made: ServerSnapshot, server: Server, staging: Path, progress: Progress
 ) -> str:
     """Stream the file to `staging`, hashing on the way; return the SHA-256 that Qdrant confirms."""
+    free = shutil.disk_usage(staging.parent).free
+    if free < made.size_bytes:
+        raise StorageError(
+            f"The snapshot has {made.size_bytes:,} bytes, free in {staging.parent} are {free:,}.",
+            hint="Free space there, or choose another folder with QDRANT_SNAPSHOT_DIR.",
+        )
     digest = hashlib.sha256()
     with (
         storage_errors(staging.parent),
@@ -103,10 +127,3 @@ def _download(
         )
     check_archive(staging)
     return digest.hexdigest()
-
-
-def _forget(collection: str, made: ServerSnapshot, server: Server, progress: Progress) -> None:
-    try:
-        server.delete_snapshot(collection, made.name)
-    except TaskError as error:
-        progress.note(f"The server copy {made.name} could not be deleted: {error.message}")

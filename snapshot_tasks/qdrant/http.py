@@ -53,6 +53,10 @@ class Http:
 
     def get(self, path: str, *, long: bool = False) -> Any:
         """GET and return `result`, retrying lost connections, since reading twice is harmless."""
+        return self.result(self.raw_get(path, long=long))
+
+    def raw_get(self, path: str, *, long: bool = False) -> httpx.Response:
+        """GET and return the response, retrying lost connections."""
         retrying = Retrying(
             retry=retry_if_exception_type(httpx.TransportError),
             stop=stop_after_attempt(3),
@@ -60,7 +64,7 @@ class Http:
             reraise=True,
         )
         with self._meanings(path):
-            return self.result(retrying(self.raw, "GET", path, long=long))
+            return retrying(self.raw, "GET", path, long=long)
 
     def send(
         self,

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -21,6 +25,42 @@ POLL_SECONDS = 0.05
 CHECK_SECONDS = 1.0
 RECONCILE_POLL_SECONDS = 1.0
 INTERRUPTED_SECONDS = 30.0
+STARTS_WITHIN_SECONDS = 60.0
+RUNNING = ("creation", "recovery")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SnapshotMark:
+    """Which server snapshots of a collection there were, and when (by the server's clock)."""
+
+    before: tuple[str, ...]
+    since: datetime
+
+    def made_among(self, snapshots: Sequence[ServerSnapshot]) -> ServerSnapshot | None:
+        """Return the first one that was made right after the mark; others are not ours.
+
+        Qdrant names a snapshot by the second at which it began to make it.
+        """
+        earliest = self.since - timedelta(seconds=1)
+        latest = self.since + timedelta(seconds=STARTS_WITHIN_SECONDS)
+        made = [
+            (at, snapshot)
+            for snapshot in snapshots
+            if snapshot.name not in self.before
+            and (at := _made_at(snapshot.name))
+            and earliest <= at <= latest
+        ]
+        return min(made, key=lambda pair: pair[0], default=(None, None))[1]
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the mark for a journal."""
+        return {"before": list(self.before), "since": self.since.isoformat()}
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> SnapshotMark:
+        """Return the mark that `as_json` wrote. Raises KeyError, TypeError or ValueError."""
+        since = datetime.fromisoformat(document["since"])
+        return cls(before=tuple(map(str, document["before"])), since=since)
 
 
 class NotVisible(Exception):
@@ -169,25 +209,24 @@ class Server:
         """Return the server snapshots of a collection."""
         return [_snapshot(item) for item in self._http.get(f"{_of(collection)}/snapshots")]
 
+    def mark(self, collection: str) -> SnapshotMark:
+        """Return what tells a server snapshot that is made from now on from those before."""
+        response = self._http.raw_get(f"{_of(collection)}/snapshots")
+        before = tuple(sorted(str(item["name"]) for item in self._http.result(response)))
+        return SnapshotMark(before=before, since=_date_of(response))
+
     def create_snapshot(
-        self, collection: str, *, note: Callable[[str], None] = lambda message: None
+        self,
+        collection: str,
+        mark: SnapshotMark,
+        *,
+        note: Callable[[str], None] = lambda message: None,
     ) -> ServerSnapshot:
         """Create one server snapshot.
 
         A lost connection does not stop Qdrant from creating it, so the list is watched for it
-        instead of asking a second time; when interrupted, what appears there is deleted.
+        instead of asking a second time.
         """
-        before = {s.name for s in self.snapshots(collection)}
-        try:
-            return self._create_or_find(collection, before, note)
-        except KeyboardInterrupt:
-            note("Interrupted: waiting for Qdrant to finish the snapshot, to delete it.")
-            self._discard_new(collection, before)
-            raise
-
-    def _create_or_find(
-        self, collection: str, before: set[str], note: Callable[[str], None]
-    ) -> ServerSnapshot:
         try:
             response = self._http.raw("POST", f"{_of(collection)}/snapshots", long=True)
         except httpx.ConnectError as error:
@@ -196,8 +235,49 @@ class Server:
             note(
                 "The connection was lost while Qdrant made the snapshot; watching its list for it."
             )
-            return self._await_snapshot(collection, before, error)
+            return self._await_snapshot(collection, mark, error)
         return _snapshot(self._http.result(response))
+
+    def discard_made(self, collection: str, mark: SnapshotMark, *, patience_seconds: float) -> bool:
+        """Delete the server snapshot that was made since the mark; wait while one is being made.
+
+        `patience_seconds` is how long a request may take to arrive, if it was sent at all. Returns
+        whether that is settled: neither is there such a snapshot nor will one come.
+        """
+        start = time.monotonic()
+        while True:
+            waited = time.monotonic() - start
+            try:
+                busy = self.is_busy(collection)
+                made = mark.made_among(self.snapshots(collection))
+                if made:
+                    self.delete_snapshot(collection, made.name)
+                    return True
+            except NotFound:
+                return True
+            except TaskError:
+                return False
+            if waited >= (INTERRUPTED_SECONDS if busy else patience_seconds):
+                return not busy
+            time.sleep(POLL_SECONDS)
+
+    def is_busy(self, collection: str) -> bool:
+        """Say whether Qdrant makes or restores a snapshot of a collection at this moment.
+
+        False, too, where the credentials do not reach as far as asking.
+        """
+        label = collection.replace("\\", "\\\\").replace('"', '\\"')
+        wanted = [f'snapshot_{what}_running{{id="{label}"}} ' for what in RUNNING]
+        try:
+            response = self._http.raw("GET", "/metrics")
+        except httpx.TransportError as error:
+            raise self._http.unreachable(error) from error
+        lines = response.text.splitlines() if response.is_success else ()
+        return any(
+            line.startswith(start) and line.removeprefix(start) != "0"
+            for line in lines
+            for start in wanted
+        )
 
     def delete_snapshot(self, collection: str, name: str) -> None:
         """Delete one server snapshot; one that is gone already is fine."""
@@ -286,29 +366,18 @@ class Server:
             self.delete_collection(collection)
 
     def _await_snapshot(
-        self, collection: str, before: set[str], lost: httpx.TransportError
+        self, collection: str, mark: SnapshotMark, lost: httpx.TransportError
     ) -> ServerSnapshot:
         deadline = time.monotonic() + self._http.operation_timeout_seconds
         while time.monotonic() < deadline:
-            new = [s for s in self._listed(collection) if s.name not in before]
-            if new:
+            if mark.made_among(self._listed(collection)):
                 # The checksum's file is written after the snapshot's.
                 time.sleep(RECONCILE_POLL_SECONDS)
-                return max(
-                    (s for s in self.snapshots(collection) if s.name not in before),
-                    key=lambda s: s.name,
-                )
+                made = mark.made_among(self.snapshots(collection))
+                if made:
+                    return made
             time.sleep(RECONCILE_POLL_SECONDS)
         raise self._http.unreachable(lost)
-
-    def _discard_new(self, collection: str, before: set[str]) -> None:
-        deadline = time.monotonic() + INTERRUPTED_SECONDS
-        while time.monotonic() < deadline:
-            for snapshot in self._listed(collection):
-                if snapshot.name not in before:
-                    self.delete_snapshot(collection, snapshot.name)
-                    return
-            time.sleep(POLL_SECONDS)
 
     def _listed(self, collection: str) -> list[ServerSnapshot]:
         try:
@@ -347,3 +416,16 @@ def _snapshot(item: Mapping[str, Any]) -> ServerSnapshot:
     return ServerSnapshot(
         name=str(item["name"]), size_bytes=int(item["size"]), sha256=item.get("checksum")
     )
+
+
+def _made_at(name: str) -> datetime | None:
+    found = re.search(r"-(\d{4}(?:-\d\d){5})\.snapshot$", name)
+    return datetime.strptime(f"{found[1]}+0000", "%Y-%m-%d-%H-%M-%S%z") if found else None
+
+
+def _date_of(response: httpx.Response) -> datetime:
+    """Return the server's time, to the second; where something took it out, our own."""
+    try:
+        return parsedate_to_datetime(response.headers.get_list("date")[0]).replace(tzinfo=UTC)
+    except (IndexError, ValueError):
+        return datetime.now(UTC)

@@ -8,6 +8,7 @@ import shutil
 import stat
 import subprocess
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -22,7 +23,7 @@ from snapshot_tasks.qdrant.server import Server
 from tests.conftest import NEWER, Inv, Live, missing, native_qdrant, now
 from tests.support import proxy as faults
 from tests.support.proxy import Act, Exchange, Hold, Proxy, faulty
-from tests.support.world import assert_error, home_of, read_manifest, tree
+from tests.support.world import assert_error, ended, home_of, read_manifest, tree
 
 KEYS = {
     "schema", "collection", "snapshot", "created_at", "size_bytes", "sha256", "qdrant_version",
@@ -320,27 +321,62 @@ def test_an_answer_without_json_is_no_bug_of_ours(
     assert_error(ran, 13)
 
 
-def test_a_full_disk_leaves_nothing(qdrant: Live, name: str, outside: Inv, tmp_path: Path) -> None:
-    """A folder that cannot take the file is exit code 15, and holds nothing afterwards."""
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of its own, of one megabyte."""
     full = tmp_path / "full"
     full.mkdir()
-    mount = ("mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(full))
+    mount = ("mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(full))
     if subprocess.run(mount, check=False, capture_output=True).returncode:
         missing("mounting a tmpfs is not permitted")
     try:
-        qdrant.loader.plain(name, points=300)
-        ran = outside("snapshot.create", "--collection", name, "--output-dir", str(full))
-        assert_error(ran, 15, "No space left")
-        assert tree(full) == []
-        assert qdrant.loader.server_snapshots(name) == []
+        yield full
     finally:
         subprocess.run(("umount", str(full)), check=True)
+
+
+def fill(disk: Path) -> Path:
+    """Leave no byte free on a disk, and return the file that takes it all."""
+    filler = disk / "filler"
+    with suppress(OSError), filler.open("wb", buffering=0) as file:
+        for _ in range(1 << 20):
+            file.write(bytes(4096))
+    return filler
+
+
+def test_a_disk_too_small_is_told_beforehand(
+    qdrant: Live, name: str, outside: Inv, small_disk: Path
+) -> None:
+    """Where the file cannot fit, nothing is downloaded, and the exit code is 15."""
+    qdrant.loader.plain(name, points=2000)
+    ran = outside("snapshot.create", "--collection", name, "--output-dir", str(small_disk))
+    assert_error(ran, 15, "free in")
+    assert tree(small_disk) == []
+    assert qdrant.loader.server_snapshots(name) == []
+
+
+def test_a_disk_that_fills_up_leaves_nothing(
+    qdrant: Live, behind: Proxy, name: str, outside: Inv, small_disk: Path
+) -> None:
+    """A disk that somebody else fills meanwhile is exit code 15, and holds nothing afterwards."""
+    qdrant.loader.plain(name, points=300)
+    hold = Hold()
+    behind.on("GET", DOWNLOAD, hold.halfway)
+    flags = ("--collection", name, "--output-dir", str(small_disk))
+    process = outside.start("snapshot.create", *flags, QDRANT_URL=behind.url)
+    hold.wait()
+    filler = fill(small_disk)
+    hold.release.set()
+    assert_error(ended(process), 15, "No space left")
+    filler.unlink()
+    assert tree(small_disk) == []
+    assert qdrant.loader.server_snapshots(name) == []
 
 
 def test_leftovers_of_a_killed_run_are_swept(
     qdrant: Live, behind: Proxy, name: str, outside: Inv
 ) -> None:
-    """Kill -9 leaves a staging file; it is never listed, and the next run removes it."""
+    """Kill -9 leaves a staging file and the server copy: unseen, and the next run removes both."""
     qdrant.loader.plain(name, points=300)
     hold = Hold()
     behind.on("GET", DOWNLOAD, hold.halfway, times=1)
@@ -350,11 +386,13 @@ def test_leftovers_of_a_killed_run_are_swept(
     process.communicate()
     hold.release.set()
     folder = outside.root / "qdrant_snapshots"
-    assert [f for f in tree(folder) if f.startswith(".staging")]
+    assert {f.split("-")[0] for f in tree(folder)} == {".staging", ".pending"}
+    assert len(qdrant.loader.server_snapshots(name)) == 1
     assert outside("snapshot.list", "--json").document["result"]["snapshots"] == []
     ran = outside("snapshot.create", "--collection", name, QDRANT_URL=behind.url)
     assert ran.code == 0, ran.stderr
-    assert not [f for f in tree(folder) if f.startswith(".staging")]
+    assert not [f for f in tree(folder) if f.startswith(".")]
+    assert qdrant.loader.server_snapshots(name) == []
 
 
 def test_lost_reads_are_repeated(qdrant: Live, name: str, catalog: Catalog) -> None:

@@ -62,7 +62,7 @@ def download(live: Live, name: str, folder: Path) -> Path:
     path = folder / f"{next(NAMES)}.snapshot"
     content = bytearray()
     with live.server() as server:
-        server.download(name, server.create_snapshot(name), content.extend)
+        server.download(name, server.create_snapshot(name, server.mark(name)), content.extend)
     path.write_bytes(content)
     return path
 

@@ -14,11 +14,15 @@ from snapshot_tasks.errors import (
     ContentsDiffer,
     Damaged,
     RestoreIncomplete,
+    StorageError,
+    TaskError,
     Unreachable,
 )
 from snapshot_tasks.models import Endpoint, Mount, Silent, Status
+from snapshot_tasks.operations.bring_back import RestoreResult
 from snapshot_tasks.operations.create import CreateRequest, create
-from snapshot_tasks.operations.restore import RestoreRequest, RestoreResult, restore
+from snapshot_tasks.operations.restore import restore
+from snapshot_tasks.operations.restore_plan import RestoreRequest
 from snapshot_tasks.qdrant.server import Server
 from tests.conftest import NEWER, Inv, Live, native_qdrant, now
 from tests.integration.conftest import Samples, Take, take_from
@@ -221,14 +225,29 @@ def test_an_existing_collection_is_refused_and_untouched(
 
 
 def test_an_alias_as_target_is_refused(samples: Samples, qdrant: Live, outside: Inv) -> None:
-    """Restoring to an alias would overwrite the collection behind it: 24, even with --replace."""
+    """Restoring to an alias would overwrite the collection behind it, which 24 names."""
     samples.put("plain", outside.root / "qdrant_snapshots")
-    for flags in ((), ("--replace", "--yes")):
-        ran = outside(
-            "snapshot.restore", "--collection", "sample-plain", "--as", "rich-alias", *flags
-        )
-        assert_error(ran, 24, "alias", "sample-rich")
+    ran = outside("snapshot.restore", "--collection", "sample-plain", "--as", "rich-alias")
+    assert_error(ran, 24, "alias", "sample-rich")
     assert qdrant.loader.count("sample-rich") == 298
+
+
+def test_replacing_an_alias_replaces_what_it_stands_for(
+    samples: Samples, target: Live, external: Inv, name: str
+) -> None:
+    """The collection behind it is named before, in plan and question, and keeps the alias."""
+    samples.put("plain", external.root / "qdrant_snapshots")
+    target.loader.plain(name, points=20)
+    target.loader.alias("current", name)
+    flags = ("snapshot.restore", "--collection=sample-plain", "--as=current", "--replace")
+    assert_error(external(*flags), 24, "20 points", name, "current")
+    planned = external(*flags, "--dry-run").stdout
+    assert f"take {name}, which the alias current stands for" in planned
+    assert target.loader.count(name) == 20
+    ran = external(*flags, "--yes")
+    assert ran.code == 0, ran.stderr
+    assert target.loader.count(name) == 300
+    assert target.loader.aliases() == {"current": name}
 
 
 def test_if_missing_skips_what_is_there(samples: Samples, qdrant: Live, outside: Inv) -> None:
@@ -314,12 +333,15 @@ def assert_put_back(target: Live, name: str, before: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("fault", [faults.fail, faults.lose_answer, faults.reset])
+@pytest.mark.parametrize("before_it", [0, 1])
 def test_a_replace_whose_restore_fails_puts_the_old_back(
-    qdrant: Live, target: Live, name: str, catalog: Catalog, fault: Act
+    qdrant: Live, target: Live, name: str, catalog: Catalog, fault: Act, before_it: int
 ) -> None:
-    """When the new cannot be restored, the old collection and its alias are back."""
+    """Whether the rehearsal fails or what follows: the old collection and its alias are there."""
     snapshot, before = prepare_replace(qdrant, target, name, catalog)
     with faulty(target.url) as proxy:
+        if before_it:
+            proxy.on("POST", UPLOAD, lambda e: e.answer(e.forward()), times=before_it)
         proxy.on("POST", UPLOAD, fault, times=1)
         with Server(Endpoint(url=proxy.url), operation_timeout_seconds=30) as server:
 
@@ -332,26 +354,122 @@ def test_a_replace_whose_restore_fails_puts_the_old_back(
                     clock=now,
                 ).snapshot
 
-            request = RestoreRequest(snapshot=snapshot, save_existing=save)
+            request = RestoreRequest(snapshot=snapshot, save_existing=save, journal=catalog.journal)
             with pytest.raises((RestoreIncomplete, Unreachable)):
                 restore(request, server, Silent())
     assert_put_back(target, name, before)
+    assert target.loader.names() == [name]
+    assert len([s for s in catalog.entries(name) if s.is_safety]) == before_it
+    assert not [f for f in tree(catalog.folder) if f.startswith(".")]
     assert uploads(target) == []
 
 
-def test_a_replace_whose_contents_are_wrong_puts_the_old_back(
-    qdrant: Live, target: Live, name: str, catalog: Catalog
+@pytest.mark.parametrize(
+    ("change", "error"),
+    [
+        ({"points_count": 301}, RestoreIncomplete),
+        ({"fingerprint": {"digest": "0" * 64, "points_count": 300}}, ContentsDiffer),
+    ],
+)
+def test_a_replace_whose_contents_are_wrong_touches_nothing(
+    qdrant: Live,
+    target: Live,
+    name: str,
+    catalog: Catalog,
+    change: dict[str, Any],
+    error: type[TaskError],
 ) -> None:
-    """A restore that came back other than recorded is undone, and says so."""
+    """The file proves itself beside what is there, count and every point, or replaces nothing."""
     snapshot, before = prepare_replace(qdrant, target, name, catalog)
-    edit_manifest(snapshot.path, lambda m: m.update(points_count=301))
-    result = bring(
-        target,
-        catalog.find(snapshot.name),
-        save_existing=lambda collection: take_from(target, collection, catalog),
-    )
-    assert isinstance(result.error, RestoreIncomplete)
+    edit_manifest(snapshot.path, lambda m: m.update(change))
+    snapshot.path.with_name(snapshot.name + ".fingerprint.json").unlink()
+    with pytest.raises(error):
+        bring(target, catalog.find(snapshot.name), save_existing=never)
     assert_put_back(target, name, before)
+    assert target.loader.names() == [name]
+
+
+def never(collection: str) -> Snapshot:
+    """Fail: the time for a safety snapshot has not come."""
+    raise AssertionError(collection)
+
+
+def test_a_disk_too_small_for_it_is_told_beforehand(
+    samples: Samples, target: Live, catalog: Catalog
+) -> None:
+    """1.8 times the file, and the file itself where it is uploaded, or nothing is begun."""
+    file = samples.put("plain", catalog.folder)
+    size = file.stat().st_size
+    snapshot = catalog.find(file.name)
+    with pytest.raises(StorageError, match=f"{int(size * 2.8):,} bytes"):
+        bring(target, snapshot, free_bytes=lambda: int(size * 2.7))
+    assert target.loader.names() == []
+    assert bring(target, snapshot, free_bytes=lambda: int(size * 2.9)).error is None
+
+
+@pytest.mark.parametrize("after", ["nothing", "rehearsal", "deletion", "restore"])
+def test_the_next_run_ends_a_killed_replace(
+    qdrant: Live, target: Live, name: str, external: Inv, after: str
+) -> None:
+    """Kill -9 at each step: the old is there, or the new one is whole, and nothing else is left."""
+    catalog = Catalog(external.root / "qdrant_snapshots")
+    snapshot, before = prepare_replace(qdrant, target, name, catalog)
+    new = dump(qdrant, name)["points"]
+    hold = Hold()
+    with faulty(target.url) as proxy:
+        match after:
+            case "nothing":
+                proxy.on("POST", UPLOAD, hold.before, times=1)
+            case "rehearsal":
+                proxy.on("POST", UPLOAD, hold.after, times=1)
+            case _:
+                proxy.on("POST", UPLOAD, lambda e: e.answer(e.forward()), times=1)
+                proxy.on("POST", UPLOAD, hold.before if after == "deletion" else hold.after)
+        flags = ("snapshot.restore", "--collection", name, "--replace", "--yes")
+        process = external.start(*flags, QDRANT_URL=proxy.url)
+        hold.wait()
+        process.kill()
+        process.communicate()
+        if after == "deletion":
+            assert target.loader.names() == []
+        # What a dead client sent in part never reaches a server.
+        proxy.rules.clear()
+        hold.cancel()
+        done = external("snapshot.create", "--collection", name, QDRANT_URL=proxy.url)
+    assert done.code == 0, done.stderr
+    assert target.loader.names() == [name]
+    assert dump(target, name)["points"] == (new if after == "restore" else before["points"])
+    assert not [f for f in tree(catalog.folder) if f.startswith(".")]
+    assert uploads(target) == []
+    assert snapshot.path.is_file()
+
+
+@pytest.mark.parametrize("written", [False, True])
+def test_the_next_run_looks_at_a_killed_restore(
+    qdrant: Live, target: Live, name: str, external: Inv, written: bool
+) -> None:
+    """A whole one gets its aliases; one that was written to since is told, and left alone."""
+    qdrant.loader.plain(name, points=50)
+    qdrant.loader.alias(f"{name}-alias", name)
+    take_from(qdrant, name, Catalog(external.root / "qdrant_snapshots"))
+    hold = Hold()
+    with faulty(target.url) as proxy:
+        proxy.on("POST", UPLOAD, hold.after)
+        process = external.start("snapshot.restore", "--collection", name, QDRANT_URL=proxy.url)
+        hold.wait()
+        process.kill()
+        process.communicate()
+        hold.release.set()
+        if written:
+            target.loader.request("POST", f"/collections/{name}/points/delete", {"points": [1, 2]})
+        flags = ("snapshot.restore", "--collection", name, "--if-missing")
+        done = external(*flags, QDRANT_URL=proxy.url)
+    assert done.code == 0, done.stderr
+    assert ("does not hold what was to come back" in done.stderr) == written
+    assert target.loader.count(name) == (48 if written else 50)
+    assert target.loader.aliases() == ({} if written else {f"{name}-alias": name})
+    assert uploads(target) == []
+    assert not [f for f in tree(external.root / "qdrant_snapshots") if f.startswith(".")]
 
 
 def test_a_replace_by_a_damaged_file_touches_nothing(

@@ -19,7 +19,7 @@ from snapshot_tasks.cli.render import (
     snapshot_json,
 )
 from snapshot_tasks.errors import ContentsDiffer
-from snapshot_tasks.operations.restore import RestoreResult
+from snapshot_tasks.operations.bring_back import RestoreResult
 from snapshot_tasks.operations.stack import StackReport
 from tests.support.manifests import TAKEN_AT, catalogued, drill_proof
 from tests.support.reports import FAIL, OK, make_report

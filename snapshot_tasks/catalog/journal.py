@@ -1,0 +1,86 @@
+"""What a run has begun on a server and means to end: so that the next run can, if it is killed.
+
+Each entry is a small file in the snapshot folder, written and read only under the folder's lock.
+So whoever finds one knows that the run which wrote it has ended.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from snapshot_tasks.errors import StorageError
+from snapshot_tasks.files import storage_errors, write_text
+
+PREFIX = ".pending-"
+# The server makes a snapshot, which is deleted once it has been downloaded.
+SNAPSHOT = "snapshot"
+# A collection is restored under a name of ours, to be compared and deleted.
+REHEARSAL = "rehearsal"
+# A collection is restored; where it replaces one, what was there lies in a safety snapshot.
+RESTORE = "restore"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pending:
+    """One thing that was begun: what, on which server, and what it takes to end it."""
+
+    kind: str
+    url: str
+    collection: str
+    facts: Mapping[str, Any]
+    path: Path | None = field(default=None, repr=False)
+
+    def done(self) -> None:
+        """Forget it: it has ended, or was undone."""
+        if self.path:
+            with suppress(OSError):
+                self.path.unlink(missing_ok=True)
+
+
+class Journal:
+    """The entries of one snapshot folder. Without a folder, nothing is remembered."""
+
+    def __init__(self, folder: Path | None) -> None:
+        self._folder = folder
+
+    def begin(self, kind: str, url: str, collection: str, **facts: Any) -> Pending:
+        """Remember what is about to begin; a folder that cannot be written remembers nothing."""
+        document = {"kind": kind, "url": url, "collection": collection, "facts": facts}
+        path = None
+        if self._folder:
+            with suppress(StorageError), storage_errors(self._folder):
+                target = self._folder / f"{PREFIX}{secrets.token_hex(8)}.json"
+                write_text(target, json.dumps(document) + "\n")
+                path = target
+        return Pending(kind=kind, url=url, collection=collection, facts=facts, path=path)
+
+    def pending(self, url: str) -> list[Pending]:
+        """Return what ended runs have left open on a server."""
+        paths = sorted(self._folder.glob(f"{PREFIX}*.json")) if self._folder else []
+        entries = (entry for path in paths if (entry := _load(path)))
+        return [entry for entry in entries if entry.url == url]
+
+
+# For throw-away servers: what is left on them goes with them.
+NO_JOURNAL = Journal(None)
+
+
+def _load(path: Path) -> Pending | None:
+    """Read an entry; what is none is somebody else's file, and left alone."""
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+        return Pending(
+            kind=str(document["kind"]),
+            url=str(document["url"]),
+            collection=str(document["collection"]),
+            facts=dict(document["facts"]),
+            path=path,
+        )
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return None

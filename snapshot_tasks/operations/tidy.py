@@ -1,0 +1,121 @@
+"""End what killed runs have begun on a server, before something new is begun there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from snapshot_tasks.catalog.folder import Catalog, Snapshot
+from snapshot_tasks.catalog.journal import REHEARSAL, RESTORE, SNAPSHOT, Pending
+from snapshot_tasks.errors import NotFound, TaskError
+from snapshot_tasks.models import Progress
+from snapshot_tasks.operations.bring_back import differs, remove_half_made
+from snapshot_tasks.operations.replace import put_back
+from snapshot_tasks.qdrant.server import Server, SnapshotMark
+
+End = Callable[[Pending, Catalog, Server, Progress], bool]
+
+
+@contextmanager
+def tidied(catalog: Catalog, task: str, server: Server, progress: Progress) -> Iterator[None]:
+    """Hold the catalogue's lock for the block, and first end what killed runs have begun.
+
+    Raises:
+        Locked: when another run holds it.
+    """
+    with catalog.lock(task):
+        tidy(catalog, server, progress)
+        yield
+
+
+def tidy(catalog: Catalog, server: Server, progress: Progress) -> None:
+    """End what killed runs have begun on this server; the caller holds the catalogue's lock."""
+    for pending in catalog.journal.pending(server.endpoint.url):
+        end = ENDS.get(pending.kind)
+        if end and end(pending, catalog, server, progress):
+            pending.done()
+
+
+def _end_snapshot(pending: Pending, catalog: Catalog, server: Server, progress: Progress) -> bool:
+    """Delete the server's copy that nobody downloads any more."""
+    try:
+        mark = SnapshotMark.from_json(pending.facts)
+    except (KeyError, TypeError, ValueError):
+        return True
+    return server.discard_made(pending.collection, mark, patience_seconds=0)
+
+
+def _end_rehearsal(pending: Pending, catalog: Catalog, server: Server, progress: Progress) -> bool:
+    """Delete a collection that nobody but the killed run knew of."""
+    return remove_half_made(
+        pending.collection, str(pending.facts.get("upload")), server, arrival_seconds=0
+    )
+
+
+def _end_restore(pending: Pending, catalog: Catalog, server: Server, progress: Progress) -> bool:
+    """See what has become of a restore: finish it, undo it, or say what it has left.
+
+    A collection that holds other points than were restored may have been written to since then:
+    it is never deleted, only told.
+    """
+    target, upload_name = pending.collection, str(pending.facts.get("upload"))
+    if server.is_busy(target):
+        progress.note(f"Qdrant still restores {target} for a run that was killed.")
+        return False
+    snapshot = _found(catalog, pending.facts.get("snapshot"))
+    safety = _found(catalog, pending.facts.get("safety"))
+    if target in server.collections() and not _is_void(target, server):
+        server.discard_upload(target, upload_name)
+        _tell(target, snapshot, safety, server, progress)
+        return True
+    if not remove_half_made(target, upload_name, server, arrival_seconds=0):
+        return False
+    if safety:
+        put_back(target, safety, server, progress)
+    return True
+
+
+def _tell(
+    target: str,
+    snapshot: Snapshot | None,
+    safety: Snapshot | None,
+    server: Server,
+    progress: Progress,
+) -> None:
+    if safety and not differs(safety, target, server, progress):
+        progress.note(f"Replacing {target} was cut off before anything was replaced.")
+    elif snapshot and not differs(snapshot, target, server, progress):
+        recorded = snapshot.manifest.aliases if snapshot.manifest else ()
+        for alias in set(recorded) - server.aliases().keys():
+            server.create_alias(alias, target)
+        progress.note(f"Restoring {target} was cut off, but is whole: {snapshot.name}.")
+    else:
+        safe = f" What it replaced is safe in {safety.path}." if safety else ""
+        progress.note(
+            f"Restoring {target} was cut off, and it does not hold what was to come back, or not"
+            f" any more.{safe} `inv snapshot.restore --replace` restores it again."
+        )
+
+
+def _is_void(target: str, server: Server) -> bool:
+    """Say whether a collection cannot be read, or holds nothing: then nothing can be lost."""
+    try:
+        return server.count(target) == 0
+    except TaskError:
+        return True
+
+
+def _found(catalog: Catalog, path: object) -> Snapshot | None:
+    """Return the snapshot that an entry names, as long as it lies where it did."""
+    try:
+        return catalog.find(str(path)) if path and Path(str(path)).is_file() else None
+    except NotFound:
+        return None
+
+
+ENDS: dict[str, End] = {
+    SNAPSHOT: _end_snapshot,
+    REHEARSAL: _end_rehearsal,
+    RESTORE: _end_restore,
+}
