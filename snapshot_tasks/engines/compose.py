@@ -17,21 +17,25 @@ from snapshot_tasks.engines.compose_document import (
     SERVICE,
     drill_document,
     image_for,
+    is_built,
+    not_to_be_had,
     qdrant_service,
     snapshot_mounts,
 )
-from snapshot_tasks.engines.compose_leftovers import remove_leftovers
+from snapshot_tasks.engines.compose_leftovers import remove_labelled
 from snapshot_tasks.engines.ports import check_ports
 from snapshot_tasks.errors import NotFound, SettingsError, TaskError, Unreachable
 from snapshot_tasks.models import Endpoint, Mount, Progress
 from snapshot_tasks.process import Completed
 from snapshot_tasks.qdrant.server import Server
-from snapshot_tasks.scratch import owner_of, scratch_folder
+from snapshot_tasks.scratch import is_gone, owner_of, scratch_folder
 from snapshot_tasks.settings import Settings
 
 DAEMON_SECONDS = 2.0
 COMMAND_SECONDS = 900.0
 TEAR_DOWN_ATTEMPTS = 3
+# What would make Compose read more than the drill's own document.
+_NOTHING_ELSE = dict.fromkeys(("COMPOSE_ENV_FILES", "COMPOSE_FILE", "COMPOSE_PROFILES"), "")
 DEFAULT_FILES = ("compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml")
 
 
@@ -139,15 +143,23 @@ class ComposeEngine:
     def fresh(self, request: FreshRequest, progress: Progress) -> Iterator[FreshServer]:
         """Run an empty Qdrant under a project name, volumes and ports of its own.
 
-        First what killed drills have left is removed, and nothing else.
+        Before and after it, what killed drills have left is removed, and nothing else: a daemon
+        may finish what a killed client asked for when the first look has passed.
         """
+        if is_built(qdrant_service(self.document)) and not qdrant_service(self.document).get(
+            "image"
+        ):
+            raise not_to_be_had(qdrant_service(self.document), "nothing names another")
         version, note = self._version_for(request.version, progress)
         # Docker Compose runs in the folder: so it is ended, too, when this run was killed.
         with scratch_folder() as folder:
-            for leftover in remove_leftovers():
-                progress.note(f"Removed what a killed run had left: {leftover}.")
-            owner = KEPT if request.keep else owner_of(folder)
-            yield from self._fresh_in(folder, owner, version, note, request, progress)
+            _remove_leftovers(progress)
+            owner = f"{KEPT}/{owner_of(folder)}" if request.keep else owner_of(folder)
+            try:
+                yield from self._fresh_in(folder, owner, version, note, request, progress)
+            finally:
+                with process.shielded():
+                    _remove_leftovers(progress)
 
     def _fresh_in(
         self,
@@ -182,6 +194,7 @@ class ComposeEngine:
             return process.run(
                 drill_argv(project, *arguments),
                 cwd=folder,
+                env=_NOTHING_ELSE,
                 stdin=document,
                 timeout_seconds=COMMAND_SECONDS,
             )
@@ -212,7 +225,9 @@ class ComposeEngine:
         finally:
             if not (started and request.keep):
                 with process.shielded():
-                    _tear_down(project, run, progress)
+                    # A client that was interrupted with us may still be at work.
+                    process.end_all_in(folder)
+                    _tear_down(project, owner, run, progress)
 
     def _version_for(self, version: str, progress: Progress) -> tuple[str, str]:
         """Return the version whose image can be had, and a note where it is not the wanted one."""
@@ -226,6 +241,8 @@ class ComposeEngine:
         if pulled.ok:
             return version, ""
         used = self._settings.version
+        if is_built(service) and not self._docker("image", "inspect", image_for(service, used)).ok:
+            raise not_to_be_had(service, f"{image} cannot be had ({pulled.last_words})")
         return used, f"{image} cannot be had here ({pulled.last_words}); used {used}"
 
     def _check_files(self) -> None:
@@ -302,11 +319,22 @@ def _removal(project: str) -> str:
     return f"docker compose -p {project} down --volumes"
 
 
-def _tear_down(project: str, run: Callable[..., Completed], progress: Progress) -> None:
+def _remove_leftovers(progress: Progress) -> None:
+    """Remove what drills of ended runs have left.
+
+    What belongs to a run that may still be at work stays, and so does what was to be kept.
+    """
+    for leftover in remove_labelled(is_gone):
+        progress.note(f"Removed what a killed run had left: {leftover}.")
+
+
+def _tear_down(project: str, owner: str, run: Callable[..., Completed], progress: Progress) -> None:
     """Remove everything of a drill; what resists is told, and hides no error before it."""
     for _ in range(TEAR_DOWN_ATTEMPTS):
         done = run("down", "--volumes", "--remove-orphans", "--timeout", "0")
         if done.ok:
+            # What came to be while Compose was looking.
+            remove_labelled(lambda label: label == owner)
             return
     progress.note(f"Left behind: {done.last_words}. Remove it with: {_removal(project)}")
 
