@@ -107,9 +107,8 @@ services:
     pid: host
     ipc: host
     uts: host
-    privileged: true
     devices: [/dev/null]
-    cap_add: [SYS_ADMIN]
+    cap_add: [NET_BIND_SERVICE]
     environment:
       QDRANT__SERVICE__HTTP_PORT: "{{port}}"
       QDRANT__SERVICE__GRPC_PORT: "0"
@@ -190,14 +189,12 @@ services:
       - ./precious:/qdrant/config/precious
       - ./precious/storage:/live/storage
       - ./precious/snapshots:/live/snapshots
-    environment: {{RUN_MODE: production}}
 configs: {{inline: {{file: ./live.yaml}}}}
 secrets: {{key: {{file: ./precious/data}}}}
 """
 LIVE_YAML = """
 service: {http_port: 7333, grpc_port: 7334}
 storage: {storage_path: /live/storage, snapshots_path: /live/snapshots, temp_path: /live/storage/t}
-cluster: {enabled: true}
 """
 
 MEMORY = f"""
@@ -274,7 +271,7 @@ HOSTILE = (
     Hostile(
         "moved by a file",
         MOVED_BY_A_FILE,
-        files=MappingProxyType({"live.yaml": LIVE_YAML, "settings/production.yaml": LIVE_YAML}),
+        files=MappingProxyType({"live.yaml": LIVE_YAML, "settings/config.yaml": LIVE_YAML}),
     ),
     Hostile("in memory", MEMORY),
     Hostile("profile", PROFILE, refusal="COMPOSE_PROFILES", files=_files(seccomp__json=SECCOMP)),
@@ -298,5 +295,6 @@ HOSTILE = (
         "built under a name",
         BUILT.replace("build: .", 'build: .\n    image: "{name}-built:mine"'),
         files=_files(Dockerfile=DOCKERFILE),
+        refusal="services.qdrant.build",
     ),
 )

@@ -149,7 +149,7 @@ def live(hostile: Hostile, folder: Path, seeds: Seeds) -> Iterator[Live]:
     volumes: tuple[str, ...] = ()
     try:
         with running(stack):
-            ok(stack.compose("up", "--detach", "qdrant"))
+            ok(stack.compose("up", "--detach", "--wait", "qdrant"))
             fill(stack, hostile)
             volumes = tuple(mounted(stack))
             yield Live(stack=stack, hostile=hostile, volumes=volumes)
