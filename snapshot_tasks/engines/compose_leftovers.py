@@ -38,6 +38,11 @@ def remove_labelled(is_wanted: Callable[[str], bool]) -> list[str]:
     return removed
 
 
+def find_labelled(is_wanted: Callable[[str], bool]) -> list[str]:
+    """Return in words what drills of these owners have in Docker."""
+    return [f"{kind} {name}" for kind, name, _ in _find(is_wanted)]
+
+
 def owned_by(listing: str, is_wanted: Callable[[str], bool]) -> list[str]:
     """Return the names from lines of name and owner, tab-separated, whose owner is wanted."""
     lines = (line.partition("\t") for line in listing.splitlines())

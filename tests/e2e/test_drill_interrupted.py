@@ -82,6 +82,8 @@ def test_a_drill_at_work_is_left_alone(live: Stack, no_residue: Callable[[], set
     try:
         ok(drill(live))
         assert no_residue() == {f"volume {name}" for name in names.values()}
+        told = live.inv("doctor", "--json").document["result"]["findings"]
+        assert [f["message"] for f in told if f["check"] == "drills"] == ["kept: volume kept"]
     finally:
         ask_docker("volume", "rm", *names.values())
 
