@@ -17,7 +17,8 @@ from importlib.metadata import version as package_version
 from snapshot_tasks.catalog.folder import Catalog, Snapshot
 from snapshot_tasks.comparison import Fit, version_fit
 from snapshot_tasks.engines.binary import binary_version, find_binary
-from snapshot_tasks.engines.compose import ComposeEngine, compose_version, docker_problem
+from snapshot_tasks.engines.compose import ComposeEngine
+from snapshot_tasks.engines.compose_client import compose_version, docker_problem
 from snapshot_tasks.engines.compose_document import KEPT, qdrant_service
 from snapshot_tasks.engines.compose_leftovers import find_labelled
 from snapshot_tasks.engines.select import drill_engine, live_endpoint, live_engine

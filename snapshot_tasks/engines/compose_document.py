@@ -85,7 +85,7 @@ def is_built(service: JsonObject) -> bool:
     return bool(service.get("build"))
 
 
-def not_to_be_had(service: JsonObject, why: str) -> SettingsError:
+def not_to_be_had(why: str) -> SettingsError:
     """Return the refusal to run another image than the one that is built on the spot."""
     return SettingsError(
         f"`services.{SERVICE}.build` makes the image, and a drill builds none: {why}.",
