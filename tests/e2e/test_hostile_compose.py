@@ -236,3 +236,20 @@ def test_a_drill_that_ends_badly_changes_nothing_of_it(
         assert mine.seen(RUNNING) == before
         assert no_residue() == set()
         assert mine.residue() == []
+
+
+def test_the_users_own_commands_reach_no_drill(
+    tmp_path: Path, seeds: Seeds, no_residue: Residue
+) -> None:
+    """`docker compose down` of a stack that is called like a drill leaves a kept drill alone."""
+    (hostile,) = (h for h in HOSTILE if h.name == "a drill's name")
+    with live(hostile, tmp_path, seeds) as mine:
+        theirs = no_residue()
+        ok(drill(mine.stack, "--keep"))
+        kept = no_residue() - theirs
+        assert {thing.split()[0] for thing in kept} == {"container", "network", "volume"}
+        ok(mine.stack.compose("down", "--volumes", "--remove-orphans", "--timeout", "1"))
+        assert no_residue() == kept
+        ok(mine.stack.compose("up", "--detach", "--wait", "qdrant"))
+        assert kept < no_residue()
+    assert no_residue() == kept
