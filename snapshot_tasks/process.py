@@ -194,13 +194,24 @@ def stop(pid: int, *, patience_seconds: float = 10.0) -> None:
 
 def end_all_in(folder: Path) -> None:
     """End every process of this user whose working directory is a folder, or lies in it."""
+    # A program may start another one while it is being ended: so until none is found.
+    for _ in range(5):
+        found = _all_in(folder)
+        if not found:
+            return
+        for pid in found:
+            stop(pid, patience_seconds=5)
+
+
+def _all_in(folder: Path) -> list[int]:
     import psutil
 
-    place = folder.resolve()
+    place, found = folder.resolve(), []
     for other in psutil.process_iter():
         with suppress(psutil.Error, OSError):
             if other.pid != os.getpid() and Path(other.cwd()).is_relative_to(place):
-                stop(other.pid, patience_seconds=5)
+                found.append(other.pid)
+    return found
 
 
 def _reap(pid: int) -> None:

@@ -43,6 +43,7 @@ def scratch_folder(*, mode: int = 0o700) -> Iterator[Path]:
             parent = _parent()
             folder = parent / secrets.token_hex(8)
             with _mutex(parent):
+                _identity(parent)
                 _clear(parent)
                 with process.shielded():
                     stack.enter_context(_held(_lock_of(folder)))
@@ -83,7 +84,8 @@ def is_abandoned(lock: Path) -> bool:
     except FileNotFoundError:
         return True
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # Shared, so that two that look at once do not take each other for the run itself.
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     finally:

@@ -19,7 +19,7 @@ import pytest
 from snapshot_tasks.catalog.folder import Catalog
 from snapshot_tasks.engines.base import FreshRequest, FreshServer
 from snapshot_tasks.engines.binary import find_binary
-from snapshot_tasks.engines.compose import docker_problem
+from snapshot_tasks.engines.compose_client import docker_problem
 from snapshot_tasks.engines.native import NativeEngine
 from snapshot_tasks.models import Silent
 from snapshot_tasks.qdrant.server import Server

@@ -17,12 +17,15 @@ from importlib.metadata import version as package_version
 from snapshot_tasks.catalog.folder import Catalog, Snapshot
 from snapshot_tasks.comparison import Fit, version_fit
 from snapshot_tasks.engines.binary import binary_version, find_binary
-from snapshot_tasks.engines.compose import ComposeEngine, compose_version, docker_problem
-from snapshot_tasks.engines.compose_document import qdrant_service
-from snapshot_tasks.engines.select import live_endpoint, live_engine
+from snapshot_tasks.engines.compose import ComposeEngine
+from snapshot_tasks.engines.compose_client import compose_version, docker_problem
+from snapshot_tasks.engines.compose_document import KEPT, qdrant_service
+from snapshot_tasks.engines.compose_leftovers import find_labelled
+from snapshot_tasks.engines.select import drill_engine, live_endpoint, live_engine
 from snapshot_tasks.errors import NotFound, SettingsError, StorageError, TaskError, Unreachable
 from snapshot_tasks.models import Finding, Status
 from snapshot_tasks.qdrant.server import Server
+from snapshot_tasks.scratch import is_gone
 from snapshot_tasks.settings import Settings
 
 MAX_AGE = timedelta(hours=26)
@@ -188,6 +191,19 @@ def check_compose_file(patient: Patient) -> Iterator[Finding]:
         yield _ok("compose file", "image pinned, snapshots path writable, folder mounted")
 
 
+def check_drills(patient: Patient) -> Iterator[Finding]:
+    """No drill that was killed or kept has anything left in Docker."""
+    if drill_engine(patient.settings).engine.name != "compose":
+        return
+    killed, kept = find_labelled(is_gone), find_labelled(lambda o: o.startswith(KEPT))
+    if killed:
+        message = f"a killed drill has left {', '.join(killed)}"
+        yield _warn("drills", message, "The next `inv snapshot.test-restore` clears it.")
+    if kept:
+        message = f"kept: {', '.join(kept)}"
+        yield _warn("drills", message, "docs/drill.md says how to remove it.")
+
+
 def _image_traps(image: str) -> Iterator[Finding]:
     tag = image.rpartition(":")[2] if ":" in image.rpartition("/")[2] else "latest"
     if tag in ("latest", "master", "dev"):
@@ -222,6 +238,7 @@ DOCTOR_CHECKS: dict[str, Check] = {
     "latest link": check_latest,
     "newest snapshot": check_newest,
     "compose file": check_compose_file,
+    "drills": check_drills,
 }
 
 

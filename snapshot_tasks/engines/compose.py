@@ -3,64 +3,39 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 from snapshot_tasks import process
 from snapshot_tasks.engines.base import EngineStatus, FreshRequest, FreshServer
+from snapshot_tasks.engines.compose_client import (
+    COMMAND_SECONDS,
+    check_alive,
+    compose_argv,
+    compose_version,
+    must,
+    no_docker,
+)
 from snapshot_tasks.engines.compose_document import (
-    DRILL_SNAPSHOTS,
-    KEPT,
     SERVICE,
-    drill_document,
     image_for,
+    is_built,
+    not_to_be_had,
     qdrant_service,
     snapshot_mounts,
 )
-from snapshot_tasks.engines.compose_leftovers import remove_leftovers
+from snapshot_tasks.engines.compose_drill import drill_server
 from snapshot_tasks.engines.ports import check_ports
-from snapshot_tasks.errors import NotFound, SettingsError, TaskError, Unreachable
+from snapshot_tasks.errors import NotFound, SettingsError
 from snapshot_tasks.models import Endpoint, Mount, Progress
 from snapshot_tasks.process import Completed
 from snapshot_tasks.qdrant.server import Server
-from snapshot_tasks.scratch import owner_of, scratch_folder
 from snapshot_tasks.settings import Settings
 
-DAEMON_SECONDS = 2.0
-COMMAND_SECONDS = 900.0
-TEAR_DOWN_ATTEMPTS = 3
 STORAGE = "/qdrant/storage"
 DEFAULT_FILES = ("compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml")
-
-
-def compose_argv(*arguments: str) -> tuple[str, ...]:
-    """Return the command for the project's own stack."""
-    return ("docker", "compose", *arguments)
-
-
-def drill_argv(project: str, *arguments: str) -> tuple[str, ...]:
-    """Return the command for a drill's stack, whose document comes on standard input."""
-    return ("docker", "compose", "--project-name", project, "--file", "-", *arguments)
-
-
-def docker_problem() -> str:
-    """Return why Docker Compose cannot be used here, or nothing when it can."""
-    daemon = process.run(
-        ("docker", "version", "--format", "{{.Server.Version}}"), timeout_seconds=DAEMON_SECONDS
-    )
-    if not daemon.ok:
-        return f"no Docker daemon answered within {DAEMON_SECONDS:g} s ({daemon.last_words})"
-    plugin = compose_version()
-    return "" if plugin else "Docker answers, but it has no Compose v2"
-
-
-def compose_version() -> str | None:
-    """Return Compose's version, or None where it is missing."""
-    answer = process.run(compose_argv("version", "--short"), timeout_seconds=10)
-    return answer.stdout.strip() if answer.ok else None
 
 
 class ComposeEngine:
@@ -79,22 +54,22 @@ class ComposeEngine:
         if not self._is_running():
             check_ports(self._settings)
         with progress.phase("starting the stack"):
-            self._must(self._run("up", "--detach", SERVICE))
+            must(self._run("up", "--detach", SERVICE))
         with progress.phase("waiting for Qdrant"), self._server() as server:
-            server.wait_ready(timeout_seconds, check=lambda: _check_alive(self._run))
+            server.wait_ready(timeout_seconds, check=lambda: check_alive(self._run))
 
     def down(self, *, delete_data: bool) -> None:
         """Stop the whole stack; its volumes stay unless `delete_data`."""
-        self._must(self._run("down", *(("--volumes",) if delete_data else ())))
+        must(self._run("down", *(("--volumes",) if delete_data else ())))
 
     def restart(self, *, timeout_seconds: float, progress: Progress) -> None:
         """Stop and start the service; this also applies changed settings."""
-        self._must(self._run("stop", SERVICE))
+        must(self._run("stop", SERVICE))
         self.up(timeout_seconds=timeout_seconds, progress=progress)
 
     def status(self) -> EngineStatus:
         """Say whether the service runs, in Compose's own words."""
-        listing = self._must(self._run("ps", "--format", "{{.Service}}: {{.Status}}"))
+        listing = must(self._run("ps", "--format", "{{.Service}}: {{.Status}}"))
         lines = [line for line in listing.stdout.splitlines() if line]
         running = any(line.startswith(f"{SERVICE}: Up") for line in lines)
         return EngineStatus(running=running, detail="; ".join(lines) or "no container is running")
@@ -102,7 +77,7 @@ class ComposeEngine:
     def logs(self, *, service: str, tail: int) -> list[str]:
         """Return the last lines of one service's log, or of all."""
         arguments = ("logs", "--no-color", "--tail", str(tail), *self._one(service))
-        return self._must(self._run(*arguments)).stdout.splitlines()
+        return must(self._run(*arguments)).stdout.splitlines()
 
     def follow_logs(self, *, service: str, tail: int) -> None:
         """Print the log as it grows, until interrupted."""
@@ -134,7 +109,7 @@ class ComposeEngine:
         answer = self._run("config", "--format", "json")
         if not answer.ok:
             if compose_version() is None:
-                raise _no_docker(answer.last_words)
+                raise no_docker(answer.last_words)
             raise SettingsError(
                 f"Compose rejects the compose file: {answer.last_words}.",
                 hint="`docker compose config` shows where.",
@@ -144,82 +119,20 @@ class ComposeEngine:
 
     @contextmanager
     def fresh(self, request: FreshRequest, progress: Progress) -> Iterator[FreshServer]:
-        """Run an empty Qdrant under a project name, volumes and ports of its own.
-
-        First what killed drills have left is removed, and nothing else.
-        """
+        """Run an empty Qdrant under a project name, volumes and ports of its own."""
+        service = qdrant_service(self.document)
+        if is_built(service) and not service.get("image"):
+            raise not_to_be_had("nothing names another")
         version, note = self._version_for(request.version, progress)
-        # Docker Compose runs in the folder: so it is ended, too, when this run was killed.
-        with scratch_folder() as folder:
-            for leftover in remove_leftovers():
-                progress.note(f"Removed what a killed run had left: {leftover}.")
-            owner = KEPT if request.keep else owner_of(folder)
-            yield from self._fresh_in(folder, owner, version, note, request, progress)
-
-    def _fresh_in(
-        self,
-        folder: Path,
-        owner: str,
-        version: str,
-        note: str,
-        request: FreshRequest,
-        progress: Progress,
-    ) -> Iterator[FreshServer]:
-        project = f"qdrant-drill-{folder.name}"
-        http_port, grpc_port = process.free_ports(2)
-        document = json.dumps(
-            drill_document(
-                self.document,
-                version=version,
-                http_port=http_port,
-                grpc_port=grpc_port,
-                api_key=self._settings.api_key,
-                folder=request.folder,
-                owner=owner,
-            )
-        )
-        endpoint = Endpoint(
-            url=f"http://localhost:{http_port}",
+        with drill_server(
+            self.document,
+            request,
+            version=version,
+            version_note=note,
             api_key=self._settings.api_key,
-            grpc_port=grpc_port,
-            mounts=(Mount(host_dir=request.folder, server_dir=DRILL_SNAPSHOTS),),
-        )
-
-        def run(*arguments: str) -> Completed:
-            return process.run(
-                drill_argv(project, *arguments),
-                cwd=folder,
-                stdin=document,
-                timeout_seconds=COMMAND_SECONDS,
-            )
-
-        def wait() -> None:
-            with Server(endpoint, operation_timeout_seconds=COMMAND_SECONDS) as server:
-                server.wait_ready(
-                    request.ready_timeout_seconds,
-                    hint="`inv doctor` checks the compose file.",
-                    check=lambda: _check_alive(run),
-                )
-
-        def restart() -> None:
-            self._must(run("restart", SERVICE))
-            wait()
-
-        started = False
-        try:
-            self._must(run("up", "--detach"))
-            wait()
-            started = True
-            yield FreshServer(
-                endpoint=endpoint,
-                version_note=note,
-                restart=restart,
-                removal=lambda: _removal(project),
-            )
-        finally:
-            if not (started and request.keep):
-                with process.shielded():
-                    _tear_down(project, run, progress)
+            progress=progress,
+        ) as server:
+            yield server
 
     def _version_for(self, version: str, progress: Progress) -> tuple[str, str]:
         """Return the version whose image can be had, and a note where it is not the wanted one."""
@@ -233,6 +146,8 @@ class ComposeEngine:
         if pulled.ok:
             return version, ""
         used = self._settings.version
+        if is_built(service) and not self._docker("image", "inspect", image_for(service, used)).ok:
+            raise not_to_be_had(f"{image} cannot be had ({pulled.last_words})")
         return used, f"{image} cannot be had here ({pulled.last_words}); used {used}"
 
     def _check_files(self) -> None:
@@ -252,7 +167,7 @@ class ComposeEngine:
             )
 
     def _is_running(self) -> bool:
-        listing = self._must(self._run("ps", "--status", "running", "--quiet", SERVICE))
+        listing = must(self._run("ps", "--status", "running", "--quiet", SERVICE))
         return bool(listing.stdout.strip())
 
     def _one(self, service: str) -> tuple[str, ...]:
@@ -279,47 +194,3 @@ class ComposeEngine:
 
     def _docker(self, *arguments: str) -> Completed:
         return process.run(("docker", *arguments), timeout_seconds=COMMAND_SECONDS)
-
-    @staticmethod
-    def _must(done: Completed) -> Completed:
-        if done.ok:
-            return done
-        problem = docker_problem()
-        if problem:
-            raise _no_docker(problem)
-        raise Unreachable(
-            f"Docker Compose failed: {done.last_words}.",
-            hint="`docker compose ps -a` and `inv stack.logs` show more.",
-        )
-
-
-def _check_alive(run: Callable[..., Completed]) -> None:
-    """Raise `Unreachable` with its last words when the container has ended before it was ready."""
-    state = run("ps", "--all", "--format", "{{.State}}", SERVICE).stdout.split()
-    if state and state[0] in ("exited", "dead", "restarting"):
-        words = run("logs", "--no-color", "--no-log-prefix", "--tail", "3", SERVICE)
-        last = " ".join((words.stdout + words.stderr).split())[-400:] or "no word"
-        raise Unreachable(
-            f"Qdrant ended while starting: {last}",
-            hint="`docker compose config` shows what it was started with.",
-        )
-
-
-def _removal(project: str) -> str:
-    return f"docker compose -p {project} down --volumes"
-
-
-def _tear_down(project: str, run: Callable[..., Completed], progress: Progress) -> None:
-    """Remove everything of a drill; what resists is told, and hides no error before it."""
-    for _ in range(TEAR_DOWN_ATTEMPTS):
-        done = run("down", "--volumes", "--remove-orphans", "--timeout", "0")
-        if done.ok:
-            return
-    progress.note(f"Left behind: {done.last_words}. Remove it with: {_removal(project)}")
-
-
-def _no_docker(problem: str) -> TaskError:
-    return Unreachable(
-        f"Docker cannot be used: {problem}.",
-        hint="Start Docker, or set QDRANT_ENGINE=native to run Qdrant without it.",
-    )

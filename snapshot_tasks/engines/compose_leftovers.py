@@ -1,51 +1,60 @@
-"""What killed drills have left in Docker: found by their label, and removed."""
+"""What drills have left in Docker: found by their label, and removed."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 from snapshot_tasks import process
 from snapshot_tasks.engines.compose_document import DRILL_LABEL
-from snapshot_tasks.scratch import is_gone
 
 COMMAND_SECONDS = 120.0
+# While the daemon still removes a container, its network and volumes cannot be removed.
+PATIENCE_SECONDS = 10.0
+PAUSE_SECONDS = 0.2
 # A container holds its volumes and networks: so it goes first.
 KINDS = (
     ("container", ("--all",), "{{.ID}}", ("--force", "--volumes")),
     ("network", (), "{{.ID}}", ()),
     ("volume", (), "{{.Name}}", ("--force",)),
 )
-# A daemon may still be at work for a client that was killed.
-PASSES = 3
 
 
-def remove_leftovers() -> list[str]:
-    """Remove what drills of ended runs have left, and return it in words.
+def remove_labelled(is_wanted: Callable[[str], bool]) -> list[str]:
+    """Remove what drills of these owners have in Docker, and return it in words.
 
-    What belongs to a run that may still be at work stays, and so does what was to be kept.
+    Another run may be removing the same; what resists for long stays for the next one.
     """
     removed: list[str] = []
-    for _ in range(PASSES):
-        found = [
-            (kind, name, options)
-            for kind, scope, name_format, options in KINDS
-            for name in abandoned(_list(kind, scope, name_format), is_gone)
-        ]
-        if not found:
-            break
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while found := _find(is_wanted):
         for kind, name, options in found:
-            done = process.run(
-                ("docker", kind, "rm", *options, name), timeout_seconds=COMMAND_SECONDS
-            )
-            if done.ok:
+            argv = ("docker", kind, "rm", *options, name)
+            if process.run(argv, timeout_seconds=COMMAND_SECONDS).ok:
                 removed.append(f"{kind} {name}")
+        if time.monotonic() > deadline:
+            break
+        time.sleep(PAUSE_SECONDS)
     return removed
 
 
-def abandoned(listing: str, is_gone: Callable[[str], bool]) -> list[str]:
-    """Return the names from lines of name and owner, tab-separated, whose owner is gone."""
+def find_labelled(is_wanted: Callable[[str], bool]) -> list[str]:
+    """Return in words what drills of these owners have in Docker."""
+    return [f"{kind} {name}" for kind, name, _ in _find(is_wanted)]
+
+
+def owned_by(listing: str, is_wanted: Callable[[str], bool]) -> list[str]:
+    """Return the names from lines of name and owner, tab-separated, whose owner is wanted."""
     lines = (line.partition("\t") for line in listing.splitlines())
-    return [name for name, _, owner in lines if owner and is_gone(owner)]
+    return [name for name, _, owner in lines if owner and is_wanted(owner)]
+
+
+def _find(is_wanted: Callable[[str], bool]) -> list[tuple[str, str, tuple[str, ...]]]:
+    return [
+        (kind, name, options)
+        for kind, scope, name_format, options in KINDS
+        for name in owned_by(_list(kind, scope, name_format), is_wanted)
+    ]
 
 
 def _list(kind: str, scope: tuple[str, ...], name_format: str) -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from snapshot_tasks.engines.base import Engine
-from snapshot_tasks.engines.compose import ComposeEngine, docker_problem
+from snapshot_tasks.engines.compose import ComposeEngine
+from snapshot_tasks.engines.compose_client import docker_problem
 from snapshot_tasks.engines.external import ExternalEngine
 from snapshot_tasks.engines.native import NativeEngine
 from snapshot_tasks.errors import SettingsError, TaskError

@@ -148,7 +148,7 @@ def test_a_server_that_cannot_start_is_no_proof_and_is_torn_down(
 ) -> None:
     """A drill whose Qdrant does not even start is an error, not a failed snapshot."""
     seeds.give(stack, SMALL)
-    edit(stack.compose_file, "pull_policy: missing", "user: nobody-such")
+    edit(stack.compose_file, "pull_policy: missing", "mem_limit: 1k")
     done = drill(stack)
     assert done.code == 13
     assert no_residue() == set()
@@ -175,7 +175,7 @@ def test_keep_does_not_hide_what_a_failed_start_left(
 ) -> None:
     """`--keep` and no start: nothing is left, or it is told what to remove."""
     seeds.give(stack, SMALL)
-    edit(stack.compose_file, "pull_policy: missing", "user: nobody-such")
+    edit(stack.compose_file, "pull_policy: missing", "mem_limit: 1k")
     done = drill(stack, "--keep")
     assert done.code == 13
     assert no_residue() == set() or "qdrant-drill-" in done.stderr

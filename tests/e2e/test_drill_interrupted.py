@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import os
+import random
 import signal
+import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
+from tests.e2e.conftest import Seeds
 from tests.e2e.drills import DRILL_LABEL, Moment, drill, interrupted, untouched
-from tests.e2e.stack import Stack, ask_docker, ok
+from tests.e2e.stack import SMALL, Stack, ask_docker, ok
+from tests.support.world import ended, scratch_left
+
+KILL_ROUNDS = int(os.environ.get("KILL_ROUNDS", "2"))
+KILL_SEED = int(os.environ.get("KILL_SEED", "4"))
+DRILL_SECONDS = 5.0
 
 MOMENTS = {
     "network made": Moment("network create", label=None),
@@ -72,5 +82,36 @@ def test_a_drill_at_work_is_left_alone(live: Stack, no_residue: Callable[[], set
     try:
         ok(drill(live))
         assert no_residue() == {f"volume {name}" for name in names.values()}
+        told = live.inv("doctor", "--json").document["result"]["findings"]
+        assert [f["message"] for f in told if f["check"] == "drills"] == ["kept: volume kept"]
     finally:
         ask_docker("volume", "rm", *names.values())
+
+
+@pytest.mark.parametrize("shared", [True, False], ids=["one TMPDIR", "two TMPDIRs"])
+def test_kills_at_random_moments_beside_a_drill_of_another_project(
+    live: Stack,
+    stack: Stack,
+    seeds: Seeds,
+    no_residue: Callable[[], set[str]],
+    tmp_path: Path,
+    shared: bool,
+) -> None:
+    """Kill -9 whenever it may be: the next drill clears it, and the other project's goes on."""
+    seeds.give(stack, SMALL)
+    mine, theirs = tmp_path / "mine", tmp_path / ("mine" if shared else "theirs")
+    moments = random.Random(KILL_SEED + shared)
+    for folder in {mine, theirs}:
+        folder.mkdir()
+    with untouched(live):
+        for number in range((KILL_ROUNDS + shared) // 2):
+            delay = moments.uniform(0.3, DRILL_SECONDS)
+            at_work = stack.inv.start("snapshot.test-restore", "--json", TMPDIR=str(theirs))
+            killed = live.inv.start("snapshot.test-restore", "--json", TMPDIR=str(mine))
+            time.sleep(delay)
+            killed.kill()
+            killed.communicate()
+            ok(drill(live, TMPDIR=str(mine)))
+            ok(ended(at_work, timeout=120))
+            assert no_residue() == set(), f"round {number}, killed after {delay:.2f} s"
+            assert scratch_left(mine) == scratch_left(theirs) == []

@@ -117,7 +117,7 @@ def test_nothing_of_the_old_stack_is_left(tmp_path: Path, folder: Path) -> None:
     assert set(made["services"]) == {"qdrant"}
     assert set(made["services"]["qdrant"]) == {
         *("image", "pull_policy", "environment", "labels", "ports", "volumes", "restart"),
-        *("mem_limit", "user"),
+        "mem_limit",
     }
 
 
@@ -142,6 +142,7 @@ def test_no_volume_is_shared(tmp_path: Path, folder: Path) -> None:
             assert found[target]["type"] == "volume"
             assert set(made["volumes"][found[target]["source"]]) == {"labels"}
     assert {"/qdrant/storage", "/qdrant/snapshots"} <= set(found)
+    assert "live" not in json.dumps(list(found.values()))
     assert all(v["read_only"] for v in found.values() if v["type"] == "bind")
 
 
@@ -214,6 +215,8 @@ def test_the_key_is_that_of_the_settings(tmp_path: Path, folder: Path) -> None:
         {"environment": {"QDRANT__CLUSTER__ENABLED": "true"}},
         {"command": ["./qdrant", "--bootstrap", "http://live-1:6335"]},
         {"environment": {"QDRANT__STORAGE__SNAPSHOTS_CONFIG__S3_CONFIG__BUCKET": "live"}},
+        {"environment": {"qdrant__cluster__enabled": "true", "Qdrant__Service__Api_Key": "live"}},
+        {"environment": {"QDRANT__STORAGE__TEMP_PATH": "/live", "QDRANT__TLS__CERT": "/live"}},
     ],
 )
 def test_a_drill_joins_no_cluster_and_no_bucket(folder: Path, service: dict[str, Any]) -> None:
@@ -221,6 +224,78 @@ def test_a_drill_joins_no_cluster_and_no_bucket(folder: Path, service: dict[str,
     made = drill(with_volumes(**service), folder)["services"]["qdrant"]
     assert "live" not in json.dumps(made)
     assert "true" not in made["environment"].values()
+
+
+def test_the_server_writes_only_to_new_volumes(folder: Path) -> None:
+    """Paths and ports are fixed, whatever the environment or a mounted configuration says."""
+    moved = {"QDRANT__STORAGE__STORAGE_PATH": "/live", "qdrant__storage__snapshots_path": "/live"}
+    document = drill(with_volumes(environment=moved), folder)
+    environment, found = document["services"]["qdrant"]["environment"], mounts(document)
+    assert "/live" not in environment.values()
+    for name in ("STORAGE_PATH", "SNAPSHOTS_PATH"):
+        assert found[environment[f"QDRANT__STORAGE__{name}"]]["type"] == "volume"
+    assert environment["QDRANT__STORAGE__TEMP_PATH"].startswith("/qdrant/storage/")
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        *(
+            "/",
+            "/qdrant",
+            "/qdrant/storage",
+            "/qdrant/storage/",
+            "/qdrant/storage/aliases/data.json",
+        ),
+        *("/qdrant/snapshots", "/qdrant//snapshots/host", "/qdrant/snapshots/../storage"),
+    ],
+)
+def test_nothing_of_the_hosts_lies_where_the_server_writes(folder: Path, target: str) -> None:
+    """Neither over nor in its two folders; a read-only one there would keep it from starting."""
+    mount = {"type": "bind", "source": str(folder.parent), "target": target, "read_only": True}
+    found = mounts(drill(with_volumes(mount), folder))
+    assert set(found) == {"/qdrant/storage", "/qdrant/snapshots", DRILL_SNAPSHOTS}
+
+
+def test_no_mount_point_is_made_in_a_folder_of_the_hosts(tmp_path: Path, folder: Path) -> None:
+    """Docker makes what is missing for a nested mount, in the host's folder where that is one."""
+    settings = tmp_path / "settings"
+    (settings / "there").mkdir(parents=True)
+    outer = {"type": "bind", "source": str(settings), "target": "/qdrant/config", "read_only": True}
+    nested = [
+        {"type": "volume", "source": name, "target": f"/qdrant/config/{name}"}
+        for name in ("there", "missing")
+    ]
+    found = mounts(drill(with_volumes(*nested, outer), folder))
+    assert {"/qdrant/config", "/qdrant/config/there"} <= set(found)
+    assert "/qdrant/config/missing" not in found
+
+
+@pytest.mark.parametrize("target", ["/host", "/qdrant/other", "/qdrant/configuration"])
+def test_a_folder_of_the_hosts_stays_only_as_configuration(
+    tmp_path: Path, folder: Path, target: str
+) -> None:
+    """Sockets and disks that lie below a read-only folder are not read-only."""
+    mount = {"type": "bind", "source": str(tmp_path), "target": target, "read_only": True}
+    found = mounts(drill(with_volumes(mount), folder))
+    assert found[target]["type"] == "volume"
+    found = mounts(drill(with_volumes({**mount, "target": "/qdrant/config"}), folder))
+    assert found["/qdrant/config"]["read_only"]
+
+
+def test_what_only_the_live_folders_need_is_left_out(folder: Path) -> None:
+    """A user that owns the live folder owns no new volume, and a file's path is not ours."""
+    service = {
+        "user": "1000:1000",
+        "working_dir": "/live",
+        "tmpfs": ["/qdrant/storage"],
+        "healthcheck": {"test": ["CMD", "touch", "/live"]},
+        "security_opt": ["no-new-privileges:true", "seccomp:./live.json", "seccomp=unconfined"],
+    }
+    made = drill(with_volumes(**service), folder)["services"]["qdrant"]
+    assert "/live" not in json.dumps(made)
+    assert made["security_opt"] == ["no-new-privileges:true", "seccomp=unconfined"]
+    assert not {"user", "working_dir", "tmpfs", "healthcheck"} & set(made)
 
 
 def test_the_users_document_is_not_changed(tmp_path: Path, folder: Path) -> None:

@@ -14,8 +14,21 @@ from pathlib import Path
 import pytest
 
 from snapshot_tasks import process
+from tests.support.world import processes_below, wait_until
 
 DEAF = "trap '' INT TERM; echo ready; while :; do sleep 0.05; done"
+
+# Interrupted, it starts another program and ends.
+HEIR = """
+import pathlib, signal, subprocess, time
+def end(*caught):
+    pathlib.Path("inherited").touch()
+    subprocess.Popen(["sleep", "60"])
+    raise SystemExit
+signal.signal(signal.SIGINT, end)
+pathlib.Path("ready").touch()
+time.sleep(60)
+"""
 
 
 @pytest.fixture
@@ -181,3 +194,12 @@ def test_a_missing_folder_is_not_a_missing_program(tmp_path: Path) -> None:
     done = process.run((sys.executable, "--version"), cwd=tmp_path / "gone")
     assert done.code == -1
     assert "command not found" not in done.stderr
+
+
+def test_a_program_that_starts_another_one_while_it_is_ended(tmp_path: Path) -> None:
+    """Both are ended, the second one too, which was not there when the search began."""
+    process.spawn((sys.executable, "-c", HEIR), cwd=tmp_path, env={}, log=tmp_path / "log")
+    wait_until((tmp_path / "ready").exists)
+    process.end_all_in(tmp_path)
+    assert (tmp_path / "inherited").exists()
+    assert processes_below(tmp_path) == []

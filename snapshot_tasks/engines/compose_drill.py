@@ -1,0 +1,151 @@
+"""A throw-away Qdrant under Docker Compose, and nothing left of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from snapshot_tasks import process
+from snapshot_tasks.engines.base import FreshRequest, FreshServer
+from snapshot_tasks.engines.compose_client import COMMAND_SECONDS, check_alive, must
+from snapshot_tasks.engines.compose_document import DRILL_SNAPSHOTS, KEPT, SERVICE, drill_document
+from snapshot_tasks.engines.compose_leftovers import remove_labelled
+from snapshot_tasks.models import Endpoint, Mount, Progress
+from snapshot_tasks.process import Completed
+from snapshot_tasks.qdrant.server import Server
+from snapshot_tasks.scratch import is_gone, owner_of, scratch_folder
+
+TEAR_DOWN_ATTEMPTS = 3
+# What would make Compose read more than the drill's own document.
+_NOTHING_ELSE = dict.fromkeys(("COMPOSE_ENV_FILES", "COMPOSE_FILE", "COMPOSE_PROFILES"), "")
+
+
+def drill_argv(project: str, *arguments: str) -> tuple[str, ...]:
+    """Return the command for a drill's stack, whose document comes on standard input."""
+    return ("docker", "compose", "--project-name", project, "--file", "-", *arguments)
+
+
+@contextmanager
+def drill_server(
+    document: dict[str, Any],
+    request: FreshRequest,
+    *,
+    version: str,
+    version_note: str,
+    api_key: str | None,
+    progress: Progress,
+) -> Iterator[FreshServer]:
+    """Run an empty Qdrant, shaped like the one of a resolved compose file.
+
+    Before and after it, what killed drills have left is removed, and nothing else: a daemon may
+    finish what a killed client asked for when the first look has passed.
+    """
+    # Docker Compose runs in the folder: so it is ended, too, when this run was killed.
+    with scratch_folder() as folder:
+        _remove_leftovers(progress)
+        owner = f"{KEPT}/{owner_of(folder)}" if request.keep else owner_of(folder)
+        http_port, grpc_port = process.free_ports(2)
+        text = drill_document(
+            document,
+            version=version,
+            http_port=http_port,
+            grpc_port=grpc_port,
+            api_key=api_key,
+            folder=request.folder,
+            owner=owner,
+        )
+        endpoint = Endpoint(
+            url=f"http://localhost:{http_port}",
+            api_key=api_key,
+            grpc_port=grpc_port,
+            mounts=(Mount(host_dir=request.folder, server_dir=DRILL_SNAPSHOTS),),
+        )
+        stack = _DrillStack(
+            folder=folder, owner=owner, document=json.dumps(text), endpoint=endpoint
+        )
+        started = False
+        try:
+            must(stack.run("up", "--detach"))
+            stack.wait(request.ready_timeout_seconds)
+            started = True
+            yield FreshServer(
+                endpoint=endpoint,
+                version_note=version_note,
+                restart=lambda: stack.restart(request.ready_timeout_seconds),
+                removal=lambda: stack.removal,
+            )
+        finally:
+            with process.shielded():
+                if not (started and request.keep):
+                    stack.tear_down(progress)
+                _remove_leftovers(progress)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _DrillStack:
+    """A drill's own Compose project, whose name is that of its scratch folder."""
+
+    folder: Path
+    owner: str
+    # It may hold the API key.
+    document: str = field(repr=False)
+    endpoint: Endpoint
+
+    @property
+    def project(self) -> str:
+        """The name of the Compose project."""
+        return f"qdrant-drill-{self.folder.name}"
+
+    @property
+    def removal(self) -> str:
+        """The command that removes it by hand."""
+        return f"docker compose -p {self.project} down --volumes"
+
+    def run(self, *arguments: str) -> Completed:
+        """Run Docker Compose on it."""
+        return process.run(
+            drill_argv(self.project, *arguments),
+            cwd=self.folder,
+            env=_NOTHING_ELSE,
+            stdin=self.document,
+            timeout_seconds=COMMAND_SECONDS,
+        )
+
+    def wait(self, timeout_seconds: float) -> None:
+        """Wait until its Qdrant is ready."""
+        with Server(self.endpoint, operation_timeout_seconds=COMMAND_SECONDS) as server:
+            server.wait_ready(
+                timeout_seconds,
+                hint="`inv doctor` checks the compose file.",
+                check=lambda: check_alive(self.run),
+            )
+
+    def restart(self, timeout_seconds: float) -> None:
+        """Stop and start its Qdrant and wait until it is ready."""
+        must(self.run("restart", SERVICE))
+        self.wait(timeout_seconds)
+
+    def tear_down(self, progress: Progress) -> None:
+        """Remove everything of it; what resists is told, and hides no error before it."""
+        # A client that was interrupted with us may still be at work.
+        process.end_all_in(self.folder)
+        for _ in range(TEAR_DOWN_ATTEMPTS):
+            done = self.run("down", "--volumes", "--remove-orphans", "--timeout", "0")
+            if done.ok:
+                # What came to be while Compose was looking.
+                remove_labelled(lambda label: label == self.owner)
+                return
+        progress.note(f"Left behind: {done.last_words}. Remove it with: {self.removal}")
+
+
+def _remove_leftovers(progress: Progress) -> None:
+    """Remove what drills of ended runs have left.
+
+    What belongs to a run that may still be at work stays, and so does what was to be kept.
+    """
+    for leftover in remove_labelled(is_gone):
+        progress.note(f"Removed what a killed run had left: {leftover}.")
