@@ -47,12 +47,24 @@ class Probe:
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Probe:
         """Return the probe that `as_json` wrote. Raises KeyError, TypeError or ValueError."""
-        return cls(
-            vector=str(document["vector"]),
-            id=document["id"],
-            exact=tuple((identity, float(score)) for identity, score in document["exact"]),
-            recall=float(document["recall"]),
-        )
+        try:
+            return cls(
+                vector=str(document["vector"]),
+                id=_point_id(document["id"]),
+                exact=tuple((_point_id(hit), float(score)) for hit, score in document["exact"]),
+                recall=float(document["recall"]),
+            )
+        except OverflowError as error:
+            raise ValueError(str(error)) from error
+
+
+def _point_id(value: Any) -> PointId:
+    """Return a point's id, one that a request can ask for. Raises ValueError for anything else."""
+    if not isinstance(value, int | str) or isinstance(value, bool):
+        raise ValueError(f"{value!r} is no id of a point")
+    if isinstance(value, int) and not 0 <= value < 1 << 64:
+        raise ValueError("an id of a point is out of range")
+    return value
 
 
 def sample_key(identity: PointId) -> int:
