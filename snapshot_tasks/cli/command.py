@@ -22,7 +22,7 @@ from invoke.context import Context
 from invoke.exceptions import Exit, ParseError
 from invoke.tasks import Task, task
 
-from snapshot_tasks.cli.console import TerminalProgress, ask, say, show
+from snapshot_tasks.cli.console import TerminalProgress, ask, say, tell
 from snapshot_tasks.errors import Interrupted, Refused, TaskError
 from snapshot_tasks.models import Progress
 from snapshot_tasks.process import INTERRUPTING_SIGNALS
@@ -81,7 +81,7 @@ class Run:
 
         def render() -> None:
             for step in steps:
-                show(f"would {step}")
+                tell(f"would {step}")
 
         return Outcome(result={"dry_run": True, "would": list(steps)}, render=render)
 

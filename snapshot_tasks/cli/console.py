@@ -31,7 +31,7 @@ def say(message: str, *, style: str = "") -> None:
         print(message, file=sys.stderr, flush=True)
 
 
-def show(text: str) -> None:
+def tell(text: str) -> None:
     """Print one line on stdout; names and labels from elsewhere command no terminal."""
     print(_one_line(text))
 

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from snapshot_tasks.catalog.folder import Snapshot
-from snapshot_tasks.cli.console import output, show
+from snapshot_tasks.cli.console import output, tell
 from snapshot_tasks.cli.units import ago, duration, moment, size
 from snapshot_tasks.errors import BudgetMissed
 from snapshot_tasks.models import Finding
@@ -86,7 +86,7 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> 
 def render_snapshots(snapshots: Sequence[Snapshot], now: datetime) -> None:
     """Print the catalogue, newest first."""
     if not snapshots:
-        show("No snapshot yet. `inv snapshot.create` takes one.")
+        tell("No snapshot yet. `inv snapshot.create` takes one.")
         return
     table(
         "",
@@ -116,22 +116,22 @@ def render_created(snapshot: Snapshot) -> None:
     """Print what was just taken."""
     manifest = snapshot.manifest
     assert manifest is not None
-    show(f"{snapshot.path}")
-    show(
+    tell(f"{snapshot.path}")
+    tell(
         f"  {manifest.points_count:,} points, {size(snapshot.size_bytes)}, "
         f"Qdrant {manifest.qdrant_version}, sha256 {manifest.sha256[:16]}…"
     )
     if manifest.fingerprint:
         seal = manifest.fingerprint
-        show(
+        tell(
             f"  sealed by the {seal['sealed_by']} in {duration(seal['seconds'])}, "
             f"fingerprint {seal['digest'][:16]}…"
         )
     else:
-        show("  not sealed")
+        tell("  not sealed")
     if manifest.source_moved:
         before, after = manifest.source_points_before, manifest.source_points_after
-        show(f"  The source was moving: {before:,} points before, {after:,} after.")
+        tell(f"  The source was moving: {before:,} points before, {after:,} after.")
 
 
 def render_findings(findings: Sequence[Finding], *, title: str = "") -> None:
@@ -155,19 +155,19 @@ def render_findings(findings: Sequence[Finding], *, title: str = "") -> None:
 def render_restored(result: RestoreResult) -> None:
     """Print what a restore did."""
     if result.skipped:
-        show(f"{result.target}: exists, left as it is")
+        tell(f"{result.target}: exists, left as it is")
         return
     render_findings(result.findings, title=f"{result.target} from {result.snapshot.name}")
     if result.points_count is not None and not result.error:
-        show(f"Restored {result.points_count:,} points in {duration(result.seconds)}.")
+        tell(f"Restored {result.points_count:,} points in {duration(result.seconds)}.")
     if result.safety_snapshot:
-        show(f"What was there before is in {result.safety_snapshot}.")
+        tell(f"What was there before is in {result.safety_snapshot}.")
 
 
 def render_stack(report: StackReport) -> None:
     """Print the collections and counts of a running Qdrant."""
     if not report.collections:
-        show(f"Qdrant {report.version} holds no collection.")
+        tell(f"Qdrant {report.version} holds no collection.")
         return
     owned = {
         name: [a for a, c in report.aliases.items() if c == name] for name, _ in report.collections
@@ -186,15 +186,15 @@ def render_drill(report: DrillReport) -> None:
         f"Fresh restore test of {name} on Qdrant {report.server_version or '?'} ({report.engine})"
     )
     render_findings(report.findings, title=title)
-    show("Times: " + ", ".join(f"{phase} {duration(s)}" for phase, s in report.phases.items()))
+    tell("Times: " + ", ".join(f"{phase} {duration(s)}" for phase, s in report.phases.items()))
     too_slow = isinstance(report.error, BudgetMissed)
     if report.restore_seconds is not None and (report.error is None or too_slow):
         slowly = ", too slowly" if too_slow else ""
-        show(f"PROVEN{slowly}: {name} restores in {duration(report.restore_seconds)}.")
+        tell(f"PROVEN{slowly}: {name} restores in {duration(report.restore_seconds)}.")
     else:
-        show(f"NOT PROVEN: {name}.")
+        tell(f"NOT PROVEN: {name}.")
     if report.kept:
-        show(f"Kept running at {report.kept}")
+        tell(f"Kept running at {report.kept}")
 
 
 def render_snapshot(snapshot: Snapshot, now: datetime) -> None:
@@ -223,11 +223,10 @@ def render_snapshot(snapshot: Snapshot, now: datetime) -> None:
         facts["manifest"] = "none: checksum, points and source are unknown"
     width = max(len(key) for key in facts)
     for key, value in facts.items():
-        show(
-            f"{key:<{width}}  {'unknown' if value is None else printable(str(value), limit=MAX_CELL)}"
-        )
+        shown = "unknown" if value is None else printable(str(value), limit=MAX_CELL)
+        tell(f"{key:<{width}}  {shown}")
     if not snapshot.proofs:
-        show("No proof yet. `inv snapshot.test-restore` makes one.")
+        tell("No proof yet. `inv snapshot.test-restore` makes one.")
         return
     table(
         "Proofs, newest first",

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from snapshot_tasks.cli.command import Outcome, Run, Seconds, command
-from snapshot_tasks.cli.console import show
+from snapshot_tasks.cli.console import tell
 from snapshot_tasks.cli.wiring import (
     COLLECTION_HELP,
     SNAPSHOT_HELP,
@@ -103,7 +103,7 @@ def _restore_missing(
         for result in restored.results:
             render_restored(result)
         if not restored.results and not restored.errors:
-            show(f"No snapshot lies in {catalog.folder} yet, so there is nothing to restore.")
+            tell(f"No snapshot lies in {catalog.folder} yet, so there is nothing to restore.")
 
     result = {
         "restored": [restore_json(r) for r in restored.results],
