@@ -91,14 +91,19 @@ def recall(approximate: Sequence[Hit], exact: Sequence[Hit]) -> float:
 
 def tolerance_of(config: Mapping[str, Any], vector: str) -> float | None:
     """Return how far scores of a vector may differ, relatively; None where they are no measure."""
-    params = config.get("params") or {}
-    sparse = (params.get("sparse_vectors") or {}).get(vector)
+    params = _object(config.get("params"))
+    sparse = _object(params.get("sparse_vectors")).get(vector)
     if sparse is not None:
-        return None if sparse.get("modifier") == "idf" else ROUNDED_TOLERANCE
-    dense = params.get("vectors") or {}
-    described = dense.get(vector, dense) if vector else dense
+        return None if _object(sparse).get("modifier") == "idf" else ROUNDED_TOLERANCE
+    dense = _object(params.get("vectors"))
+    described = _object(dense.get(vector, dense)) if vector else dense
     rounded = described.get("datatype") not in (None, "float32")
     return ROUNDED_TOLERANCE if rounded else EXACT_TOLERANCE
+
+
+def _object(value: Any) -> Mapping[str, Any]:
+    """Return an object of a manifest, which may be anybody's, or an empty one."""
+    return value if isinstance(value, Mapping) else {}
 
 
 def same_answer(expected: Sequence[Hit], actual: Sequence[Hit], tolerance: float) -> bool:

@@ -159,7 +159,7 @@ def _parse(document: Mapping[str, Any], name: str) -> Manifest:
         aliases=tuple(str(alias) for alias in _typed(document, "aliases", list)),
         label=None if document.get("label") is None else str(document["label"]),
         fingerprint=_optional(document, "fingerprint", dict),
-        sanity=_optional(document, "sanity", dict),
+        sanity=_sanity(document),
         probes=tuple(document.get("probes") or ()),
         safety=bool(document.get("safety")),
         schema=schema,
@@ -186,6 +186,19 @@ def _version(document: Mapping[str, Any]) -> str:
     if not _VERSION.fullmatch(version):
         raise ValueError(f"qdrant_version {version!r} is none")
     return version
+
+
+def _sanity(document: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """Return the counts that the next snapshot is compared with, all of them numbers."""
+    sanity = _optional(document, "sanity", dict)
+    if sanity is None:
+        return None
+    _typed({"without_vector": 0} | sanity, "without_vector", int)
+    for key in ("zero_vectors", "nan_vectors", "payload_keys"):
+        counts = _typed({key: {}} | sanity, key, dict)
+        for name in counts:
+            _typed(counts, name, int)
+    return sanity
 
 
 def _optional(document: Mapping[str, Any], key: str, kind: type[_T]) -> _T | None:
