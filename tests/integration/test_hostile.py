@@ -20,8 +20,9 @@ from snapshot_tasks.models import Silent
 from snapshot_tasks.operations.restore import RestoreRequest, restore
 from snapshot_tasks.operations.verify import verify
 from snapshot_tasks.qdrant.server import Server
+from snapshot_tasks.selftest.rewrite import read_members
 from tests.conftest import Inv, Live
-from tests.integration.conftest import Samples
+from tests.integration.conftest import Samples, Take
 from tests.support.archives import write_snapshot
 from tests.support.hostile import CASES
 from tests.support.proxy import faulty
@@ -203,3 +204,15 @@ def test_a_manifest_leads_nowhere_else(
         assert server.collections() == before
     assert_error(ran, 20, manifest_of(plain).name)
     assert sorted(p.name for p in tmp_path.iterdir()) == above
+
+
+def test_long_and_foreign_names_of_a_real_server_are_no_crime(
+    qdrant: Live, catalog: Catalog, take: Take, name: str
+) -> None:
+    """Vector names that need a header of their own, or another alphabet, are Qdrant's too."""
+    vectors = {key: {"size": 4, "distance": "Dot"} for key in ("v" * 150, "ü 漢字　👩‍🚀", "a.b-c")}
+    qdrant.loader.request("PUT", f"/collections/{name}", {"vectors": vectors})
+    snapshot = take(qdrant, name)
+    assert verify(snapshot, Silent()).error is None
+    members = read_members(snapshot.path)
+    assert any(len(member.name) > 200 for member in members)
