@@ -7,6 +7,10 @@ from collections.abc import Iterator
 from enum import Enum
 from typing import Any
 
+from snapshot_tasks.untrusted import printable
+
+# What differs is told in a line, however large it is.
+MAX_SHOWN = 200
 _VERSION = re.compile(r"v?(\d+)\.(\d+)\.(\d+)")
 
 
@@ -42,7 +46,8 @@ def differences(expected: Any, actual: Any, *, path: str = "") -> Iterator[str]:
     """
     if isinstance(expected, dict) and isinstance(actual, dict):
         for key in sorted(expected.keys() | actual.keys()):
-            inner = f"{path}.{key}" if path else str(key)
+            shown = printable(str(key), limit=MAX_SHOWN)
+            inner = f"{path}.{shown}" if path else shown
             yield from differences(expected.get(key), actual.get(key), path=inner)
     elif _are_rows(expected, actual):
         for index, (first, second) in enumerate(zip(expected, actual, strict=True)):
@@ -73,4 +78,4 @@ def _minor(version: str) -> tuple[int, int] | None:
 
 
 def _show(value: Any) -> str:
-    return "nothing" if value is None else repr(value)
+    return "nothing" if value is None else printable(repr(value), limit=MAX_SHOWN)

@@ -248,7 +248,7 @@ class Fingerprint:
                 )
                 for item in document["components"]
             }
-        except (KeyError, TypeError) as error:
+        except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"{error} is missing or of a wrong type") from error
         fingerprint = cls(tables=tables)
         if not tables.keys() <= {PAYLOAD_NAME, *((VECTOR, name) for _, name in tables)}:

@@ -47,12 +47,24 @@ class Probe:
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Probe:
         """Return the probe that `as_json` wrote. Raises KeyError, TypeError or ValueError."""
-        return cls(
-            vector=str(document["vector"]),
-            id=document["id"],
-            exact=tuple((identity, float(score)) for identity, score in document["exact"]),
-            recall=float(document["recall"]),
-        )
+        try:
+            return cls(
+                vector=str(document["vector"]),
+                id=_point_id(document["id"]),
+                exact=tuple((_point_id(hit), float(score)) for hit, score in document["exact"]),
+                recall=float(document["recall"]),
+            )
+        except OverflowError as error:
+            raise ValueError(str(error)) from error
+
+
+def _point_id(value: Any) -> PointId:
+    """Return a point's id, one that a request can ask for. Raises ValueError for anything else."""
+    if not isinstance(value, int | str) or isinstance(value, bool):
+        raise ValueError(f"{value!r} is no id of a point")
+    if isinstance(value, int) and not 0 <= value < 1 << 64:
+        raise ValueError("an id of a point is out of range")
+    return value
 
 
 def sample_key(identity: PointId) -> int:
@@ -79,14 +91,19 @@ def recall(approximate: Sequence[Hit], exact: Sequence[Hit]) -> float:
 
 def tolerance_of(config: Mapping[str, Any], vector: str) -> float | None:
     """Return how far scores of a vector may differ, relatively; None where they are no measure."""
-    params = config.get("params") or {}
-    sparse = (params.get("sparse_vectors") or {}).get(vector)
+    params = _object(config.get("params"))
+    sparse = _object(params.get("sparse_vectors")).get(vector)
     if sparse is not None:
-        return None if sparse.get("modifier") == "idf" else ROUNDED_TOLERANCE
-    dense = params.get("vectors") or {}
-    described = dense.get(vector, dense) if vector else dense
+        return None if _object(sparse).get("modifier") == "idf" else ROUNDED_TOLERANCE
+    dense = _object(params.get("vectors"))
+    described = _object(dense.get(vector, dense)) if vector else dense
     rounded = described.get("datatype") not in (None, "float32")
     return ROUNDED_TOLERANCE if rounded else EXACT_TOLERANCE
+
+
+def _object(value: Any) -> Mapping[str, Any]:
+    """Return an object of a manifest, which may be anybody's, or an empty one."""
+    return value if isinstance(value, Mapping) else {}
 
 
 def same_answer(expected: Sequence[Hit], actual: Sequence[Hit], tolerance: float) -> bool:

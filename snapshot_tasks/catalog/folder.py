@@ -14,7 +14,7 @@ from typing import Any
 
 from snapshot_tasks.catalog.journal import Journal
 from snapshot_tasks.catalog.lock import folder_lock
-from snapshot_tasks.catalog.manifest import Manifest, dump_manifest, load_manifest
+from snapshot_tasks.catalog.manifest import MAX_MESSAGE, Manifest, dump_manifest, load_manifest
 from snapshot_tasks.catalog.names import (
     FINGERPRINT_SUFFIX,
     MANIFEST_SUFFIX,
@@ -38,7 +38,10 @@ from snapshot_tasks.files import (
 )
 from snapshot_tasks.fingerprint import Fingerprint, Sealed
 from snapshot_tasks.search_parity import Probe
+from snapshot_tasks.untrusted import parse_json, printable, read_text
 
+# 131 kB for each vector name.
+MAX_FINGERPRINT_BYTES = 64 << 20
 _TAKE_ONE = "Take one with `inv snapshot.create`, or name one that `inv snapshot.list` shows."
 
 
@@ -86,13 +89,15 @@ class Snapshot:
             count = int(self.manifest.fingerprint["points_count"])
             buckets = None
             if os.path.lexists(path):
-                buckets = Fingerprint.from_json(json.loads(path.read_text(encoding="utf-8")))
+                text = read_text(path, max_bytes=MAX_FINGERPRINT_BYTES)
+                buckets = Fingerprint.from_json(parse_json(text))
                 if buckets.digest != digest:
                     raise ValueError("it is another snapshot's")
             return Sealed(digest=digest, points_count=count, buckets=buckets)
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, ArithmeticError) as error:
+            reason = printable(str(error), limit=MAX_MESSAGE)
             raise Damaged(
-                f"The sealed fingerprint {path.name} is not readable: {error}.",
+                f"The sealed fingerprint {printable(path.name)} is not readable: {reason}.",
                 hint="Bring that file back from a copy, or take a new snapshot.",
             ) from error
 
@@ -102,8 +107,9 @@ class Snapshot:
         try:
             return tuple(map(Probe.from_json, self.manifest.probes if self.manifest else ()))
         except (KeyError, TypeError, ValueError) as error:
+            reason = printable(str(error), limit=MAX_MESSAGE)
             raise Damaged(
-                f"The manifest of {self.name} holds a probe that is none: {error}.",
+                f"The manifest of {printable(self.name)} holds a probe that is none: {reason}.",
                 hint="Bring the manifest back from a copy, or take a new snapshot.",
             ) from error
 

@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
-from snapshot_tasks.errors import Damaged, Refused
+from snapshot_tasks.catalog.names import SUFFIX, check_collection
+from snapshot_tasks.errors import Damaged, Refused, SettingsError
 from snapshot_tasks.models import CollectionState
+from snapshot_tasks.untrusted import parse_json, printable, read_text
 
 SCHEMA = 1
 DESCRIBED = (
@@ -30,6 +33,10 @@ DESCRIBED = (
 )
 _T = TypeVar("_T")
 MAX_MANIFEST_BYTES = 16 << 20
+MAX_MESSAGE = 300
+MAX_NUMBER = 1 << 63
+# It becomes an image's tag, and part of a path.
+_VERSION = re.compile("[0-9A-Za-z][0-9A-Za-z.+_-]{0,63}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,18 +114,17 @@ def load_manifest(path: Path) -> Manifest | None:
         Damaged: when it is not a manifest.
     """
     try:
-        if path.stat().st_size > MAX_MANIFEST_BYTES:
-            raise ValueError(f"larger than {MAX_MANIFEST_BYTES >> 20} MiB")
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document = parse_json(read_text(path, max_bytes=MAX_MANIFEST_BYTES))
         if not isinstance(document, dict):
             raise ValueError("not a JSON object")
         return _parse(document, path.name)
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+    except (OSError, ValueError, KeyError, TypeError, ArithmeticError, SettingsError) as error:
         reason = f"{error} is missing" if isinstance(error, KeyError) else str(error)
         raise Damaged(
-            f"The manifest {path.name} is not readable: {reason}.",
+            f"The manifest {printable(path.name)} is not readable: "
+            f"{printable(reason.rstrip('.'), limit=MAX_MESSAGE)}.",
             hint="Bring it back from a copy, or move it away to use the snapshot without it.",
         ) from error
 
@@ -127,19 +133,22 @@ def _parse(document: Mapping[str, Any], name: str) -> Manifest:
     schema = _typed(document, "schema", int)
     if schema > SCHEMA:
         raise Refused(
-            f"The manifest {name} has schema {schema}; this version reads up to {SCHEMA}.",
+            f"The manifest {printable(name)} has schema {schema}; "
+            f"this version reads up to {SCHEMA}.",
             hint="Update this project on this machine, then try again.",
         )
     created_at = datetime.fromisoformat(_typed(document, "created_at", str))
     if created_at.tzinfo is None:
         raise ValueError("created_at has no time zone")
+    # A time at the end of all times has no equal in UTC.
+    created_at.astimezone(UTC)
     return Manifest(
-        collection=_typed(document, "collection", str),
-        snapshot=_typed(document, "snapshot", str),
+        collection=_collection(document),
+        snapshot=_file_name(document),
         created_at=created_at,
         size_bytes=_typed(document, "size_bytes", int),
         sha256=_typed(document, "sha256", str),
-        qdrant_version=_typed(document, "qdrant_version", str),
+        qdrant_version=_version(document),
         source_url=_typed(document, "source_url", str),
         points_count=_typed(document, "points_count", int),
         source_points_before=_typed(document, "source_points_before", int),
@@ -150,11 +159,46 @@ def _parse(document: Mapping[str, Any], name: str) -> Manifest:
         aliases=tuple(str(alias) for alias in _typed(document, "aliases", list)),
         label=None if document.get("label") is None else str(document["label"]),
         fingerprint=_optional(document, "fingerprint", dict),
-        sanity=_optional(document, "sanity", dict),
+        sanity=_sanity(document),
         probes=tuple(document.get("probes") or ()),
         safety=bool(document.get("safety")),
         schema=schema,
     )
+
+
+def _collection(document: Mapping[str, Any]) -> str:
+    """Return the collection, whose name becomes part of file names and of a server's URLs."""
+    name = _typed(document, "collection", str)
+    check_collection(name)
+    return name
+
+
+def _file_name(document: Mapping[str, Any]) -> str:
+    """Return the snapshot's file name, which is nothing but a name: no path leads elsewhere."""
+    name = _typed(document, "snapshot", str)
+    if "/" in name or "\0" in name or name.startswith(".") or not name.endswith(SUFFIX):
+        raise ValueError(f"snapshot {name!r} is no file name of one")
+    return name
+
+
+def _version(document: Mapping[str, Any]) -> str:
+    version = _typed(document, "qdrant_version", str)
+    if not _VERSION.fullmatch(version):
+        raise ValueError(f"qdrant_version {version!r} is none")
+    return version
+
+
+def _sanity(document: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """Return the counts that the next snapshot is compared with, all of them numbers."""
+    sanity = _optional(document, "sanity", dict)
+    if sanity is None:
+        return None
+    _typed({"without_vector": 0} | sanity, "without_vector", int)
+    for key in ("zero_vectors", "nan_vectors", "payload_keys"):
+        counts = _typed({key: {}} | sanity, key, dict)
+        for name in counts:
+            _typed(counts, name, int)
+    return sanity
 
 
 def _optional(document: Mapping[str, Any], key: str, kind: type[_T]) -> _T | None:
@@ -165,4 +209,6 @@ def _typed(document: Mapping[str, Any], key: str, kind: type[_T]) -> _T:
     value = document[key]
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
         raise TypeError(f"{key} is not a {kind.__name__}")
+    if isinstance(value, int) and not 0 <= value < MAX_NUMBER:
+        raise ValueError(f"{key} is out of range")
     return value

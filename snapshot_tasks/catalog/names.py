@@ -19,11 +19,20 @@ _QDRANTS = re.compile(r"(?P<collection>.+)-\d+-(?P<stamp>\d{4}(-\d\d){5})")
 
 def check_collection(collection: str) -> None:
     """Raise `SettingsError` for a collection name that could not be part of a file name."""
-    if not collection or "/" in collection or "\0" in collection or collection.startswith("."):
+    impossible = "/" in collection or "\0" in collection or collection.startswith(".")
+    if not collection or impossible or not _is_text(collection):
         raise SettingsError(
             f"{collection!r} cannot be the name of a collection.",
             hint="Name one that Qdrant lists: `inv stack.status` shows them.",
         )
+
+
+def _is_text(name: str) -> bool:
+    """Say whether a name is whole characters, and not bytes that are no UTF-8."""
+    try:
+        return bool(name.encode("utf-8"))
+    except UnicodeEncodeError:
+        return False
 
 
 def snapshot_names(collection: str, taken_at: datetime) -> Iterator[str]:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from snapshot_tasks.files import append_line, storage_errors
+from snapshot_tasks.untrusted import parse_json, read_end
 
 DRILL = "drill"
 REHEARSAL = "rehearsal"
 VERIFY = "verify"
+# Thousands of proofs; older ones are passed over.
+MAX_PROOFS_BYTES = 8 << 20
 
 
 def append_proof(path: Path, proof: Mapping[str, Any]) -> None:
@@ -24,8 +28,8 @@ def append_proof(path: Path, proof: Mapping[str, Any]) -> None:
 def read_proofs(path: Path) -> tuple[Mapping[str, Any], ...]:
     """Return the proofs, oldest first; lines cut by a crash are passed over."""
     try:
-        lines = path.read_text(encoding="utf-8", errors="replace").split("\n")
-    except OSError:
+        lines = read_end(path, max_bytes=MAX_PROOFS_BYTES).split("\n")
+    except (OSError, ValueError):
         return ()
     return tuple(proof for line in lines if (proof := _parse(line)) is not None)
 
@@ -48,9 +52,11 @@ def last_proven_at(proofs: tuple[Mapping[str, Any], ...], sha256: str | None) ->
 
 def _parse(line: str) -> Mapping[str, Any] | None:
     try:
-        proof = json.loads(line)
-        if datetime.fromisoformat(proof["at"]).tzinfo is None:
-            return None
-        return proof if {"kind", "ok"} <= proof.keys() else None
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        proof = parse_json(line)
+        at = datetime.fromisoformat(proof["at"])
+        at.astimezone(UTC)
+        seconds = proof.get("restore_seconds")
+        is_whole = {"kind", "ok"} <= proof.keys() and at.tzinfo is not None
+        return proof if is_whole and (seconds is None or math.isfinite(seconds)) else None
+    except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError):
         return None

@@ -22,11 +22,12 @@ from invoke.context import Context
 from invoke.exceptions import Exit, ParseError
 from invoke.tasks import Task, task
 
-from snapshot_tasks.cli.console import TerminalProgress, ask, say
+from snapshot_tasks.cli.console import TerminalProgress, ask, say, tell
 from snapshot_tasks.errors import Interrupted, Refused, TaskError
 from snapshot_tasks.models import Progress
 from snapshot_tasks.process import INTERRUPTING_SIGNALS
 from snapshot_tasks.settings import Settings, load_settings
+from snapshot_tasks.untrusted import finite
 
 PROJECT_ROOT = Path(__file__).resolve().parents[2]
 JSON_HELP = "Print one JSON document on stdout, also on failure."
@@ -80,7 +81,7 @@ class Run:
 
         def render() -> None:
             for step in steps:
-                print(f"would {step}")
+                tell(f"would {step}")
 
         return Outcome(result={"dry_run": True, "would": list(steps)}, render=render)
 
@@ -139,7 +140,7 @@ def _finish(run: Run, work: Callable[[], Outcome]) -> None:
     outcome = _outcome(run, work)
     try:
         if run.json:
-            print(json_module.dumps(_document(run, outcome)))
+            print(json_module.dumps(finite(_document(run, outcome)), allow_nan=False))
         else:
             outcome.render()
         sys.stdout.flush()
@@ -165,7 +166,8 @@ def _outcome(run: Run, work: Callable[[], Outcome]) -> Outcome:
     except TaskError as error:
         return _interrupted() if signals else Outcome(result={}, error=error)
     except Exception as error:
-        traceback.print_exc()
+        for line in traceback.format_exc().splitlines():
+            say(line)
         bug = TaskError(
             f"{type(error).__name__}: {error}", hint="This is a bug: please report the lines above."
         )

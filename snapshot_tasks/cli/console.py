@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from snapshot_tasks.cli.units import duration, points, size
+from snapshot_tasks.untrusted import printable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -19,21 +20,25 @@ Amount = Callable[[float], str]
 
 
 def say(message: str, *, style: str = "") -> None:
-    """Print one line on stderr, coloured where that is wanted."""
+    """Print one line on stderr, coloured where that is wanted, whatever the message holds."""
+    message = _one_line(message)
     if style and _is_live():
         from rich.console import Console
         from rich.text import Text
 
         Console(stderr=True, highlight=False).print(Text(message, style=style), soft_wrap=True)
     else:
-        # A file's name may hold bytes that are no UTF-8.
-        text = message.encode("utf-8", "backslashreplace").decode()
-        print(text, file=sys.stderr, flush=True)
+        print(message, file=sys.stderr, flush=True)
+
+
+def tell(text: str) -> None:
+    """Print one line on stdout; names and labels from elsewhere command no terminal."""
+    print(_one_line(text))
 
 
 def ask(question: str) -> bool:
     """Ask on the terminal; only a clear yes is one."""
-    print(f"{question} Go on? [yes/no] ", end="", file=sys.stderr, flush=True)
+    print(f"{printable(question)} Go on? [yes/no] ", end="", file=sys.stderr, flush=True)
     return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
@@ -59,7 +64,7 @@ class TerminalProgress:
         self, label: str, *, total_bytes: int | None = None, total_points: int | None = None
     ) -> Iterator[Callable[[int], None]]:
         """Show a phase; its end prints how long it took, and how fast."""
-        start, seen = time.monotonic(), 0
+        start, seen, label = time.monotonic(), 0, printable(label)
         amount = points if total_bytes is None else size
 
         with self._bar(label, total_bytes or total_points, amount) as show:
@@ -108,13 +113,17 @@ def _new_bar() -> Progress:
 
     return Progress(
         SpinnerColumn(),
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
-        TextColumn("{task.fields[shown]}"),
+        TextColumn("{task.fields[shown]}", markup=False),
         TimeRemainingColumn(),
         console=Console(stderr=True),
         transient=True,
     )
+
+
+def _one_line(text: str) -> str:
+    return printable(" / ".join(text.splitlines()))
 
 
 def _is_live() -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from snapshot_tasks.cli.command import Outcome, Run, command
+from snapshot_tasks.cli.console import tell
 from snapshot_tasks.errors import SettingsError
 from snapshot_tasks.settings import DEFAULT_VERSION, is_version
 
@@ -28,5 +29,5 @@ def install(run: Run, version: str = "") -> Outcome:
     state = "is there already" if found else "installed"
     return Outcome(
         result={"version": wanted, "path": str(binary), "installed": found is None},
-        render=lambda: print(f"Qdrant {wanted} {state}: {binary}"),
+        render=lambda: tell(f"Qdrant {wanted} {state}: {binary}"),
     )

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from snapshot_tasks.cli.command import PROJECT_ROOT, Count, Outcome, Run, command
+from snapshot_tasks.cli.console import tell
 from snapshot_tasks.errors import SettingsError, TaskError
 
 DEMO_FOLDER = "demo_snapshots"
@@ -67,7 +68,7 @@ def demo(run: Run) -> Outcome:
     def render() -> None:
         render_created(done.snapshot)
         render_drill(done.report)
-        print(f"Nothing is left running. The snapshot is in {catalog.folder}.")
+        tell(f"Nothing is left running. The snapshot is in {catalog.folder}.")
 
     result = {
         "snapshot": snapshot_json(done.snapshot),

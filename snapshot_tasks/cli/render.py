@@ -7,14 +7,17 @@ from datetime import datetime
 from typing import Any
 
 from snapshot_tasks.catalog.folder import Snapshot
-from snapshot_tasks.cli.console import output
+from snapshot_tasks.cli.console import output, tell
 from snapshot_tasks.cli.units import ago, duration, moment, size
 from snapshot_tasks.errors import BudgetMissed
 from snapshot_tasks.models import Finding
 from snapshot_tasks.operations.bring_back import RestoreResult
 from snapshot_tasks.operations.drill import DrillReport
 from snapshot_tasks.operations.stack import StackReport
+from snapshot_tasks.untrusted import printable
 
+# A label may be as long as its manifest.
+MAX_CELL = 2000
 _STYLES = {"OK": "green", "WARN": "yellow", "FAIL": "bold red"}
 
 
@@ -67,21 +70,23 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> 
     from rich.table import Table
     from rich.text import Text
 
-    printed = Table(title=title or None, title_justify="left", box=box.SIMPLE_HEAD)
+    printed = Table(
+        title=Text(printable(title)) if title else None, title_justify="left", box=box.SIMPLE_HEAD
+    )
     for column in columns:
         number = column.startswith("#")
         printed.add_column(
             column.removeprefix("#"), justify="right" if number else "left", overflow="fold"
         )
     for row in rows:
-        printed.add_row(*(Text(cell) for cell in row))
+        printed.add_row(*(Text(printable(cell, limit=MAX_CELL)) for cell in row))
     output().print(printed)
 
 
 def render_snapshots(snapshots: Sequence[Snapshot], now: datetime) -> None:
     """Print the catalogue, newest first."""
     if not snapshots:
-        print("No snapshot yet. `inv snapshot.create` takes one.")
+        tell("No snapshot yet. `inv snapshot.create` takes one.")
         return
     table(
         "",
@@ -111,22 +116,22 @@ def render_created(snapshot: Snapshot) -> None:
     """Print what was just taken."""
     manifest = snapshot.manifest
     assert manifest is not None
-    print(f"{snapshot.path}")
-    print(
+    tell(f"{snapshot.path}")
+    tell(
         f"  {manifest.points_count:,} points, {size(snapshot.size_bytes)}, "
         f"Qdrant {manifest.qdrant_version}, sha256 {manifest.sha256[:16]}…"
     )
     if manifest.fingerprint:
         seal = manifest.fingerprint
-        print(
+        tell(
             f"  sealed by the {seal['sealed_by']} in {duration(seal['seconds'])}, "
             f"fingerprint {seal['digest'][:16]}…"
         )
     else:
-        print("  not sealed")
+        tell("  not sealed")
     if manifest.source_moved:
         before, after = manifest.source_points_before, manifest.source_points_after
-        print(f"  The source was moving: {before:,} points before, {after:,} after.")
+        tell(f"  The source was moving: {before:,} points before, {after:,} after.")
 
 
 def render_findings(findings: Sequence[Finding], *, title: str = "") -> None:
@@ -135,32 +140,34 @@ def render_findings(findings: Sequence[Finding], *, title: str = "") -> None:
 
     console = output()
     if title:
-        console.print(Text(title, style="bold"))
+        console.print(Text(printable(title), style="bold"), soft_wrap=True)
     width = max((len(f.check) for f in findings), default=0)
     for finding in findings:
         line = Text(f"{finding.status.value:<4}", style=_STYLES[finding.status.value])
-        line.append(f"  {finding.check:<{width}}  {finding.message}", style="default")
+        said = printable(f"{finding.check:<{width}}  {finding.message}")
+        line.append(f"  {said}", style="default")
         console.print(line, soft_wrap=True)
         if finding.remedy:
-            console.print(Text(f"      {'':<{width}}  fix: {finding.remedy}"), soft_wrap=True)
+            remedy = printable(finding.remedy)
+            console.print(Text(f"      {'':<{width}}  fix: {remedy}"), soft_wrap=True)
 
 
 def render_restored(result: RestoreResult) -> None:
     """Print what a restore did."""
     if result.skipped:
-        print(f"{result.target}: exists, left as it is")
+        tell(f"{result.target}: exists, left as it is")
         return
     render_findings(result.findings, title=f"{result.target} from {result.snapshot.name}")
     if result.points_count is not None and not result.error:
-        print(f"Restored {result.points_count:,} points in {duration(result.seconds)}.")
+        tell(f"Restored {result.points_count:,} points in {duration(result.seconds)}.")
     if result.safety_snapshot:
-        print(f"What was there before is in {result.safety_snapshot}.")
+        tell(f"What was there before is in {result.safety_snapshot}.")
 
 
 def render_stack(report: StackReport) -> None:
     """Print the collections and counts of a running Qdrant."""
     if not report.collections:
-        print(f"Qdrant {report.version} holds no collection.")
+        tell(f"Qdrant {report.version} holds no collection.")
         return
     owned = {
         name: [a for a, c in report.aliases.items() if c == name] for name, _ in report.collections
@@ -179,15 +186,15 @@ def render_drill(report: DrillReport) -> None:
         f"Fresh restore test of {name} on Qdrant {report.server_version or '?'} ({report.engine})"
     )
     render_findings(report.findings, title=title)
-    print("Times: " + ", ".join(f"{phase} {duration(s)}" for phase, s in report.phases.items()))
+    tell("Times: " + ", ".join(f"{phase} {duration(s)}" for phase, s in report.phases.items()))
     too_slow = isinstance(report.error, BudgetMissed)
     if report.restore_seconds is not None and (report.error is None or too_slow):
         slowly = ", too slowly" if too_slow else ""
-        print(f"PROVEN{slowly}: {name} restores in {duration(report.restore_seconds)}.")
+        tell(f"PROVEN{slowly}: {name} restores in {duration(report.restore_seconds)}.")
     else:
-        print(f"NOT PROVEN: {name}.")
+        tell(f"NOT PROVEN: {name}.")
     if report.kept:
-        print(f"Kept running at {report.kept}")
+        tell(f"Kept running at {report.kept}")
 
 
 def render_snapshot(snapshot: Snapshot, now: datetime) -> None:
@@ -216,9 +223,10 @@ def render_snapshot(snapshot: Snapshot, now: datetime) -> None:
         facts["manifest"] = "none: checksum, points and source are unknown"
     width = max(len(key) for key in facts)
     for key, value in facts.items():
-        print(f"{key:<{width}}  {'unknown' if value is None else value}")
+        shown = "unknown" if value is None else printable(str(value), limit=MAX_CELL)
+        tell(f"{key:<{width}}  {shown}")
     if not snapshot.proofs:
-        print("No proof yet. `inv snapshot.test-restore` makes one.")
+        tell("No proof yet. `inv snapshot.test-restore` makes one.")
         return
     table(
         "Proofs, newest first",

@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 from snapshot_tasks.cli.command import Outcome, Run, Seconds, command
+from snapshot_tasks.cli.console import tell
 from snapshot_tasks.cli.wiring import (
     COLLECTION_HELP,
     SNAPSHOT_HELP,
@@ -114,7 +115,7 @@ def _restore_missing(
         for result in restored.results:
             render_restored(result)
         if not restored.results and not restored.errors:
-            print(f"No snapshot lies in {catalog.folder} yet, so there is nothing to restore.")
+            tell(f"No snapshot lies in {catalog.folder} yet, so there is nothing to restore.")
 
     result = {
         "restored": [restore_json(r) for r in restored.results],

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from snapshot_tasks.cli.command import Outcome, Run, command
+from snapshot_tasks.cli.console import tell
 from snapshot_tasks.cli.wiring import (
     COLLECTION_HELP,
     SNAPSHOT_HELP,
@@ -84,7 +85,7 @@ def _render(report: SelfTestReport) -> None:
 
     columns = tuple(f"#{c}" if c == "seconds" else c for c in COLUMNS)
     table(f"Faults of {report.snapshot.name}", columns, [_cells(row) for row in report.rows])
-    print(_summary(report))
+    tell(_summary(report))
 
 
 def _cells(row: Row) -> tuple[str, ...]:

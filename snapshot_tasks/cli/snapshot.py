@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from snapshot_tasks.cli.command import Outcome, Run, command
+from snapshot_tasks.cli.console import tell
 from snapshot_tasks.cli.wiring import (
     COLLECTION_HELP,
     SNAPSHOT_HELP,
@@ -81,7 +82,7 @@ def create(
             render_created(created.snapshot)
             render_findings(created.findings)
         if not requests:
-            print("The server has no collection, so there is nothing to take.")
+            tell("The server has no collection, so there is nothing to take.")
 
     result = {
         "snapshots": [snapshot_json(created.snapshot) for created in taken.created],

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from snapshot_tasks.cli.command import Count, Outcome, Run, Seconds, command
+from snapshot_tasks.cli.console import tell
 
 DEFAULT_TIMEOUT = Seconds(60)
 
@@ -47,7 +48,7 @@ def up(run: Run, no_restore: bool = False, timeout: float = DEFAULT_TIMEOUT) -> 
         for result in restored.results:
             render_restored(result)
         if not no_restore and not restored.results and not restored.errors:
-            print("No snapshot yet, so nothing to restore.")
+            tell("No snapshot yet, so nothing to restore.")
         render_stack(report)
 
     result = {
@@ -121,10 +122,10 @@ def status(run: Run) -> Outcome:
             live_endpoint(settings), timeout_seconds=settings.operation_timeout_seconds
         )
     except TaskError as error:
-        return Outcome(result=facts, render=lambda: print(heading), error=error)
+        return Outcome(result=facts, render=lambda: tell(heading), error=error)
 
     def render() -> None:
-        print(heading)
+        tell(heading)
         render_stack(report)
 
     return Outcome(result=facts | stack_json(report), render=render)
@@ -147,8 +148,13 @@ def logs(run: Run, follow: bool = False, tail: int = Count(100), service: str = 
         engine.follow_logs(service=service, tail=tail)
         return Outcome(result={})
     lines = engine.logs(service=service, tail=tail)
-    return Outcome(result={"lines": lines}, render=lambda: print("\n".join(lines)))
+
+    def render() -> None:
+        for line in lines:
+            tell(line)
+
+    return Outcome(result={"lines": lines}, render=render)
 
 
 def _said(result: dict[str, Any], sentence: str) -> Outcome:
-    return Outcome(result=result, render=lambda: print(sentence))
+    return Outcome(result=result, render=lambda: tell(sentence))

@@ -26,7 +26,8 @@ def search_stored_vectors(
     try:
         body = {"ids": list(ids), "with_vector": True, "with_payload": False}
         stored = {p["id"]: p["vector"] for p in http.send("POST", path, body=body)}
-        queries = [_named(stored[identity], vector) for identity in ids if identity in stored]
+        found = (_named(stored[identity], vector) for identity in ids if identity in stored)
+        queries = [query for query in found if query is not None]
         exact = _ask(http, path, vector, queries, exact=True)
         return list(zip(exact, _ask(http, path, vector, queries, exact=False), strict=True))
     finally:
@@ -34,7 +35,7 @@ def search_stored_vectors(
 
 
 def _named(vectors: Any, name: str) -> Any:
-    return vectors[name] if isinstance(vectors, dict) and "indices" not in vectors else vectors
+    return vectors.get(name) if isinstance(vectors, dict) and "indices" not in vectors else vectors
 
 
 def _ask(

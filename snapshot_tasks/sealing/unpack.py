@@ -2,35 +2,34 @@
 
 from __future__ import annotations
 
-import json
+import os
 import shutil
 import sys
-import tarfile
 from array import array
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
-from snapshot_tasks.archive import END_MARKER, NESTED_END_MARKERS, members
+from snapshot_tasks.archive import END_MARKER, MAX_MESSAGE, NESTED_END_MARKERS, read_json
 from snapshot_tasks.errors import Damaged, StorageError
 from snapshot_tasks.files import CHUNK_BYTES
 from snapshot_tasks.sealing.wal import count_entries, last_operation
+from snapshot_tasks.tar import Budget, Member, content, members
+from snapshot_tasks.untrusted import printable
 
 NESTED_PREFIX = "snapshot/files/"
-MAX_LOGICAL_BYTES = 1 << 42
 SPACE_MARGIN = 1.1
 # Of segments that still grow and of finished ones: for each point, the last operation on it.
 VERSIONS_SUFFIX = "id_tracker.versions"
+_NUMBER_BYTES = 8
+_ZEROS = bytes(CHUNK_BYTES)
 _DAMAGE = (
-    tarfile.TarError,
     ValueError,
-    KeyError,
-    TypeError,
     EOFError,
-    RecursionError,
-    # A member that stands twice, or below another one that is a file.
+    # Two names that are one to the disk, as where upper and lower case are.
     FileExistsError,
     NotADirectoryError,
+    IsADirectoryError,
 )
 
 
@@ -76,14 +75,14 @@ def unpack(snapshot: Path, scratch: Path) -> tuple[Shard, ...]:
     unpacking = _Unpacking(scratch)
     with snapshot.open("rb") as file:
         try:
-            for archive, member in members(file, "the file", end_markers=(END_MARKER,)):
-                unpacking.take(archive, member)
+            unpacking.take_all(file)
             for shard in unpacking.shards.values():
                 shard.log_end = last_operation(shard.log_entries)
                 _check_versions(shard)
         except _DAMAGE as error:
             raise Damaged(
-                f"{snapshot.name} cannot be unpacked: {error}.",
+                f"{printable(snapshot.name)} cannot be unpacked: "
+                f"{printable(str(error), limit=MAX_MESSAGE)}.",
                 hint="Use an older snapshot from `inv snapshot.list`.",
             ) from error
         except OSError as error:
@@ -100,24 +99,25 @@ class _Unpacking:
     def __init__(self, scratch: Path) -> None:
         self.shards: dict[str, Shard] = {}
         self._scratch = scratch
-        self._logical_bytes = 0
+        self._budget = Budget()
 
-    def take(self, archive: tarfile.TarFile, member: tarfile.TarInfo) -> None:
-        if not member.isreg():
-            return
-        parts = _parts(member.name)
-        if len(parts) < 2:
-            return
+    def take_all(self, file: IO[bytes]) -> None:
+        """Write what the engine needs of every member; the rest is only counted."""
+        for member in members(file, "the file", end_markers=(END_MARKER,), budget=self._budget):
+            parts = member.name.split("/")
+            if member.is_file and len(parts) > 1:
+                self._take(file, member, parts)
+
+    def _take(self, file: IO[bytes], member: Member, parts: list[str]) -> None:
         shard = self._shard(parts[0])
-        content = archive.extractfile(member)
-        assert content is not None
         if parts[1] == "wal":
             if parts[-1].startswith(("open-", "closed-")):
-                shard.log_entries[parts[-1]] = count_entries(content)
+                shard.log_entries[parts[-1]] = count_entries(content(file, member))
         elif parts[1] == "segments" and parts[-1].endswith(".tar"):
-            self._segment(content, shard, parts[-1].removesuffix(".tar"))
+            self._budget.archive(member)
+            self._segment(content(file, member), shard, parts[-1].removesuffix(".tar"))
         else:
-            self._write(content, member, shard.folder / "/".join(parts[1:]))
+            self._write(content(file, member), member, shard.folder / "/".join(parts[1:]))
 
     def _shard(self, name: str) -> Shard:
         if name not in self.shards:
@@ -125,32 +125,28 @@ class _Unpacking:
         return self.shards[name]
 
     def _segment(self, file: IO[bytes], shard: Shard, name: str) -> None:
-        for archive, member in members(file, name, end_markers=NESTED_END_MARKERS):
-            if not member.isreg() or not member.name.startswith(NESTED_PREFIX):
+        if name in ("", ".", ".."):
+            raise ValueError("a segment has no name")
+        for member in members(file, name, end_markers=NESTED_END_MARKERS, budget=self._budget):
+            if not member.is_file or not member.name.startswith(NESTED_PREFIX):
                 continue
-            content = archive.extractfile(member)
-            assert content is not None
-            path = "/".join(_parts(member.name.removeprefix(NESTED_PREFIX)))
+            path = member.name.removeprefix(NESTED_PREFIX)
             if path == "segment.json":
-                shard.applied = max(shard.applied, _version_of(json.loads(content.read())))
-                content.seek(0)
+                version = _version_of(read_json(file, member, f"{name}/{path}"))
+                shard.applied = max(shard.applied, version)
             elif path.endswith(VERSIONS_SUFFIX):
-                shard.newest_point = max(shard.newest_point, _largest(content, member.size))
-                content.seek(0)
-            self._write(content, member, shard.folder / "segments" / name / path)
+                shard.newest_point = max(shard.newest_point, _largest(file, member))
+            self._write(content(file, member), member, shard.folder / "segments" / name / path)
 
-    def _write(self, content: IO[bytes], member: tarfile.TarInfo, target: Path) -> None:
+    def _write(self, source: IO[bytes], member: Member, target: Path) -> None:
         if not target.resolve().is_relative_to(self._scratch.resolve()):
             raise ValueError(f"member {member.name!r} leads out of the scratch folder")
-        self._logical_bytes += member.size
-        if self._logical_bytes > MAX_LOGICAL_BYTES:
-            raise ValueError("its files are unreasonably large")
         target.parent.mkdir(parents=True, exist_ok=True)
         with target.open("xb") as file:
-            for start, size in _extents(member):
-                content.seek(start)
+            for start, size in member.extents:
+                source.seek(start)
                 file.seek(start)
-                _copy(content, file, size)
+                _copy(source, file, size)
             file.truncate(member.size)
 
 
@@ -164,44 +160,46 @@ def _check_versions(shard: Shard) -> None:
         )
 
 
-def _largest(versions: IO[bytes], size: int) -> int:
-    """Return the largest of the 64-bit numbers in a file, -1 for none."""
-    largest = [-1]
-    while size >= 8:
-        chunk = array("Q", versions.read(min(size - size % 8, CHUNK_BYTES)))
-        if sys.byteorder == "big":
-            chunk.byteswap()
-        if not chunk:
-            raise EOFError("unexpected end of data")
-        largest.append(max(chunk))
-        size -= 8 * len(chunk)
-    return max(largest)
-
-
-def _parts(name: str) -> list[str]:
-    """Return the parts of a member's name, none of which leads anywhere else."""
-    parts = name.removeprefix("./").split("/")
-    if not {"", ".", ".."}.isdisjoint(parts):
-        raise ValueError(f"member {name!r} has an unsafe name")
-    return parts
-
-
-def _extents(member: tarfile.TarInfo) -> list[tuple[int, int]]:
-    """Return where a member's file has data; between lie holes."""
-    sparse: list[tuple[int, int]] | None = getattr(member, "sparse", None)
-    return [(0, member.size)] if sparse is None else sparse
+def _largest(file: IO[bytes], member: Member) -> int:
+    """Return the largest of the 64-bit numbers in a file, -1 for none; holes are not read."""
+    whole = member.size - member.size % _NUMBER_BYTES
+    largest = 0 if whole else -1
+    source = content(file, member)
+    for start, size in member.extents:
+        # A number may begin before a piece, or end behind it.
+        position = start - start % _NUMBER_BYTES
+        end = min(whole, start + size + -(start + size) % _NUMBER_BYTES)
+        source.seek(position)
+        while position < end:
+            data = source.read(min(end - position, CHUNK_BYTES))
+            if not data or len(data) % _NUMBER_BYTES:
+                raise EOFError("unexpected end of data")
+            numbers = array("Q", data)
+            if sys.byteorder == "big":
+                numbers.byteswap()
+            largest = max(largest, *numbers)
+            position += len(data)
+    return largest
 
 
 def _copy(source: IO[bytes], target: IO[bytes], size: int) -> None:
+    """Copy bytes; a chunk of zeros becomes a hole, for it may have been one."""
     while size > 0:
         chunk = source.read(min(size, CHUNK_BYTES))
         if not chunk:
             raise EOFError("unexpected end of data")
-        target.write(chunk)
+        if chunk == _ZEROS[: len(chunk)]:
+            target.seek(len(chunk), os.SEEK_CUR)
+        else:
+            target.write(chunk)
         size -= len(chunk)
 
 
 def _version_of(segment: Any) -> int:
     """Return the number of the last operation that a segment applied, -1 for none."""
-    version = segment["version"]
-    return -1 if version is None else int(version)
+    version = segment.get("version", "") if isinstance(segment, dict) else ""
+    if version is None:
+        return -1
+    if isinstance(version, bool) or not isinstance(version, int):
+        raise ValueError("a segment has no version")
+    return version

@@ -9,16 +9,16 @@ from __future__ import annotations
 
 import json
 import mmap
-import tarfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from snapshot_tasks.archive import END_MARKER, NESTED_END_MARKERS, members
+from snapshot_tasks import tar
+from snapshot_tasks.archive import END_MARKER, NESTED_END_MARKERS
 from snapshot_tasks.files import CHUNK_BYTES
 
-BLOCK = tarfile.BLOCKSIZE
+BLOCK = tar.BLOCK
 _SIZE, _CHECKSUM = slice(124, 136), slice(148, 156)
 _MAX_OCTAL = 8**11
 
@@ -201,21 +201,26 @@ def with_size(header: bytes, size: int) -> bytes:
     return bytes(block)
 
 
-def _walk(
-    file: IO[bytes], base: int = 0, prefix: str = "", ends: tuple[bytes, ...] = (END_MARKER,)
-) -> Iterator[Member]:
-    for archive, entry in members(file, prefix or "the file", end_markers=ends):
-        sparse: list[tuple[int, int]] | None = getattr(entry, "sparse", None)
-        yield Member(
-            name=prefix + entry.name,
-            header=base + entry.offset,
-            data=base + entry.offset_data,
-            end=base + archive.offset,
-            extents=((0, entry.size),) if sparse is None else tuple(e for e in sparse if e[1]),
-            is_sparse=sparse is not None,
-        )
-        if entry.isreg() and entry.name.endswith(".tar") and not prefix:
-            nested = archive.extractfile(entry)
-            assert nested is not None
-            inner = base + entry.offset_data
-            yield from _walk(nested, inner, entry.name + "/", NESTED_END_MARKERS)
+def _walk(file: IO[bytes]) -> Iterator[Member]:
+    budget = tar.Budget()
+    for entry in tar.members(file, "the file", end_markers=(END_MARKER,), budget=budget):
+        yield _placed(entry)
+        if entry.is_file and entry.name.endswith(".tar"):
+            if entry.is_sparse:
+                raise ValueError(f"{entry.name} is sparse")
+            nested = tar.content(file, entry)
+            for inner in tar.members(
+                nested, entry.name, end_markers=NESTED_END_MARKERS, budget=budget
+            ):
+                yield _placed(inner, base=entry.data, prefix=entry.name + "/")
+
+
+def _placed(entry: tar.Member, *, base: int = 0, prefix: str = "") -> Member:
+    return Member(
+        name=prefix + entry.name,
+        header=base + entry.header,
+        data=base + entry.data,
+        end=base + entry.end,
+        extents=tuple(e for e in entry.extents if e[1] or not entry.is_sparse),
+        is_sparse=entry.is_sparse,
+    )

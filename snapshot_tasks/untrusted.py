@@ -1,0 +1,119 @@
+"""Text and JSON from elsewhere: shown without commanding a terminal, read in bounded memory."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+import stat
+import unicodedata
+from pathlib import Path
+from typing import Any, BinaryIO, NoReturn
+
+# Controls, invisible marks that turn or hide text, halves of characters, other line ends.
+_COMMANDING = frozenset(("Cc", "Cf", "Cs", "Zl", "Zp"))
+# A value takes up to a hundred bytes in memory, and as few as two in the text.
+MAX_JSON_VALUES = 250_000
+# serde_json, which reads these documents in Qdrant, goes no deeper.
+MAX_JSON_DEPTH = 128
+_HALF = re.compile(r"\\u[dD][89a-fA-F]")
+
+
+def printable(text: str, *, limit: int | None = None) -> str:
+    """Return the text as one line that does nothing to a terminal, cut where it is longer."""
+    if limit is not None and len(text) > limit:
+        text = text[:limit] + "…"
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(c if is_harmless(c) else _escaped(c) for c in text)
+
+
+def is_harmless(character: str) -> bool:
+    """Say whether a character shows itself and does nothing else."""
+    return character.isprintable() or unicodedata.category(character) not in _COMMANDING
+
+
+def parse_json(data: bytes | str, *, strict: bool = False) -> Any:
+    """Return what a JSON document says; `strict` refuses the NaN that Python alone accepts.
+
+    Raises:
+        ValueError: for anything that is no JSON, too deep, or of too many values.
+    """
+    text = data.decode("utf-8") if isinstance(data, bytes) else data
+    if text.count(",") + text.count("[") + text.count("{") > MAX_JSON_VALUES:
+        raise ValueError(f"more than {MAX_JSON_VALUES:,} values")
+    try:
+        value = json.loads(text, parse_constant=_refuse) if strict else json.loads(text)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+    _check_depth(value)
+    if _HALF.search(text):
+        # Python alone takes half a character, and then cannot write it anywhere.
+        json.dumps(value, ensure_ascii=False).encode("utf-8")
+    return value
+
+
+def finite(value: Any) -> Any:
+    """Return the value with null for each number that JSON cannot hold."""
+    if isinstance(value, dict):
+        return {key: finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def read_text(path: Path, *, max_bytes: int) -> str:
+    """Return what a small regular file says; nothing else that has its name is waited for.
+
+    Raises:
+        OSError: when it cannot be read.
+        ValueError: when it is too large, no UTF-8, or no regular file.
+    """
+    with _opened(path) as file:
+        data = file.read(max_bytes + 1)
+    if len(data) > max_bytes:
+        raise ValueError(f"larger than {max_bytes >> 20} MiB")
+    return data.decode("utf-8")
+
+
+def read_end(path: Path, *, max_bytes: int) -> str:
+    """Return the end of a regular text file, what is no UTF-8 in it replaced.
+
+    Raises:
+        OSError: when it cannot be read.
+        ValueError: when it is no regular file.
+    """
+    with _opened(path) as file:
+        file.seek(max(0, file.seek(0, os.SEEK_END) - max_bytes))
+        return file.read(max_bytes).decode("utf-8", "replace")
+
+
+def _opened(path: Path) -> BinaryIO:
+    # A pipe without a writer would block here for ever.
+    file = os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb")
+    if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        return file
+    file.close()
+    raise ValueError("no regular file")
+
+
+def _escaped(character: str) -> str:
+    return character.encode("unicode_escape", "backslashreplace").decode()
+
+
+def _check_depth(value: Any) -> None:
+    level, depth = [value], 0
+    while level := [item for container in level for item in _containers(container)]:
+        depth += 1
+        if depth >= MAX_JSON_DEPTH:
+            raise ValueError("nested too deeply")
+
+
+def _containers(value: Any) -> list[Any]:
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return [item for item in inner if isinstance(item, dict | list)]
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is no JSON")

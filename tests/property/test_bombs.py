@@ -1,0 +1,47 @@
+"""Files that ask for a lot are refused in bounded memory, at the limits as they are."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+from tests.support.hostile import BOMBS
+
+MEMORY_BYTES = 200 << 20
+# Loads everything first, then allows only so much more.
+CHILD = """
+import resource, sys
+from pathlib import Path
+from snapshot_tasks.archive import check_archive
+from snapshot_tasks.errors import Damaged
+used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (used + int(sys.argv[2]),) * 2)
+try:
+    check_archive(Path(sys.argv[1]))
+except Damaged as error:
+    print(error.message)
+"""
+
+
+@pytest.mark.parametrize("name", BOMBS)
+def test_a_bomb_is_refused_in_bounded_memory(tmp_path: Path, name: str) -> None:
+    """Files that ask for much to be remembered get 200 MB at most, and a clear refusal."""
+    write, words = BOMBS[name]
+    path = tmp_path / "books.snapshot"
+    try:
+        write(path)
+        done = subprocess.run(
+            [sys.executable, "-c", CHILD, str(path), str(MEMORY_BYTES)],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    finally:
+        path.unlink(missing_ok=True)
+    assert done.returncode == 0, done.stderr[-500:]
+    assert words in done.stdout

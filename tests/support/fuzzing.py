@@ -1,0 +1,94 @@
+"""What may come out of the readers of snapshots and manifests, whatever goes in."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from snapshot_tasks.archive import check_archive
+from snapshot_tasks.catalog.folder import Catalog
+from snapshot_tasks.catalog.manifest import dump_manifest, load_manifest
+from snapshot_tasks.catalog.proofs import read_proofs
+from snapshot_tasks.cli.render import snapshot_json
+from snapshot_tasks.comparison import differences
+from snapshot_tasks.errors import TaskError
+from snapshot_tasks.fingerprint import Fingerprint
+from snapshot_tasks.sealing.unpack import unpack
+from snapshot_tasks.selftest.rewrite import read_members
+from snapshot_tasks.untrusted import finite, is_harmless, parse_json
+from tests.support.manifests import make_manifest
+
+NAME = "books_20250101_120000.snapshot"
+
+
+def read_archive(folder: Path, content: bytes) -> bool:
+    """Check and unpack a file of this content; say whether it was taken for sound.
+
+    Nothing but `TaskError` may come out, and nothing may be written outside of its folder.
+    """
+    path, scratch = folder / NAME, folder / "scratch"
+    path.write_bytes(content)
+    sound = False
+    with suppress(TaskError):
+        check_archive(path)
+        sound = True
+        # What passed the check must be readable by the rest; a sparse segment only by most of it.
+        with suppress(ValueError):
+            read_members(path)
+    scratch.mkdir()
+    with suppress(TaskError):
+        unpack(path, scratch)
+    assert sorted(p.name for p in folder.iterdir()) == [NAME, "scratch"]
+    for written in scratch.rglob("*"):
+        assert not written.is_symlink()
+        assert written.is_dir() or written.is_file()
+    return sound
+
+
+def read_catalog(folder: Path, manifest: bytes, proofs: bytes, fingerprint: bytes) -> None:
+    """Read what may stand beside a snapshot; nothing but `TaskError` may come out."""
+    snapshot = folder / NAME
+    snapshot.touch()
+    beside = folder / f"{NAME}.json"
+    beside.write_bytes(manifest)
+    (folder / NAME.replace(".snapshot", ".proofs.jsonl")).write_bytes(proofs)
+    (folder / f"{NAME}.fingerprint.json").write_bytes(fingerprint)
+    with suppress(TaskError):
+        load_manifest(beside)
+    read_proofs(folder / NAME.replace(".snapshot", ".proofs.jsonl"))
+    for entry in Catalog(folder).entries():
+        with suppress(TaskError):
+            assert entry.probes is not None
+        with suppress(TaskError):
+            assert entry.sealed is None or entry.sealed.digest
+        json.dumps(finite(snapshot_json(entry)), allow_nan=False)
+        for proof in entry.proofs:
+            json.dumps(finite(dict(proof)), allow_nan=False)
+        if entry.manifest:
+            assert entry.manifest.description
+            assert dump_manifest(entry.manifest).encode()
+            lines = list(differences(dict(entry.manifest.config), {}))
+            assert all(map(is_harmless, "".join(lines)))
+
+
+def read_fingerprint(text: str) -> None:
+    """Read a fingerprint; nothing but ValueError may come out."""
+    with suppress(ValueError):
+        Fingerprint.from_json(parse_json(text))
+
+
+def in_new_folder() -> tempfile.TemporaryDirectory[str]:
+    """Return a folder for one case."""
+    return tempfile.TemporaryDirectory(prefix="fuzz-")
+
+
+def sound_manifest() -> dict[str, Any]:
+    """Return a manifest as `create` writes it, with everything in it."""
+    probe = {"vector": "", "id": 7, "exact": [[7, 1.0], [9, 0.5]], "recall": 1.0}
+    seal = {"algorithm": "qdrant-points-1", "digest": "ab" * 32, "points_count": 1234}
+    made = make_manifest(fingerprint=seal, probes=(probe,), sanity={"without_vector": 0})
+    document: dict[str, Any] = json.loads(dump_manifest(made))
+    return document

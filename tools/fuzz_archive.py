@@ -1,0 +1,53 @@
+"""Fuzz the archive readers, guided by coverage. See CONTRIBUTING.md; needs `pip install atheris`.
+
+python tools/fuzz_archive.py [libFuzzer's options, such as -max_total_time=300] [corpus folder]
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from pathlib import Path
+
+import atheris
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+with atheris.instrument_imports(include=["snapshot_tasks"]):
+    from snapshot_tasks import archive, tar, untrusted  # noqa: F401
+    from snapshot_tasks.sealing import unpack, wal  # noqa: F401
+
+from tests.support.fuzzing import in_new_folder, read_archive
+from tests.support.hostile import CASES, signed
+from tests.unit.test_sealing_unpack import SOUND
+
+BLOCK = 512
+MAX_SEED = 1 << 16
+
+
+def test_one(data: bytes) -> None:
+    """Read one file as it is, and once more with all of its checksums made right."""
+    with in_new_folder() as folder:
+        read_archive(Path(folder), data)
+    with in_new_folder() as folder:
+        read_archive(Path(folder), resigned(data))
+
+
+def resigned(data: bytes) -> bytes:
+    """Return the blocks that look like headers with the checksum that fits, and a right end."""
+    blocks = [data[at : at + BLOCK] for at in range(0, len(data) - len(data) % BLOCK, BLOCK)]
+    return b"".join(signed(b) if b[257:262] == b"ustar" else b for b in blocks) + bytes(2 * BLOCK)
+
+
+def main() -> None:
+    """Write the seeds, then fuzz until told to stop."""
+    with tempfile.TemporaryDirectory() as seeds:
+        for number, seed in enumerate([SOUND, *(build() for build, _ in CASES.values())]):
+            if len(seed) <= MAX_SEED:
+                (Path(seeds) / str(number)).write_bytes(seed)
+        atheris.Setup([*sys.argv, seeds, f"-max_len={MAX_SEED}"], test_one)
+        atheris.Fuzz()
+
+
+if __name__ == "__main__":
+    main()
