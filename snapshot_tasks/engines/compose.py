@@ -175,6 +175,7 @@ class ComposeEngine:
             url=f"http://localhost:{http_port}",
             api_key=self._settings.api_key,
             grpc_port=grpc_port,
+            answer_seconds=self._settings.answer_timeout_seconds,
             mounts=(Mount(host_dir=request.folder, server_dir=DRILL_SNAPSHOTS),),
         )
 
@@ -189,7 +190,7 @@ class ComposeEngine:
         def wait() -> None:
             with Server(endpoint, operation_timeout_seconds=COMMAND_SECONDS) as server:
                 server.wait_ready(
-                    request.ready_timeout_seconds,
+                    self._settings.ready_timeout_seconds,
                     hint="`inv doctor` checks the compose file.",
                     check=lambda: _check_alive(run),
                 )
