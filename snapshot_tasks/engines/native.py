@@ -196,6 +196,8 @@ class NativeEngine:
         try:
             return process.spawn((str(binary),), cwd=home, env=environment, log=log)
         except OSError as error:
+            if error.filename == str(log):
+                raise
             raise SettingsError(
                 f"{binary} cannot be run: {error.strerror}.",
                 hint="Set QDRANT_BINARY to a Qdrant for this machine, or run `inv engine.install`.",
