@@ -184,7 +184,7 @@ class ComposeEngine:
                 drill_argv(project, *arguments),
                 cwd=folder,
                 stdin=document,
-                timeout_seconds=COMMAND_SECONDS,
+                timeout_seconds=self._settings.operation_timeout_seconds,
             )
 
         def wait() -> None:
@@ -268,7 +268,7 @@ class ComposeEngine:
             compose_argv(*arguments),
             cwd=self._settings.project_root,
             env=self._settings.compose_environment(),
-            timeout_seconds=COMMAND_SECONDS,
+            timeout_seconds=self._settings.operation_timeout_seconds,
         )
 
     def _docker(self, *arguments: str) -> Completed:

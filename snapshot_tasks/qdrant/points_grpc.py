@@ -146,8 +146,11 @@ def _meaning(error: Any, endpoint: Endpoint, *, first: bool) -> Exception:
             f"Qdrant at {endpoint.url} was lost while its points were read.",
             hint="Is it still running? `inv stack.status` says.",
         )
+    details = str(error.details())
+    if endpoint.api_key:
+        details = details.replace(endpoint.api_key, "***")
     return ServerFailure(
-        f"Qdrant at {endpoint.url} answered over gRPC: {error.details()}.",
+        f"Qdrant at {endpoint.url} answered over gRPC: {details}.",
         hint="`inv stack.logs` shows what the server says about it.",
     )
 
