@@ -14,6 +14,7 @@ from snapshot_tasks.errors import StorageError
 
 CHUNK_BYTES = 1 << 20
 STAGING_PREFIX = ".staging-"
+PUBLIC, PRIVATE, PRIVATE_FOLDER = 0o644, 0o600, 0o700
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -29,6 +30,8 @@ def storage_errors(folder: Path, *, setting: str = "QDRANT_SNAPSHOT_DIR") -> Ite
         reason = error.strerror or str(error)
         if error.errno in _NO_SPACE:
             hint = f"Free space there, or choose another folder with {setting}."
+        elif error.errno == errno.ELOOP:
+            hint = "A link stands where a file should: nothing is written through it. Remove it."
         elif error.errno == errno.ENAMETOOLONG:
             hint = "The collection's name is too long for a file name on this disk."
         else:
@@ -63,7 +66,7 @@ def remove_stagings(folder: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def publish(staging: Path, final: Path, *, mode: int = 0o644) -> None:
+def publish(staging: Path, final: Path, *, mode: int = PUBLIC) -> None:
     """Give a complete staging file its final name in one rename, after syncing it.
 
     The mode defaults to world-readable, since a Qdrant server of another user must read it.
@@ -77,12 +80,22 @@ def publish(staging: Path, final: Path, *, mode: int = 0o644) -> None:
     os.replace(staging, final)
 
 
-def write_text(path: Path, text: str, *, mode: int = 0o644) -> None:
-    """Write a small file so that it is either absent, as it was, or whole."""
+def write_text(path: Path, text: str, *, mode: int = PUBLIC) -> None:
+    """Write a small file so that it is either absent, as it was, or whole.
+
+    The rename replaces a link that stands there; it is never followed.
+    """
     with staging_file(path.parent) as staging:
         staging.write_text(text, encoding="utf-8")
         publish(staging, path, mode=mode)
     sync_directory(path.parent)
+
+
+def by_umask() -> int:
+    """Return the mode that this user gives to files of their own, such as reports."""
+    umask = os.umask(0o077)
+    os.umask(umask)
+    return 0o666 & ~umask
 
 
 def point_link(link: Path, target_name: str) -> None:
@@ -97,9 +110,10 @@ def point_link(link: Path, target_name: str) -> None:
 def append_line(path: Path, line: str) -> None:
     """Append one line durably; O_APPEND keeps concurrent writers' lines whole.
 
-    A line that a crash cut short stays as it is: the new one begins on a line of its own.
+    A line that a crash cut short stays as it is: the new one begins on a line of its own. A link
+    is not followed.
     """
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, PUBLIC)
     try:
         end = os.lseek(descriptor, 0, os.SEEK_END)
         cut = end > 0 and os.pread(descriptor, 1, end - 1) != b"\n"

@@ -143,8 +143,12 @@ def run_lines(
 
 
 def spawn(argv: Sequence[str], *, cwd: Path, env: Mapping[str, str], log: Path) -> int:
-    """Start a program that outlives this one, printing into `log`; return its process id."""
-    with log.open("ab") as output:
+    """Start a program that outlives this one, printing into `log`; return its process id.
+
+    The log is this user's alone, and no link is followed to it.
+    """
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
+    with os.fdopen(os.open(log, flags, 0o600), "ab") as output:
         child = subprocess.Popen(
             argv,
             cwd=cwd,

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from snapshot_tasks.errors import SettingsError
+from snapshot_tasks.models import ANSWER_SECONDS, Tls, is_loopback
 
 if TYPE_CHECKING:
     from dotenv.parser import Binding
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 DEFAULT_VERSION = "1.17.0"
 ENGINES = ("auto", "compose", "native", "external")
 DRILL_ENGINES = ("auto", "compose", "native")
-LOCAL_HOSTS = ("localhost", "127.0.0.1", "::1")
 RELEASES_URL = "https://github.com/qdrant/qdrant/releases/download"
 RELEASES_API_URL = "https://api.github.com/repos/qdrant/qdrant/releases/tags"
 
@@ -33,6 +33,8 @@ class Settings:
     project_root: Path
     url: str
     api_key: str | None = field(repr=False)
+    plaintext_key_hosts: tuple[str, ...]
+    tls: Tls
     collection: str
     snapshot_dir: Path
     engine: str
@@ -43,6 +45,8 @@ class Settings:
     grpc_port: int
     source_grpc_port: int | None
     server_snapshot_dir: str | None
+    answer_timeout_seconds: float
+    ready_timeout_seconds: float
     operation_timeout_seconds: float
     max_drop_percent: float
     releases_url: str
@@ -57,7 +61,7 @@ class Settings:
     @property
     def is_local(self) -> bool:
         """Whether `QDRANT_URL` names this very machine."""
-        return urlsplit(self.url).hostname in LOCAL_HOSTS
+        return is_loopback(urlsplit(self.url).hostname or "")
 
     def compose_environment(self) -> dict[str, str]:
         """Return what Compose must see so that its stack is the one these settings describe."""
@@ -91,6 +95,8 @@ def load_settings(project_root: Path, environment: Mapping[str, str] | None = No
         project_root=project_root,
         url=url or f"http://localhost:{http_port}",
         api_key=reader.secret("QDRANT_API_KEY", "QDRANT_API_KEY_FILE", project_root),
+        plaintext_key_hosts=reader.names("QDRANT_ALLOW_PLAINTEXT_KEY"),
+        tls=reader.tls(project_root),
         collection=reader.text("QDRANT_COLLECTION_NAME") or "informasi-umum-itb",
         snapshot_dir=reader.path("QDRANT_SNAPSHOT_DIR", project_root / "qdrant_snapshots"),
         engine=engine,
@@ -103,6 +109,8 @@ def load_settings(project_root: Path, environment: Mapping[str, str] | None = No
         grpc_port=grpc_port,
         source_grpc_port=grpc_port if _knows_grpc_port(url, reader) else None,
         server_snapshot_dir=reader.text("QDRANT_SERVER_SNAPSHOT_DIR"),
+        answer_timeout_seconds=reader.seconds("QDRANT_ANSWER_TIMEOUT_SECONDS", ANSWER_SECONDS),
+        ready_timeout_seconds=reader.seconds("QDRANT_READY_TIMEOUT_SECONDS", 60.0),
         operation_timeout_seconds=reader.seconds("QDRANT_OPERATION_TIMEOUT_SECONDS", 3600.0),
         max_drop_percent=reader.percent("QDRANT_MAX_DROP_PERCENT", 10.0),
         releases_url=reader.text("QDRANT_RELEASES_URL") or RELEASES_URL,
@@ -151,7 +159,7 @@ def _line_of(binding: Binding) -> int:
 def _port_of(url: str | None) -> int | None:
     """Return the port of a `QDRANT_URL` on this machine, so that it need not be set twice."""
     parts = urlsplit(url or "")
-    return parts.port if parts.hostname in LOCAL_HOSTS else None
+    return parts.port if is_loopback(parts.hostname or "") else None
 
 
 def _knows_grpc_port(url: str | None, reader: _Reader) -> bool:
@@ -185,6 +193,9 @@ class _Reader:
             return None
         if "@" in value:
             self._problems.append(f"{name}: expected no credentials in it; use QDRANT_API_KEY")
+            return None
+        if "?" in value or "#" in value:
+            self._problems.append(f"{name}: expected nothing after the path, neither ? nor #")
             return None
         try:
             parts = urlsplit(value)
@@ -247,20 +258,52 @@ class _Reader:
         value = self.text(name)
         return tuple(root / part for part in value.split(separator)) if value else ()
 
+    def names(self, name: str) -> tuple[str, ...]:
+        value = self.text(name) or ""
+        return tuple(part.strip().lower() for part in value.split(",") if part.strip())
+
+    def tls(self, root: Path) -> Tls:
+        certificate, key = "QDRANT_TLS_CERT_FILE", "QDRANT_TLS_KEY_FILE"
+        for one, other in ((certificate, key), (key, certificate)):
+            if self.text(one) and not self.text(other):
+                self._problems.append(f"{other}: expected together with {one}")
+        return Tls(
+            ca_file=self.file("QDRANT_TLS_CA_FILE", root),
+            cert_file=self.file(certificate, root),
+            key_file=self.file(key, root),
+        )
+
+    def file(self, name: str, root: Path) -> Path | None:
+        value = self.text(name)
+        if value is None:
+            return None
+        path = root / Path(value).expanduser()
+        if not path.is_file() or not os.access(path, os.R_OK):
+            self._wrong(name, "a readable file in PEM format", value)
+        return path
+
     def secret(self, name: str, file_name: str, root: Path) -> str | None:
         value, file = self.text(name), self.text(file_name)
         if file and value:
             self._problems.append(f"{file_name}: expected only one of it and {name}")
         if not file or value:
-            return value
+            return self._sendable(name, value)
+        # What stands there is not repeated: it may be the key itself, by mistake.
         try:
             content = (root / Path(file).expanduser()).read_text(encoding="utf-8").strip()
-        except (OSError, UnicodeDecodeError):
-            self._wrong(file_name, "a readable text file", file)
+        except (OSError, ValueError):
+            self._problems.append(f"{file_name}: expected the path of a readable text file")
             return None
         if not content:
-            self._wrong(file_name, "a file that holds the key", file)
-        return content or None
+            self._problems.append(f"{file_name}: expected a file that holds the key, it is empty")
+        return self._sendable(file_name, content or None)
+
+    def _sendable(self, name: str, key: str | None) -> str | None:
+        """Return a key that a header can carry; libraries put any other into their errors."""
+        if key is None or re.fullmatch(r"[!-~]+", key):
+            return key
+        self._problems.append(f"{name}: expected a key of visible ASCII characters, on one line")
+        return None
 
     def _wrong(self, name: str, expected: str, value: str) -> None:
         self._problems.append(f"{name}: expected {expected}, got {value!r}")

@@ -17,6 +17,7 @@ from functools import cached_property
 from pathlib import Path
 from types import FrameType
 from typing import Any
+from urllib.parse import quote
 
 from invoke.context import Context
 from invoke.exceptions import Exit, ParseError
@@ -137,7 +138,7 @@ def _signature(function: Callable[..., Outcome]) -> inspect.Signature:
 
 def _finish(run: Run, work: Callable[[], Outcome]) -> None:
     """Do the work, print what came of it, and leave with its exit code."""
-    outcome = _outcome(run, work)
+    outcome = _redacted(run, _outcome(run, work))
     try:
         if run.json:
             print(json_module.dumps(finite(_document(run, outcome)), allow_nan=False))
@@ -166,13 +167,36 @@ def _outcome(run: Run, work: Callable[[], Outcome]) -> Outcome:
     except TaskError as error:
         return _interrupted() if signals else Outcome(result={}, error=error)
     except Exception as error:
-        for line in traceback.format_exc().splitlines():
+        for line in _without_key(run, traceback.format_exc()).splitlines():
             say(line)
         bug = TaskError(
             f"{type(error).__name__}: {error}", hint="This is a bug: please report the lines above."
         )
         bug.kind = "bug"
         return Outcome(result={}, error=bug)
+
+
+def _redacted(run: Run, outcome: Outcome) -> Outcome:
+    """Take the key out of an error's text: a library may have put it there."""
+    error = outcome.error
+    if error is not None:
+        error.message = _without_key(run, error.message)
+        error.hint = _without_key(run, error.hint)
+    return outcome
+
+
+def _without_key(run: Run, text: str) -> str:
+    """Return a text without the key, in each way that it can be quoted."""
+    try:
+        key = run.settings.api_key
+    except Exception:  # whatever is wrong with the settings is told already
+        key = os.environ.get("QDRANT_API_KEY")
+    if not key:
+        return text
+    forms = {key, repr(key)[1:-1], json_module.dumps(key)[1:-1], quote(key), quote(key, safe="")}
+    for form in sorted(forms, key=len, reverse=True):
+        text = text.replace(form, "***")
+    return text
 
 
 def _interrupted() -> Outcome:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from snapshot_tasks.cli.units import duration, points, size
@@ -15,6 +16,8 @@ from snapshot_tasks.untrusted import printable
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress
+
+HEARTBEAT_SECONDS = 30.0
 
 Amount = Callable[[float], str]
 
@@ -50,10 +53,11 @@ def output() -> Console:
 
 
 class TerminalProgress:
-    """A live bar on a terminal; elsewhere one line at the end of each phase."""
+    """A live bar on a terminal; elsewhere a line at the end of each phase, and every 30 s of it."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, heartbeat_seconds: float = HEARTBEAT_SECONDS) -> None:
         self._live: Progress | None = None
+        self._heartbeat_seconds = heartbeat_seconds
 
     def note(self, message: str) -> None:
         """Say one thing the user should know."""
@@ -66,8 +70,12 @@ class TerminalProgress:
         """Show a phase; its end prints how long it took, and how fast."""
         start, seen, label = time.monotonic(), 0, printable(label)
         amount = points if total_bytes is None else size
+        total = total_bytes or total_points
 
-        with self._bar(label, total_bytes or total_points, amount) as show:
+        def beat() -> None:
+            say(_so_far(label, seen, total, time.monotonic() - start, amount))
+
+        with self._bar(label, total, amount) as show, self._heartbeat(beat):
 
             def advance(count: int) -> None:
                 nonlocal seen
@@ -76,6 +84,28 @@ class TerminalProgress:
 
             yield advance
         say(_summary(label, seen, time.monotonic() - start, amount))
+
+    @contextmanager
+    def _heartbeat(self, beat: Callable[[], None]) -> Iterator[None]:
+        """Show that a long phase is alive where no bar does; CI ends what is silent for long."""
+        if _is_live():
+            yield
+            return
+        over = threading.Event()
+
+        def work() -> None:
+            # Whoever read stderr may be gone; the phase goes on without.
+            with suppress(OSError, ValueError):
+                while not over.wait(self._heartbeat_seconds):
+                    beat()
+
+        thread = threading.Thread(target=work, name="heartbeat", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join()
 
     @contextmanager
     def _bar(
@@ -128,6 +158,16 @@ def _one_line(text: str) -> str:
 
 def _is_live() -> bool:
     return sys.stderr.isatty() and "NO_COLOR" not in os.environ
+
+
+def _so_far(label: str, seen: int, total: int | None, seconds: float, amount: Amount) -> str:
+    text = f"{label}: still at it after {duration(seconds)}"
+    if not seen:
+        return text
+    of = f" of {amount(total)}" if total else ""
+    text += f", {amount(seen)}{of} ({amount(seen / seconds)}/s)"
+    left = (total - seen) * seconds / seen if total and total > seen else 0
+    return f"{text}, about {duration(left)} left" if left else text
 
 
 def _summary(label: str, seen: int, seconds: float, amount: Amount) -> str:

@@ -154,7 +154,9 @@ def _in_place(run: Run, catalog: Catalog, yes: bool) -> Callable[[Snapshot], Dri
 
     def work(entry: Snapshot) -> DrillReport:
         request = InPlaceRequest(
-            snapshot=entry, operation_timeout_seconds=settings.operation_timeout_seconds
+            snapshot=entry,
+            operation_timeout_seconds=settings.operation_timeout_seconds,
+            ready_timeout_seconds=settings.ready_timeout_seconds,
         )
         endpoint = restore_endpoint(settings)
         return drill_in_place(request, engine, endpoint, catalog, run.progress, clock=now)

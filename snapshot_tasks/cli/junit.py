@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from xml.etree import ElementTree
 
-from snapshot_tasks.files import storage_errors, write_text
+from snapshot_tasks.files import by_umask, storage_errors, write_text
 from snapshot_tasks.models import Status
 from snapshot_tasks.operations.drill import DrillReport
 
@@ -21,7 +21,8 @@ def write_junit(path: Path, reports: Sequence[DrillReport]) -> None:
         _add_suite(root, report)
     with storage_errors(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_text(path, ElementTree.tostring(root, encoding="unicode", xml_declaration=True))
+        text = ElementTree.tostring(root, encoding="unicode", xml_declaration=True)
+        write_text(path, text, mode=by_umask())
 
 
 def _add_suite(root: ElementTree.Element, report: DrillReport) -> None:

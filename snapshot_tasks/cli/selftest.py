@@ -67,11 +67,11 @@ def selftest(run: Run, snapshot: str = "", collection: str = "", markdown: str =
     run.progress.note(f"engine: {selection.engine.name} ({selection.reason})")
     report = test_checks(request, selection.engine, run.progress, clock=now)
     if markdown:
-        from snapshot_tasks.files import storage_errors
+        from snapshot_tasks.files import by_umask, storage_errors, write_text
 
         path = Path(markdown)
         with storage_errors(path.parent):
-            path.write_text(as_markdown(report), encoding="utf-8")
+            write_text(path, as_markdown(report), mode=by_umask())
     result = {
         "snapshot": found.name,
         "seconds": round(report.seconds, 3),

@@ -7,17 +7,18 @@ from typing import Any
 from snapshot_tasks.cli.command import Count, Outcome, Run, Seconds, command
 from snapshot_tasks.cli.console import tell
 
-DEFAULT_TIMEOUT = Seconds(60)
+TIMEOUT_HELP = "Seconds to wait until Qdrant is ready; QDRANT_READY_TIMEOUT_SECONDS by default."
+BY_SETTING = Seconds(0)
 
 
 @command(
     "stack.up",
     help={
         "no-restore": "Only start it; restore nothing.",
-        "timeout": "Seconds to wait until Qdrant is ready.",
+        "timeout": TIMEOUT_HELP,
     },
 )
-def up(run: Run, no_restore: bool = False, timeout: float = DEFAULT_TIMEOUT) -> Outcome:
+def up(run: Run, no_restore: bool = False, timeout: float = BY_SETTING) -> Outcome:
     """Start Qdrant, wait until it is ready, restore each catalogued collection that is missing."""
     from snapshot_tasks.catalog.folder import Catalog
     from snapshot_tasks.cli.render import render_restored, render_stack, restore_json, stack_json
@@ -36,7 +37,7 @@ def up(run: Run, no_restore: bool = False, timeout: float = DEFAULT_TIMEOUT) -> 
         live_endpoint(settings),
         Catalog(settings.snapshot_dir),
         run.progress,
-        ready_timeout_seconds=timeout,
+        ready_timeout_seconds=timeout or settings.ready_timeout_seconds,
         operation_timeout_seconds=settings.operation_timeout_seconds,
         restore=not no_restore,
     )
@@ -86,15 +87,17 @@ def down(run: Run, volumes: bool = False, yes: bool = False) -> Outcome:
     )
 
 
-@command("stack.restart", help={"timeout": "Seconds to wait until Qdrant is ready."})
-def restart(run: Run, timeout: float = DEFAULT_TIMEOUT) -> Outcome:
+@command("stack.restart", help={"timeout": TIMEOUT_HELP})
+def restart(run: Run, timeout: float = BY_SETTING) -> Outcome:
     """Stop and start Qdrant, which also applies changed settings."""
     from snapshot_tasks.engines.select import managed_engine
 
     selection = managed_engine(run.settings)
     if run.dry:
         return run.would("restart Qdrant")
-    selection.engine.restart(timeout_seconds=timeout, progress=run.progress)
+    selection.engine.restart(
+        timeout_seconds=timeout or run.settings.ready_timeout_seconds, progress=run.progress
+    )
     return _said({"engine": selection.engine.name}, "Qdrant is ready.")
 
 

@@ -30,7 +30,6 @@ class FreshRequest:
     version: str
     folder: Path
     keep: bool = False
-    ready_timeout_seconds: float = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

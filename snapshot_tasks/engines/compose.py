@@ -127,9 +127,9 @@ class ComposeEngine:
         with drill_server(
             self.document,
             request,
+            self._settings,
             version=version,
             version_note=note,
-            api_key=self._settings.api_key,
             progress=progress,
         ) as server:
             yield server
@@ -189,7 +189,7 @@ class ComposeEngine:
             compose_argv(*arguments),
             cwd=self._settings.project_root,
             env=self._settings.compose_environment(),
-            timeout_seconds=COMMAND_SECONDS,
+            timeout_seconds=self._settings.operation_timeout_seconds,
         )
 
     def _docker(self, *arguments: str) -> Completed:

@@ -11,13 +11,14 @@ from typing import Any
 
 from snapshot_tasks import process
 from snapshot_tasks.engines.base import FreshRequest, FreshServer
-from snapshot_tasks.engines.compose_client import COMMAND_SECONDS, check_alive, must
+from snapshot_tasks.engines.compose_client import check_alive, must
 from snapshot_tasks.engines.compose_document import DRILL_SNAPSHOTS, KEPT, SERVICE, drill_document
 from snapshot_tasks.engines.compose_leftovers import remove_labelled
 from snapshot_tasks.models import Endpoint, Mount, Progress
 from snapshot_tasks.process import Completed
 from snapshot_tasks.qdrant.server import Server
 from snapshot_tasks.scratch import is_gone, owner_of, scratch_folder
+from snapshot_tasks.settings import Settings
 
 TEAR_DOWN_ATTEMPTS = 3
 # What would make Compose read more than the drill's own document.
@@ -33,10 +34,10 @@ def drill_argv(project: str, *arguments: str) -> tuple[str, ...]:
 def drill_server(
     document: dict[str, Any],
     request: FreshRequest,
+    settings: Settings,
     *,
     version: str,
     version_note: str,
-    api_key: str | None,
     progress: Progress,
 ) -> Iterator[FreshServer]:
     """Run an empty Qdrant, shaped like the one of a resolved compose file.
@@ -54,28 +55,34 @@ def drill_server(
             version=version,
             http_port=http_port,
             grpc_port=grpc_port,
-            api_key=api_key,
+            api_key=settings.api_key,
             folder=request.folder,
             owner=owner,
         )
         endpoint = Endpoint(
             url=f"http://localhost:{http_port}",
-            api_key=api_key,
+            api_key=settings.api_key,
             grpc_port=grpc_port,
+            answer_seconds=settings.answer_timeout_seconds,
             mounts=(Mount(host_dir=request.folder, server_dir=DRILL_SNAPSHOTS),),
         )
         stack = _DrillStack(
-            folder=folder, owner=owner, document=json.dumps(text), endpoint=endpoint
+            folder=folder,
+            owner=owner,
+            document=json.dumps(text),
+            endpoint=endpoint,
+            ready_seconds=settings.ready_timeout_seconds,
+            command_seconds=settings.operation_timeout_seconds,
         )
         started = False
         try:
             must(stack.run("up", "--detach"))
-            stack.wait(request.ready_timeout_seconds)
+            stack.wait()
             started = True
             yield FreshServer(
                 endpoint=endpoint,
                 version_note=version_note,
-                restart=lambda: stack.restart(request.ready_timeout_seconds),
+                restart=stack.restart,
                 removal=lambda: stack.removal,
             )
         finally:
@@ -94,6 +101,8 @@ class _DrillStack:
     # It may hold the API key.
     document: str = field(repr=False)
     endpoint: Endpoint
+    ready_seconds: float
+    command_seconds: float
 
     @property
     def project(self) -> str:
@@ -112,22 +121,22 @@ class _DrillStack:
             cwd=self.folder,
             env=_NOTHING_ELSE,
             stdin=self.document,
-            timeout_seconds=COMMAND_SECONDS,
+            timeout_seconds=self.command_seconds,
         )
 
-    def wait(self, timeout_seconds: float) -> None:
+    def wait(self) -> None:
         """Wait until its Qdrant is ready."""
-        with Server(self.endpoint, operation_timeout_seconds=COMMAND_SECONDS) as server:
+        with Server(self.endpoint, operation_timeout_seconds=self.command_seconds) as server:
             server.wait_ready(
-                timeout_seconds,
+                self.ready_seconds,
                 hint="`inv doctor` checks the compose file.",
                 check=lambda: check_alive(self.run),
             )
 
-    def restart(self, timeout_seconds: float) -> None:
+    def restart(self) -> None:
         """Stop and start its Qdrant and wait until it is ready."""
         must(self.run("restart", SERVICE))
-        self.wait(timeout_seconds)
+        self.wait()
 
     def tear_down(self, progress: Progress) -> None:
         """Remove everything of it; what resists is told, and hides no error before it."""

@@ -16,7 +16,7 @@ from snapshot_tasks.engines.base import EngineStatus, FreshRequest, FreshServer
 from snapshot_tasks.engines.binary import binary_version, find_binary, live_binary, obtain_binary
 from snapshot_tasks.engines.ports import check_ports
 from snapshot_tasks.errors import NotFound, SettingsError, Unreachable
-from snapshot_tasks.files import storage_errors, write_text
+from snapshot_tasks.files import PRIVATE, PRIVATE_FOLDER, storage_errors, write_text
 from snapshot_tasks.models import Endpoint, Mount, Progress
 from snapshot_tasks.qdrant.server import Server
 from snapshot_tasks.scratch import scratch_folder
@@ -56,7 +56,8 @@ class NativeEngine:
             check_ports(self._settings)
             binary = live_binary(self._settings, progress)
             with storage_errors(self._home):
-                self._home.mkdir(parents=True, exist_ok=True)
+                self._home.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
+                self._home.chmod(PRIVATE_FOLDER)
                 running = self._start(binary)
         with progress.phase(f"waiting for Qdrant {running.version}"):
             url = f"http://localhost:{running.http_port}"
@@ -122,7 +123,7 @@ class NativeEngine:
         def start() -> None:
             with process.shielded():
                 pids.append(self._spawn(binary, home, http_port, grpc_port, log))
-            _wait_ready(url, pids[-1], log, request.ready_timeout_seconds)
+            _wait_ready(url, pids[-1], log, self._settings.ready_timeout_seconds)
 
         def restart() -> None:
             process.stop(pids[-1])
@@ -137,6 +138,7 @@ class NativeEngine:
                     url=url,
                     api_key=self._settings.api_key,
                     grpc_port=grpc_port,
+                    answer_seconds=self._settings.answer_timeout_seconds,
                     mounts=_mounts(request.folder, version),
                 ),
                 version_note=note,
@@ -181,7 +183,7 @@ class NativeEngine:
                 http_port=settings.http_port,
                 grpc_port=settings.grpc_port,
             )
-            write_text(self._state_path, json.dumps(asdict(running)) + "\n")
+            write_text(self._state_path, json.dumps(asdict(running)) + "\n", mode=PRIVATE)
         return running
 
     def _spawn(self, binary: Path, home: Path, http_port: int, grpc_port: int, log: Path) -> int:
@@ -198,6 +200,8 @@ class NativeEngine:
         try:
             return process.spawn((str(binary),), cwd=home, env=environment, log=log)
         except OSError as error:
+            if error.filename == str(log):
+                raise
             raise SettingsError(
                 f"{binary} cannot be run: {error.strerror}.",
                 hint="Set QDRANT_BINARY to a Qdrant for this machine, or run `inv engine.install`.",

@@ -73,12 +73,20 @@ def managed_engine(settings: Settings) -> Selection:
 def points_at_engine(settings: Settings) -> bool:
     """Say whether `QDRANT_URL` is where a server run by this project answers."""
     port = settings.url.rpartition(":")[2]
-    return settings.is_local and port == str(settings.http_port)
+    plain = settings.url.startswith("http://")
+    return plain and settings.is_local and port == str(settings.http_port)
 
 
 def live_endpoint(settings: Settings) -> Endpoint:
     """Return the Qdrant at `QDRANT_URL`, without asking which folders it can read."""
-    return Endpoint(url=settings.url, api_key=settings.api_key, grpc_port=settings.source_grpc_port)
+    return Endpoint(
+        url=settings.url,
+        api_key=settings.api_key,
+        grpc_port=settings.source_grpc_port,
+        tls=settings.tls,
+        plaintext_hosts=settings.plaintext_key_hosts,
+        answer_seconds=settings.answer_timeout_seconds,
+    )
 
 
 def restore_endpoint(settings: Settings) -> Endpoint:

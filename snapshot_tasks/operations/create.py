@@ -33,6 +33,12 @@ from snapshot_tasks.sealing.read import Contents
 
 SEALING_ATTEMPTS = 3
 DRAIN_SECONDS = 30.0
+HIDDEN_ALIASES = Finding(
+    check="aliases",
+    status=Status.WARN,
+    message="unknown: Qdrant shows none to a token for single collections, so none is kept",
+    remedy="Use a key that may manage, where a restore is to bring the aliases back.",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,7 +153,8 @@ def create(
         if seal:
             manifest = manifest.sealed_with(seal.as_json())
         snapshot = catalog.add(staging, manifest, seal.fingerprint if seal else None)
-    return Created(snapshot=snapshot, findings=findings)
+    hidden = (HIDDEN_ALIASES,) if server.hides_aliases else ()
+    return Created(snapshot=snapshot, findings=(*findings, *hidden))
 
 
 def _take_and_seal(

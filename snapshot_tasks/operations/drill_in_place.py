@@ -36,7 +36,7 @@ class InPlaceRequest:
 
     snapshot: Snapshot
     operation_timeout_seconds: float
-    ready_timeout_seconds: float = 60.0
+    ready_timeout_seconds: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

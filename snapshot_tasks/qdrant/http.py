@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
-from urllib.parse import urlsplit
 
 import httpx
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential
@@ -19,32 +18,43 @@ from snapshot_tasks.errors import (
     Unreachable,
 )
 from snapshot_tasks.models import Endpoint
+from snapshot_tasks.qdrant.guard import (
+    TLS_HINT,
+    refuse_exposed_key,
+    refuse_redirect,
+    tls_context,
+    tls_error,
+)
 
-CONNECT_SECONDS = 5.0
-ANSWER_SECONDS = 30.0
-_LOOPBACK = ("localhost", "127.0.0.1", "::1")
+# A connection stands in a sixth of the time that an answer may take: 5 s of 30.
+CONNECT_SHARE = 1 / 6
 _FULL_DISK_WORDS = ("no space left", "out of disk", "not enough disk", "insufficient storage")
 _START = "Is it running? `inv stack.up` starts it; QDRANT_URL says where it is."
 
 
 class Http:
-    """Sends requests to one endpoint and turns failures into errors with a remedy."""
+    """Sends requests to one endpoint and turns failures into errors with a remedy.
+
+    Raises:
+        Refused: when the key would travel readable to another machine.
+    """
 
     def __init__(self, endpoint: Endpoint, *, operation_timeout_seconds: float) -> None:
+        refuse_exposed_key(endpoint)
         self.endpoint = endpoint
         self.operation_timeout_seconds = operation_timeout_seconds
-        parts = urlsplit(endpoint.url)
         headers = {"Accept-Encoding": "identity"}
         if endpoint.api_key:
             headers["api-key"] = endpoint.api_key
         self._client = httpx.Client(
             base_url=endpoint.url,
             headers=headers,
-            timeout=_timeout(ANSWER_SECONDS),
+            timeout=self._patience(long=False),
             # Loading the certificate bundle costs more than a whole request over plain http.
-            verify=parts.scheme == "https",
+            verify=tls_context(endpoint.tls) if endpoint.is_https else False,
+            follow_redirects=False,
             # A proxy has no place between this machine and itself.
-            trust_env=parts.hostname not in _LOOPBACK,
+            trust_env=not endpoint.is_loopback,
         )
 
     def close(self) -> None:
@@ -101,14 +111,17 @@ class Http:
         long: bool = False,
     ) -> httpx.Response:
         """Send once and return the response; lost connections raise httpx's own errors."""
-        return self._client.request(
+        response = self._client.request(
             method, path, json=body, params=params, files=files, timeout=self._patience(long)
         )
+        refuse_redirect(response)
+        return response
 
     @contextmanager
     def stream(self, path: str, *, headers: Mapping[str, str]) -> Iterator[httpx.Response]:
         """GET as a stream of exactly the bytes that Qdrant holds (uncompressed on the way)."""
         with self._meanings(path), self._client.stream("GET", path, headers=headers) as response:
+            refuse_redirect(response)
             if not response.is_success:
                 response.read()
                 raise self.refusal(response)
@@ -116,11 +129,11 @@ class Http:
 
     def refusal(self, response: httpx.Response) -> TaskError:
         """Return what Qdrant's error answer means."""
-        status, reason = response.status_code, _reason(response)
+        status, reason = response.status_code, _reason(response, self.endpoint.api_key)
         if status in (401, 403):
             return CredentialsRefused(
                 f"Qdrant at {self.endpoint.url} refused the credentials ({status}): {reason}.",
-                hint="Set QDRANT_API_KEY or QDRANT_API_KEY_FILE to a key that may do this.",
+                hint=_remedy(reason),
             )
         if status == 404:
             return NotFound(
@@ -140,12 +153,18 @@ class Http:
     def unreachable(self, error: httpx.TransportError) -> Unreachable:
         """Return what a lost or refused connection means."""
         reason = str(error) or type(error).__name__
+        if tls_error(error):
+            return Unreachable(
+                f"No trusted connection to {self.endpoint.url}: {reason}.", hint=TLS_HINT
+            )
         return Unreachable(
             f"Qdrant at {self.endpoint.url} cannot be reached: {reason}.", hint=_START
         )
 
     def _patience(self, long: bool) -> httpx.Timeout:
-        return _timeout(self.operation_timeout_seconds if long else ANSWER_SECONDS)
+        answer = self.endpoint.answer_seconds
+        seconds = self.operation_timeout_seconds if long else answer
+        return httpx.Timeout(seconds, connect=answer * CONNECT_SHARE)
 
     def result(self, response: httpx.Response) -> Any:
         """Return the `result` of an answer, or raise what its refusal means."""
@@ -171,13 +190,22 @@ class Http:
             ) from error
 
 
-def _timeout(seconds: float) -> httpx.Timeout:
-    return httpx.Timeout(seconds, connect=CONNECT_SECONDS)
+def _remedy(reason: str) -> str:
+    """Return what to do about a refusal; Qdrant names the right that a token lacks."""
+    if "global" in reason.lower():
+        return (
+            'This needs the right to manage: the API key itself, or a token with access "m"'
+            " (QDRANT_API_KEY). The README says which task needs which right."
+        )
+    return "Set QDRANT_API_KEY or QDRANT_API_KEY_FILE to a key that may do this."
 
 
-def _reason(response: httpx.Response) -> str:
+def _reason(response: httpx.Response, key: str | None) -> str:
+    """Return what the server says, without the key: a proxy may repeat the whole request."""
     try:
         text = response.json()["status"]["error"]
     except (ValueError, KeyError, TypeError):
         text = response.text
+    if key:
+        text = str(text).replace(key, "***")
     return " ".join(str(text).split())[:300].rstrip(".!") or "no reason given"

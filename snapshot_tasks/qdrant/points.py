@@ -25,7 +25,8 @@ from snapshot_tasks.qdrant.http import Http
 
 BATCH = 1000
 ID_BATCH = 10_000
-BATCH_SECONDS = 120.0
+# A batch may take as many times what a short answer may.
+BATCH_ANSWERS = 4
 # Below this many points, a process of its own would take longer to start than to read them.
 SMALL_POINTS = 20_000
 VECTOR_READER = "snapshot_tasks.qdrant.points_grpc"
@@ -56,7 +57,9 @@ class Reader:
         self.endpoint = endpoint
         self.collection = collection
         self._path = f"/collections/{quote(collection, safe='')}"
-        self._http = Http(endpoint, operation_timeout_seconds=BATCH_SECONDS)
+        self._http = Http(
+            endpoint, operation_timeout_seconds=BATCH_ANSWERS * endpoint.answer_seconds
+        )
         described = self._http.get(self._path)
         self.points_count = int(described.get("points_count") or 0)
         strict = described["config"].get("strict_mode_config") or {}
@@ -202,6 +205,9 @@ def _ask_for_vectors(reader: Reader, advance: Advance) -> Fingerprint:
         "url": endpoint.url,
         "api_key": endpoint.api_key,
         "grpc_port": endpoint.grpc_port,
+        "tls": endpoint.tls.as_json(),
+        "plaintext_hosts": endpoint.plaintext_hosts,
+        "answer_seconds": endpoint.answer_seconds,
         "collection": reader.collection,
         "batch": reader.batch(BATCH),
     }

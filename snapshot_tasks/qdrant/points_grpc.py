@@ -15,7 +15,6 @@ import sys
 from collections.abc import Iterator
 from types import ModuleType
 from typing import Any
-from urllib.parse import urlsplit
 
 import grpc
 
@@ -23,8 +22,9 @@ from snapshot_tasks import fingerprint as canon
 from snapshot_tasks.children import say
 from snapshot_tasks.errors import CredentialsRefused, ServerFailure, TaskError, Unreachable
 from snapshot_tasks.fingerprint import VECTOR, Accumulator, Name, Point
-from snapshot_tasks.models import Endpoint
-from snapshot_tasks.qdrant.points import GrpcClosed
+from snapshot_tasks.models import Endpoint, Tls
+from snapshot_tasks.qdrant.guard import refuse_exposed_key
+from snapshot_tasks.qdrant.points import BATCH_ANSWERS, GrpcClosed
 
 
 def _import_messages() -> Any:
@@ -47,7 +47,6 @@ def _import_messages() -> Any:
 
 
 wire = _import_messages()
-BATCH_SECONDS = 120.0
 _CHANNEL_OPTIONS = (
     ("grpc.compression_enabled_algorithms_bitset", 1),
     ("grpc.max_receive_message_length", -1),
@@ -59,7 +58,6 @@ def read_vectors(endpoint: Endpoint, collection: str, *, batch: int) -> Iterator
     """Yield every point with its vectors. Raises `GrpcClosed` before the first batch only."""
     if endpoint.grpc_port is None:
         raise GrpcClosed
-    host = urlsplit(endpoint.url).hostname
     metadata = (("api-key", endpoint.api_key),) if endpoint.api_key else ()
     request = wire.ScrollPoints(
         collection_name=collection,
@@ -68,11 +66,13 @@ def read_vectors(endpoint: Endpoint, collection: str, *, batch: int) -> Iterator
         with_vectors=wire.WithVectorsSelector(enable=True),
     )
     first = True
-    with grpc.insecure_channel(f"{host}:{endpoint.grpc_port}", options=_CHANNEL_OPTIONS) as channel:
+    with _channel(endpoint) as channel:
         stub: Any = wire.PointsStub(channel)
 
         def ask() -> Any:
-            return stub.Scroll.future(request, timeout=BATCH_SECONDS, metadata=metadata)
+            return stub.Scroll.future(
+                request, timeout=BATCH_ANSWERS * endpoint.answer_seconds, metadata=metadata
+            )
 
         call = ask()
         while call is not None:
@@ -92,7 +92,12 @@ def main() -> int:
     """Print the fingerprint of all vectors of the collection that stdin names."""
     asked = json.load(sys.stdin)
     endpoint = Endpoint(
-        url=asked["url"], api_key=asked["api_key"], grpc_port=int(asked["grpc_port"])
+        url=asked["url"],
+        api_key=asked["api_key"],
+        grpc_port=int(asked["grpc_port"]),
+        tls=Tls.from_json(asked["tls"]),
+        plaintext_hosts=tuple(asked["plaintext_hosts"]),
+        answer_seconds=asked["answer_seconds"],
     )
     gc.disable()
     total = Accumulator()
@@ -111,6 +116,22 @@ def main() -> int:
     return 0
 
 
+def _channel(endpoint: Endpoint) -> Any:
+    """Return a connection like that of REST: encrypted where that is, past any proxy at home."""
+    refuse_exposed_key(endpoint)
+    host = f"[{endpoint.host}]" if ":" in endpoint.host else endpoint.host
+    target = f"{host}:{endpoint.grpc_port}"
+    options = [*_CHANNEL_OPTIONS, ("grpc.enable_http_proxy", int(not endpoint.is_loopback))]
+    if not endpoint.is_https:
+        return grpc.insecure_channel(target, options=options)
+    tls = endpoint.tls
+    ca, certificate, key = (
+        path.read_bytes() if path else None for path in (tls.ca_file, tls.cert_file, tls.key_file)
+    )
+    credentials = grpc.ssl_channel_credentials(ca, key, certificate)
+    return grpc.secure_channel(target, credentials, options=options)
+
+
 def _meaning(error: Any, endpoint: Endpoint, *, first: bool) -> Exception:
     code = error.code()
     if code in _REFUSED:
@@ -125,8 +146,11 @@ def _meaning(error: Any, endpoint: Endpoint, *, first: bool) -> Exception:
             f"Qdrant at {endpoint.url} was lost while its points were read.",
             hint="Is it still running? `inv stack.status` says.",
         )
+    details = str(error.details())
+    if endpoint.api_key:
+        details = details.replace(endpoint.api_key, "***")
     return ServerFailure(
-        f"Qdrant at {endpoint.url} answered over gRPC: {error.details()}.",
+        f"Qdrant at {endpoint.url} answered over gRPC: {details}.",
         hint="`inv stack.logs` shows what the server says about it.",
     )
 

@@ -10,7 +10,8 @@ from snapshot_tasks.models import Endpoint
 from snapshot_tasks.qdrant.http import Http
 from snapshot_tasks.search_parity import LIMIT, Hit, PointId
 
-TIMEOUT_SECONDS = 120.0
+# Many queries at once may take as many times what a short answer may.
+ANSWERS = 4
 
 
 def search_stored_vectors(
@@ -21,7 +22,7 @@ def search_stored_vectors(
     Raises:
         ServerFailure: when the server refuses such queries, as strict mode may.
     """
-    http = Http(endpoint, operation_timeout_seconds=TIMEOUT_SECONDS)
+    http = Http(endpoint, operation_timeout_seconds=ANSWERS * endpoint.answer_seconds)
     path = f"/collections/{quote(collection, safe='')}/points"
     try:
         body = {"ids": list(ids), "with_vector": True, "with_payload": False}

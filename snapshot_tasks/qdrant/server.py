@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import ssl
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from snapshot_tasks.errors import Damaged, NotFound, TaskError, Unreachable
 from snapshot_tasks.files import CHUNK_BYTES
 from snapshot_tasks.models import CollectionState, Endpoint, ServerSnapshot
 from snapshot_tasks.qdrant.download import Download
+from snapshot_tasks.qdrant.guard import is_scoped, tls_error
 from snapshot_tasks.qdrant.http import Http
 
 POLL_SECONDS = 0.05
@@ -105,7 +107,10 @@ class Server:
         """Say whether every collection is loaded. No key is asked for, so none is tested."""
         try:
             return self._http.raw("GET", "/readyz").status_code == 200
-        except httpx.TransportError:
+        except httpx.TransportError as error:
+            if isinstance(tls_error(error), ssl.SSLCertVerificationError):
+                # Waiting makes no certificate better.
+                raise self._http.unreachable(error) from error
             return False
 
     def wait_ready(
@@ -143,6 +148,11 @@ class Server:
         """Return every alias and the collection behind it."""
         answer = self._http.get("/aliases")["aliases"]
         return {a["alias_name"]: a["collection_name"] for a in answer}
+
+    @property
+    def hides_aliases(self) -> bool:
+        """Whether aliases are hidden: a token for single collections sees none, not even theirs."""
+        return is_scoped(self.endpoint.api_key)
 
     def count(self, collection: str) -> int:
         """Return the exact number of points (`points_count` is approximate while writes run)."""

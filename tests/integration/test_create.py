@@ -284,14 +284,15 @@ def test_a_download_never_goes_on_with_another_file(
 
 
 def test_a_stalled_download_ends_in_time(
-    qdrant: Live, behind: Proxy, name: str, catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+    qdrant: Live, behind: Proxy, name: str, catalog: Catalog
 ) -> None:
     """A download that stops without an end is given up, and leaves nothing."""
-    monkeypatch.setattr("snapshot_tasks.qdrant.http.ANSWER_SECONDS", 1.0)
     qdrant.loader.plain(name, points=300)
     hold = Hold()
     behind.on("GET", DOWNLOAD, hold.halfway)
-    with connect(behind) as server, pytest.raises(Unreachable):
+    impatient = Endpoint(url=behind.url, answer_seconds=1.0)
+    stalled = Server(impatient, operation_timeout_seconds=20)
+    with stalled as server, pytest.raises(Unreachable):
         create(CreateRequest(collection=name), server, catalog, Silent(), clock=now)
     hold.release.set()
     assert tree(catalog.folder) == []

@@ -17,7 +17,8 @@ import pytest
 from snapshot_tasks.catalog.folder import Catalog
 from snapshot_tasks.errors import Damaged
 from snapshot_tasks.models import Silent
-from snapshot_tasks.operations.restore import RestoreRequest, restore
+from snapshot_tasks.operations.restore import restore
+from snapshot_tasks.operations.restore_plan import RestoreRequest
 from snapshot_tasks.operations.verify import verify
 from snapshot_tasks.qdrant.server import Server
 from snapshot_tasks.selftest.rewrite import read_members

@@ -8,7 +8,16 @@ import shutil
 import subprocess
 from pathlib import Path
 
+from snapshot_tasks.cli.console import HEARTBEAT_SECONDS
+from snapshot_tasks.models import ANSWER_SECONDS
+from snapshot_tasks.operations.create import DRAIN_SECONDS
 from snapshot_tasks.process import free_ports
+from snapshot_tasks.qdrant.download import RESUMES
+from snapshot_tasks.qdrant.http import CONNECT_SHARE
+from snapshot_tasks.qdrant.points import BATCH_ANSWERS
+from snapshot_tasks.qdrant.search import ANSWERS
+from snapshot_tasks.qdrant.server import INTERRUPTED_SECONDS
+from snapshot_tasks.settings import load_settings
 from tests.conftest import ROOT, Inv
 
 _BLOCK = re.compile(r"```console\n(.*?)```", re.DOTALL)
@@ -61,10 +70,10 @@ def test_every_command_prints_what_the_readme_shows(inv: Inv) -> None:
 
 def test_every_linked_file_is_there() -> None:
     """No link of the README or of CONTRIBUTING leads nowhere."""
-    for document in ("README.md", "CONTRIBUTING.md"):
-        text = (ROOT / document).read_text(encoding="utf-8")
-        for target in re.findall(r"\]\(([^):#]+)\)", text):
-            assert (ROOT / target).exists(), f"{document} links to {target}"
+    for document in ("README.md", "CONTRIBUTING.md", "docs/security.md"):
+        path = ROOT / document
+        for target in re.findall(r"\]\(([^):#]+)(?:#[^)]*)?\)", path.read_text(encoding="utf-8")):
+            assert (path.parent / target).exists(), f"{document} links to {target}"
 
 
 def test_every_setting_is_listed() -> None:
@@ -77,6 +86,29 @@ def test_every_setting_is_listed() -> None:
     for name in names:
         assert name in example, name
         assert name in readme or name.startswith("QDRANT_RELEASES"), name
+
+
+def test_the_timeouts_are_those_of_the_code() -> None:
+    """docs/timeouts.md states what the constants and the settings' defaults say."""
+    page = (ROOT / "docs/timeouts.md").read_text(encoding="utf-8")
+    rows = [row.split(" | ") for row in page.splitlines() if row.startswith("| ")]
+    stated = {row[0].removeprefix("| ").split(",")[0]: row[1] for row in rows}
+    settings = load_settings(ROOT / "tests", {})
+    answer = settings.answer_timeout_seconds
+    assert answer == ANSWER_SECONDS
+    for phase, seconds in (
+        ("until a connection stands", answer * CONNECT_SHARE),
+        ("a short answer", answer),
+        ("one batch of points or of searches", answer * BATCH_ANSWERS),
+        ("Qdrant makes a snapshot", settings.operation_timeout_seconds),
+        ("a Qdrant that was started", settings.ready_timeout_seconds),
+        ("queued updates", DRAIN_SECONDS),
+        ("clearing up after Ctrl-C", INTERRUPTED_SECONDS),
+    ):
+        assert stated[phase].split(",")[0] == f"{seconds:g} s", phase
+    assert BATCH_ANSWERS == ANSWERS
+    assert f"more than {HEARTBEAT_SECONDS:g} s" in page
+    assert f"up to {RESUMES} times" in page
 
 
 def test_the_launcher_is_valid_shell() -> None:

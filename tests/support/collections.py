@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import ssl
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,9 +15,13 @@ BATCH = 500
 class Loader:
     """Fills a live Qdrant over its plain REST interface, independent of the code under test."""
 
-    def __init__(self, url: str, api_key: str | None = None) -> None:
+    def __init__(
+        self, url: str, api_key: str | None = None, *, verify: ssl.SSLContext | bool = False
+    ) -> None:
         headers = {"api-key": api_key} if api_key else {}
-        self._client = httpx.Client(base_url=url, headers=headers, timeout=120, trust_env=False)
+        self._client = httpx.Client(
+            base_url=url, headers=headers, timeout=120, trust_env=False, verify=verify
+        )
 
     def close(self) -> None:
         """Close the connection."""

@@ -233,7 +233,7 @@ def faulty(upstream: str) -> Iterator[Proxy]:
 
     for method in ("GET", "POST", "PUT", "PATCH", "DELETE"):
         setattr(Handler, f"do_{method}", Handler.handle_any)
-    with _serving(Handler) as url:
+    with serving(Handler) as url:
         proxy.url = url
         yield proxy
 
@@ -253,12 +253,13 @@ def static(pages: dict[str, bytes]) -> Iterator[str]:
         def log_message(self, format: str, *args: Any) -> None:
             """Say nothing."""
 
-    with _serving(Handler) as url:
+    with serving(Handler) as url:
         yield url
 
 
 @contextmanager
-def _serving(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
+def serving(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
+    """Run a server with this handler on a free port for the block; yield its URL."""
     server = _Server(("127.0.0.1", 0), handler)
     thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
     thread.start()

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from invoke.collection import Collection
@@ -178,6 +179,35 @@ def test_a_bug_is_told_as_one(call: Callable[..., Ended], error: Exception) -> N
     assert ended.document["error"]["kind"] == "bug"
     assert type(error).__name__ in ended.document["error"]["message"]
     assert "Traceback" in ended.err
+
+
+KEY = "hunter2'\\\"&/=hunter2"
+
+
+@pytest.mark.parametrize("flags", [(), ("--json",)])
+@pytest.mark.parametrize(
+    "error",
+    [
+        ValueError(f"bad header {KEY}"),
+        KeyError(KEY),
+        ValueError({"api-key": KEY.encode()}),
+        ValueError(f"at /?key={quote(KEY)}"),
+        ValueError(json.dumps({"key": KEY})),
+        TaskError(f"It said {KEY}.", hint=f"Do not say {KEY}."),
+    ],
+)
+def test_not_even_a_bug_shows_the_key(
+    call: Callable[..., Ended],
+    monkeypatch: pytest.MonkeyPatch,
+    error: Exception,
+    flags: tuple[str, ...],
+) -> None:
+    """A library that puts the key into its error, quoted in whatever way, does not get it out."""
+    monkeypatch.setenv("QDRANT_API_KEY", KEY)
+    ended = call(fail(error), *flags)
+    assert ended.code == 1
+    assert "***" in ended.out + ended.err
+    assert "hunter2" not in ended.out + ended.err
 
 
 def test_an_error_has_no_traceback(call: Callable[..., Ended]) -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
+import pytest
+
 from snapshot_tasks.errors import Damaged, NotFound, join_errors
-from snapshot_tasks.models import Endpoint, Finding, Mount, Silent, Status, failed
+from snapshot_tasks.models import Endpoint, Finding, Mount, Silent, Status, Tls, failed
 
 
 def test_no_error_is_none() -> None:
@@ -52,6 +55,38 @@ def test_a_mount_translates_paths(tmp_path: Path) -> None:
 def test_an_endpoint_hides_its_key() -> None:
     """An endpoint can be logged."""
     assert "hunter2" not in repr(Endpoint(url="http://localhost:6333", api_key="hunter2"))
+
+
+@pytest.mark.parametrize(
+    ("url", "exposes"),
+    [
+        ("http://localhost:6333", False),
+        ("http://127.0.0.1", False),
+        ("http://127.8.7.6:1", False),
+        ("http://[::1]:6333", False),
+        ("http://allowed:6333", False),
+        ("http://ALLOWED", False),
+        ("https://qdrant.example", False),
+        ("http://qdrant.example", True),
+        ("http://qdrant", True),
+        ("http://10.0.0.1", True),
+        ("http://localhost.example", True),
+        ("http://127.0.0.1.example", True),
+        ("http://not-allowed", True),
+        ("http://0.0.0.0:6333", True),
+    ],
+)
+def test_only_an_allowed_host_sees_the_key_in_plain(url: str, exposes: bool) -> None:
+    """The key travels over plain http on this machine alone, or where that is allowed by name."""
+    endpoint = Endpoint(url=url, api_key="hunter2", plaintext_hosts=("allowed",))
+    assert endpoint.exposes_key is exposes
+    assert not Endpoint(url=url).exposes_key
+
+
+def test_the_files_for_tls_travel_as_paths() -> None:
+    """A process of our own gets the very same files."""
+    for tls in (Tls(), Tls(ca_file=Path("/ca"), cert_file=Path("/c"), key_file=Path("/k"))):
+        assert Tls.from_json(json.loads(json.dumps(tls.as_json()))) == tls
 
 
 def test_silence_is_silent(capsys: object) -> None:

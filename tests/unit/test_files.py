@@ -10,11 +10,14 @@ from pathlib import Path
 
 import pytest
 
+from snapshot_tasks import process
 from snapshot_tasks.errors import StorageError
 from snapshot_tasks.files import (
     CHUNK_BYTES,
+    PRIVATE,
     STAGING_PREFIX,
     append_line,
+    by_umask,
     point_link,
     publish,
     remove_stagings,
@@ -125,6 +128,60 @@ def test_only_stagings_are_removed(tmp_path: Path) -> None:
     (tmp_path / f"{STAGING_PREFIX}dangling").symlink_to("nowhere")
     remove_stagings(tmp_path)
     assert names(tmp_path) == [".lock", "books.snapshot"]
+
+
+def plant(folder: Path, name: str) -> tuple[Path, Path]:
+    """Plant a link as somebody might who wants another file overwritten."""
+    victim = folder / "victim"
+    victim.write_text("precious", encoding="utf-8")
+    link = folder / name
+    link.symlink_to(victim)
+    return link, victim
+
+
+def test_a_line_is_not_appended_through_a_link(tmp_path: Path) -> None:
+    """A planted link is an error with a remedy, and what it points at stays as it is."""
+    link, victim = plant(tmp_path, "books.proofs.jsonl")
+    with pytest.raises(StorageError) as caught, storage_errors(tmp_path):
+        append_line(link, "line")
+    assert "link" in caught.value.hint
+    assert victim.read_text(encoding="utf-8") == "precious"
+
+
+def test_text_is_not_written_through_a_link(tmp_path: Path) -> None:
+    """The file takes the link's place; what it pointed at stays as it is."""
+    link, victim = plant(tmp_path, "report.xml")
+    write_text(link, "report")
+    assert not link.is_symlink()
+    assert link.read_text(encoding="utf-8") == "report"
+    assert victim.read_text(encoding="utf-8") == "precious"
+
+
+def test_a_log_is_not_written_through_a_link(tmp_path: Path) -> None:
+    """What a server prints goes into a file of this user's alone, or nowhere."""
+    link, victim = plant(tmp_path, "qdrant.log")
+    with pytest.raises(OSError, match="symbolic links"):
+        process.spawn(("echo", "hello"), cwd=tmp_path, env={}, log=link)
+    assert victim.read_text(encoding="utf-8") == "precious"
+
+
+@pytest.mark.parametrize("umask", [0o022, 0o077, 0o002])
+def test_modes_are_as_meant(tmp_path: Path, umask: int) -> None:
+    """Snapshots and manifests are for any server's user, state is not; reports go by the umask."""
+    before = os.umask(umask)
+    try:
+        write_text(tmp_path / "manifest", "")
+        append_line(tmp_path / "proofs", "")
+        write_text(tmp_path / "state", "", mode=PRIVATE)
+        write_text(tmp_path / "report", "", mode=by_umask())
+        process.stop(process.spawn(("true",), cwd=tmp_path, env={}, log=tmp_path / "log"))
+        assert os.umask(umask) == umask
+    finally:
+        os.umask(before)
+    modes = {p.name: stat.S_IMODE(p.stat().st_mode) for p in tmp_path.iterdir()}
+    assert (modes["manifest"], modes["state"], modes["log"]) == (0o644, 0o600, 0o600)
+    assert modes["report"] == 0o666 & ~umask
+    assert modes["proofs"] == 0o644 & ~umask
 
 
 def test_lines_are_appended(tmp_path: Path) -> None:

@@ -94,7 +94,7 @@ def test_every_wrong_setting_is_told_at_once(make_settings: Make, tmp_path: Path
         "QDRANT_HTTP_PORT: expected a port number from 1 to 65535, got '0'",
         "QDRANT_GRPC_PORT: expected a port number from 1 to 65535, got 'http'",
         "QDRANT_OPERATION_TIMEOUT_SECONDS: expected a number of seconds above 0, got '-1'",
-        "QDRANT_API_KEY_FILE: expected a readable text file, got 'nowhere.txt'",
+        "QDRANT_API_KEY_FILE: expected the path of a readable text file",
     ):
         assert expected in message
     assert message.count(": expected ") == 9
@@ -259,6 +259,56 @@ def test_a_key_file_without_a_key_is_refused(
     project.mkdir()
     (project / "key.txt").write_bytes(content)
     assert "QDRANT_API_KEY_FILE" in problems(make_settings, QDRANT_API_KEY_FILE="key.txt")
+
+
+def test_what_stands_for_the_key_file_is_not_repeated(make_settings: Make) -> None:
+    """Whoever puts the key itself there, by mistake, does not find it in a log."""
+    message = problems(make_settings, QDRANT_API_KEY_FILE="hunter2")
+    assert "QDRANT_API_KEY_FILE" in message
+    assert "hunter2" not in message
+
+
+@pytest.mark.parametrize("key", ["hunter2\nhunter3", "hunter2 hunter3", "hunter2é", "hunter2\x07"])
+@pytest.mark.parametrize("where", ["QDRANT_API_KEY", "QDRANT_API_KEY_FILE"])
+def test_a_key_that_no_header_carries_is_refused(
+    make_settings: Make, project: Path, where: str, key: str
+) -> None:
+    """A library would put such a key into its error; here it is told by name, without the key."""
+    project.mkdir()
+    (project / "key.txt").write_text(key, encoding="utf-8")
+    message = problems(make_settings, **{where: key if where == "QDRANT_API_KEY" else "key.txt"})
+    assert f"{where}: expected a key of visible ASCII characters" in message
+    assert "hunter" not in message
+
+
+def test_hosts_that_may_see_the_key_are_names(make_settings: Make) -> None:
+    """A list with commas; hosts' names have no capital letters."""
+    made = make_settings(QDRANT_ALLOW_PLAINTEXT_KEY="qdrant, Vector.Internal,")
+    assert made.plaintext_key_hosts == ("qdrant", "vector.internal")
+    assert make_settings().plaintext_key_hosts == ()
+
+
+def test_tls_files_are_files_and_come_in_pairs(make_settings: Make, project: Path) -> None:
+    """A certificate without its key, or a file that is not there, is told by name."""
+    project.mkdir()
+    for name in ("ca.pem", "cert.pem", "key.pem"):
+        (project / name).write_text("-", encoding="utf-8")
+    made = make_settings(
+        QDRANT_TLS_CA_FILE="ca.pem", QDRANT_TLS_CERT_FILE="cert.pem", QDRANT_TLS_KEY_FILE="key.pem"
+    )
+    paths = (made.tls.ca_file, made.tls.cert_file, made.tls.key_file)
+    assert paths == (project / "ca.pem", project / "cert.pem", project / "key.pem")
+    alone = problems(make_settings, QDRANT_TLS_CERT_FILE="cert.pem", QDRANT_TLS_CA_FILE="no.pem")
+    assert "QDRANT_TLS_KEY_FILE: expected together with QDRANT_TLS_CERT_FILE" in alone
+    assert "QDRANT_TLS_CA_FILE: expected a readable file in PEM format, got 'no.pem'" in alone
+
+
+@pytest.mark.parametrize("url", ["http://host:6333?api-key=hunter2", "http://host/#hunter2"])
+def test_a_url_ends_with_its_path(make_settings: Make, url: str) -> None:
+    """The URL stands in manifests: what could hide a secret in it is refused unrepeated."""
+    message = problems(make_settings, QDRANT_URL=url)
+    assert "QDRANT_URL" in message
+    assert "hunter2" not in message
 
 
 def test_two_keys_are_one_too_many(make_settings: Make, project: Path) -> None:

@@ -1,0 +1,133 @@
+"""Each task works with the least right that the README says it needs, and not with less."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import NEWER, OLDER, ROOT, Inv, Live, native_qdrant
+from tests.support.secrets import sign_token
+from tests.support.world import assert_error, read_manifest
+
+KEY = "the-key-that-may-do-everything"
+POINTS = 200
+
+
+def token(access: Any) -> str:
+    """Return a token with this access; none is one for another collection."""
+    return sign_token(KEY, {"access": access})
+
+
+TOKENS = {
+    "none": token([{"collection": "other", "access": "rw"}]),
+    "read": token([{"collection": "main", "access": "r"}]),
+    "read-write": token([{"collection": "main", "access": "rw"}]),
+    "manage": token("m"),
+}
+LESS = {"read": "none", "read-write": "read", "manage": "read-write"}
+# What these show is what the key may see; so with less they show less.
+SHOWING = ("stack.status", "doctor")
+
+
+def rows() -> list[tuple[str, str]]:
+    """Return each task of the README's table with the right that stands beside it."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    section = text.partition("## Which task needs which right")[2].partition("\n## ")[0]
+    lines = re.findall(r"^\| (`.+`) \| ([a-z-]+)", section, re.MULTILINE)
+    return [(task, right) for tasks, right in lines for task in re.findall("`(.+?)`", tasks)]
+
+
+@pytest.fixture(scope="module", params=[NEWER, OLDER])
+def live(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Live]:
+    """A real Qdrant that takes tokens, with two collections and an alias."""
+    folder = tmp_path_factory.mktemp("rights")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("QDRANT__SERVICE__JWT_RBAC", "true")
+        with native_qdrant(request.param, folder, QDRANT_API_KEY=KEY) as live:
+            live.loader.plain("main", points=POINTS)
+            live.loader.plain("other", points=10)
+            live.loader.alias("main-alias", "main")
+            yield live
+
+
+@pytest.fixture
+def with_right(inv: Inv, live: Live) -> Inv:
+    """`inv` that talks to that server; each call names its key."""
+    environment = {
+        "QDRANT_ENGINE": "external",
+        "QDRANT_DRILL_ENGINE": "native",
+        "QDRANT_URL": live.url,
+        "QDRANT_GRPC_PORT": str(live.fresh.endpoint.grpc_port),
+        "QDRANT_COLLECTION_NAME": "main",
+        "QDRANT_VERSION": live.version,
+    }
+    return dataclasses.replace(inv, environment=inv.environment | environment)
+
+
+def collections(live: Live) -> list[str]:
+    """Return what is on the server."""
+    listed = live.loader.request("GET", "/collections")["collections"]
+    return sorted(item["name"] for item in listed)
+
+
+def test_the_table_is_there() -> None:
+    """It names the tasks that talk to a server, each once."""
+    tasks = [task for task, _ in rows()]
+    assert len(tasks) == len(set(tasks))
+    assert {"snapshot.create", "snapshot.restore", "snapshot.verify --level source"} < set(tasks)
+    assert {right for _, right in rows()} == set(TOKENS)
+
+
+@pytest.mark.parametrize(("task", "right"), rows())
+def test_the_least_right_suffices(with_right: Inv, live: Live, task: str, right: str) -> None:
+    """With the right that the README names it works; with the next lower one it is refused."""
+    taken = with_right("snapshot.create", QDRANT_API_KEY=TOKENS["read-write"])
+    assert taken.code == 0, taken.stderr
+    words = task.split()
+    if task == "snapshot.restore":
+        words.append("--as=back")
+    if right in LESS and task not in SHOWING:
+        assert_error(with_right(*words, QDRANT_API_KEY=TOKENS[LESS[right]]), 12, "credentials")
+        assert collections(live) == ["main", "other"]
+    ran = with_right(*words, QDRANT_API_KEY=TOKENS[right])
+    assert ran.code == 0, ran.stdout + ran.stderr
+    assert TOKENS[right] not in ran.stdout + ran.stderr
+    if task == "snapshot.restore":
+        live.loader.request("DELETE", "/collections/back")
+    assert live.loader.server_snapshots("main") == []
+
+
+def test_hidden_aliases_are_told(with_right: Inv) -> None:
+    """Qdrant answers such a token that there are no aliases: that is not taken for the truth."""
+    mine = with_right("snapshot.create", "--json", QDRANT_API_KEY=TOKENS["read-write"])
+    [finding] = mine.document["result"]["findings"]
+    assert (finding["check"], finding["status"]) == ("aliases", "WARN")
+    everything = with_right("snapshot.create", "--json", QDRANT_API_KEY=TOKENS["manage"])
+    assert everything.document["result"]["findings"] == []
+    folder = with_right.root / "qdrant_snapshots"
+    files: list[Path] = sorted(folder.glob("main_2*.snapshot"))
+    assert [read_manifest(file)["aliases"] for file in files] == [[], ["main-alias"]]
+
+
+@pytest.mark.parametrize("right", ["read-write", "read everywhere"])
+@pytest.mark.parametrize("words", [("--as=back",), ("--replace", "--yes")])
+def test_a_restore_names_the_right_it_lacks(
+    with_right: Inv, live: Live, right: str, words: tuple[str, ...]
+) -> None:
+    """Without the right to manage: 12, which right it is, and everything as it was."""
+    assert with_right("snapshot.create", QDRANT_API_KEY=TOKENS["read-write"]).code == 0
+    key = TOKENS.get(right) or token("r")
+    ran = with_right("snapshot.restore", *words, QDRANT_API_KEY=key)
+    assert_error(ran, 12, "manage", 'access "m"')
+    assert key not in ran.stdout + ran.stderr
+    assert collections(live) == ["main", "other"]
+    assert live.loader.server_snapshots("main") == []
+    counted = live.loader.request("POST", "/collections/main/points/count", {"exact": True})
+    assert counted["count"] == POINTS

@@ -1,0 +1,89 @@
+"""Long phases show that they are alive, on stderr and only while they last."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+
+from snapshot_tasks.cli.console import TerminalProgress
+
+BEAT_SECONDS = 0.05
+
+
+def heartbeats(text: str) -> list[str]:
+    """Return the lines that a phase printed before its end."""
+    return [line for line in text.splitlines() if "still at it" in line]
+
+
+def wait_for_lines() -> None:
+    """Wait as long as a few heartbeats take."""
+    time.sleep(BEAT_SECONDS * 5)
+
+
+def test_a_long_phase_says_how_far_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    """Label, time, amount, speed and, where the total is known, the time that is left."""
+    progress = TerminalProgress(heartbeat_seconds=BEAT_SECONDS)
+    with progress.phase("downloading", total_bytes=4_000_000) as advance:
+        advance(1_000_000)
+        wait_for_lines()
+    captured = capsys.readouterr()
+    lines = heartbeats(captured.err)
+    assert 2 <= len(lines) <= 6
+    for line in lines:
+        assert line.startswith("downloading: still at it after ")
+        assert ", 1.0 MB of 4.0 MB (" in line
+        assert line.endswith(" left")
+    assert captured.out == ""
+
+
+def test_points_are_told_as_points(capsys: pytest.CaptureFixture[str]) -> None:
+    """Without a total nothing is said of what is left."""
+    progress = TerminalProgress(heartbeat_seconds=BEAT_SECONDS)
+    with progress.phase("reading", total_points=0) as advance:
+        advance(2_000)
+        wait_for_lines()
+    lines = heartbeats(capsys.readouterr().err)
+    assert lines
+    assert all(", 2,000 points (" in line and "left" not in line for line in lines)
+
+
+def test_a_phase_without_a_measure_is_alive_too(capsys: pytest.CaptureFixture[str]) -> None:
+    """Qdrant does not tell how far a snapshot is; that time passes is all there is to say."""
+    with TerminalProgress(heartbeat_seconds=BEAT_SECONDS).phase("Qdrant makes a snapshot"):
+        wait_for_lines()
+    lines = heartbeats(capsys.readouterr().err)
+    assert lines
+    assert all("(" not in line for line in lines)
+
+
+def test_a_short_phase_says_only_its_end(capsys: pytest.CaptureFixture[str]) -> None:
+    """What takes less than half a minute needs no sign of life."""
+    with TerminalProgress().phase("counting"):
+        pass
+    assert heartbeats(capsys.readouterr().err) == []
+
+
+def test_the_heartbeat_ends_with_the_phase(capsys: pytest.CaptureFixture[str]) -> None:
+    """Also when the phase fails: no thread stays, and no line comes after the end."""
+    progress = TerminalProgress(heartbeat_seconds=BEAT_SECONDS)
+    with pytest.raises(ValueError, match="broken"), progress.phase("reading"):
+        raise ValueError("broken")
+    assert "heartbeat" not in [thread.name for thread in threading.enumerate()]
+    wait_for_lines()
+    assert heartbeats(capsys.readouterr().err) == []
+
+
+def test_nobody_reading_does_not_end_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A closed stderr silences the heartbeat and nothing else."""
+
+    def closed(message: str) -> None:
+        raise BrokenPipeError
+
+    with monkeypatch.context() as patch:
+        patch.setattr("snapshot_tasks.cli.console._so_far", lambda *what: closed("gone"))
+        progress = TerminalProgress(heartbeat_seconds=BEAT_SECONDS)
+        with progress.phase("reading") as advance:
+            wait_for_lines()
+            advance(1)
