@@ -110,20 +110,37 @@ def bench(
     markdown: str = "",
 ) -> Outcome:
     """Measure this project against what one would use instead, on a throw-away Qdrant."""
+    flags = (f"--points={points * 1000}", f"--dimensions={dimensions}", f"--rounds={rounds}")
+    return _module(run, "bench", flags, markdown, failure="The measuring failed.")
+
+
+@command(
+    "faults",
+    help={
+        "rounds": "How often each fault is injected.",
+        "seed": "Which moments chance chooses.",
+        "markdown": "Write the table to this file as a page of the docs.",
+    },
+)
+def faults(run: Run, rounds: int = Count(3), seed: int = Count(1), markdown: str = "") -> Outcome:
+    """Inject every known fault into real runs at random moments, and say what it has cost."""
+    flags = (f"--rounds={rounds}", f"--seed={seed}")
+    return _module(run, "tests.matrix", flags, markdown, failure="A fault has cost something.")
+
+
+def _module(
+    run: Run, module: str, flags: tuple[str, ...], markdown: str, *, failure: str
+) -> Outcome:
+    """Run a module of this project that prints a page."""
     from snapshot_tasks import process
 
-    flags = [f"--points={points * 1000}", f"--dimensions={dimensions}", f"--rounds={rounds}"]
-    argv = (
-        sys.executable,
-        "-m",
-        "bench",
-        *flags,
-        *([f"--markdown={markdown}"] if markdown else []),
-    )
+    page = (f"--markdown={markdown}",) if markdown else ()
+    argv = (sys.executable, "-m", module, *flags, *page)
     if run.dry:
         return run.would(" ".join(argv))
+    _install_dev_requirements(run)
     code = process.run_attached(argv, cwd=PROJECT_ROOT, stdout_to_stderr=run.json)
-    error = TaskError("The measuring failed.", hint="The lines above say where.") if code else None
+    error = TaskError(failure, hint="The lines above say more.") if code else None
     return Outcome(result={"exit_code": code}, error=error)
 
 

@@ -12,7 +12,8 @@ from snapshot_tasks.errors import NotFound, TaskError
 from snapshot_tasks.models import Progress
 from snapshot_tasks.operations.bring_back import differs, remove_half_made
 from snapshot_tasks.operations.replace import put_back
-from snapshot_tasks.qdrant.server import Server, SnapshotMark
+from snapshot_tasks.qdrant.mark import SnapshotMark
+from snapshot_tasks.qdrant.server import Server
 
 End = Callable[[Pending, Catalog, Server, Progress], bool]
 

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import re
 import ssl
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -22,47 +18,13 @@ from snapshot_tasks.models import CollectionState, Endpoint, ServerSnapshot
 from snapshot_tasks.qdrant.download import Download
 from snapshot_tasks.qdrant.guard import is_scoped, tls_error
 from snapshot_tasks.qdrant.http import Http
+from snapshot_tasks.qdrant.mark import SnapshotMark, date_of
 
 POLL_SECONDS = 0.05
 CHECK_SECONDS = 1.0
 RECONCILE_POLL_SECONDS = 1.0
 INTERRUPTED_SECONDS = 30.0
-STARTS_WITHIN_SECONDS = 60.0
 RUNNING = ("creation", "recovery")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SnapshotMark:
-    """Which server snapshots of a collection there were, and when (by the server's clock)."""
-
-    before: tuple[str, ...]
-    since: datetime
-
-    def made_among(self, snapshots: Sequence[ServerSnapshot]) -> ServerSnapshot | None:
-        """Return the first one that was made right after the mark; others are not ours.
-
-        Qdrant names a snapshot by the second at which it began to make it.
-        """
-        earliest = self.since - timedelta(seconds=1)
-        latest = self.since + timedelta(seconds=STARTS_WITHIN_SECONDS)
-        made = [
-            (at, snapshot)
-            for snapshot in snapshots
-            if snapshot.name not in self.before
-            and (at := _made_at(snapshot.name))
-            and earliest <= at <= latest
-        ]
-        return min(made, key=lambda pair: pair[0], default=(None, None))[1]
-
-    def as_json(self) -> dict[str, Any]:
-        """Return the mark for a journal."""
-        return {"before": list(self.before), "since": self.since.isoformat()}
-
-    @classmethod
-    def from_json(cls, document: Mapping[str, Any]) -> SnapshotMark:
-        """Return the mark that `as_json` wrote. Raises KeyError, TypeError or ValueError."""
-        since = datetime.fromisoformat(document["since"])
-        return cls(before=tuple(map(str, document["before"])), since=since)
 
 
 class NotVisible(Exception):
@@ -223,7 +185,7 @@ class Server:
         """Return what tells a server snapshot that is made from now on from those before."""
         response = self._http.raw_get(f"{_of(collection)}/snapshots")
         before = tuple(sorted(str(item["name"]) for item in self._http.result(response)))
-        return SnapshotMark(before=before, since=_date_of(response))
+        return SnapshotMark(before=before, since=date_of(response))
 
     def create_snapshot(
         self,
@@ -379,7 +341,11 @@ class Server:
         self, collection: str, mark: SnapshotMark, lost: httpx.TransportError
     ) -> ServerSnapshot:
         deadline = time.monotonic() + self._http.operation_timeout_seconds
-        while time.monotonic() < deadline:
+        idle_since = time.monotonic()
+        # A server that is gone, or idle for so long, makes nothing any more.
+        while (now := time.monotonic()) < deadline and now - idle_since < INTERRUPTED_SECONDS:
+            if self._may_be_busy(collection):
+                idle_since = now
             if mark.made_among(self._listed(collection)):
                 # The checksum's file is written after the snapshot's.
                 time.sleep(RECONCILE_POLL_SECONDS)
@@ -388,6 +354,12 @@ class Server:
                     return made
             time.sleep(RECONCILE_POLL_SECONDS)
         raise self._http.unreachable(lost)
+
+    def _may_be_busy(self, collection: str) -> bool:
+        try:
+            return self.is_busy(collection)
+        except Unreachable:
+            return False
 
     def _listed(self, collection: str) -> list[ServerSnapshot]:
         try:
@@ -426,16 +398,3 @@ def _snapshot(item: Mapping[str, Any]) -> ServerSnapshot:
     return ServerSnapshot(
         name=str(item["name"]), size_bytes=int(item["size"]), sha256=item.get("checksum")
     )
-
-
-def _made_at(name: str) -> datetime | None:
-    found = re.search(r"-(\d{4}(?:-\d\d){5})\.snapshot$", name)
-    return datetime.strptime(f"{found[1]}+0000", "%Y-%m-%d-%H-%M-%S%z") if found else None
-
-
-def _date_of(response: httpx.Response) -> datetime:
-    """Return the server's time, to the second; where something took it out, our own."""
-    try:
-        return parsedate_to_datetime(response.headers.get_list("date")[0]).replace(tzinfo=UTC)
-    except (IndexError, ValueError):
-        return datetime.now(UTC)

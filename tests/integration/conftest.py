@@ -88,7 +88,7 @@ def stack(inv: Inv) -> Iterator[Inv]:
 def own_stack(folder: Path) -> Iterator[Inv]:
     """Make a project with a stack of its own that several tests share."""
     root = folder / "project"
-    root.mkdir()
+    root.mkdir(exist_ok=True)
     for name in ("tasks.py", "docker-compose.yml"):
         shutil.copy(ROOT / name, root)
     ignored = shutil.ignore_patterns("__pycache__")

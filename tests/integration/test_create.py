@@ -6,9 +6,7 @@ import hashlib
 import os
 import shutil
 import stat
-import subprocess
 from collections.abc import Iterator
-from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -20,8 +18,9 @@ from snapshot_tasks.models import Endpoint, Silent
 from snapshot_tasks.operations.create import CreateRequest, create, create_each
 from snapshot_tasks.operations.verify import verify
 from snapshot_tasks.qdrant.server import Server
-from tests.conftest import NEWER, Inv, Live, missing, native_qdrant, now
+from tests.conftest import NEWER, Inv, Live, native_qdrant, now
 from tests.support import proxy as faults
+from tests.support.disks import fill, small_disk
 from tests.support.proxy import Act, Exchange, Hold, Proxy, faulty
 from tests.support.world import assert_error, ended, home_of, read_manifest, tree
 
@@ -323,54 +322,38 @@ def test_an_answer_without_json_is_no_bug_of_ours(
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
+def full_disk(tmp_path: Path) -> Iterator[Path]:
     """A disk of its own, of one megabyte."""
-    full = tmp_path / "full"
-    full.mkdir()
-    mount = ("mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(full))
-    if subprocess.run(mount, check=False, capture_output=True).returncode:
-        missing("mounting a tmpfs is not permitted")
-    try:
-        yield full
-    finally:
-        subprocess.run(("umount", str(full)), check=True)
-
-
-def fill(disk: Path) -> Path:
-    """Leave no byte free on a disk, and return the file that takes it all."""
-    filler = disk / "filler"
-    with suppress(OSError), filler.open("wb", buffering=0) as file:
-        for _ in range(1 << 20):
-            file.write(bytes(4096))
-    return filler
+    with small_disk(tmp_path / "full", size="1m") as disk:
+        yield disk
 
 
 def test_a_disk_too_small_is_told_beforehand(
-    qdrant: Live, name: str, outside: Inv, small_disk: Path
+    qdrant: Live, name: str, outside: Inv, full_disk: Path
 ) -> None:
     """Where the file cannot fit, nothing is downloaded, and the exit code is 15."""
     qdrant.loader.plain(name, points=2000)
-    ran = outside("snapshot.create", "--collection", name, "--output-dir", str(small_disk))
+    ran = outside("snapshot.create", "--collection", name, "--output-dir", str(full_disk))
     assert_error(ran, 15, "free in")
-    assert tree(small_disk) == []
+    assert tree(full_disk) == []
     assert qdrant.loader.server_snapshots(name) == []
 
 
 def test_a_disk_that_fills_up_leaves_nothing(
-    qdrant: Live, behind: Proxy, name: str, outside: Inv, small_disk: Path
+    qdrant: Live, behind: Proxy, name: str, outside: Inv, full_disk: Path
 ) -> None:
     """A disk that somebody else fills meanwhile is exit code 15, and holds nothing afterwards."""
     qdrant.loader.plain(name, points=300)
     hold = Hold()
     behind.on("GET", DOWNLOAD, hold.halfway)
-    flags = ("--collection", name, "--output-dir", str(small_disk))
+    flags = ("--collection", name, "--output-dir", str(full_disk))
     process = outside.start("snapshot.create", *flags, QDRANT_URL=behind.url)
     hold.wait()
-    filler = fill(small_disk)
+    filler = fill(full_disk)
     hold.release.set()
     assert_error(ended(process), 15, "No space left")
     filler.unlink()
-    assert tree(small_disk) == []
+    assert tree(full_disk) == []
     assert qdrant.loader.server_snapshots(name) == []
 
 

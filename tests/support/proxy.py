@@ -7,6 +7,7 @@ import re
 import socket
 import struct
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -74,6 +75,26 @@ class Exchange:
         self._handler.close_connection = True
         with suppress(OSError):
             self._handler.connection.shutdown(socket.SHUT_RDWR)
+
+    def drip(self, *, pieces: int, pause_seconds: float, stop_after: int | None = None) -> None:
+        """Send Qdrant's answer in pieces with pauses, or only the first of them."""
+        answer = self.forward()
+        self._handler.send_response(answer.status)
+        for name, value in answer.headers.items():
+            if name.lower() not in HOP_BY_HOP:
+                self._handler.send_header(name, value)
+        self._handler.send_header("Content-Length", str(len(answer.body)))
+        self._handler.end_headers()
+        size = len(answer.body) // pieces + 1
+        for number in range(pieces if stop_after is None else stop_after):
+            self._handler.wfile.write(answer.body[number * size : (number + 1) * size])
+            self._handler.wfile.flush()
+            time.sleep(pause_seconds)
+
+    def stall(self, *, seconds: float) -> None:
+        """Send half of Qdrant's answer, then nothing for so long, then end."""
+        self.drip(pieces=2, pause_seconds=seconds, stop_after=1)
+        self.drop()
 
     def reset(self) -> None:
         """End the connection with a TCP reset."""

@@ -1,0 +1,63 @@
+"""Which server snapshot is ours: told by the list before it was asked for, and by the time."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+import httpx
+
+from snapshot_tasks.models import ServerSnapshot
+
+STARTS_WITHIN_SECONDS = 60.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SnapshotMark:
+    """Which server snapshots of a collection there were, and when (by the server's clock)."""
+
+    before: tuple[str, ...]
+    since: datetime
+
+    def made_among(self, snapshots: Sequence[ServerSnapshot]) -> ServerSnapshot | None:
+        """Return the first one that was made right after the mark; others are not ours.
+
+        Qdrant names a snapshot by the second at which it began to make it.
+        """
+        earliest = self.since - timedelta(seconds=1)
+        latest = self.since + timedelta(seconds=STARTS_WITHIN_SECONDS)
+        made = [
+            (at, snapshot)
+            for snapshot in snapshots
+            if snapshot.name not in self.before
+            and (at := _made_at(snapshot.name))
+            and earliest <= at <= latest
+        ]
+        return min(made, key=lambda pair: pair[0], default=(None, None))[1]
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the mark for a journal."""
+        return {"before": list(self.before), "since": self.since.isoformat()}
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> SnapshotMark:
+        """Return the mark that `as_json` wrote. Raises KeyError, TypeError or ValueError."""
+        since = datetime.fromisoformat(document["since"])
+        return cls(before=tuple(map(str, document["before"])), since=since)
+
+
+def date_of(response: httpx.Response) -> datetime:
+    """Return the server's time, to the second; where something took it out, our own."""
+    try:
+        return parsedate_to_datetime(response.headers.get_list("date")[0]).replace(tzinfo=UTC)
+    except (IndexError, ValueError):
+        return datetime.now(UTC)
+
+
+def _made_at(name: str) -> datetime | None:
+    found = re.search(r"-(\d{4}(?:-\d\d){5})\.snapshot$", name)
+    return datetime.strptime(f"{found[1]}+0000", "%Y-%m-%d-%H-%M-%S%z") if found else None

@@ -1,0 +1,98 @@
+"""`inv faults`: every fault, round after round, and a table of what it has cost."""
+
+from __future__ import annotations
+
+import argparse
+import random
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+from snapshot_tasks.settings import DEFAULT_VERSION
+from tests.integration.conftest import own_stack
+from tests.matrix.faults import FAULTS, inject
+from tests.matrix.world import COLLECTION, Cost, World
+from tests.support.disks import small_disk
+
+COLUMNS = ("fault", "rounds", "lost", "leaked", "left behind")
+
+
+@contextmanager
+def new_world(folder: Path, seed: int) -> Iterator[World]:
+    """Make a project with a live Qdrant and a first snapshot."""
+    scratch = folder / "scratch"
+    scratch.mkdir()
+    # Qdrant's data lies on a disk of its own, which can be filled.
+    with small_disk(folder / "project" / ".qdrant", size="300m"), own_stack(folder) as inv:
+        inv.environment.update(TMPDIR=str(scratch), QDRANT_COLLECTION_NAME=COLLECTION)
+        world = World(inv=inv, scratch=scratch, rng=random.Random(seed))
+        world.prepare()
+        yield world
+
+
+def run(world: World, rounds: int) -> dict[str, Cost]:
+    """Inject every fault so many times, and judge after each."""
+    costs = {name: Cost() for name in FAULTS}
+    for name, cost in costs.items():
+        for number in range(rounds):
+            print(f"{name}: {number + 1} of {rounds}", file=sys.stderr, flush=True)
+            inject(world, name)
+            world.settle()
+            world.judge(cost, name)
+    return costs
+
+
+def as_markdown(costs: dict[str, Cost], seed: int) -> str:
+    """Return the page: the table, and whatever is not zero in words."""
+    rows = [
+        (name, str(cost.rounds), *(str(len(part)) for part in (cost.lost, cost.leaked, cost.left)))
+        for name, cost in costs.items()
+    ]
+    rounds = sum(cost.rounds for cost in costs.values())
+    wrong = [line for cost in costs.values() for line in cost.lost + cost.leaked + cost.left]
+    table = [COLUMNS, tuple("---" for _ in COLUMNS), *rows]
+    return "\n".join(
+        (
+            "# What faults cost",
+            "",
+            f"`inv faults` wrote this page on {datetime.now(UTC):%Y-%m-%d}: Qdrant",
+            f"{DEFAULT_VERSION} as a native process, {rounds} rounds, seed {seed}. Each round",
+            "injects one fault into real runs of `inv`, at a random moment where moments differ;",
+            "then Qdrant is started if need be, and the next `inv snapshot.create` runs.",
+            "",
+            "Lost: the latest link names no whole file, a catalogued file is not what its manifest",
+            "says, or the live collection or its alias is not what it was. Leaked: a server copy,",
+            "an upload or another collection is left in Qdrant. Left behind: a staging or journal",
+            "file, a temporary folder or a process is left here.",
+            "",
+            *(f"| {' | '.join(row)} |" for row in table),
+            "",
+            *(f"- {line}" for line in wrong),
+        )
+    )
+
+
+def main(argv: list[str]) -> int:
+    """Run and print; 1 where anything was lost, leaked or left."""
+    parser = argparse.ArgumentParser(prog="inv faults")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--markdown", type=Path)
+    given = parser.parse_args(argv)
+    with (
+        tempfile.TemporaryDirectory(prefix="qdrant-faults-") as folder,
+        new_world(Path(folder), given.seed) as world,
+    ):
+        costs = run(world, given.rounds)
+    page = as_markdown(costs, given.seed).rstrip() + "\n"
+    print(page, end="")
+    if given.markdown:
+        given.markdown.write_text(page, encoding="utf-8")
+    return int(any(cost.lost or cost.leaked or cost.left for cost in costs.values()))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

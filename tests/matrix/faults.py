@@ -1,0 +1,230 @@
+"""The faults: each is one round of something going wrong, at a moment that chance chooses."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from snapshot_tasks.catalog.folder import Catalog
+from snapshot_tasks.catalog.names import latest_name
+from snapshot_tasks.models import Endpoint, Silent
+from snapshot_tasks.operations.create import CreateRequest, create
+from snapshot_tasks.qdrant.server import Server
+from tests.matrix.world import COLLECTION, OTHER, World
+from tests.support import proxy as broken
+from tests.support.disks import fill, small_disk
+from tests.support.proxy import Act, Answer, Exchange, faulty
+
+Fault = Callable[[World], None]
+
+DOWNLOAD = r"/collections/[^/]+/snapshots/[^/]+"
+SNAPSHOTS = r"/collections/[^/]+/snapshots"
+TASKS: dict[str, tuple[str, ...]] = {
+    "create": ("snapshot.create",),
+    "seal": ("snapshot.verify", "--level", "content"),
+    "restore": ("snapshot.restore", "--as", OTHER),
+    "replace": ("snapshot.restore", "--replace", "--yes"),
+    "drill": ("snapshot.test-restore",),
+}
+SERVER_TASKS = ("create", "restore", "replace")
+EXPECTED_FAILURES = (1, 12, 13, 15, 20, 21, 22, 24)
+
+
+def kill_inv(task: str) -> Fault:
+    """Return the fault that ends `inv` with -9 somewhere in a task."""
+
+    def fault(world: World) -> None:
+        seconds = world.timed(*TASKS[task])
+        process = world.inv.start(*TASKS[task])
+        time.sleep(world.rng.uniform(0, seconds))
+        process.kill()
+        process.communicate()
+
+    return fault
+
+
+def kill_server(task: str) -> Fault:
+    """Return the fault that ends Qdrant with -9 somewhere in a task."""
+
+    def fault(world: World) -> None:
+        seconds = world.timed(*TASKS[task])
+        process = world.inv.start(*TASKS[task])
+        time.sleep(world.rng.uniform(0, seconds))
+        world.kill_server()
+        process.communicate()
+        assert process.returncode == 0 or process.returncode in EXPECTED_FAILURES
+
+    return fault
+
+
+def full_disk(place: Callable[[World], Path], *task: str, setting: str = "") -> Fault:
+    """Return the fault that a disk of a megabyte lies where something is to be written."""
+
+    def fault(world: World) -> None:
+        with small_disk(place(world), size="400k") as disk:
+            environment = {setting: str(disk)} if setting else {}
+            world.inv(*task, **environment)
+            assert not list(disk.glob(".staging*"))
+
+    return fault
+
+
+def full_server(world: World) -> None:
+    """The server's own disk fills up while it makes a snapshot, or restores one."""
+    filler = fill(world.storage)
+    try:
+        for task in SERVER_TASKS:
+            assert world.inv(*TASKS[task]).code in EXPECTED_FAILURES
+    finally:
+        filler.unlink()
+
+
+def network(method: str, path: str, act: Act, *, times: int = 1_000_000) -> Fault:
+    """Return the fault that a proxy breaks exchanges with Qdrant while a snapshot is taken."""
+
+    def fault(world: World) -> None:
+        with faulty(world.url) as proxy:
+            proxy.on(method, path, act, times=times)
+            world.inv(*TASKS["create"], QDRANT_URL=proxy.url, QDRANT_ENGINE="external", **PATIENCE)
+            # What a run left open is open on that address.
+            proxy.rules.clear()
+            world.inv(*TASKS["create"], QDRANT_URL=proxy.url, QDRANT_ENGINE="external")
+
+    return fault
+
+
+PATIENCE = {"QDRANT_ANSWER_TIMEOUT_SECONDS": "1", "QDRANT_OPERATION_TIMEOUT_SECONDS": "5"}
+
+
+def stall(exchange: Exchange) -> None:
+    """Send half of the body, then nothing for longer than anybody waits."""
+    exchange.stall(seconds=3)
+
+
+def drip(exchange: Exchange) -> None:
+    """Send the body in small pieces with pauses."""
+    exchange.drip(pieces=40, pause_seconds=0.02)
+
+
+def announce_more(exchange: Exchange) -> None:
+    """Announce more bytes than come."""
+    answer = exchange.forward()
+    exchange.answer(answer, announced=len(answer.body) + 1000)
+
+
+def overloaded(exchange: Exchange) -> None:
+    """Answer 503 instead of Qdrant."""
+    exchange.answer(Answer(503, {"Content-Type": "text/plain"}, b"try again later"))
+
+
+def lie_about_checksum(exchange: Exchange) -> None:
+    """Let Qdrant say another checksum than its file has."""
+    answer = exchange.forward()
+    document = json.loads(answer.body)
+    document["result"]["checksum"] = "0" * 64
+    exchange.answer(Answer(answer.status, answer.headers, json.dumps(document).encode()))
+
+
+def two_at_once(world: World) -> None:
+    """Two shells take a snapshot: one does, the other ends with 11 at once."""
+    runs = [world.inv.start("snapshot.create") for _ in range(2)]
+    for run in runs:
+        run.communicate()
+    codes = sorted(run.returncode for run in runs)
+    assert codes in ([0, 11], [0, 0]), codes
+
+
+def clock_back(world: World) -> None:
+    """The clock has gone back by an hour; in-process, since `inv` has no clock to be set."""
+    catalog = Catalog(world.folder)
+    earlier = datetime.now(UTC) - timedelta(hours=1, seconds=world.rng.randrange(1000))
+    request = CreateRequest(collection=COLLECTION)
+    with (
+        Server(Endpoint(url=world.url), operation_timeout_seconds=60) as server,
+        catalog.lock("test"),
+    ):
+        create(request, server, catalog, Silent(), clock=lambda: earlier)
+
+
+def read_only(world: World) -> None:
+    """The folder cannot be written: verifying and testing work, taking ends with 15."""
+    bind = ("mount", "--bind", "-o", "ro", str(world.folder), str(world.folder))
+    subprocess.run(bind, check=True)
+    try:
+        assert world.inv("snapshot.create").code == 15
+        assert world.inv("snapshot.verify").code == 0
+        assert world.inv("snapshot.test-restore").code == 0
+    finally:
+        subprocess.run(("umount", str(world.folder)), check=True)
+
+
+def odd_files(world: World) -> None:
+    """Foreign, empty, half-written and newer files lie in the folder."""
+    newest = Catalog(world.folder).newest(COLLECTION)
+    odd = {
+        "notes.txt": b"mine",
+        f"{COLLECTION}_20200101_000000.snapshot": b"",
+        f"{COLLECTION}_20200101_000001.snapshot": newest.path.read_bytes()[:5000],
+        f"{COLLECTION}_20200101_000002.snapshot.json": b'{"schema": 1, "coll',
+        f"{COLLECTION}_20200101_000003.snapshot": newest.path.read_bytes(),
+        f"{COLLECTION}_20200101_000003.snapshot.json": b'{"schema": 99}',
+        f".pending-{'0' * 16}.json": b"half",
+    }
+    for name, content in odd.items():
+        (world.folder / name).write_bytes(content)
+    try:
+        assert world.inv("snapshot.list").code == 0
+        assert world.inv("snapshot.create").code == 0
+        assert world.inv("snapshot.verify", "--all").code != 0
+    finally:
+        for name in odd:
+            (world.folder / name).unlink()
+
+
+def odd_link(world: World) -> None:
+    """The latest link points nowhere, or at itself: told, and set right by the next snapshot."""
+    link = world.folder / latest_name(COLLECTION)
+    link.unlink()
+    link.symlink_to(world.rng.choice(("gone.snapshot", link.name)))
+    assert world.inv("snapshot.verify").code == 10
+    assert world.inv("snapshot.test-restore").code == 10
+
+
+FAULTS: dict[str, Fault] = {
+    **{f"kill -9 of inv: {task}": kill_inv(task) for task in TASKS},
+    **{f"kill -9 of Qdrant: {task}": kill_server(task) for task in SERVER_TASKS},
+    "snapshot folder full": full_disk(
+        lambda world: world.inv.root / "small", "snapshot.create", setting="QDRANT_SNAPSHOT_DIR"
+    ),
+    "temporary folder full": full_disk(
+        lambda world: world.inv.root / "small", "snapshot.create", setting="TMPDIR"
+    ),
+    "Qdrant's disk full: create, restore, replace": full_server,
+    "connection reset": network("GET", DOWNLOAD, broken.reset),
+    "connection lost once, then resumed": network("GET", DOWNLOAD, broken.truncate, times=1),
+    "answer lost": network("POST", SNAPSHOTS, broken.lose_answer, times=1),
+    "download stalls": network("GET", DOWNLOAD, stall),
+    "download drips": network("GET", DOWNLOAD, drip),
+    "download truncated": network("GET", DOWNLOAD, broken.shorten),
+    "Content-Length too large": network("GET", DOWNLOAD, announce_more),
+    "a byte changed on the way": network("GET", DOWNLOAD, broken.flip),
+    "500": network("POST", SNAPSHOTS, broken.fail),
+    "503": network("GET", DOWNLOAD, overloaded),
+    "checksum lies": network("POST", SNAPSHOTS, lie_about_checksum),
+    "two runs at once": two_at_once,
+    "clock goes backwards": clock_back,
+    "folder read-only": read_only,
+    "foreign, empty, half, newer files": odd_files,
+    "latest link dangles or loops": odd_link,
+}
+
+
+def inject(world: World, name: str) -> None:
+    """Do one round of a fault."""
+    with suppress(ProcessLookupError):
+        FAULTS[name](world)

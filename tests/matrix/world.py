@@ -1,0 +1,155 @@
+"""A project with a real Qdrant of its own, and what must hold in it after every fault."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from snapshot_tasks.catalog.folder import Catalog
+from snapshot_tasks.catalog.names import latest_name
+from snapshot_tasks.models import Endpoint, Silent
+from snapshot_tasks.operations.verify import verify
+from snapshot_tasks.qdrant.points import read_fingerprint
+from snapshot_tasks.qdrant.server import Server
+from tests.conftest import Inv, Ran
+from tests.support.collections import Loader
+from tests.support.world import processes_below, scratch_left, wait_until
+
+COLLECTION = "über uns 漢字"
+OTHER = "restored"
+POINTS = 400
+HIDDEN = (".staging", ".pending")
+
+
+@dataclass(slots=True)
+class Cost:
+    """What faults have cost: data lost, things leaked on the server, things left behind here."""
+
+    rounds: int = 0
+    lost: list[str] = field(default_factory=list)
+    leaked: list[str] = field(default_factory=list)
+    left: list[str] = field(default_factory=list)
+
+
+@dataclass(slots=True, kw_only=True)
+class World:
+    """One project, its live Qdrant, and chance."""
+
+    inv: Inv
+    scratch: Path
+    rng: random.Random
+    durations: dict[str, float] = field(default_factory=dict)
+    content: str = ""
+
+    @property
+    def folder(self) -> Path:
+        """The snapshot folder."""
+        return self.inv.root / "qdrant_snapshots"
+
+    @property
+    def storage(self) -> Path:
+        """Where the live Qdrant keeps everything."""
+        return self.inv.root / ".qdrant"
+
+    @property
+    def url(self) -> str:
+        """Where the live Qdrant answers."""
+        return f"http://localhost:{self.inv.environment['QDRANT_HTTP_PORT']}"
+
+    def prepare(self) -> None:
+        """Start Qdrant with a collection whose name is not plain, and take a first snapshot."""
+        must(self.inv("stack.up"))
+        with self.loader() as loader:
+            loader.plain(COLLECTION, points=POINTS)
+            loader.alias("current", COLLECTION)
+        must(self.inv("snapshot.create"))
+        self.content = self.fingerprint()
+
+    @contextmanager
+    def loader(self) -> Iterator[Loader]:
+        """Connect to the live Qdrant past the code under test."""
+        loader = Loader(self.url)
+        try:
+            yield loader
+        finally:
+            loader.close()
+
+    def fingerprint(self) -> str:
+        """Return what the live collection holds."""
+        return read_fingerprint(Endpoint(url=self.url), COLLECTION, lambda count: None).digest
+
+    def timed(self, *task: str) -> float:
+        """Return how long a task takes undisturbed, measured once."""
+        key = " ".join(task)
+        if key not in self.durations:
+            start = time.monotonic()
+            must(self.inv(*task))
+            self.durations[key] = time.monotonic() - start
+            self.settle()
+        return self.durations[key]
+
+    def server_pid(self) -> int:
+        """Return the live Qdrant's process id."""
+        return int(json.loads((self.storage / "server.json").read_text(encoding="utf-8"))["pid"])
+
+    def kill_server(self) -> None:
+        """End Qdrant as a power cut does."""
+        os.kill(self.server_pid(), signal.SIGKILL)
+
+    def settle(self) -> None:
+        """Do what a user does next: start Qdrant if need be, and take a snapshot."""
+        must(self.inv("stack.up", "--no-restore"))
+        self.wait_idle()
+        must(self.inv("snapshot.create"))
+        with self.loader() as loader:
+            if OTHER in loader.names():
+                loader.delete(OTHER)
+        self.thin_out()
+
+    def wait_idle(self) -> None:
+        """Wait until Qdrant has ended what it does for a client that is gone."""
+        with Server(Endpoint(url=self.url), operation_timeout_seconds=60) as server:
+            wait_until(lambda: not any(map(server.is_busy, (COLLECTION, OTHER))))
+
+    def thin_out(self) -> None:
+        """Keep the folder small: only what the latest link names and the two before it."""
+        for snapshot in Catalog(self.folder).entries()[3:]:
+            for path in self.folder.glob(f"{snapshot.name.removesuffix('.snapshot')}.*"):
+                path.unlink()
+
+    def judge(self, cost: Cost, what: str) -> None:
+        """Look at everything that must hold, and note what does not."""
+        cost.rounds += 1
+        catalog = Catalog(self.folder)
+        target = catalog.latest_target(COLLECTION)
+        if target is None or verify(catalog.find(str(target)), Silent()).error:
+            cost.lost.append(f"{what}: {latest_name(COLLECTION)} names no whole file")
+        for entry in catalog.entries(COLLECTION):
+            if entry.manifest is None or verify(entry, Silent()).error:
+                cost.lost.append(f"{what}: {entry.name} is not what its manifest says")
+        if self.fingerprint() != self.content:
+            cost.lost.append(f"{what}: the live collection changed")
+        with self.loader() as loader:
+            cost.leaked += [f"{what}: server copy {n}" for n in loader.server_snapshots(COLLECTION)]
+            cost.leaked += [f"{what}: collection {n}" for n in loader.names() if n != COLLECTION]
+            if loader.aliases() != {"current": COLLECTION}:
+                cost.lost.append(f"{what}: the alias")
+        uploads = (self.storage / "snapshots").rglob("*.snapshot*")
+        cost.leaked += [f"{what}: upload {path.name}" for path in uploads]
+        hidden = [path for start in HIDDEN for path in self.folder.glob(f"{start}*")]
+        cost.left += [f"{what}: {path.name}" for path in hidden]
+        cost.left += [f"{what}: {name}" for name in scratch_left(self.scratch)]
+        cost.left += [f"{what}: process {p.pid}" for p in processes_below(self.scratch)]
+
+
+def must(ran: Ran) -> Ran:
+    """Return what ran, which has to have gone well: a round that cannot go on judges nothing."""
+    assert ran.code == 0, ran.stdout + ran.stderr
+    return ran

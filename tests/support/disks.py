@@ -1,0 +1,29 @@
+"""Small disks, and disks that are full."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+
+@contextmanager
+def small_disk(place: Path, *, size: str) -> Iterator[Path]:
+    """Mount a disk of its own, of that size."""
+    place.mkdir(parents=True, exist_ok=True)
+    mount = ("mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(place))
+    subprocess.run(mount, check=True, capture_output=True)
+    try:
+        yield place
+    finally:
+        subprocess.run(("umount", str(place)), check=True)
+
+
+def fill(disk: Path) -> Path:
+    """Leave no byte free on a disk, and return the file that takes it all."""
+    filler = disk / "filler"
+    with suppress(OSError), filler.open("wb", buffering=0) as file:
+        for _ in range(1 << 20):
+            file.write(bytes(4096))
+    return filler
