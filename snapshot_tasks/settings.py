@@ -300,9 +300,9 @@ class _Reader:
 
     def _sendable(self, name: str, key: str | None) -> str | None:
         """Return a key that a header can carry; libraries put any other into their errors."""
-        if key is None or re.fullmatch(r"[!-~]+", key):
+        if key is None or re.fullmatch(r"[ -~]+", key):
             return key
-        self._problems.append(f"{name}: expected a key of visible ASCII characters, on one line")
+        self._problems.append(f"{name}: expected a key of printable ASCII characters, on one line")
         return None
 
     def _wrong(self, name: str, expected: str, value: str) -> None:
