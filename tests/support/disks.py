@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from tests.support.world import wait_until
+
 
 @contextmanager
 def small_disk(place: Path, *, size: str) -> Iterator[Path]:
@@ -17,7 +19,8 @@ def small_disk(place: Path, *, size: str) -> Iterator[Path]:
     try:
         yield place
     finally:
-        subprocess.run(("umount", str(place)), check=True)
+        # A program that has just ended may still hold it for a moment.
+        wait_until(lambda: not subprocess.run(("umount", str(place)), check=False).returncode)
 
 
 def fill(disk: Path) -> Path:
