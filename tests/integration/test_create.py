@@ -20,7 +20,7 @@ from snapshot_tasks.operations.verify import verify
 from snapshot_tasks.qdrant.server import Server
 from tests.conftest import NEWER, Inv, Live, native_qdrant, now
 from tests.support import proxy as faults
-from tests.support.disks import fill, small_disk
+from tests.support.disks import fill, need_disks, small_disk
 from tests.support.proxy import Act, Exchange, Hold, Proxy, faulty
 from tests.support.world import assert_error, ended, home_of, read_manifest, tree
 
@@ -324,6 +324,7 @@ def test_an_answer_without_json_is_no_bug_of_ours(
 @pytest.fixture
 def full_disk(tmp_path: Path) -> Iterator[Path]:
     """A disk of its own, of one megabyte."""
+    need_disks()
     with small_disk(tmp_path / "full", size="1m") as disk:
         yield disk
 

@@ -9,11 +9,13 @@ import pytest
 from tests.matrix.__main__ import new_world
 from tests.matrix.faults import FAULTS, inject
 from tests.matrix.world import Cost, World
+from tests.support.disks import need_disks
 
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """A project with a live Qdrant that all faults meet, one after the other."""
+    need_disks()
     with new_world(tmp_path_factory.mktemp("faults"), seed=7) as made:
         yield made
 

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from tests.conftest import missing
 from tests.support.world import wait_until
+
+
+def need_disks() -> None:
+    """Skip on a laptop, where only root may mount a disk; fail in CI."""
+    if os.geteuid():
+        missing("mounting a tmpfs is not permitted")
 
 
 @contextmanager
