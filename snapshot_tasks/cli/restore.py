@@ -31,9 +31,11 @@ if TYPE_CHECKING:
         "snapshot": SNAPSHOT_HELP,
         "collection": COLLECTION_HELP,
         "all": "The newest snapshot of every catalogued collection; needs --if-missing.",
-        "as": "Restore under this name, leaving aliases out.",
+        "as": "Restore under this name, leaving aliases out; with --replace, an alias stands for "
+        "its collection.",
         "if-missing": "Leave a collection that exists as it is.",
-        "replace": "Replace a collection that exists, after a safety snapshot of it; needs --yes.",
+        "replace": "Replace a collection that exists, after a rehearsal and a safety snapshot; "
+        "asks, or needs --yes.",
         "yes": "Agree to replacing.",
         "dry-run": "Print the plan; change nothing.",
         "timeout": "Seconds to wait until Qdrant is ready.",
