@@ -11,6 +11,7 @@ from __future__ import annotations
 import fcntl
 import os
 import platform
+import re
 import secrets
 import shutil
 import stat
@@ -25,6 +26,7 @@ from snapshot_tasks.files import storage_errors, write_text
 
 LOCK_SUFFIX = ".lock"
 MUTEX, IDENTITY = "mutex", "identity"
+_NAME = re.compile(r"[0-9a-f]{16}")
 # Others may pass through to a folder that is meant for them, but not look around.
 PARENT_MODE = 0o711
 _FLAGS = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
@@ -153,9 +155,10 @@ def _held(lock: Path) -> Iterator[None]:
 
 
 def _clear(parent: Path) -> None:
-    for name in sorted({entry.name.removesuffix(LOCK_SUFFIX) for entry in os.scandir(parent)}):
+    names = {entry.name.removesuffix(LOCK_SUFFIX) for entry in os.scandir(parent)}
+    for name in sorted(name for name in names if _NAME.fullmatch(name)):
         folder, lock = parent / name, _lock_of(parent / name)
-        if name not in (MUTEX, IDENTITY) and is_abandoned(lock):
+        if is_abandoned(lock):
             process.end_all_in(folder)
             _remove(folder)
             lock.unlink(missing_ok=True)

@@ -7,6 +7,7 @@ So whoever finds one knows that the run which wrote it has ended.
 from __future__ import annotations
 
 import json
+import re
 import secrets
 from collections.abc import Mapping
 from contextlib import suppress
@@ -16,8 +17,13 @@ from typing import Any
 
 from snapshot_tasks.errors import StorageError
 from snapshot_tasks.files import storage_errors, write_text
+from snapshot_tasks.untrusted import parse_json, read_text
 
 PREFIX = ".pending-"
+MAX_ENTRY_BYTES = 16 << 20
+# Names are deleted by: so only those are taken that a run of ours makes up.
+UPLOAD = re.compile(r"restore-[0-9a-f]{32}\.snapshot")
+REHEARSED = re.compile(r"rehearsal-[0-9a-f]{32}")
 # The server makes a snapshot, which is deleted once it has been downloaded.
 SNAPSHOT = "snapshot"
 # A collection is restored under a name of ours, to be compared and deleted.
@@ -36,6 +42,12 @@ class Pending:
     facts: Mapping[str, Any]
     path: Path | None = field(default=None, repr=False)
 
+    def add(self, **facts: Any) -> None:
+        """Remember more, now that it is known."""
+        if self.path:
+            with suppress(OSError):
+                _write(self.path, self.kind, self.url, self.collection, {**self.facts, **facts})
+
     def done(self) -> None:
         """Forget it: it has ended, or was undone."""
         if self.path:
@@ -49,15 +61,24 @@ class Journal:
     def __init__(self, folder: Path | None) -> None:
         self._folder = folder
 
-    def begin(self, kind: str, url: str, collection: str, **facts: Any) -> Pending:
-        """Remember what is about to begin; a folder that cannot be written remembers nothing."""
-        document = {"kind": kind, "url": url, "collection": collection, "facts": facts}
+    def begin(
+        self, kind: str, url: str, collection: str, *, must: bool = False, **facts: Any
+    ) -> Pending:
+        """Remember what is about to begin.
+
+        Raises:
+            StorageError: where the folder cannot be written, and this `must` be remembered.
+        """
         path = None
         if self._folder:
-            with suppress(StorageError), storage_errors(self._folder):
-                target = self._folder / f"{PREFIX}{secrets.token_hex(8)}.json"
-                write_text(target, json.dumps(document) + "\n")
+            target = self._folder / f"{PREFIX}{secrets.token_hex(8)}.json"
+            try:
+                with storage_errors(self._folder):
+                    _write(target, kind, url, collection, facts)
                 path = target
+            except StorageError:
+                if must:
+                    raise
         return Pending(kind=kind, url=url, collection=collection, facts=facts, path=path)
 
     def pending(self, url: str) -> list[Pending]:
@@ -72,10 +93,10 @@ NO_JOURNAL = Journal(None)
 
 
 def _load(path: Path) -> Pending | None:
-    """Read an entry; what is none is somebody else's file, and left alone."""
+    """Read an entry; what is none, or names what no run of ours makes, is left alone."""
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-        return Pending(
+        document = parse_json(read_text(path, max_bytes=MAX_ENTRY_BYTES))
+        entry = Pending(
             kind=str(document["kind"]),
             url=str(document["url"]),
             collection=str(document["collection"]),
@@ -84,3 +105,13 @@ def _load(path: Path) -> Pending | None:
         )
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
+    upload = entry.facts.get("upload")
+    is_ours = upload is None or UPLOAD.fullmatch(str(upload))
+    if entry.kind == REHEARSAL:
+        is_ours = is_ours and REHEARSED.fullmatch(entry.collection)
+    return entry if is_ours else None
+
+
+def _write(path: Path, kind: str, url: str, collection: str, facts: Mapping[str, Any]) -> None:
+    document = {"kind": kind, "url": url, "collection": collection, "facts": dict(facts)}
+    write_text(path, json.dumps(document) + "\n")

@@ -14,7 +14,7 @@ from snapshot_tasks import process
 from snapshot_tasks.catalog.folder import Snapshot
 from snapshot_tasks.catalog.journal import REHEARSAL, RESTORE, Journal
 from snapshot_tasks.checks.restored import restored_error
-from snapshot_tasks.errors import RestoreIncomplete, TaskError
+from snapshot_tasks.errors import Refused, RestoreIncomplete, TaskError
 from snapshot_tasks.models import Finding, Progress
 from snapshot_tasks.operations.bring_back import (
     RestoreResult,
@@ -47,18 +47,22 @@ def replace_collection(
     """Replace the plan's target; on any failure what was there is put back.
 
     Raises:
+        Refused: when what is there changed since the safety snapshot.
         Damaged, RestoreIncomplete, ContentsDiffer: when the file did not prove itself; nothing was
             touched then. Or when it failed later; what was there is back then, or lies in the
             safety snapshot that the error names.
     """
     _rehearse(plan, server, sha256, journal, progress)
     safety = save_existing(plan.target)
+    _refuse_unsafe(plan.target, safety, server, progress)
     upload_name = new_upload_name()
     pending = journal.begin(
         RESTORE,
         server.endpoint.url,
         plan.target,
+        must=True,
         upload=upload_name,
+        aliases=list(plan.aliases + plan.kept_aliases),
         snapshot=str(plan.snapshot.path),
         safety=str(safety.path),
     )
@@ -71,12 +75,27 @@ def replace_collection(
     finally:
         with process.shielded():
             if not is_replaced:
-                put_back(plan.target, safety, server, progress)
+                put_back(plan.target, safety, server, progress, upload_name=upload_name)
             pending.done()
     return replace(result, safety_snapshot=safety.name)
 
 
-def put_back(target: str, safety: Snapshot, server: Server, progress: Progress) -> None:
+def _refuse_unsafe(target: str, safety: Snapshot, server: Server, progress: Progress) -> None:
+    """Refuse to delete what is not, point by point, in the safety snapshot at this moment."""
+    if safety.sealed is None:
+        problem = "it could not be sealed"
+    else:
+        problem = differs(safety, target, server, progress)
+    if problem:
+        raise Refused(
+            f"The safety snapshot does not hold what is in {target} now ({problem}).",
+            hint="Nothing was replaced. Stop what writes to it, then run this again.",
+        )
+
+
+def put_back(
+    target: str, safety: Snapshot, server: Server, progress: Progress, *, upload_name: str
+) -> None:
     """Restore what was there from its safety snapshot, unless it is there already.
 
     Raises:
@@ -89,7 +108,7 @@ def put_back(target: str, safety: Snapshot, server: Server, progress: Progress) 
             progress.note(f"Putting back {target} as it was, from {safety.name}.")
             plan = plan_restore(RestoreRequest(snapshot=safety, target=target), server)
             sha256 = verified(safety, progress).sha256
-            back = bring_back(plan, server, sha256, progress, upload_name=new_upload_name())
+            back = bring_back(plan, server, sha256, progress, upload_name=upload_name)
             problem = back.error.message if back.error else ""
     except TaskError as error:
         problem = error.message

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from snapshot_tasks.catalog.journal import RESTORE
+from snapshot_tasks.errors import Refused
 from snapshot_tasks.models import Progress
 from snapshot_tasks.operations.bring_back import RestoreResult, bring_back, new_upload_name
 from snapshot_tasks.operations.replace import replace_collection
@@ -33,12 +34,19 @@ def restore(request: RestoreRequest, server: Server, progress: Progress) -> Rest
 def _restore_anew(
     plan: RestorePlan, request: RestoreRequest, server: Server, sha256: str, progress: Progress
 ) -> RestoreResult:
+    # Reading the file may have taken a while.
+    if plan.target in server.collections():
+        raise Refused(
+            f"The collection {plan.target} has come to be meanwhile.",
+            hint="Restore beside it with `--as NAME`, or over it with `--replace --yes`.",
+        )
     upload_name = new_upload_name()
     pending = request.journal.begin(
         RESTORE,
         server.endpoint.url,
         plan.target,
         upload=upload_name,
+        aliases=list(plan.aliases),
         snapshot=str(plan.snapshot.path),
     )
     result = bring_back(

@@ -11,7 +11,7 @@ from pathlib import Path
 from snapshot_tasks import process
 from snapshot_tasks.archive import check_archive
 from snapshot_tasks.catalog.journal import SNAPSHOT, Journal
-from snapshot_tasks.errors import Damaged, NotFound, ServerFailure, StorageError
+from snapshot_tasks.errors import Damaged, NotFound, ServerFailure, StorageError, TaskError
 from snapshot_tasks.files import storage_errors
 from snapshot_tasks.models import Clock, CollectionState, Progress, ServerSnapshot
 from snapshot_tasks.qdrant.server import Server
@@ -59,11 +59,11 @@ def take(
     label = f"Qdrant makes a snapshot of {collection} ({before.points_count:,} points)"
     mark = server.mark(collection)
     pending = journal.begin(SNAPSHOT, server.endpoint.url, collection, **mark.as_json())
-    keep, patience_seconds = False, ARRIVAL_SECONDS
+    made, patience_seconds = None, ARRIVAL_SECONDS
     try:
         with progress.phase(label):
             made = server.create_snapshot(collection, mark, note=progress.note)
-        keep, patience_seconds = keep_server_copy, 0.0
+        pending.add(name=made.name)
         sha256 = _download(collection, made, server, staging, progress)
         return Taken(
             at=at,
@@ -79,10 +79,22 @@ def take(
     finally:
         # Undisturbed, so that what is deleted is forgotten, too.
         with process.shielded():
-            if keep or server.discard_made(collection, mark, patience_seconds=patience_seconds):
+            if made is None:
+                settled = server.discard_made(collection, mark, patience_seconds=patience_seconds)
+            else:
+                settled = keep_server_copy or _forget(collection, made, server)
+            if settled:
                 pending.done()
             else:
                 progress.note("The server copy could not be deleted yet; the next run does it.")
+
+
+def _forget(collection: str, made: ServerSnapshot, server: Server) -> bool:
+    try:
+        server.delete_snapshot(collection, made.name)
+    except TaskError:
+        return False
+    return True
 
 
 def refuse_alias(name: str, server: Server) -> None:

@@ -33,13 +33,26 @@ def tidied(catalog: Catalog, task: str, server: Server, progress: Progress) -> I
 def tidy(catalog: Catalog, server: Server, progress: Progress) -> None:
     """End what killed runs have begun on this server; the caller holds the catalogue's lock."""
     for pending in catalog.journal.pending(server.endpoint.url):
-        end = ENDS.get(pending.kind)
-        if end and end(pending, catalog, server, progress):
-            pending.done()
+        try:
+            end = ENDS.get(pending.kind)
+            if end and end(pending, catalog, server, progress):
+                pending.done()
+        except TaskError as error:
+            # What cannot be ended must not keep anybody from taking snapshots.
+            progress.note(
+                f"A killed run's {pending.kind} of {pending.collection} could not be ended:"
+                f" {error.message} {error.hint} It is remembered in {pending.path}."
+            )
 
 
 def _end_snapshot(pending: Pending, catalog: Catalog, server: Server, progress: Progress) -> bool:
     """Delete the server's copy that nobody downloads any more."""
+    if name := pending.facts.get("name"):
+        try:
+            server.delete_snapshot(pending.collection, str(name))
+        except NotFound:
+            return True
+        return True
     try:
         mark = SnapshotMark.from_json(pending.facts)
     except (KeyError, TypeError, ValueError):
@@ -66,30 +79,36 @@ def _end_restore(pending: Pending, catalog: Catalog, server: Server, progress: P
         return False
     snapshot = _found(catalog, pending.facts.get("snapshot"))
     safety = _found(catalog, pending.facts.get("safety"))
+    if pending.facts.get("safety") and safety is None:
+        progress.note(
+            f"Replacing {target} was cut off, and {pending.facts['safety']}, which holds what was"
+            " there, is not where it was: bring it back, then run this again."
+        )
+        return False
     if target in server.collections() and not _is_void(target, server):
         server.discard_upload(target, upload_name)
-        _tell(target, snapshot, safety, server, progress)
+        _tell(pending, snapshot, safety, server, progress)
         return True
     if not remove_half_made(target, upload_name, server, arrival_seconds=0):
         return False
     if safety:
-        put_back(target, safety, server, progress)
+        put_back(target, safety, server, progress, upload_name=upload_name)
     return True
 
 
 def _tell(
-    target: str,
+    pending: Pending,
     snapshot: Snapshot | None,
     safety: Snapshot | None,
     server: Server,
     progress: Progress,
 ) -> None:
+    target = pending.collection
     if safety and not differs(safety, target, server, progress):
-        progress.note(f"Replacing {target} was cut off before anything was replaced.")
+        _add_aliases(target, safety.manifest.aliases if safety.manifest else (), server)
+        progress.note(f"Replacing {target} was cut off: it is as it was before.")
     elif snapshot and not differs(snapshot, target, server, progress):
-        recorded = snapshot.manifest.aliases if snapshot.manifest else ()
-        for alias in set(recorded) - server.aliases().keys():
-            server.create_alias(alias, target)
+        _add_aliases(target, tuple(map(str, pending.facts.get("aliases") or ())), server)
         progress.note(f"Restoring {target} was cut off, but is whole: {snapshot.name}.")
     else:
         safe = f" What it replaced is safe in {safety.path}." if safety else ""
@@ -99,20 +118,30 @@ def _tell(
         )
 
 
+def _add_aliases(target: str, wanted: tuple[str, ...], server: Server) -> None:
+    """Make the aliases that are missing; a name that stands for something else by now stays so."""
+    taken = {*server.aliases(), *server.collections()}
+    for alias in wanted:
+        if alias not in taken:
+            server.create_alias(alias, target)
+
+
 def _is_void(target: str, server: Server) -> bool:
-    """Say whether a collection cannot be read, or holds nothing: then nothing can be lost."""
-    try:
-        return server.count(target) == 0
-    except TaskError:
-        return True
+    """Say whether a collection holds nothing at all, so that nothing can be lost with it."""
+    state = server.state(target)
+    return not (state.points_count or state.aliases or state.payload_schema)
 
 
 def _found(catalog: Catalog, path: object) -> Snapshot | None:
-    """Return the snapshot that an entry names, as long as it lies where it did."""
-    try:
-        return catalog.find(str(path)) if path and Path(str(path)).is_file() else None
-    except NotFound:
+    """Return the snapshot that an entry names, also where its folder has another path by now."""
+    if not path:
         return None
+    for reference in (str(path), Path(str(path)).name):
+        try:
+            return catalog.find(reference)
+        except (NotFound, OSError, ValueError):
+            continue
+    return None
 
 
 ENDS: dict[str, End] = {

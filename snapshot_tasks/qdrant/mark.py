@@ -13,7 +13,7 @@ import httpx
 
 from snapshot_tasks.models import ServerSnapshot
 
-STARTS_WITHIN_SECONDS = 60.0
+STARTS_WITHIN_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,8 +23,12 @@ class SnapshotMark:
     before: tuple[str, ...]
     since: datetime
 
-    def made_among(self, snapshots: Sequence[ServerSnapshot]) -> ServerSnapshot | None:
+    def made_among(
+        self, snapshots: Sequence[ServerSnapshot], *, alone: bool = False
+    ) -> ServerSnapshot | None:
         """Return the first one that was made right after the mark; others are not ours.
+
+        With `alone` it is returned only if it is the only one.
 
         Qdrant names a snapshot by the second at which it began to make it.
         """
@@ -37,6 +41,8 @@ class SnapshotMark:
             and (at := _made_at(snapshot.name))
             and earliest <= at <= latest
         ]
+        if alone and len(made) > 1:
+            return None
         return min(made, key=lambda pair: pair[0], default=(None, None))[1]
 
     def as_json(self) -> dict[str, Any]:
@@ -47,6 +53,8 @@ class SnapshotMark:
     def from_json(cls, document: Mapping[str, Any]) -> SnapshotMark:
         """Return the mark that `as_json` wrote. Raises KeyError, TypeError or ValueError."""
         since = datetime.fromisoformat(document["since"])
+        if since.tzinfo is None or not 2000 < since.year < 9000:
+            raise ValueError(f"{since} is no time of a server")
         return cls(before=tuple(map(str, document["before"])), since=since)
 
 

@@ -221,7 +221,7 @@ class Server:
             waited = time.monotonic() - start
             try:
                 busy = self.is_busy(collection)
-                made = mark.made_among(self.snapshots(collection))
+                made = mark.made_among(self.snapshots(collection), alone=True)
                 if made:
                     self.delete_snapshot(collection, made.name)
                     return True
