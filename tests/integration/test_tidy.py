@@ -1,0 +1,144 @@
+"""What the next run does with the journal: never too much, and never so that nothing works."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from snapshot_tasks.catalog.folder import Catalog, Snapshot
+from snapshot_tasks.errors import Refused
+from snapshot_tasks.models import Silent
+from snapshot_tasks.operations.restore import restore
+from snapshot_tasks.operations.restore_plan import RestoreRequest
+from snapshot_tasks.operations.tidy import tidied
+from snapshot_tasks.operations.verify import verified
+from tests.conftest import Live
+from tests.integration.conftest import Take, take_from
+
+UPLOAD = f"restore-{'0' * 32}.snapshot"
+
+
+def write_entry(catalog: Catalog, live: Live, kind: str, collection: str, **facts: Any) -> Path:
+    """Leave an entry as a killed run does."""
+    path = catalog.folder / ".pending-0123456789abcdef.json"
+    entry = {"kind": kind, "url": live.url, "collection": collection, "facts": facts}
+    path.write_text(json.dumps(entry), encoding="utf-8")
+    return path
+
+
+def tidy_up(catalog: Catalog, live: Live) -> list[str]:
+    """Run what every task runs first, and return what it said."""
+    said: list[str] = []
+
+    class Listening(Silent):
+        def note(self, message: str) -> None:
+            said.append(message)
+
+    with live.server() as server, tidied(catalog, "test", server, Listening()):
+        return said
+
+
+def test_a_collection_that_was_written_to_stays(qdrant: Live, name: str, catalog: Catalog) -> None:
+    """Nobody knows any more what was restored there: it is told, and not one point goes."""
+    qdrant.loader.plain(name, points=2)
+    entry = write_entry(catalog, qdrant, "restore", name, upload=UPLOAD, snapshot="/gone")
+    assert "does not hold what was to come back" in tidy_up(catalog, qdrant)[0]
+    assert qdrant.loader.count(name) == 2
+    assert not entry.exists()
+
+
+def test_an_empty_one_with_an_alias_stays(qdrant: Live, name: str, catalog: Catalog) -> None:
+    """Somebody made it anew: only what has nothing at all is taken for half-made."""
+    qdrant.loader.plain(name, points=0)
+    qdrant.loader.alias(f"{name}-alias", name)
+    write_entry(catalog, qdrant, "restore", name, upload=UPLOAD, snapshot="/gone")
+    tidy_up(catalog, qdrant)
+    assert name in qdrant.loader.names()
+
+
+@pytest.mark.parametrize(
+    ("kind", "facts"),
+    [
+        ("restore", {"upload": ".."}),
+        ("rehearsal", {"upload": UPLOAD}),
+        ("snapshot", {"before": [], "since": "2025-01-01T00:00:00"}),
+        ("snapshot", {"before": [], "since": "9999-12-31T23:59:59+00:00"}),
+        ("restore", {"upload": UPLOAD, "snapshot": "/" + "x" * 5000}),
+        ("of the future", {}),
+    ],
+)
+def test_an_odd_entry_does_nothing(
+    qdrant: Live, name: str, catalog: Catalog, kind: str, facts: dict[str, Any]
+) -> None:
+    """Neither a crash nor a deletion: an entry names only what a run of ours makes up."""
+    qdrant.loader.plain(name, points=5)
+    write_entry(catalog, qdrant, kind, name, **facts)
+    tidy_up(catalog, qdrant)
+    assert qdrant.loader.count(name) == 5
+
+
+def test_an_entry_that_cannot_be_ended_blocks_nothing(
+    qdrant: Live, name: str, catalog: Catalog
+) -> None:
+    """A safety snapshot that is not there is told each time; snapshots are still taken."""
+    qdrant.loader.plain(name, points=5)
+    entry = write_entry(
+        catalog, qdrant, "restore", f"{name}-gone", upload=UPLOAD, snapshot="/x", safety="/y"
+    )
+    assert "/y" in tidy_up(catalog, qdrant)[0]
+    assert entry.exists()
+    assert take_from(qdrant, name, catalog).path.is_file()
+
+
+def test_somebody_elses_server_snapshot_stays(qdrant: Live, name: str, catalog: Catalog) -> None:
+    """Two were made since the mark: nobody can tell which is ours, so none is deleted."""
+    qdrant.loader.plain(name, points=5)
+    with qdrant.server() as server:
+        mark = server.mark(name)
+    qdrant.loader.request("POST", f"/collections/{name}/snapshots")
+    # Qdrant names them by the second.
+    time.sleep(1.1)
+    qdrant.loader.request("POST", f"/collections/{name}/snapshots")
+    write_entry(catalog, qdrant, "snapshot", name, **mark.as_json())
+    tidy_up(catalog, qdrant)
+    assert len(qdrant.loader.server_snapshots(name)) == 2
+
+
+def test_what_is_written_during_a_replace_stops_it(
+    qdrant: Live, name: str, take: Take, catalog: Catalog
+) -> None:
+    """A point acknowledged after the safety snapshot is never deleted."""
+    qdrant.loader.plain(name, points=20)
+    snapshot = take(qdrant, name)
+
+    def save(collection: str) -> Snapshot:
+        safety = take_from(qdrant, collection, catalog)
+        qdrant.loader.request("POST", f"/collections/{collection}/points/delete", {"points": [3]})
+        return safety
+
+    request = RestoreRequest(snapshot=snapshot, save_existing=save, journal=catalog.journal)
+    with qdrant.server() as server, pytest.raises(Refused, match="does not hold what is in"):
+        restore(request, server, Silent())
+    assert qdrant.loader.count(name) == 19
+
+
+def test_a_collection_that_comes_to_be_meanwhile_stays(
+    qdrant: Live, name: str, take: Take, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Verifying a large file takes a while: what somebody makes then is not restored over."""
+    qdrant.loader.plain(name, points=20)
+    snapshot = take(qdrant, name)
+    other = f"{name}-other"
+
+    def slowly(*arguments: Any) -> Any:
+        qdrant.loader.plain(other, points=1)
+        return verified(*arguments)
+
+    monkeypatch.setattr("snapshot_tasks.operations.restore.verified", slowly)
+    with qdrant.server() as server, pytest.raises(Refused, match="come to be"):
+        restore(RestoreRequest(snapshot=snapshot, target=other), server, Silent())
+    assert qdrant.loader.count(other) == 1
