@@ -39,9 +39,7 @@ def kill_inv(task: str) -> Fault:
     """Return the fault that ends `inv` with -9 somewhere in a task."""
 
     def fault(world: World) -> None:
-        seconds = world.timed(*TASKS[task])
-        process = world.inv.start(*TASKS[task])
-        time.sleep(world.rng.uniform(0, seconds))
+        process = _started(world, task)
         process.kill()
         process.communicate()
 
@@ -52,14 +50,20 @@ def kill_server(task: str) -> Fault:
     """Return the fault that ends Qdrant with -9 somewhere in a task."""
 
     def fault(world: World) -> None:
-        seconds = world.timed(*TASKS[task])
-        process = world.inv.start(*TASKS[task])
-        time.sleep(world.rng.uniform(0, seconds))
+        process = _started(world, task)
         world.kill_server()
         process.communicate()
         assert process.returncode == 0 or process.returncode in EXPECTED_FAILURES
 
     return fault
+
+
+def _started(world: World, task: str) -> subprocess.Popen[str]:
+    """Start a task and return at a random moment of it."""
+    seconds = world.timed(*TASKS[task])
+    process = world.inv.start(*TASKS[task])
+    time.sleep(world.rng.uniform(0, seconds))
+    return process
 
 
 def full_disk(place: Callable[[World], Path], *task: str, setting: str = "") -> Fault:
