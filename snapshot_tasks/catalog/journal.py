@@ -23,6 +23,7 @@ PREFIX = ".pending-"
 MAX_ENTRY_BYTES = 16 << 20
 # Names are deleted by: so only those are taken that a run of ours makes up.
 UPLOAD = re.compile(r"restore-[0-9a-f]{32}\.snapshot")
+SERVER_SNAPSHOT = re.compile(r"[^/]+\.snapshot")
 REHEARSED = re.compile(r"rehearsal-[0-9a-f]{32}")
 # The server makes a snapshot, which is deleted once it has been downloaded.
 SNAPSHOT = "snapshot"
@@ -105,10 +106,10 @@ def _load(path: Path) -> Pending | None:
         )
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
-    upload = entry.facts.get("upload")
-    is_ours = upload is None or UPLOAD.fullmatch(str(upload))
+    names = [(UPLOAD, entry.facts.get("upload")), (SERVER_SNAPSHOT, entry.facts.get("name"))]
     if entry.kind == REHEARSAL:
-        is_ours = is_ours and REHEARSED.fullmatch(entry.collection)
+        names.append((REHEARSED, entry.collection))
+    is_ours = all(name is None or pattern.fullmatch(str(name)) for pattern, name in names)
     return entry if is_ours else None
 
 

@@ -48,10 +48,7 @@ def tidy(catalog: Catalog, server: Server, progress: Progress) -> None:
 def _end_snapshot(pending: Pending, catalog: Catalog, server: Server, progress: Progress) -> bool:
     """Delete the server's copy that nobody downloads any more."""
     if name := pending.facts.get("name"):
-        try:
-            server.delete_snapshot(pending.collection, str(name))
-        except NotFound:
-            return True
+        server.delete_snapshot(pending.collection, str(name))
         return True
     try:
         mark = SnapshotMark.from_json(pending.facts)

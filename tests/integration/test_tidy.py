@@ -65,6 +65,7 @@ def test_an_empty_one_with_an_alias_stays(qdrant: Live, name: str, catalog: Cata
     [
         ("restore", {"upload": ".."}),
         ("rehearsal", {"upload": UPLOAD}),
+        ("snapshot", {"name": ".."}),
         ("snapshot", {"before": [], "since": "2025-01-01T00:00:00"}),
         ("snapshot", {"before": [], "since": "9999-12-31T23:59:59+00:00"}),
         ("restore", {"upload": UPLOAD, "snapshot": "/" + "x" * 5000}),
