@@ -13,6 +13,7 @@ import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
 from types import FrameType
@@ -28,6 +29,7 @@ from snapshot_tasks.errors import Interrupted, Refused, TaskError
 from snapshot_tasks.models import Progress
 from snapshot_tasks.process import INTERRUPTING_SIGNALS
 from snapshot_tasks.settings import Settings, load_settings
+from snapshot_tasks.spans import parse_span
 from snapshot_tasks.untrusted import finite
 
 PROJECT_ROOT = Path(__file__).resolve().parents[2]
@@ -52,6 +54,19 @@ class Seconds(float):
         if isinstance(value, str) and not re.fullmatch(r"[0-9]*\.?[0-9]+", value):
             raise ParseError(f"Expected a number of seconds from 0 up, got {value!r}.")
         return super().__new__(cls, value)
+
+
+class Span(str):
+    """A flag that takes a span of time such as 26h; an empty one is none."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, text: str = "") -> None:
+        """Raise Invoke's `ParseError` for what is no such span."""
+        try:
+            self.value: timedelta | None = parse_span(text) if text else None
+        except ValueError as error:
+            raise ParseError(f"Expected {error}, got {text!r}.") from error
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

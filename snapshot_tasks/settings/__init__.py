@@ -6,7 +6,6 @@ Every problem is collected and reported in one error, by name, with what was exp
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +14,9 @@ from urllib.parse import urlsplit
 
 from snapshot_tasks.errors import SettingsError
 from snapshot_tasks.models import ANSWER_SECONDS, Tls, is_loopback
+from snapshot_tasks.retention import Policy
+from snapshot_tasks.settings.reader import Reader
+from snapshot_tasks.settings.reader import is_version as is_version
 
 if TYPE_CHECKING:
     from dotenv.parser import Binding
@@ -49,6 +51,7 @@ class Settings:
     ready_timeout_seconds: float
     operation_timeout_seconds: float
     max_drop_percent: float
+    retention: Policy
     releases_url: str
     releases_api_url: str
     compose_files: tuple[Path, ...]
@@ -85,7 +88,7 @@ def load_settings(project_root: Path, environment: Mapping[str, str] | None = No
     problems: list[str] = []
     values = _read_dotenv(project_root / ".env", problems)
     values |= {name: value for name, value in environment.items() if value}
-    reader = _Reader(values, problems)
+    reader = Reader(values, problems)
 
     url = reader.url("QDRANT_URL")
     http_port = reader.port("QDRANT_HTTP_PORT", _port_of(url) or 6333)
@@ -103,7 +106,7 @@ def load_settings(project_root: Path, environment: Mapping[str, str] | None = No
         drill_engine=reader.choice(
             "QDRANT_DRILL_ENGINE", DRILL_ENGINES, "auto" if engine == "external" else engine
         ),
-        version=reader.version("QDRANT_VERSION"),
+        version=reader.version("QDRANT_VERSION", DEFAULT_VERSION),
         binary=reader.program("QDRANT_BINARY", project_root),
         http_port=http_port,
         grpc_port=grpc_port,
@@ -113,6 +116,15 @@ def load_settings(project_root: Path, environment: Mapping[str, str] | None = No
         ready_timeout_seconds=reader.seconds("QDRANT_READY_TIMEOUT_SECONDS", 60.0),
         operation_timeout_seconds=reader.seconds("QDRANT_OPERATION_TIMEOUT_SECONDS", 3600.0),
         max_drop_percent=reader.percent("QDRANT_MAX_DROP_PERCENT", 10.0),
+        retention=Policy(
+            keep_last=reader.count("QDRANT_KEEP_LAST"),
+            keep_daily=reader.count("QDRANT_KEEP_DAILY"),
+            keep_weekly=reader.count("QDRANT_KEEP_WEEKLY"),
+            keep_monthly=reader.count("QDRANT_KEEP_MONTHLY"),
+            keep_yearly=reader.count("QDRANT_KEEP_YEARLY"),
+            keep_minimum=reader.count("QDRANT_KEEP_MINIMUM", 1),
+            max_age=reader.span("QDRANT_KEEP_MAX_AGE"),
+        ),
         releases_url=reader.text("QDRANT_RELEASES_URL") or RELEASES_URL,
         releases_api_url=reader.text("QDRANT_RELEASES_API_URL") or RELEASES_API_URL,
         compose_files=reader.paths("COMPOSE_FILE", project_root),
@@ -125,11 +137,6 @@ def load_settings(project_root: Path, environment: Mapping[str, str] | None = No
             hint="Correct it in the environment or in .env; .env.example lists every setting.",
         )
     return settings
-
-
-def is_version(text: str) -> bool:
-    """Say whether a text is a version number as Qdrant's releases have them, without a v."""
-    return re.fullmatch(r"\d+\.\d+\.\d+(-[A-Za-z0-9.]+)?", text) is not None
 
 
 def _read_dotenv(path: Path, problems: list[str]) -> dict[str, str]:
@@ -162,148 +169,9 @@ def _port_of(url: str | None) -> int | None:
     return parts.port if is_loopback(parts.hostname or "") else None
 
 
-def _knows_grpc_port(url: str | None, reader: _Reader) -> bool:
+def _knows_grpc_port(url: str | None, reader: Reader) -> bool:
     """Say whether the gRPC port is that of `QDRANT_URL`, and no guess.
 
     Another Qdrant may answer at the default port: its points must not be taken for these.
     """
     return url is None or urlsplit(url).port == 6333 or reader.text("QDRANT_GRPC_PORT") is not None
-
-
-class _Reader:
-    """Reads single values, noting each problem instead of raising."""
-
-    def __init__(self, values: Mapping[str, str], problems: list[str]) -> None:
-        self._values = values
-        self._problems = problems
-
-    def text(self, name: str) -> str | None:
-        return self._values.get(name, "").strip() or None
-
-    def choice(self, name: str, allowed: tuple[str, ...], default: str = "auto") -> str:
-        value = self.text(name) or default
-        if value not in allowed:
-            self._wrong(name, f"one of {', '.join(allowed)}", value)
-            return default
-        return value
-
-    def url(self, name: str) -> str | None:
-        value = self.text(name)
-        if value is None:
-            return None
-        if "@" in value:
-            self._problems.append(f"{name}: expected no credentials in it; use QDRANT_API_KEY")
-            return None
-        if "?" in value or "#" in value:
-            self._problems.append(f"{name}: expected nothing after the path, neither ? nor #")
-            return None
-        try:
-            parts = urlsplit(value)
-            valid = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-        except ValueError:
-            valid = False
-        if not valid:
-            self._wrong(name, "a URL such as http://localhost:6333", value)
-            return None
-        return value.rstrip("/")
-
-    def port(self, name: str, default: int) -> int:
-        value = self.text(name)
-        if value is None:
-            return default
-        if not value.isascii() or not value.isdigit() or not 0 < int(value) < 65536:
-            self._wrong(name, "a port number from 1 to 65535", value)
-            return default
-        return int(value)
-
-    def seconds(self, name: str, default: float) -> float:
-        value = self.text(name)
-        if value is None:
-            return default
-        if not re.fullmatch(r"\d+(\.\d+)?", value) or float(value) <= 0:
-            self._wrong(name, "a number of seconds above 0", value)
-            return default
-        return float(value)
-
-    def percent(self, name: str, default: float) -> float:
-        value = self.text(name)
-        if value is None:
-            return default
-        if not re.fullmatch(r"\d+(\.\d+)?", value) or float(value) > 100:
-            self._wrong(name, "a percentage from 0 to 100", value)
-            return default
-        return float(value)
-
-    def version(self, name: str) -> str:
-        value = self.text(name) or DEFAULT_VERSION
-        if not is_version(value):
-            self._wrong(name, f"a version such as {DEFAULT_VERSION}, without a v", value)
-        return value
-
-    def path(self, name: str, default: Path) -> Path:
-        value = self.text(name)
-        return default.parent / Path(value).expanduser() if value else default
-
-    def program(self, name: str, root: Path) -> Path | None:
-        value = self.text(name)
-        if value is None:
-            return None
-        path = root / Path(value).expanduser()
-        if not os.access(path, os.X_OK) or path.is_dir():
-            self._wrong(name, "the path of an executable file", value)
-        return path
-
-    def paths(self, name: str, root: Path) -> tuple[Path, ...]:
-        separator = self.text("COMPOSE_PATH_SEPARATOR") or os.pathsep
-        value = self.text(name)
-        return tuple(root / part for part in value.split(separator)) if value else ()
-
-    def names(self, name: str) -> tuple[str, ...]:
-        value = self.text(name) or ""
-        return tuple(part.strip().lower() for part in value.split(",") if part.strip())
-
-    def tls(self, root: Path) -> Tls:
-        certificate, key = "QDRANT_TLS_CERT_FILE", "QDRANT_TLS_KEY_FILE"
-        for one, other in ((certificate, key), (key, certificate)):
-            if self.text(one) and not self.text(other):
-                self._problems.append(f"{other}: expected together with {one}")
-        return Tls(
-            ca_file=self.file("QDRANT_TLS_CA_FILE", root),
-            cert_file=self.file(certificate, root),
-            key_file=self.file(key, root),
-        )
-
-    def file(self, name: str, root: Path) -> Path | None:
-        value = self.text(name)
-        if value is None:
-            return None
-        path = root / Path(value).expanduser()
-        if not path.is_file() or not os.access(path, os.R_OK):
-            self._wrong(name, "a readable file in PEM format", value)
-        return path
-
-    def secret(self, name: str, file_name: str, root: Path) -> str | None:
-        value, file = self.text(name), self.text(file_name)
-        if file and value:
-            self._problems.append(f"{file_name}: expected only one of it and {name}")
-        if not file or value:
-            return self._sendable(name, value)
-        # What stands there is not repeated: it may be the key itself, by mistake.
-        try:
-            content = (root / Path(file).expanduser()).read_text(encoding="utf-8").strip()
-        except (OSError, ValueError):
-            self._problems.append(f"{file_name}: expected the path of a readable text file")
-            return None
-        if not content:
-            self._problems.append(f"{file_name}: expected a file that holds the key, it is empty")
-        return self._sendable(file_name, content or None)
-
-    def _sendable(self, name: str, key: str | None) -> str | None:
-        """Return a key that a header can carry; libraries put any other into their errors."""
-        if key is None or re.fullmatch(r"[ -~]+", key):
-            return key
-        self._problems.append(f"{name}: expected a key of printable ASCII characters, on one line")
-        return None
-
-    def _wrong(self, name: str, expected: str, value: str) -> None:
-        self._problems.append(f"{name}: expected {expected}, got {value!r}")

@@ -1,0 +1,190 @@
+"""Single settings, each checked by its kind; problems are noted, not raised."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from datetime import timedelta
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from snapshot_tasks.models import Tls
+from snapshot_tasks.spans import parse_span
+
+
+def is_version(text: str) -> bool:
+    """Say whether a text is a version number as Qdrant's releases have them, without a v."""
+    return re.fullmatch(r"\d+\.\d+\.\d+(-[A-Za-z0-9.]+)?", text) is not None
+
+
+class Reader:
+    """Reads single values, noting each problem instead of raising."""
+
+    def __init__(self, values: Mapping[str, str], problems: list[str]) -> None:
+        self._values = values
+        self._problems = problems
+
+    def text(self, name: str) -> str | None:
+        """Return a value without the space around it; an empty one is none."""
+        return self._values.get(name, "").strip() or None
+
+    def choice(self, name: str, allowed: tuple[str, ...], default: str = "auto") -> str:
+        """Return one of the allowed words."""
+        value = self.text(name) or default
+        if value not in allowed:
+            self._wrong(name, f"one of {', '.join(allowed)}", value)
+            return default
+        return value
+
+    def url(self, name: str) -> str | None:
+        """Return a URL of a server, without credentials in it and without its last slash."""
+        value = self.text(name)
+        if value is None:
+            return None
+        if "@" in value:
+            self._problems.append(f"{name}: expected no credentials in it; use QDRANT_API_KEY")
+            return None
+        if "?" in value or "#" in value:
+            self._problems.append(f"{name}: expected nothing after the path, neither ? nor #")
+            return None
+        try:
+            parts = urlsplit(value)
+            valid = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        except ValueError:
+            valid = False
+        if not valid:
+            self._wrong(name, "a URL such as http://localhost:6333", value)
+            return None
+        return value.rstrip("/")
+
+    def port(self, name: str, default: int) -> int:
+        """Return a TCP port."""
+        value = self.text(name)
+        if value is None:
+            return default
+        if not value.isascii() or not value.isdigit() or not 0 < int(value) < 65536:
+            self._wrong(name, "a port number from 1 to 65535", value)
+            return default
+        return int(value)
+
+    def seconds(self, name: str, default: float) -> float:
+        """Return a number of seconds above 0."""
+        value = self.text(name)
+        if value is None:
+            return default
+        if not re.fullmatch(r"\d+(\.\d+)?", value) or float(value) <= 0:
+            self._wrong(name, "a number of seconds above 0", value)
+            return default
+        return float(value)
+
+    def count(self, name: str, default: int = 0) -> int:
+        """Return a whole number from 0 up."""
+        value = self.text(name) or str(default)
+        if not value.isascii() or not value.isdigit():
+            self._wrong(name, "a whole number from 0 up", value)
+            return default
+        return int(value)
+
+    def span(self, name: str) -> timedelta | None:
+        """Return a span of time such as 26h."""
+        value = self.text(name)
+        if value is None:
+            return None
+        try:
+            return parse_span(value)
+        except ValueError as error:
+            self._wrong(name, str(error), value)
+            return None
+
+    def percent(self, name: str, default: float) -> float:
+        """Return a percentage from 0 to 100."""
+        value = self.text(name)
+        if value is None:
+            return default
+        if not re.fullmatch(r"\d+(\.\d+)?", value) or float(value) > 100:
+            self._wrong(name, "a percentage from 0 to 100", value)
+            return default
+        return float(value)
+
+    def version(self, name: str, default: str) -> str:
+        """Return the number of a Qdrant version."""
+        value = self.text(name) or default
+        if not is_version(value):
+            self._wrong(name, f"a version such as {default}, without a v", value)
+        return value
+
+    def path(self, name: str, default: Path) -> Path:
+        """Return a path; a relative one lies where the default lies."""
+        value = self.text(name)
+        return default.parent / Path(value).expanduser() if value else default
+
+    def program(self, name: str, root: Path) -> Path | None:
+        """Return the path of a program."""
+        value = self.text(name)
+        if value is None:
+            return None
+        path = root / Path(value).expanduser()
+        if not os.access(path, os.X_OK) or path.is_dir():
+            self._wrong(name, "the path of an executable file", value)
+        return path
+
+    def paths(self, name: str, root: Path) -> tuple[Path, ...]:
+        """Return several paths, separated as Compose separates them."""
+        separator = self.text("COMPOSE_PATH_SEPARATOR") or os.pathsep
+        value = self.text(name)
+        return tuple(root / part for part in value.split(separator)) if value else ()
+
+    def names(self, name: str) -> tuple[str, ...]:
+        """Return several names, separated by commas, in small letters."""
+        value = self.text(name) or ""
+        return tuple(part.strip().lower() for part in value.split(",") if part.strip())
+
+    def tls(self, root: Path) -> Tls:
+        """Return the files that https needs; a certificate and its key go together."""
+        certificate, key = "QDRANT_TLS_CERT_FILE", "QDRANT_TLS_KEY_FILE"
+        for one, other in ((certificate, key), (key, certificate)):
+            if self.text(one) and not self.text(other):
+                self._problems.append(f"{other}: expected together with {one}")
+        return Tls(
+            ca_file=self.file("QDRANT_TLS_CA_FILE", root),
+            cert_file=self.file(certificate, root),
+            key_file=self.file(key, root),
+        )
+
+    def file(self, name: str, root: Path) -> Path | None:
+        """Return the path of a readable file."""
+        value = self.text(name)
+        if value is None:
+            return None
+        path = root / Path(value).expanduser()
+        if not path.is_file() or not os.access(path, os.R_OK):
+            self._wrong(name, "a readable file in PEM format", value)
+        return path
+
+    def secret(self, name: str, file_name: str, root: Path) -> str | None:
+        """Return a secret from its own setting, or from the file that another one names."""
+        value, file = self.text(name), self.text(file_name)
+        if file and value:
+            self._problems.append(f"{file_name}: expected only one of it and {name}")
+        if not file or value:
+            return self._sendable(name, value)
+        # What stands there is not repeated: it may be the key itself, by mistake.
+        try:
+            content = (root / Path(file).expanduser()).read_text(encoding="utf-8").strip()
+        except (OSError, ValueError):
+            self._problems.append(f"{file_name}: expected the path of a readable text file")
+            return None
+        if not content:
+            self._problems.append(f"{file_name}: expected a file that holds the key, it is empty")
+        return self._sendable(file_name, content or None)
+
+    def _sendable(self, name: str, key: str | None) -> str | None:
+        """Return a key that a header can carry; libraries put any other into their errors."""
+        if key is None or re.fullmatch(r"[ -~]+", key):
+            return key
+        self._problems.append(f"{name}: expected a key of printable ASCII characters, on one line")
+        return None
+
+    def _wrong(self, name: str, expected: str, value: str) -> None:
+        self._problems.append(f"{name}: expected {expected}, got {value!r}")
