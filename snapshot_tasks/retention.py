@@ -106,11 +106,12 @@ def _always(newest_first: Sequence[Candidate], policy: Policy) -> Iterator[Reaso
     """Yield what stays whatever the rules say."""
     counted = [c for c in newest_first if not c.aside] or newest_first
     yield from ((c, "the newest") for c in counted[:1])
-    yield from ((c, "the newest with a manifest") for c in [c for c in counted if c.checked][:1])
-    yield from ((c, "the newest that is proven") for c in [c for c in counted if c.proven_at][:1])
-    yield from (
-        (c, f"one of at least {policy.keep_minimum}") for c in counted[: policy.keep_minimum]
-    )
+    checked = next((c for c in counted if c.checked), None)
+    if checked and checked != counted[0]:
+        yield checked, "the newest with a manifest"
+    yield from ((c, "the newest proven one") for c in [c for c in counted if c.proven_at][:1])
+    minimum = counted[1 : policy.keep_minimum]
+    yield from ((c, f"one of at least {policy.keep_minimum}") for c in minimum)
     yield from ((c, c.hold) for c in newest_first if c.hold)
 
 

@@ -4,29 +4,29 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from functools import cached_property
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
+from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 from snapshot_tasks.catalog.journal import Journal
 from snapshot_tasks.catalog.lock import folder_lock
-from snapshot_tasks.catalog.manifest import MAX_MESSAGE, Manifest, dump_manifest, load_manifest
+from snapshot_tasks.catalog.manifest import Manifest, dump_manifest
 from snapshot_tasks.catalog.names import (
-    FINGERPRINT_SUFFIX,
     MANIFEST_SUFFIX,
-    PROOFS_SUFFIX,
     SUFFIX,
     check_collection,
     latest_name,
-    parse_name,
     snapshot_names,
 )
-from snapshot_tasks.catalog.proofs import append_proof, last_proven_at, read_proofs
-from snapshot_tasks.errors import Damaged, NotFound, TaskError
+from snapshot_tasks.catalog.snapshot import (
+    Snapshot,
+    beside,
+    fingerprint_path,
+    load_snapshot,
+    manifest_path,
+)
+from snapshot_tasks.errors import NotFound
 from snapshot_tasks.files import (
     point_link,
     publish,
@@ -36,110 +36,15 @@ from snapshot_tasks.files import (
     sync_directory,
     write_text,
 )
-from snapshot_tasks.fingerprint import Fingerprint, Sealed
-from snapshot_tasks.search_parity import Probe
-from snapshot_tasks.untrusted import parse_json, printable, read_text
+from snapshot_tasks.fingerprint import Fingerprint
 
-# 131 kB for each vector name.
-MAX_FINGERPRINT_BYTES = 64 << 20
+# A snapshot under this name is being removed.
+DROPPED_PREFIX = ".drop-"
 _TAKE_ONE = "Take one with `inv snapshot.create`, or name one that `inv snapshot.list` shows."
 
 
-@dataclass(frozen=True, kw_only=True)
-class Snapshot:
-    """One catalogued snapshot. Facts that only a manifest holds are None without one."""
-
-    path: Path
-    collection: str | None
-    created_at: datetime
-    size_bytes: int
-    manifest: Manifest | None
-    manifest_problem: TaskError | None = None
-
-    @property
-    def name(self) -> str:
-        """The file's name, which also names the snapshot."""
-        return self.path.name
-
-    @property
-    def sha256(self) -> str | None:
-        """The SHA-256 the file was taken with, as far as a manifest tells."""
-        return self.manifest.sha256 if self.manifest else None
-
-    @property
-    def is_safety(self) -> bool:
-        """Whether it holds what a restore replaced, and so is never taken by default."""
-        return self.manifest is not None and self.manifest.safety
-
-    @cached_property
-    def sealed(self) -> Sealed | None:
-        """What the contents were sealed with; None when the snapshot is unsealed.
-
-        The manifest's digest decides. The buckets in the file beside it only tell where contents
-        differ, so a copy without that file verifies and restores as well.
-
-        Raises:
-            Damaged: when that file is there, and is not what the manifest sealed.
-        """
-        if self.manifest is None or self.manifest.fingerprint is None:
-            return None
-        path = _fingerprint_path(self.path)
-        try:
-            digest = str(self.manifest.fingerprint["digest"])
-            count = int(self.manifest.fingerprint["points_count"])
-            buckets = None
-            if os.path.lexists(path):
-                text = read_text(path, max_bytes=MAX_FINGERPRINT_BYTES)
-                buckets = Fingerprint.from_json(parse_json(text))
-                if buckets.digest != digest:
-                    raise ValueError("it is another snapshot's")
-            return Sealed(digest=digest, points_count=count, buckets=buckets)
-        except (OSError, ValueError, KeyError, TypeError, ArithmeticError) as error:
-            reason = printable(str(error), limit=MAX_MESSAGE)
-            raise Damaged(
-                f"The sealed fingerprint {printable(path.name)} is not readable: {reason}.",
-                hint="Bring that file back from a copy, or take a new snapshot.",
-            ) from error
-
-    @cached_property
-    def probes(self) -> tuple[Probe, ...]:
-        """The searches whose answers were sealed. Raises `Damaged` when they are not readable."""
-        try:
-            return tuple(map(Probe.from_json, self.manifest.probes if self.manifest else ()))
-        except (KeyError, TypeError, ValueError) as error:
-            reason = printable(str(error), limit=MAX_MESSAGE)
-            raise Damaged(
-                f"The manifest of {printable(self.name)} holds a probe that is none: {reason}.",
-                hint="Bring the manifest back from a copy, or take a new snapshot.",
-            ) from error
-
-    @property
-    def proofs_path(self) -> Path:
-        """Where this snapshot's proofs stand."""
-        return self.path.with_name(self.path.name.removesuffix(SUFFIX) + PROOFS_SUFFIX)
-
-    @cached_property
-    def proofs(self) -> tuple[Mapping[str, Any], ...]:
-        """All proofs, oldest first."""
-        return read_proofs(self.proofs_path)
-
-    @property
-    def proven_at(self) -> datetime | None:
-        """When a drill last succeeded with the bytes of the manifest."""
-        return last_proven_at(self.proofs, self.sha256)
-
-    def append_proof(self, proof: Mapping[str, Any]) -> None:
-        """Append one proof. Raises `StorageError` where the folder cannot be written."""
-        append_proof(self.proofs_path, proof)
-
-    def check_manifest(self) -> None:
-        """Raise what was wrong with the manifest when it was read, if anything."""
-        if self.manifest_problem:
-            raise self.manifest_problem
-
-
 class Catalog:
-    """Reads and extends one snapshot folder. Only `add` and `lock` write."""
+    """Reads, extends and thins out one snapshot folder."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -160,11 +65,13 @@ class Catalog:
 
     def entries(self, collection: str | None = None) -> list[Snapshot]:
         """Return the snapshots, newest first, of one collection or of all."""
-        found = [
-            _load(Path(item.path))
-            for item in _scan(self.folder)
-            if item.name.endswith(SUFFIX) and item.is_file(follow_symlinks=False)
-        ]
+        found: list[Snapshot] = []
+        for item in _scan(self.folder):
+            hidden = item.name.startswith(DROPPED_PREFIX)
+            if item.name.endswith(SUFFIX) and item.is_file(follow_symlinks=False) and not hidden:
+                # Another run may remove it at this very moment.
+                with suppress(FileNotFoundError):
+                    found.append(load_snapshot(Path(item.path)))
         wanted = [s for s in found if collection is None or s.collection == collection]
         return sorted(wanted, key=lambda s: (s.created_at, len(s.name), s.name), reverse=True)
 
@@ -202,7 +109,7 @@ class Catalog:
         for path in (Path(reference), self.folder / reference, self.folder / name):
             self._check_pointer(path)
             if os.path.isfile(path):
-                return _load(path.resolve())
+                return load_snapshot(path.resolve())
         raise NotFound(f"There is no snapshot {reference}.", hint=_TAKE_ONE)
 
     def latest_target(self, collection: str) -> Path | None:
@@ -211,11 +118,20 @@ class Catalog:
         self._check_pointer(link)
         return link.resolve() if os.path.islink(link) else None
 
+    def held(self, collection: str) -> dict[str, str]:
+        """Return the files that something else relies on, by name, and what does."""
+        held = dict.fromkeys(self.journal.needed(), "a run that was cut off needs it")
+        link = self.folder / latest_name(collection)
+        if os.path.islink(link):
+            held[os.path.basename(os.readlink(link))] = f"{link.name} names it"  # noqa: PTH119
+        return held
+
     @contextmanager
     def staging(self) -> Iterator[Path]:
         """Yield a hidden path in the folder to write a snapshot to; leftovers of killed runs go."""
         with storage_errors(self.folder):
             remove_stagings(self.folder)
+            self.finish_drops()
             with staging_file(self.folder) as path:
                 yield path
 
@@ -238,22 +154,49 @@ class Catalog:
         moment a snapshot stands there without its manifest.
         """
         final = self.folder / manifest.snapshot
-        beside = {_manifest_path(final): dump_manifest(manifest)}
+        others = {manifest_path(final): dump_manifest(manifest)}
         if fingerprint:
-            beside[_fingerprint_path(final)] = json.dumps(fingerprint.as_json()) + "\n"
+            others[fingerprint_path(final)] = json.dumps(fingerprint.as_json()) + "\n"
         with storage_errors(self.folder):
             try:
-                for path, text in beside.items():
+                for path, text in others.items():
                     write_text(path, text)
                 publish(staging, final)
             except BaseException:
-                for path in beside:
+                for path in others:
                     path.unlink(missing_ok=True)
                 raise
             sync_directory(self.folder)
             if not manifest.safety:
                 point_link(self.folder / latest_name(manifest.collection), final.name)
-        return _load(final)
+        return load_snapshot(final)
+
+    def drop(self, snapshot: Snapshot) -> None:
+        """Remove a snapshot and all that stands beside it; the caller holds the lock.
+
+        One rename makes it invisible, so that at no moment half of it is seen. What a crash leaves
+        undone after that, `finish_drops` does.
+        """
+        hidden = self.folder / f"{DROPPED_PREFIX}{snapshot.name}"
+        with storage_errors(self.folder):
+            os.replace(self.folder / snapshot.name, hidden)
+            sync_directory(self.folder)
+            self._finish_drop(hidden)
+
+    def finish_drops(self) -> None:
+        """Remove what killed runs have begun to remove; the caller holds the lock."""
+        for hidden in self.folder.glob(f"{DROPPED_PREFIX}*{SUFFIX}"):
+            with storage_errors(self.folder):
+                self._finish_drop(hidden)
+
+    def _finish_drop(self, hidden: Path) -> None:
+        visible = self.folder / hidden.name.removeprefix(DROPPED_PREFIX)
+        # Where it is there again, somebody has brought it back: what stands beside is that one's.
+        if not os.path.lexists(visible):
+            for path in beside(visible):
+                path.unlink(missing_ok=True)
+            sync_directory(self.folder)
+        hidden.unlink(missing_ok=True)
 
     @staticmethod
     def _check_pointer(link: Path) -> None:
@@ -281,33 +224,4 @@ def _pointer_of(item: os.DirEntry[str]) -> str | None:
     suffix = latest_name("")
     return (
         item.name.removesuffix(suffix) if item.is_symlink() and item.name.endswith(suffix) else None
-    )
-
-
-def _manifest_path(snapshot: Path) -> Path:
-    return snapshot.with_name(snapshot.name + MANIFEST_SUFFIX)
-
-
-def _fingerprint_path(snapshot: Path) -> Path:
-    return snapshot.with_name(snapshot.name + FINGERPRINT_SUFFIX)
-
-
-def _load(path: Path) -> Snapshot:
-    manifest, problem = None, None
-    try:
-        manifest = load_manifest(_manifest_path(path))
-    except TaskError as error:
-        problem = error
-    status = path.stat()
-    named_collection, named_time = parse_name(path.name)
-    return Snapshot(
-        path=path,
-        collection=manifest.collection if manifest else named_collection,
-        created_at=(
-            (manifest.created_at if manifest else named_time)
-            or datetime.fromtimestamp(status.st_mtime, UTC)
-        ),
-        size_bytes=status.st_size,
-        manifest=manifest,
-        manifest_problem=problem,
     )

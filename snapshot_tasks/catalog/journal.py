@@ -84,9 +84,18 @@ class Journal:
 
     def pending(self, url: str) -> list[Pending]:
         """Return what ended runs have left open on a server."""
+        return [entry for entry in self._entries() if entry.url == url]
+
+    def needed(self) -> set[str]:
+        """Return the names of snapshots that it takes to end what ended runs have left open."""
+        paths = [
+            entry.facts.get(key) for entry in self._entries() for key in ("snapshot", "safety")
+        ]
+        return {Path(str(path)).name for path in paths if path}
+
+    def _entries(self) -> list[Pending]:
         paths = sorted(self._folder.glob(f"{PREFIX}*.json")) if self._folder else []
-        entries = (entry for path in paths if (entry := _load(path)))
-        return [entry for entry in entries if entry.url == url]
+        return [entry for path in paths if (entry := _load(path))]
 
 
 # For throw-away servers: what is left on them goes with them.

@@ -12,6 +12,7 @@ SUFFIX = ".snapshot"
 MANIFEST_SUFFIX = ".json"
 PROOFS_SUFFIX = ".proofs.jsonl"
 FINGERPRINT_SUFFIX = ".fingerprint.json"
+PIN_SUFFIX = ".pin.json"
 _OURS = re.compile(r"(?P<collection>.+)_(?P<stamp>\d{8}_\d{6})(-(?P<number>\d+))?")
 # Qdrant's own: <collection>-<peer id>-<date>-<time>
 _QDRANTS = re.compile(r"(?P<collection>.+)-\d+-(?P<stamp>\d{4}(-\d\d){5})")

@@ -43,11 +43,22 @@ def last_proven_at(proofs: tuple[Mapping[str, Any], ...], sha256: str | None) ->
     if sha256 is None:
         return None
     for proof in reversed(proofs):
-        if not proof["ok"] and proof["kind"] in (DRILL, VERIFY) and proof.get("level") != "source":
+        if _is_about_the_file(proof) and not proof["ok"]:
             return None
         if proof["kind"] == DRILL and proof["ok"] and proof.get("sha256") == sha256:
             return datetime.fromisoformat(proof["at"])
     return None
+
+
+def failed_last(proofs: tuple[Mapping[str, Any], ...]) -> bool:
+    """Say whether the last drill or verification of the file failed."""
+    about = [proof for proof in proofs if _is_about_the_file(proof)]
+    return bool(about) and not about[-1]["ok"]
+
+
+def _is_about_the_file(proof: Mapping[str, Any]) -> bool:
+    """Say whether a proof judges the file: not whether the source has moved on, nor an upgrade."""
+    return proof["kind"] in (DRILL, VERIFY) and proof.get("level") != "source"
 
 
 def _parse(line: str) -> Mapping[str, Any] | None:

@@ -14,7 +14,8 @@ from datetime import datetime, timedelta
 from functools import cached_property
 from importlib.metadata import version as package_version
 
-from snapshot_tasks.catalog.folder import Catalog, Snapshot
+from snapshot_tasks.catalog.folder import Catalog
+from snapshot_tasks.catalog.snapshot import Snapshot
 from snapshot_tasks.comparison import Fit, version_fit
 from snapshot_tasks.engines.binary import binary_version, find_binary
 from snapshot_tasks.engines.compose import ComposeEngine

@@ -21,7 +21,8 @@ from snapshot_tasks.errors import Interrupted, NotFound, SettingsError, TaskErro
 from snapshot_tasks.settings import DEFAULT_VERSION, is_version
 
 if TYPE_CHECKING:
-    from snapshot_tasks.catalog.folder import Catalog, Snapshot
+    from snapshot_tasks.catalog.folder import Catalog
+    from snapshot_tasks.catalog.snapshot import Snapshot
     from snapshot_tasks.operations.drill import DrillReport
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
-from snapshot_tasks.catalog.folder import Snapshot
+from snapshot_tasks.catalog.snapshot import Snapshot
 from snapshot_tasks.cli.console import output, tell
 from snapshot_tasks.cli.units import ago, duration, moment, size
 from snapshot_tasks.errors import BudgetMissed
@@ -37,6 +37,7 @@ def snapshot_json(snapshot: Snapshot) -> dict[str, Any]:
         "source_moved": manifest.source_moved if manifest else None,
         "sealed": bool(manifest and manifest.fingerprint),
         "proven_at": proven_at.isoformat() if proven_at else None,
+        "pinned": snapshot.pin,
         "problem": snapshot.manifest_problem.message if snapshot.manifest_problem else None,
     }
 
@@ -103,7 +104,9 @@ def _snapshot_row(snapshot: Snapshot, now: datetime) -> tuple[str, ...]:
         state = f"proven {ago(proven_at, now)}" if proven_at else "never"
     return (
         snapshot.name,
-        (snapshot.collection or "unknown") + (" (replaced)" if snapshot.is_safety else ""),
+        (snapshot.collection or "unknown")
+        + (" (replaced)" if snapshot.is_safety else "")
+        + (" (pinned)" if snapshot.pin is not None else ""),
         ago(snapshot.created_at, now),
         f"{manifest.points_count:,}" if manifest else "unknown",
         size(snapshot.size_bytes),

@@ -21,7 +21,8 @@ from snapshot_tasks.cli.wiring import (
 from snapshot_tasks.errors import Refused, SettingsError
 
 if TYPE_CHECKING:
-    from snapshot_tasks.catalog.folder import Catalog, Snapshot
+    from snapshot_tasks.catalog.folder import Catalog
+    from snapshot_tasks.catalog.snapshot import Snapshot
     from snapshot_tasks.qdrant.server import Server
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from snapshot_tasks.cli.command import Outcome, Run, command
 from snapshot_tasks.cli.console import tell
+from snapshot_tasks.cli.retention import check_policy, render_pruned
 from snapshot_tasks.cli.wiring import (
     COLLECTION_HELP,
     SNAPSHOT_HELP,
@@ -19,6 +20,9 @@ from snapshot_tasks.cli.wiring import (
 from snapshot_tasks.errors import NotFound, SettingsError, StorageError, TaskError, join_errors
 
 if TYPE_CHECKING:
+    from snapshot_tasks.catalog.folder import Catalog
+    from snapshot_tasks.catalog.snapshot import Snapshot
+    from snapshot_tasks.operations.create import CreateResult
     from snapshot_tasks.operations.verify import Verification
 
 
@@ -32,6 +36,7 @@ if TYPE_CHECKING:
         "keep-server-copy": "Leave Qdrant's own copy on the server.",
         "no-seal": "Leave out the fingerprint of its contents, which takes reading every point.",
         "strict": "Fail with 21 where the contents look suspicious, instead of warning.",
+        "prune": "Then drop old ones by the QDRANT_KEEP_... rules, without asking: for cron.",
     },
     iterable=("collection",),
 )
@@ -44,6 +49,7 @@ def create(
     keep_server_copy: bool = False,
     no_seal: bool = False,
     strict: bool = False,
+    prune: bool = False,
 ) -> Outcome:
     """Take a snapshot of a live collection: checked byte for byte, sealed, catalogued."""
     from snapshot_tasks.cli.render import render_created, render_findings, snapshot_json
@@ -52,11 +58,14 @@ def create(
 
     if all and collection:
         raise SettingsError("--all and --collection exclude each other.", hint="Give one of them.")
+    if prune:
+        check_policy(run.settings.retention)
     catalog = open_catalog(run, output_dir)
     names = collection or [run.settings.collection]
     if run.dry:
         return run.would(
-            f"take a snapshot of {'all' if all else ', '.join(names)} into {catalog.folder}"
+            f"take a snapshot of {'all' if all else ', '.join(names)} into {catalog.folder}",
+            *(["drop old ones by the rules"] if prune else []),
         )
     catalog.make_folder()
     with (
@@ -76,6 +85,7 @@ def create(
             for name in (server.collections() if all else dict.fromkeys(names))
         ]
         taken = create_each(requests, server, catalog, run.progress, clock=now)
+        gone = _prune_after(run, catalog, taken) if prune else []
 
     def render() -> None:
         for created in taken.created:
@@ -83,6 +93,8 @@ def create(
             render_findings(created.findings)
         if not requests:
             tell("The server has no collection, so there is nothing to take.")
+        if prune:
+            render_pruned(gone)
 
     result = {
         "snapshots": [snapshot_json(created.snapshot) for created in taken.created],
@@ -91,9 +103,24 @@ def create(
             for created in taken.created
             for finding in created.findings
         ],
+        "dropped": [snapshot.name for snapshot in gone],
         "failed": [failure_json(name, error) for name, error in taken.errors],
     }
     return Outcome(result=result, render=render, error=join_errors(taken.errors))
+
+
+def _prune_after(run: Run, catalog: Catalog, taken: CreateResult) -> list[Snapshot]:
+    """Drop old snapshots of the collections that have a new one; the flag was the consent."""
+    from snapshot_tasks.operations.prune import plan_prune, prune
+
+    policy, gone = run.settings.retention, []
+    for name in (str(created.snapshot.collection) for created in taken.created):
+        try:
+            plan = plan_prune(catalog, name, policy, now=now())
+            gone += prune([plan], catalog, policy, now=now())
+        except TaskError as error:
+            taken.errors.append((f"{name}, pruning", error))
+    return gone
 
 
 @command("snapshot.list", help={"collection": "Only this collection."})

@@ -10,7 +10,8 @@ from snapshot_tasks.cli.command import Run
 from snapshot_tasks.errors import TaskError
 
 if TYPE_CHECKING:
-    from snapshot_tasks.catalog.folder import Catalog, Snapshot
+    from snapshot_tasks.catalog.folder import Catalog
+    from snapshot_tasks.catalog.snapshot import Snapshot
     from snapshot_tasks.operations.seal import Scratch
     from snapshot_tasks.qdrant.server import Server
 

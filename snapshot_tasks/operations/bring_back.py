@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from uuid import uuid4
 
 from snapshot_tasks import process
-from snapshot_tasks.catalog.folder import Snapshot
+from snapshot_tasks.catalog.snapshot import Snapshot
 from snapshot_tasks.checks.contents import check_contents
 from snapshot_tasks.checks.restored import Restored, check_restored, restored_error
 from snapshot_tasks.errors import (

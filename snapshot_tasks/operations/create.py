@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from snapshot_tasks.catalog.folder import Catalog, Snapshot
+from snapshot_tasks.catalog.folder import Catalog
 from snapshot_tasks.catalog.journal import Journal
 from snapshot_tasks.catalog.manifest import Manifest
 from snapshot_tasks.catalog.names import check_collection
+from snapshot_tasks.catalog.snapshot import Snapshot
 from snapshot_tasks.checks.contents import MAX_DROP_SHARE, check_sanity
 from snapshot_tasks.errors import (
     ContentsDiffer,

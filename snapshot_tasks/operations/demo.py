@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from snapshot_tasks.catalog.folder import Catalog, Snapshot
+from snapshot_tasks.catalog.folder import Catalog
+from snapshot_tasks.catalog.snapshot import Snapshot
 from snapshot_tasks.engines.base import Engine, FreshRequest
 from snapshot_tasks.models import Clock, Progress
 from snapshot_tasks.operations.create import CreateRequest, create

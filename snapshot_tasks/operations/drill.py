@@ -9,8 +9,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from snapshot_tasks.catalog.folder import Snapshot
 from snapshot_tasks.catalog.proofs import DRILL, REHEARSAL
+from snapshot_tasks.catalog.snapshot import Snapshot
 from snapshot_tasks.checks.contents import check_contents
 from snapshot_tasks.checks.restored import restored_error
 from snapshot_tasks.checks.search import check_search

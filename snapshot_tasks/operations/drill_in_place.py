@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from snapshot_tasks.catalog.folder import Catalog, Snapshot
+from snapshot_tasks.catalog.folder import Catalog
+from snapshot_tasks.catalog.snapshot import Snapshot
 from snapshot_tasks.checks.contents import check_contents
 from snapshot_tasks.checks.restored import Restored, check_restored
 from snapshot_tasks.comparison import Fit, version_fit

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from snapshot_tasks.catalog.folder import Snapshot
+from snapshot_tasks.catalog.snapshot import Snapshot
 from snapshot_tasks.errors import TaskError
 from snapshot_tasks.models import Progress
 

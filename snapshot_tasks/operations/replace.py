@@ -11,8 +11,8 @@ from dataclasses import replace
 from uuid import uuid4
 
 from snapshot_tasks import process
-from snapshot_tasks.catalog.folder import Snapshot
 from snapshot_tasks.catalog.journal import REHEARSAL, RESTORE, Journal
+from snapshot_tasks.catalog.snapshot import Snapshot
 from snapshot_tasks.checks.restored import restored_error
 from snapshot_tasks.errors import Refused, RestoreIncomplete, TaskError
 from snapshot_tasks.models import Finding, Progress

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from snapshot_tasks.catalog.folder import Snapshot
 from snapshot_tasks.catalog.journal import NO_JOURNAL, Journal
 from snapshot_tasks.catalog.names import check_collection
+from snapshot_tasks.catalog.snapshot import Snapshot
 from snapshot_tasks.comparison import Fit, version_fit
 from snapshot_tasks.errors import NotFound, Refused, StorageError
 from snapshot_tasks.models import Finding, Status

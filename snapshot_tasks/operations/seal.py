@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from snapshot_tasks.catalog.folder import Snapshot
+from snapshot_tasks.catalog.snapshot import Snapshot
 from snapshot_tasks.engines.base import Engine, FreshRequest
 from snapshot_tasks.errors import RestoreIncomplete
 from snapshot_tasks.fingerprint import Fingerprint

@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from snapshot_tasks.catalog.folder import Catalog, Snapshot
+from snapshot_tasks.catalog.folder import Catalog
 from snapshot_tasks.catalog.journal import REHEARSAL, RESTORE, SNAPSHOT, Pending
+from snapshot_tasks.catalog.snapshot import Snapshot
 from snapshot_tasks.errors import NotFound, TaskError
 from snapshot_tasks.models import Progress
 from snapshot_tasks.operations.bring_back import differs, remove_half_made

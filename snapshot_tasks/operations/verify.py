@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from snapshot_tasks.archive import ArchiveSummary, check_archive
-from snapshot_tasks.catalog.folder import Snapshot
 from snapshot_tasks.catalog.proofs import VERIFY
+from snapshot_tasks.catalog.snapshot import Snapshot
 from snapshot_tasks.errors import ContentsDiffer, Damaged, StorageError, TaskError
 from snapshot_tasks.files import sha256_of
 from snapshot_tasks.models import Clock, Finding, Progress, Status, failed

@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from snapshot_tasks.catalog.folder import Catalog, Snapshot
+from snapshot_tasks.catalog.folder import Catalog
 from snapshot_tasks.catalog.manifest import Manifest, dump_manifest
 from snapshot_tasks.catalog.names import FINGERPRINT_SUFFIX, MANIFEST_SUFFIX
+from snapshot_tasks.catalog.snapshot import Snapshot
 from snapshot_tasks.files import sha256_of
 from snapshot_tasks.sealing.unpack import unpack
 from snapshot_tasks.selftest.rewrite import (

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from snapshot_tasks.catalog.folder import Catalog, Snapshot
+from snapshot_tasks.catalog.folder import Catalog
+from snapshot_tasks.catalog.snapshot import Snapshot
 from snapshot_tasks.engines.native import NativeEngine
 from snapshot_tasks.models import Silent
 from snapshot_tasks.operations.create import CreateRequest, create

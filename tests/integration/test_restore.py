@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from snapshot_tasks.catalog.folder import Catalog, Snapshot
+from snapshot_tasks.catalog.folder import Catalog
+from snapshot_tasks.catalog.snapshot import Snapshot
 from snapshot_tasks.errors import (
     ContentsDiffer,
     Damaged,

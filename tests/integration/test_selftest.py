@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from snapshot_tasks.catalog.folder import Catalog, Snapshot
+from snapshot_tasks.catalog.folder import Catalog
+from snapshot_tasks.catalog.snapshot import Snapshot
 from snapshot_tasks.cli.selftest import as_markdown
 from snapshot_tasks.engines.native import NativeEngine
 from snapshot_tasks.errors import Refused

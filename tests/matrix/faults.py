@@ -30,6 +30,7 @@ TASKS: dict[str, tuple[str, ...]] = {
     "restore": ("snapshot.restore", "--as", OTHER),
     "replace": ("snapshot.restore", "--replace", "--yes"),
     "drill": ("snapshot.test-restore",),
+    "prune": ("snapshot.prune", "--keep-last", "1", "--yes"),
 }
 SERVER_TASKS = ("create", "restore", "replace")
 EXPECTED_FAILURES = (1, 12, 13, 15, 20, 21, 22, 24)

@@ -25,7 +25,7 @@ from tests.support.world import processes_below, scratch_left, wait_until
 COLLECTION = "über uns 漢字"
 OTHER = "restored"
 POINTS = 400
-HIDDEN = (".staging", ".pending")
+HIDDEN = (".staging", ".pending", ".drop")
 
 
 @dataclass(slots=True)
@@ -119,10 +119,8 @@ class World:
             wait_until(lambda: not any(map(server.is_busy, (COLLECTION, OTHER))))
 
     def thin_out(self) -> None:
-        """Keep the folder small: only what the latest link names and the two before it."""
-        for snapshot in Catalog(self.folder).entries()[3:]:
-            for path in self.folder.glob(f"{snapshot.name.removesuffix('.snapshot')}.*"):
-                path.unlink()
+        """Keep the folder small: the last three, and the drilled one, stay."""
+        must(self.inv("snapshot.prune", "--keep-minimum", "3", "--max-age", "1s", "--yes"))
 
     def judge(self, cost: Cost, what: str) -> None:
         """Look at everything that must hold, and note what does not."""

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from snapshot_tasks.catalog.folder import Catalog, Snapshot
+from snapshot_tasks.catalog.folder import Catalog
+from snapshot_tasks.catalog.snapshot import Snapshot
 from snapshot_tasks.errors import Damaged
 from snapshot_tasks.fingerprint import Accumulator
 from tests.support.fuzzing import (

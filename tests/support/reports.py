@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from snapshot_tasks.catalog.folder import Snapshot
+from snapshot_tasks.catalog.snapshot import Snapshot
 from snapshot_tasks.models import Finding, Status
 from snapshot_tasks.operations.drill import DrillReport
 from tests.support.manifests import TAKEN_AT

@@ -1,0 +1,101 @@
+"""Apply retention to the snapshot folder: plan it, then do what was planned, and no more."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from snapshot_tasks.catalog.folder import Catalog
+from snapshot_tasks.catalog.snapshot import Snapshot
+from snapshot_tasks.errors import NotFound
+from snapshot_tasks.process import shielded
+from snapshot_tasks.retention import Candidate, Decision, Policy, plan_retention
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PrunePlan:
+    """What is kept and dropped of one collection, newest first."""
+
+    collection: str
+    decisions: tuple[Decision, ...]
+
+    @property
+    def dropped(self) -> tuple[Candidate, ...]:
+        """What goes."""
+        return tuple(d.candidate for d in self.decisions if not d.keep)
+
+    @property
+    def freed_bytes(self) -> int:
+        """What the dropped files take, in bytes."""
+        return sum(candidate.size_bytes for candidate in self.dropped)
+
+
+def plan_prune(catalog: Catalog, collection: str, policy: Policy, *, now: datetime) -> PrunePlan:
+    """Decide on the snapshots of one collection; nothing is touched.
+
+    Raises:
+        NotFound: when the collection has none.
+    """
+    entries = catalog.entries(collection)
+    if not entries:
+        raise NotFound(
+            f"No snapshot of {collection} lies in {catalog.folder}.",
+            hint="Name a collection that `inv snapshot.list` shows.",
+        )
+    held = catalog.held(collection)
+    # That one stays as the newest; a second reason would only say the same.
+    held.pop(entries[0].name, None)
+    candidates = [_candidate(entry, held.get(entry.name, "")) for entry in entries]
+    return PrunePlan(collection=collection, decisions=plan_retention(candidates, policy, now=now))
+
+
+def prune(
+    agreed: Iterable[PrunePlan], catalog: Catalog, policy: Policy, *, now: datetime
+) -> list[Snapshot]:
+    """Drop what was agreed on, as far as a plan made now still drops it; return what went.
+
+    The caller holds the catalogue's lock. Between the plan that somebody has agreed to and this,
+    another run may have pinned or damaged what the plan relied on: so it is planned once more.
+
+    Raises:
+        StorageError: when the folder cannot be written.
+    """
+    gone: list[Snapshot] = []
+    catalog.finish_drops()
+    for plan in agreed:
+        agreed_names = {candidate.name for candidate in plan.dropped}
+        if not agreed_names:
+            continue
+        again = plan_prune(catalog, plan.collection, policy, now=now)
+        names = agreed_names & {candidate.name for candidate in again.dropped}
+        for entry in catalog.entries(plan.collection):
+            if entry.name in names:
+                with shielded():
+                    catalog.drop(entry)
+                gone.append(entry)
+    return gone
+
+
+def _candidate(entry: Snapshot, held: str) -> Candidate:
+    return Candidate(
+        name=entry.name,
+        created_at=entry.created_at,
+        size_bytes=entry.size_bytes,
+        proven_at=entry.proven_at,
+        checked=entry.manifest is not None,
+        aside=_aside(entry),
+        hold=held or _hold(entry),
+    )
+
+
+def _aside(entry: Snapshot) -> str:
+    if entry.is_safety:
+        return "holds what a restore replaced"
+    return "failed its last test: look at it" if entry.failed_last else ""
+
+
+def _hold(entry: Snapshot) -> str:
+    if entry.pin is not None:
+        return f"pinned: {entry.pin}" if entry.pin else "pinned"
+    return "its manifest cannot be read" if entry.manifest_problem else ""

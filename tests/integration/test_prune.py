@@ -1,0 +1,250 @@
+"""`snapshot.prune`, `pin` and `unpin` as a user and cron call them."""
+
+from __future__ import annotations
+
+import json
+import random
+import time
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from snapshot_tasks.catalog.folder import DROPPED_PREFIX, Catalog
+from snapshot_tasks.catalog.journal import RESTORE
+from snapshot_tasks.catalog.lock import folder_lock
+from snapshot_tasks.catalog.names import latest_name
+from snapshot_tasks.catalog.snapshot import Snapshot
+from snapshot_tasks.files import point_link
+from snapshot_tasks.models import Silent
+from snapshot_tasks.operations.verify import verify
+from tests.conftest import Inv, Live, Ran
+from tests.support.manifests import catalogued, drill_proof
+from tests.support.world import assert_error, tree
+
+DAY = timedelta(days=1)
+NOW = datetime.now(UTC).replace(microsecond=0)
+
+
+@pytest.fixture
+def folder(inv: Inv) -> Catalog:
+    """The snapshot folder of the project."""
+    inv.environment["QDRANT_COLLECTION_NAME"] = "books"
+    return Catalog(inv.root / "qdrant_snapshots")
+
+
+def fill(folder: Catalog, days: int, **facts: Any) -> list[Snapshot]:
+    """Catalogue one snapshot a day, the newest last and so behind the latest link."""
+    taken = [catalogued(folder, taken_at=NOW - age * DAY, **facts) for age in reversed(range(days))]
+    return taken[::-1]
+
+
+def names(folder: Catalog) -> list[str]:
+    """Return the snapshots left, newest first."""
+    return [entry.name for entry in folder.entries()]
+
+
+def result(ran: Ran) -> dict[str, Any]:
+    """Return the result of a call with `--json`."""
+    assert ran.code == 0, ran.stdout + ran.stderr
+    found: dict[str, Any] = json.loads(ran.stdout)["result"]
+    return found
+
+
+def test_the_plan_is_told_before_anything_is_deleted(inv: Inv, folder: Catalog) -> None:
+    """Without consent and a terminal: the plan with every reason on stderr, 24, nothing gone."""
+    taken = fill(folder, 4)
+    before = tree(folder.folder)
+    ran = inv("snapshot.prune", "--keep-last", "2")
+    assert_error(ran, 24, "deletes 2 snapshots", "--yes")
+    assert f"keep  {taken[0].name}  18.9 kB  the newest; last 1" in ran.stderr
+    assert f"DROP  {taken[3].name}  18.9 kB  no rule keeps it" in ran.stderr
+    assert tree(folder.folder) == before
+
+
+@pytest.mark.parametrize("flags", [("--dry-run", "--yes"), ("--dry-run",)])
+def test_a_dry_run_deletes_nothing(inv: Inv, folder: Catalog, flags: tuple[str, ...]) -> None:
+    """Whatever else is said."""
+    fill(folder, 4)
+    before = tree(folder.folder)
+    answer = result(inv("snapshot.prune", "--keep-last", "1", "--json", *flags))
+    assert [line["keep"] for line in answer["collections"][0]["plan"]] == [True] + [False] * 3
+    assert answer["dropped"] == []
+    assert answer["dry_run"] is True
+    ran = inv("--dry", "snapshot.prune", "--keep-last", "1", "--yes")
+    assert ran.code == 0
+    assert tree(folder.folder) == before
+
+
+def test_what_no_rule_keeps_goes_with_all_that_stands_beside_it(inv: Inv, folder: Catalog) -> None:
+    """Only the kept ones are left, whole, and the latest link still names the newest."""
+    taken = fill(folder, 5)
+    for snapshot in taken:
+        snapshot.append_proof({"kind": "verify", "at": NOW.isoformat(), "ok": True})
+    ran = inv("snapshot.prune", "--keep-last", "2", "--yes")
+    assert ran.code == 0, ran.stderr
+    assert ran.stdout.splitlines()[-1].startswith("Dropped 3 snapshots, ")
+    kept = [taken[0].name, taken[1].name]
+    assert tree(folder.folder) == sorted(
+        [latest_name("books")]
+        + [name + end for name in kept for end in ("", ".json")]
+        + [name.replace(".snapshot", ".proofs.jsonl") for name in kept]
+    )
+    target = folder.latest_target("books")
+    assert target is not None
+    assert target.name == taken[0].name
+    assert verify(folder.find(str(target)), Silent()).error is None
+
+
+def test_the_last_proven_one_and_pinned_ones_stay(inv: Inv, folder: Catalog) -> None:
+    """No rule reaches them; unpinned, the rules decide again."""
+    taken = fill(folder, 6)
+    taken[3].append_proof(drill_proof(taken[3], NOW))
+    assert inv("snapshot.pin", "--snapshot", taken[5].name, "--note", "before 2.0").code == 0
+    assert inv("snapshot.prune", "--keep-last", "1", "--yes").code == 0
+    assert names(folder) == [taken[0].name, taken[3].name, taken[5].name]
+    listed = inv("snapshot.list").stdout
+    assert listed.count("(pinned)") == 1
+    assert inv("snapshot.unpin", "--snapshot", taken[5].name).code == 0
+    plan = result(inv("snapshot.prune", "--keep-last", "1", "--yes", "--json"))
+    assert plan["dropped"] == [taken[5].name]
+    assert [p["reasons"] for p in plan["collections"][0]["plan"]][1] == ["the newest proven one"]
+
+
+def test_rules_come_from_settings_and_a_flag_replaces_its_own(inv: Inv, folder: Catalog) -> None:
+    """`.env` holds the policy; cron needs no flags."""
+    taken = fill(folder, 5)
+    (inv.root / ".env").write_text("QDRANT_KEEP_LAST=4\nQDRANT_KEEP_MINIMUM=1\n")
+    assert result(inv("snapshot.prune", "--yes", "--json"))["dropped"] == [taken[4].name]
+    answer = result(inv("snapshot.prune", "--keep-last", "3", "--yes", "--json"))
+    assert answer["dropped"] == [taken[3].name]
+    assert names(folder) == [s.name for s in taken[:3]]
+
+
+def test_without_any_rule_nothing_is_dropped(inv: Inv, folder: Catalog) -> None:
+    """14, and how to say one."""
+    fill(folder, 3)
+    assert_error(inv("snapshot.prune", "--yes"), 14, "QDRANT_KEEP_DAILY", "--keep-daily")
+    assert_error(inv("snapshot.create", "--prune"), 14, "QDRANT_KEEP_DAILY")
+    assert len(names(folder)) == 3
+
+
+@pytest.mark.parametrize(
+    ("flags", "code"),
+    [
+        (("--keep-last", "-1"), 1),
+        (("--keep-last", "many"), 1),
+        (("--max-age", "1y"), 1),
+        (("--max-age", "0d"), 1),
+        (("--keep-last", "1", "--collection", "nope"), 10),
+        (("--keep-last", "1", "--collection", "books", "--all"), 14),
+    ],
+)
+def test_bad_input_loses_nothing(
+    inv: Inv, folder: Catalog, flags: tuple[str, ...], code: int
+) -> None:
+    """A clear error, and the folder as it was."""
+    fill(folder, 3)
+    before = tree(folder.folder)
+    ran = inv("snapshot.prune", "--yes", *flags)
+    assert ran.code == code
+    assert "Traceback" not in ran.stderr
+    assert tree(folder.folder) == before
+
+
+def test_each_collection_has_its_own_count(inv: Inv, folder: Catalog) -> None:
+    """`--all` applies the rules to each by itself."""
+    fill(folder, 3)
+    fill(folder, 2, collection="films")
+    inv("snapshot.prune", "--all", "--keep-last", "1", "--yes")
+    assert sorted(name.split("_")[0] for name in names(folder)) == ["books", "films"]
+
+
+def test_what_is_damaged_pushes_no_whole_one_out(inv: Inv, folder: Catalog) -> None:
+    """The newest failed its verification: the one before it counts as the last, both stay."""
+    taken = fill(folder, 4)
+    taken[0].path.write_bytes(b"broken")
+    assert inv("snapshot.verify", "--snapshot", taken[0].name).code == 20
+    inv("snapshot.prune", "--keep-last", "1", "--yes")
+    assert names(folder) == [taken[0].name, taken[1].name]
+
+
+def test_a_safety_snapshot_goes_by_age_only(inv: Inv, folder: Catalog) -> None:
+    """It counts for no rule, and a run that was cut off may still need it."""
+    fill(folder, 2)
+    old = [
+        catalogued(folder, taken_at=NOW - age * DAY, safety=True, label="before replace")
+        for age in (20, 40, 50)
+    ]
+    folder.journal.begin(
+        RESTORE, "http://localhost:1", "books", safety=str(old[2].path), snapshot="/else/x.snapshot"
+    )
+    answer = result(
+        inv("snapshot.prune", "--keep-last", "2", "--max-age", "30d", "--yes", "--json")
+    )
+    assert answer["dropped"] == [old[1].name]
+    plan = {p["snapshot"]: p["reasons"] for p in answer["collections"][0]["plan"]}
+    assert plan[old[2].name] == ["a run that was cut off needs it"]
+
+
+def test_another_run_is_not_disturbed(inv: Inv, folder: Catalog) -> None:
+    """While somebody works in the folder: 11."""
+    fill(folder, 3)
+    with folder_lock(folder.folder, task="snapshot.create"):
+        assert_error(inv("snapshot.prune", "--keep-last", "1", "--yes"), 11, "snapshot.create")
+    assert len(names(folder)) == 3
+
+
+def test_files_of_another_tool_are_pruned_by_their_names(inv: Inv, folder: Catalog) -> None:
+    """Snapshots of hand-made scripts, without manifests; what is no snapshot is not touched."""
+    for day in range(5):
+        at = NOW - day * DAY
+        (folder.folder / f"books_{at:%Y%m%d_%H%M%S}.snapshot").write_bytes(b"old")
+    for other in ("notes.txt", "books.snapshot.bak", "whatever.snapshot"):
+        (folder.folder / other).write_text("mine")
+    assert inv("snapshot.prune", "--keep-last", "2", "--yes").code == 0
+    assert len(tree(folder.folder)) == 2 + 3
+
+
+def test_created_and_pruned_in_one_go(inv: Inv, folder: Catalog, qdrant: Live, name: str) -> None:
+    """`snapshot.create --prune` is one cron line: no question, only of what it took."""
+    qdrant.loader.plain(name, points=30)
+    old = fill(folder, 3, collection=name)
+    others = fill(folder, 3)
+    outside = {"QDRANT_URL": qdrant.url, "QDRANT_ENGINE": "external", "QDRANT_KEEP_LAST": "2"}
+    ran = inv("snapshot.create", "--collection", name, "--prune", "--json", **outside)
+    answer = result(ran)
+    assert answer["dropped"] == [old[1].name, old[2].name]
+    assert [entry.name for entry in folder.entries("books")] == [s.name for s in others]
+    ran = inv("snapshot.create", "--collection", "nope", "--prune", **outside)
+    assert_error(ran, 10)
+    assert len(folder.entries(name)) == 2
+
+
+def test_killed_at_random_moments(inv: Inv, folder: Catalog) -> None:
+    """Kill -9 of `prune`: what is left is whole or invisible, and the next run clears it."""
+    rng = random.Random(4)
+    newest = fill(folder, 3)[0]
+    start = time.monotonic()
+    assert inv("snapshot.prune", "--keep-last", "2", "--yes").code == 0
+    seconds = time.monotonic() - start
+    for _ in range(8):
+        for number in range(40):
+            catalogued(folder, taken_at=NOW - (100 + number) * DAY)
+        point_link(folder.folder / latest_name("books"), newest.name)
+        process = inv.start("snapshot.prune", "--keep-last", "2", "--yes")
+        time.sleep(seconds * rng.uniform(0.5, 1.2))
+        process.kill()
+        process.communicate()
+        for entry in folder.entries():
+            assert verify(entry, Silent()).error is None
+    assert inv("snapshot.prune", "--keep-last", "2", "--yes").code == 0
+    left = tree(folder.folder)
+    assert [name for name in left if name.startswith(DROPPED_PREFIX)] == []
+    assert len(left) == 2 * 2 + 1
+
+
+def test_a_pin_that_cannot_be_written(inv: Inv, folder: Catalog) -> None:
+    """15, and how to mend it."""
+    fill(folder, 1)[0].pin_path.mkdir()
+    assert_error(inv("snapshot.pin", "--note", "x"), 15, "QDRANT_SNAPSHOT_DIR")

@@ -1,0 +1,124 @@
+"""A snapshot is dropped as a whole: whenever it is cut off, nobody sees half of it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from snapshot_tasks.catalog.folder import DROPPED_PREFIX, Catalog
+from snapshot_tasks.catalog.snapshot import Snapshot
+from snapshot_tasks.errors import StorageError
+from tests.support.manifests import TAKEN_AT, catalogued, drill_proof
+from tests.support.world import tree
+
+DAY = timedelta(days=1)
+
+
+class Killed(BaseException):
+    """The process ends here."""
+
+
+def furnished(catalog: Catalog) -> Snapshot:
+    """Return a snapshot with everything that may stand beside one."""
+    snapshot = catalogued(catalog)
+    snapshot.append_proof(drill_proof(snapshot, TAKEN_AT))
+    snapshot.set_pin("note", TAKEN_AT)
+    snapshot.path.with_name(snapshot.name + ".fingerprint.json").write_text("{}")
+    return snapshot
+
+
+def kill_at(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    """End the process right before its n-th change to the disk."""
+    calls = 0
+
+    def watched(real: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*arguments: Any, **options: Any) -> Any:
+            nonlocal calls
+            calls += 1
+            if calls == number:
+                raise Killed
+            return real(*arguments, **options)
+
+        return call
+
+    for name in ("replace", "unlink", "fsync"):
+        monkeypatch.setattr(os, name, watched(getattr(os, name)))
+
+
+def test_everything_goes(catalog: Catalog) -> None:
+    """File, manifest, fingerprint, proofs and pin; the others' stay."""
+    old = furnished(catalog)
+    new = catalogued(catalog, taken_at=TAKEN_AT + DAY)
+    catalog.drop(old)
+    assert tree(catalog.folder) == sorted([new.name, f"{new.name}.json", "books_latest.snapshot"])
+
+
+@pytest.mark.parametrize("number", range(1, 12))
+def test_cut_off_anywhere_the_next_run_finishes(
+    catalog: Catalog, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    """Either it is all there still, or it is invisible, and the next run removes the rest."""
+    old = furnished(catalog)
+    new = catalogued(catalog, taken_at=TAKEN_AT + DAY)
+    before = tree(catalog.folder)
+    with monkeypatch.context() as patch:
+        kill_at(patch, number)
+        try:
+            catalog.drop(old)
+        except Killed:
+            pass
+        else:
+            assert number > 8, "a change to the disk was not cut off"
+    seen = [entry.name for entry in catalog.entries()]
+    if old.name in seen:
+        assert tree(catalog.folder) == before
+        return
+    assert seen == [new.name]
+    catalog.finish_drops()
+    assert tree(catalog.folder) == sorted([new.name, f"{new.name}.json", "books_latest.snapshot"])
+
+
+def test_what_was_brought_back_keeps_what_stands_beside_it(catalog: Catalog) -> None:
+    """A copy of a half-dropped snapshot lies there again: only the hidden rest goes."""
+    old = furnished(catalog)
+    before = tree(catalog.folder)
+    hidden = catalog.folder / f"{DROPPED_PREFIX}{old.name}"
+    hidden.write_bytes(b"rest")
+    catalog.finish_drops()
+    assert tree(catalog.folder) == before
+
+
+def test_the_next_snapshot_finishes_a_drop(catalog: Catalog) -> None:
+    """So that nobody has to run `prune` to get the space back."""
+    (catalog.folder / f"{DROPPED_PREFIX}books_20240101_000000.snapshot").write_bytes(b"rest")
+    (catalog.folder / "books_20240101_000000.snapshot.json").write_text("{}")
+    catalogued(catalog)
+    assert [name for name in tree(catalog.folder) if "2024" in name] == []
+
+
+def test_what_cannot_be_removed_is_a_storage_error(
+    catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The remedy names the folder's setting."""
+    snapshot = furnished(catalog)
+
+    def refuse(*arguments: Any) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(os, "replace", refuse)
+    with pytest.raises(StorageError, match="Permission denied"):
+        catalog.drop(snapshot)
+    assert [entry.name for entry in catalog.entries()] == [snapshot.name]
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"note": 3}', b"\xff" * 10, b"[" * 5000])
+def test_a_pin_that_cannot_be_read_still_pins(catalog: Catalog, content: bytes) -> None:
+    """It only ever keeps."""
+    snapshot = catalogued(catalog)
+    Path(snapshot.pin_path).write_bytes(content)
+    assert catalog.find(snapshot.name).pin is not None
