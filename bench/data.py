@@ -25,8 +25,18 @@ def channel(endpoint: Endpoint) -> Any:
     return grpc.insecure_channel(f"{host}:{endpoint.grpc_port}", options=OPTIONS)
 
 
-def load(endpoint: Endpoint, *, points: int, dimensions: int) -> None:
-    """Make the collection and fill it; ids are 0 to `points` - 1, a multiple of 1,000."""
+def endpoint_of(asked: dict[str, Any]) -> Endpoint:
+    """Return where the server answers that a contestant is asked to use."""
+    return Endpoint(url=asked["url"], grpc_port=asked["grpc_port"])
+
+
+def load(
+    endpoint: Endpoint, *, points: int, dimensions: int, shards: int = 1, text_repeats: int = 8
+) -> None:
+    """Make the collection and fill it; ids are 0 to `points` - 1, a multiple of 1,000.
+
+    Each of `text_repeats` makes the payload 20 to 25 bytes longer.
+    """
     random = np.random.default_rng(7)
     params = wire.VectorParams(size=dimensions, distance=wire.Distance.Cosine)
     with channel(endpoint) as opened:
@@ -35,6 +45,7 @@ def load(endpoint: Endpoint, *, points: int, dimensions: int) -> None:
         collections.Create(
             wire.CreateCollection(
                 collection_name=NAME,
+                shard_number=shards,
                 vectors_config=wire.VectorsConfig(params=params),
                 # Reading is measured; building a graph meanwhile would only disturb.
                 hnsw_config=wire.HnswConfigDiff(m=0),
@@ -42,17 +53,19 @@ def load(endpoint: Endpoint, *, points: int, dimensions: int) -> None:
         )
         for start in range(0, points, BATCH):
             vectors = random.standard_normal((BATCH, dimensions)).astype(np.float32)
-            batch = [_point(start + row, vectors[row].tolist()) for row in range(BATCH)]
+            batch = [
+                _point(start + row, vectors[row].tolist(), text_repeats) for row in range(BATCH)
+            ]
             last = start + BATCH >= points
             stub.Upsert(wire.UpsertPoints(collection_name=NAME, points=batch, wait=last))
 
 
-def _point(number: int, vector: list[float]) -> Any:
+def _point(number: int, vector: list[float], text_repeats: int) -> Any:
     payload = {
         "group": wire.Value(string_value=f"g{number % 7}"),
         "number": wire.Value(integer_value=number),
         "score": wire.Value(double_value=vector[0]),
-        "text": wire.Value(string_value=f"Pengumuman nomor {number}. " * 8),
+        "text": wire.Value(string_value=f"Pengumuman nomor {number}. " * text_repeats),
         "tags": wire.Value(
             list_value=wire.ListValue(values=[wire.Value(string_value=t) for t in "abc"])
         ),

@@ -1,38 +1,28 @@
-"""The contestants at reading every point. Each runs as a process of its own and prints a JSON line.
-
-`python -m bench.readers NAME` with the server, the snapshot and the number of points on stdin.
-"""
+"""The contestants at reading every point, of a live collection and of a snapshot's file."""
 
 from __future__ import annotations
 
 import json
-import resource
 import shutil
 import subprocess
 import sys
 import tempfile
-import time
 from array import array
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from bench.data import BATCH, NAME, channel
+from bench.contestant import Asked, Contestant
+from bench.data import BATCH, NAME, channel, endpoint_of
 from snapshot_tasks.children import ask
-from snapshot_tasks.models import Endpoint, Silent
+from snapshot_tasks.models import Silent
 from snapshot_tasks.qdrant.points import locate_live_points, read_fingerprint
 from snapshot_tasks.sealing.read import CHILD, locate_points, read_contents
 from snapshot_tasks.sealing.unpack import unpack
 
 BUCKETS = frozenset({3, 1024, 2077, 4000})
 CLIENT_POINTS = 20_000
-Asked = dict[str, Any]
-
-
-def endpoint_of(asked: Asked) -> Endpoint:
-    """Return where the server answers."""
-    return Endpoint(url=asked["url"], grpc_port=asked["grpc_port"])
 
 
 def grpc_bytes(asked: Asked, start: int = 0, end: int | None = None) -> int:
@@ -63,7 +53,7 @@ def grpc_bytes_twice(asked: Asked) -> int:
     """The same by two processes, half of the ids each."""
     half = asked["points"] // 2
     with subprocess.Popen(
-        [sys.executable, "-m", "bench.readers", "second half"],
+        [sys.executable, "-m", "bench.readers"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -80,9 +70,20 @@ def grpc_bytes_twice(asked: Asked) -> int:
 
 def client_scroll(asked: Asked) -> int:
     """qdrant-client's scroll over REST as it comes, of some of the points."""
+    return _client_scroll(asked, prefer_grpc=False)
+
+
+def client_scroll_grpc(asked: Asked) -> int:
+    """qdrant-client's scroll over gRPC, of some of the points."""
+    return _client_scroll(asked, prefer_grpc=True)
+
+
+def _client_scroll(asked: Asked, *, prefer_grpc: bool) -> int:
     from qdrant_client import QdrantClient
 
-    client = QdrantClient(url=asked["url"], timeout=60)
+    client = QdrantClient(
+        url=asked["url"], grpc_port=asked["grpc_port"], prefer_grpc=prefer_grpc, timeout=60
+    )
     count, offset = 0, None
     while count < min(CLIENT_POINTS, asked["points"]):
         records, offset = client.scroll(
@@ -114,6 +115,27 @@ def unpacked(asked: Asked) -> Iterator[str]:
         yield str(shard.folder)
     finally:
         shutil.rmtree(scratch)
+
+
+def engine_read(asked: Asked) -> int:
+    """One bare read of the file by its engine: unpack it, let every point be scrolled past."""
+    import qdrant_edge as edge
+
+    scratch = Path(tempfile.mkdtemp(prefix="qdrant-bench-"))
+    try:
+        (folder,) = unpack(Path(asked["snapshot"]), scratch)
+        shard, offset = edge.EdgeShard.load(str(folder.folder)), None
+        while True:
+            _, offset = shard.scroll(
+                edge.ScrollRequest(offset=offset, limit=BATCH, with_payload=True, with_vector=True)
+            )
+            if offset is None:
+                break
+        asked["clock"](end=True)
+        shard.close()
+    finally:
+        shutil.rmtree(scratch)
+    return int(asked["bytes"])
 
 
 def engine_values(asked: Asked) -> int:
@@ -155,10 +177,11 @@ def locate_file(asked: Asked) -> int:
     return int(asked["points"])
 
 
-READERS: dict[str, Callable[[Asked], int]] = {
+CONTESTANTS: dict[str, Contestant] = {
     "gRPC bytes": grpc_bytes,
     "gRPC bytes, two processes": grpc_bytes_twice,
     "qdrant-client scroll": client_scroll,
+    "qdrant-client scroll, gRPC": client_scroll_grpc,
     "fingerprint, live": fingerprint,
     "locate, live": locate_live,
     "engine, values touched": engine_values,
@@ -168,52 +191,13 @@ READERS: dict[str, Callable[[Asked], int]] = {
 }
 
 
-class Clock:
-    """Measures from its making, or from when it was last started again, until it is stopped."""
-
-    def __init__(self) -> None:
-        self._start = time.perf_counter()
-        self._seconds: float | None = None
-
-    def __call__(self, *, end: bool = False) -> None:
-        """Start again, or stop."""
-        if end:
-            self._seconds = time.perf_counter() - self._start
-        else:
-            self._start = time.perf_counter()
-
-    @property
-    def seconds(self) -> float:
-        """The seconds until it was stopped, or until now."""
-        return self._seconds or time.perf_counter() - self._start
-
-
-def main(name: str) -> int:
-    """Run one contestant and print what it read, in which time, with how much memory."""
-    if name == "second half":
-        print("ready", flush=True)
-        asked = json.loads(sys.stdin.readline())
-        grpc_bytes(asked, asked["points"] // 2)
-        print("done", flush=True)
-        return 0
-    asked = json.load(sys.stdin)
-    # Whatever a contestant imports is imported before the clock starts.
-    import qdrant_client
-    import qdrant_edge
-
-    assert qdrant_client
-    assert qdrant_edge
-    clock = asked["clock"] = Clock()
-    points = READERS[name](asked)
-    own, children = (
-        resource.getrusage(who).ru_maxrss << 10
-        for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
-    )
-    print(
-        json.dumps({"points": points, "seconds": clock.seconds, "own": own, "children": children})
-    )
-    return 0
+def second_half() -> None:
+    """Read the upper half of the ids, once told to on stdin."""
+    print("ready", flush=True)
+    asked = json.loads(sys.stdin.readline())
+    grpc_bytes(asked, asked["points"] // 2)
+    print("done", flush=True)
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1]))
+    second_half()

@@ -99,7 +99,9 @@ def lint(run: Run) -> Outcome:
         "points": "How many points to measure with, in thousands.",
         "dimensions": "How long their vectors are.",
         "rounds": "How often everything is measured, in turn.",
-        "markdown": "Write the result to this file as a page of the docs.",
+        "quick": "Small and few: the shape of it, in a few minutes.",
+        "no-growth": "Leave out how it grows with the size of the collection.",
+        "markdown": "Write the result to this file as a page of the docs, and its plot beside it.",
     },
 )
 def bench(
@@ -107,10 +109,18 @@ def bench(
     points: int = Count(100),
     dimensions: int = Count(384),
     rounds: int = Count(5),
+    quick: bool = False,
+    no_growth: bool = False,
     markdown: str = "",
 ) -> Outcome:
     """Measure this project against what one would use instead, on a throw-away Qdrant."""
-    flags = (f"--points={points * 1000}", f"--dimensions={dimensions}", f"--rounds={rounds}")
+    flags = (
+        f"--points={points * 1000}",
+        f"--dimensions={dimensions}",
+        f"--rounds={rounds}",
+        *(("--quick",) if quick else ()),
+        *(("--no-growth",) if no_growth else ()),
+    )
     return _module(run, "bench", flags, markdown, failure="The measuring failed.")
 
 

@@ -1,0 +1,60 @@
+"""One contestant in a process of its own: what it did, in which time, with how much memory.
+
+`python -m bench.contestant CONTEST NAME`, with what it is asked as JSON on stdin.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import sys
+import time
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from typing import Any
+
+Asked = dict[str, Any]
+# Does its work and returns how much of it: points, bytes or calls.
+Contestant = Callable[[Asked], int]
+
+
+class Clock:
+    """Measures from its making, or from when it was last started again, until it is stopped."""
+
+    def __init__(self) -> None:
+        self._start = time.perf_counter()
+        self._seconds: float | None = None
+
+    def __call__(self, *, end: bool = False) -> None:
+        """Start again, or stop."""
+        if end:
+            self._seconds = time.perf_counter() - self._start
+        else:
+            self._start = time.perf_counter()
+
+    @property
+    def seconds(self) -> float:
+        """The seconds until it was stopped, or until now."""
+        return self._seconds or time.perf_counter() - self._start
+
+
+def main(contest: str, name: str) -> int:
+    """Run one contestant and print its result as a line of JSON."""
+    asked = json.load(sys.stdin)
+    # Whatever a contestant imports is imported before the clock starts.
+    contestants: Mapping[str, Contestant] = import_module(f"bench.{contest}").CONTESTANTS
+    for module in ("qdrant_client", "qdrant_edge", "httpx"):
+        import_module(module)
+    clock = asked["clock"] = Clock()
+    amount = contestants[name](asked)
+    seconds = clock.seconds
+    own, children = (
+        resource.getrusage(who).ru_maxrss << 10
+        for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    )
+    print(json.dumps({"amount": amount, "seconds": seconds, "own": own, "children": children}))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))

@@ -1,0 +1,115 @@
+"""The page of the docs: every ratio with its spread and target, then each contestant's cost."""
+
+from __future__ import annotations
+
+import os
+import platform
+import statistics
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from bench.contests import CONTESTS, Contest, Runs, comparisons
+from bench.growth import Grown
+
+RATIOS = ("contest", "this project", "beside", "ratio", "spread", "target", "met")
+COSTS = ("what", "s", "speed", "memory, MB", "its children's, MB", "Qdrant's processors")
+
+
+def as_markdown(
+    runs: Runs, grown: Sequence[Grown], *, version: str, what: str, plot: str = ""
+) -> str:
+    """Return the page."""
+    return "\n".join(
+        (
+            "# How fast, beside what one would use instead",
+            "",
+            f"`inv bench` wrote this page on {datetime.now(UTC):%Y-%m-%d}: Qdrant {version} as a",
+            f"native process, Python {platform.python_version()}, {os.cpu_count()} processors of",
+            f"{_processor()}, which Qdrant shares; {what} with a payload of about 350 bytes.",
+            "All contestants take turns, round by round, each in a process of its own, its start",
+            "not counted. Ratios are medians over the rounds; the spread is from the lowest to the",
+            "highest. “≥” compares speeds, “≤” times for the same work.",
+            "",
+            *_table(RATIOS, _ratios(runs)),
+            "",
+            "`create` is compared by what it takes longer than `create --no-seal`.",
+            *(line for contest in CONTESTS for line in _costs(contest, runs)),
+            *_growth(grown, plot),
+            "",
+        )
+    )
+
+
+def _ratios(runs: Runs) -> list[tuple[str, ...]]:
+    rows: list[tuple[str, ...]] = []
+    for contest, comparison in comparisons():
+        ratios = comparison.ratios(runs)
+        rows.append(
+            (
+                contest.title,
+                comparison.ours,
+                comparison.other,
+                f"{statistics.median(ratios):.2f}",
+                f"{min(ratios):.2f}-{max(ratios):.2f}",
+                comparison.target,
+                "yes" if comparison.is_met(runs) else "**no**",
+            )
+        )
+    return rows
+
+
+def _costs(contest: Contest, runs: Runs) -> list[str]:
+    divisor = 1e6 if contest.unit == "MB/s" else 1
+    rows = []
+    for name in contest.contestants:
+        results = runs[name]
+        seconds = statistics.median(r["seconds"] for r in results)
+        speed = statistics.median(r["amount"] / r["seconds"] for r in results) / divisor
+        own, children = (max(r[key] for r in results) / 1e6 for key in ("own", "children"))
+        busy = statistics.median(r["server"] / r["seconds"] for r in results)
+        rows.append(
+            (
+                name,
+                f"{seconds:,.3g}",
+                f"{speed:,.3g} {contest.unit}" if speed < 1000 else f"{speed:,.0f} {contest.unit}",
+                f"{own:,.0f}",
+                f"{children:,.0f}",
+                f"{busy:.2f}",
+            )
+        )
+    remark = ("", contest.remark) if contest.remark else ()
+    return ["", f"## {contest.title}", "", *_table(COSTS, rows), *remark]
+
+
+def _growth(grown: Sequence[Grown], plot: str) -> list[str]:
+    if not grown:
+        return []
+    columns = ("points", "dimensions", "shards", "payload, bytes", "file, MB")
+    names = list(grown[0].results)
+    rows = [
+        (
+            f"{one.points:,}",
+            f"{one.dimensions:,}",
+            str(one.shards),
+            f"{one.payload_bytes:,}",
+            f"{one.size_bytes / 1e6:,.0f}",
+            *(
+                f"{r['seconds']:,.3g} s, {(r['own'] + r['children']) / 1e6:,.0f} MB"
+                for r in one.results.values()
+            ),
+        )
+        for one in grown
+    ]
+    picture = [f"![time and memory against the size of the file]({plot})", ""] if plot else []
+    return ["", "## How it grows", "", *picture, *_table((*columns, *names), rows)]
+
+
+def _table(columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> list[str]:
+    lines = [columns, tuple("---" for _ in columns), *rows]
+    return [f"| {' | '.join(cells)} |" for cells in lines]
+
+
+def _processor() -> str:
+    with open("/proc/cpuinfo", encoding="utf-8") as file:  # noqa: PTH123
+        names = [line.partition(":")[2].strip() for line in file if line.startswith("model name")]
+    return names[0] if names else platform.machine()

@@ -1,0 +1,57 @@
+"""The throw-away Qdrant that is measured, and what it costs itself."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import psutil
+
+from snapshot_tasks.engines.base import Engine, FreshRequest
+from snapshot_tasks.engines.select import drill_engine
+from snapshot_tasks.models import Endpoint, Silent
+from snapshot_tasks.settings import load_settings
+
+PROJECT_ROOT = Path(__file__).resolve().parents[1]
+
+
+def bench_engine() -> Engine:
+    """Return what runs Qdrant here: a native process, which sees this machine's files."""
+    settings = load_settings(PROJECT_ROOT, os.environ)
+    return drill_engine(replace(settings, drill_engine="native")).engine
+
+
+def bench_version() -> str:
+    """Return the version that is measured."""
+    return load_settings(PROJECT_ROOT, os.environ).version
+
+
+@contextmanager
+def measured_server() -> Iterator[tuple[Endpoint, Path]]:
+    """Run an empty Qdrant of the configured version, and a folder that goes with it."""
+    with tempfile.TemporaryDirectory(prefix="qdrant-bench-") as name:
+        request = FreshRequest(version=bench_version(), folder=Path(name))
+        with bench_engine().fresh(request, Silent()) as server:
+            yield server.endpoint, Path(name)
+
+
+def server_process(endpoint: Endpoint) -> psutil.Process:
+    """Return the process that listens at an endpoint."""
+    port = urlsplit(endpoint.url).port
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            listening = (c for c in process.net_connections("tcp") if c.status == "LISTEN")
+            if any(c.laddr and c.laddr.port == port for c in listening):
+                return process
+    raise LookupError(f"nothing listens at {endpoint.url}")
+
+
+def cpu_seconds(process: psutil.Process) -> float:
+    """Return how long a process has kept processors busy."""
+    times = process.cpu_times()
+    return float(times.user + times.system)
