@@ -15,9 +15,11 @@ from snapshot_tasks.catalog.journal import RESTORE
 from snapshot_tasks.catalog.lock import folder_lock
 from snapshot_tasks.catalog.names import latest_name
 from snapshot_tasks.catalog.snapshot import Snapshot
-from snapshot_tasks.files import point_link
+from snapshot_tasks.files import point_link, sha256_of
 from snapshot_tasks.models import Silent
+from snapshot_tasks.operations.prune import plan_prune, prune
 from snapshot_tasks.operations.verify import verify
+from snapshot_tasks.retention import Policy
 from tests.conftest import Inv, Live, Ran
 from tests.support.manifests import catalogued, drill_proof
 from tests.support.world import assert_error, tree
@@ -219,6 +221,31 @@ def test_created_and_pruned_in_one_go(inv: Inv, folder: Catalog, qdrant: Live, n
     ran = inv("snapshot.create", "--collection", "nope", "--prune", **outside)
     assert_error(ran, 10)
     assert len(folder.entries(name)) == 2
+
+
+def test_a_year_of_daily_runs_on_a_disk(folder: Catalog) -> None:
+    """365 snapshots come and are pruned each day: what is left is the policy's, and the link's."""
+    policy = Policy(keep_daily=7, keep_weekly=5, keep_monthly=12)
+    start = datetime(2025, 1, 1, 2, 15, tzinfo=UTC)
+    for day in range(365):
+        now = start + day * DAY
+        taken = catalogued(folder, taken_at=now, content=f"{day}".encode())
+        if now.month == 4 and now.day == 11:
+            taken.set_pin("before the migration", now)
+        if now.month == 12 and now.day == 16:
+            taken.append_proof(drill_proof(taken, now))
+        plan = plan_prune(folder, "books", policy, now=now)
+        prune([plan], folder, policy, now=now)
+    left = [f"{entry.created_at:%m-%d}" for entry in folder.entries()]
+    assert left == [
+        *("12-31", "12-30", "12-29", "12-28", "12-27", "12-26", "12-25"),
+        *("12-21", "12-16", "12-14", "12-07", "11-30", "10-31", "09-30", "08-31", "07-31"),
+        *("06-30", "05-31", "04-30", "04-11", "03-31", "02-28", "01-31"),
+    ]
+    for entry in folder.entries():
+        assert entry.sha256 == sha256_of(entry.path)
+    assert len(tree(folder.folder)) == 2 * len(left) + 3
+    assert folder.newest("books").name == "books_20251231_021500.snapshot"
 
 
 def test_killed_at_random_moments(inv: Inv, folder: Catalog) -> None:
