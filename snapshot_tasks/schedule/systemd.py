@@ -114,10 +114,16 @@ ReadWritePaths={_word(str(request.snapshot_dir))}
 
 
 def _temporary(request: Request) -> str:
-    if request.drill_engine == "native":
-        return "PrivateTmp=yes\n"
-    # What a killed drill has left in Docker is found by its folder in the real /tmp.
-    return "ReadWritePaths=/tmp\n"
+    below = any(
+        path.is_relative_to(folder)
+        for path in (request.project, request.snapshot_dir)
+        for folder in ("/tmp", "/var/tmp")  # noqa: S108
+    )
+    # What a killed drill has left in Docker is found by its folder in the real /tmp; and a private
+    # one hides a project that lies there.
+    if request.drill_engine != "native" or below:
+        return "ReadWritePaths=/tmp\n"
+    return "PrivateTmp=yes\n"
 
 
 def _timer(job: _Job, request: Request) -> str:
