@@ -45,10 +45,12 @@ def _line(request: Request, when: Calendar, tasks: tuple[str, ...]) -> str:
     Invoke runs several tasks in one call, and none after one that failed.
     """
     run = shlex.join((str(request.launcher), *tasks))
+    say = "printf '%s\\n' \"$out\""
     command = (
         # cron's own PATH lacks /usr/local/bin, where Docker may be.
         "export PATH=/usr/local/bin:/usr/bin:/bin; "
-        f"out=$({run} 2>&1) || printf '%s\\n' \"$out\" | logger -s -p cron.err -t {_TAG}"
+        # Not `logger -s`: it says nothing at all on a machine without a log, such as a container.
+        f"out=$({run} 2>&1) || {{ {say}; {say} | logger -p cron.err -t {_TAG}; }}"
     ).replace("%", "\\%")  # a bare one ends the command, wherever it stands
     if len(command.encode()) > MAX_COMMAND_BYTES:
         raise SettingsError(
