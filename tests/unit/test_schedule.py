@@ -86,10 +86,11 @@ def test_a_drill_never_starts_with_a_snapshot(every: str) -> None:
 )
 def test_what_no_calendar_repeats_evenly_is_refused(every: str) -> None:
     """It says what is possible instead, for the snapshot and for the drill."""
-    for ask, named in (
-        (lambda: request_for(every=every), "--every"),
-        (lambda: request_for(drill_every=every), "--drill-every"),
-    ):
+    asks: dict[str, Callable[[], Request]] = {
+        "--every": lambda: request_for(every=every),
+        "--drill-every": lambda: request_for(drill_every=every),
+    }
+    for named, ask in asks.items():
         with pytest.raises(SettingsError, match=f"^{named} is ") as refused:
             ask()
         assert POSSIBLE in refused.value.hint
