@@ -70,7 +70,7 @@ def test_every_command_prints_what_the_readme_shows(inv: Inv) -> None:
 
 def test_every_linked_file_is_there() -> None:
     """No link of the README or of CONTRIBUTING leads nowhere."""
-    for document in ("README.md", "CONTRIBUTING.md", "docs/security.md"):
+    for document in ("README.md", "CONTRIBUTING.md", "docs/security.md", "docs/schedule.md"):
         path = ROOT / document
         for target in re.findall(r"\]\(([^):#]+)(?:#[^)]*)?\)", path.read_text(encoding="utf-8")):
             assert (path.parent / target).exists(), f"{document} links to {target}"

@@ -34,12 +34,13 @@ def request_for(  # every fact that a test may want to change
     push: bool = False,
     retention: Policy = Policy(),  # noqa: B008
     drill_engine: str = "native",
+    user: str = "backup",
 ) -> Request:
     """Return a request, of which a test names only what it is about."""
     return make_request(
         project=Path(project),
         snapshot_dir=Path(project, "qdrant_snapshots"),
-        user="backup",
+        user=user,
         drill_engine=drill_engine,
         every=parse_span(every),
         drill_every=parse_span(drill_every),
@@ -191,3 +192,24 @@ def test_files_are_written_over_our_own_only(tmp_path: Path) -> None:
         assert len(list(folder.iterdir())) == 1
     with pytest.raises(Refused):
         write_schedule(FORMATS["systemd"](request_for(project="/srv/other")), tmp_path)
+
+
+def test_the_docs_show_what_is_printed() -> None:
+    """Every line of docs/schedule.md, in its order; `…` stands for what is left out."""
+    page = (ROOT / "docs/schedule.md").read_text(encoding="utf-8")
+    blocks = re.findall(
+        r"```console\n\$ ./inv snapshot.schedule (.*)\n([^`]*(?:`[^`]+`[^`]*)*)```", page
+    )
+    assert len(blocks) == len(FORMATS)
+    for flags, shown in blocks:
+        words = flags.split()
+        given = dict(zip(words[::2], words[1::2], strict=True))
+        request = request_for(
+            given.get("--every", "24h"),
+            project="/home/you/tasks",
+            user="you",
+            retention=Policy(keep_daily=7),
+        )
+        text = "\n".join(FORMATS[given["--format"]](request).files.values())
+        for part in shown.split("…\n"):
+            assert part in text
