@@ -23,7 +23,7 @@ def away(inv: Inv) -> Iterator[Inv]:
     """`inv` in a project that does not lie in /tmp, of which the units have a private one."""
     need_systemd()
     folder = Path(mkdtemp(prefix="qdrant-snapshot-tests-", dir="/var/lib"))
-    root = folder / "a %i project with $HOME"
+    root = folder / "a %i project with ${HOME}"
     try:
         shutil.copytree(inv.root, root)
         moved = dataclasses.replace(inv, root=root)

@@ -19,7 +19,7 @@ from tests.conftest import ROOT, Inv, Live
 from tests.support.systemd import analyze
 from tests.support.world import assert_error
 
-HOSTILE = "a %d $HOME `id` 'single' \"double\" ü 漢字 #;&|"
+HOSTILE = "a %d ${HOME} `id` 'single' \"double\" ü 漢字 #;&|"
 # Written for tasks of which this version has none.
 UNKNOWN_TASKS = {"snapshot.push", "report"}
 UNKNOWN_FLAGS = {"--prune"}
