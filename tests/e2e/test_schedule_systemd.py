@@ -12,8 +12,9 @@ from tempfile import mkdtemp
 import pytest
 
 from tests.conftest import ROOT, Inv
+from tests.integration.conftest import managing
 from tests.support.systemd import booted, need_systemd
-from tests.support.world import proofs_of, wait_until
+from tests.support.world import end_processes_below, proofs_of, wait_until
 
 CREATE, DRILL, BARRED = "qdrant-snapshot", "qdrant-snapshot-drill", "barred"
 
@@ -26,24 +27,32 @@ def away(inv: Inv) -> Iterator[Inv]:
     root = folder / "a %i project with ${HOME}"
     try:
         shutil.copytree(inv.root, root)
-        moved = dataclasses.replace(inv, root=root)
+        moved = managing(dataclasses.replace(inv, root=root, environment={}))
         _make_project(moved)
         yield moved
     finally:
+        end_processes_below(folder)
         shutil.rmtree(folder)
 
 
-def test_hardened_units_take_a_snapshot_and_prove_it(away: Inv, tmp_path: Path) -> None:
+@pytest.mark.parametrize("engine", ["native", pytest.param("compose", marks=pytest.mark.docker)])
+def test_hardened_units_take_a_snapshot_and_prove_it(
+    away: Inv, tmp_path: Path, engine: str, request: pytest.FixtureRequest
+) -> None:
     """Both services end well in a system they cannot write to; without their folder, they cannot.
 
-    Qdrant is started inside, since their network is one of their own.
+    The live Qdrant is started inside: without Docker their network is one of their own.
     """
+    if engine == "compose":
+        request.getfixturevalue("docker")
+    with (away.root / ".env").open("a", encoding="utf-8") as settings:
+        settings.write(f"QDRANT_DRILL_ENGINE={engine}\n")
     inv, units, log = away, tmp_path / "units", tmp_path / "said.log"
     assert inv("snapshot.schedule", "--format", "systemd", "--output-dir", str(units)).code == 0
     service = (units / f"{CREATE}.service").read_text(encoding="utf-8")
-    assert "PrivateTmp=yes" in service
+    assert ("PrivateTmp=yes" in service) is (engine == "native")
     lines = service.splitlines(keepends=True)
-    [place] = [line for line in lines if line.startswith("ReadWritePaths=")]
+    [place] = [line for line in lines if line.startswith('ReadWritePaths="')]
     (units / f"{BARRED}.service").write_text(service.replace(place, ""), encoding="utf-8")
     root = str(inv.root).replace("%", "%%").replace("$", "$$")
     (units / "qdrant.service").write_text(_QDRANT.format(root=root), encoding="utf-8")
@@ -62,7 +71,7 @@ def test_hardened_units_take_a_snapshot_and_prove_it(away: Inv, tmp_path: Path) 
         f"{DRILL}.service": told(DRILL),
         f"{BARRED}.service": told(BARRED, f"{DRILL}.service"),
     }
-    with booted(units, tmp_path / "systemd.log", wanted):
+    with booted(units, tmp_path / "systemd.log", wanted, docker=engine == "compose"):
         wait_until((tmp_path / f"{BARRED}.ended").exists)
     said = log.read_text(encoding="utf-8")
     codes = [
@@ -81,9 +90,11 @@ def _make_project(inv: Inv) -> None:
         f"#!/bin/sh\nexec {sys.executable} -m invoke --search-root '{inv.root}' \"$@\"\n",
         encoding="utf-8",
     )
-    settings = "QDRANT_ENGINE=native\nQDRANT_COLLECTION_NAME=demo\n"
-    (inv.root / ".env").write_text(settings, encoding="utf-8")
-    (inv.root / "load.py").write_text(_LOAD, encoding="utf-8")
+    settings = {"QDRANT_ENGINE": "native", "QDRANT_COLLECTION_NAME": "demo", **inv.environment}
+    text = "".join(f"{name}={value}\n" for name, value in settings.items())
+    (inv.root / ".env").write_text(text, encoding="utf-8")
+    load = _LOAD.format(port=settings["QDRANT_HTTP_PORT"])
+    (inv.root / "load.py").write_text(load, encoding="utf-8")
 
 
 _QDRANT = f"""\
@@ -98,5 +109,5 @@ _LOAD = f"""\
 import sys
 sys.path.insert(0, {str(ROOT)!r})
 from tests.support.collections import Loader
-Loader("http://localhost:6333").plain("demo", points=50)
+Loader("http://localhost:{{port}}").plain("demo", points=50)
 """

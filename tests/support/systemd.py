@@ -12,15 +12,22 @@ from pathlib import Path
 from tests.conftest import missing
 
 SYSTEMD = Path("/lib/systemd/systemd")
-# It sees its own processes, network and mounts only; of /etc and /run, nothing but the units.
+# It sees its own processes and mounts only; of /etc and /run, nothing but the units, and Docker.
 _START = """
 set -eu
 mount --make-rprivate /
 mount -t proc proc /proc
 mount -t tmpfs tmpfs /etc/systemd/system
+if [ "$2" ]; then
+  mount -t tmpfs tmpfs /mnt
+  touch /mnt/docker.sock
+  mount --bind "$2" /mnt/docker.sock
+fi
 mount -t tmpfs tmpfs /run
-mount -t tmpfs tmpfs /sys/fs/cgroup
-umount /sys/fs/cgroup
+if [ "$2" ]; then
+  touch /run/docker.sock
+  mount --move /mnt/docker.sock /run/docker.sock
+fi
 mount -t cgroup2 cgroup2 /sys/fs/cgroup
 cp -r "$1"/. /etc/systemd/system
 exec env container=docker /lib/systemd/systemd --system --unit=all.target
@@ -28,7 +35,9 @@ exec env container=docker /lib/systemd/systemd --system --unit=all.target
 _ENTER = """
 set -eu
 echo $$ > "$1"/cgroup.procs
-exec unshare --mount --pid --fork --kill-child --net --ipc --uts --cgroup /bin/sh -c "$2" sh "$3"
+what="--mount --pid --ipc --uts --cgroup"
+if [ -z "$4" ]; then what="$what --net"; fi
+exec unshare $what --fork --kill-child /bin/sh -c "$2" sh "$3" "$4"
 """
 
 
@@ -39,8 +48,13 @@ def need_systemd() -> None:
 
 
 @contextmanager
-def booted(units: Path, log: Path, wanted: Mapping[str, str]) -> Iterator[None]:
-    """Start the wanted units, each with lines added to it, in a systemd of their own."""
+def booted(
+    units: Path, log: Path, wanted: Mapping[str, str], *, docker: bool = False
+) -> Iterator[None]:
+    """Start the wanted units, each with lines added to it, in a systemd of their own.
+
+    With Docker, they share the machine's network: that is where containers publish their ports.
+    """
     for name, lines in wanted.items():
         folder = units / f"{name}.d"
         folder.mkdir()
@@ -54,9 +68,10 @@ def booted(units: Path, log: Path, wanted: Mapping[str, str]) -> Iterator[None]:
     assert cgroups is not None
     group = cgroups / f"qdrant-snapshot-tests-{os.getpid()}"
     group.mkdir()
+    socket = str(Path("/var/run/docker.sock").resolve()) if docker else ""
     with log.open("wb") as output:
         process = subprocess.Popen(
-            ("/bin/sh", "-c", _ENTER, "sh", str(group), _START, str(units)),
+            ("/bin/sh", "-c", _ENTER, "sh", str(group), _START, str(units), socket),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
