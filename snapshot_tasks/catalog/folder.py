@@ -96,8 +96,21 @@ class Catalog:
         self._check_pointer(self.folder / latest_name(collection))
         entries = [s for s in self.entries(collection) if not s.is_safety]
         if not entries:
-            raise NotFound(f"No snapshot of {collection} lies in {self.folder}.", hint=_TAKE_ONE)
+            raise self.none_of(collection)
         return entries[0]
+
+    def none_of(self, collection: str) -> NotFound:
+        """Return what to say where a collection has no snapshot; it may be a name for another."""
+        owners = {
+            s.collection
+            for s in self.entries()
+            if s.manifest and s.collection and collection in s.manifest.aliases
+        }
+        hint = _TAKE_ONE
+        if owners:
+            names = " or ".join(f"`--collection {name}`" for name in sorted(owners))
+            hint = f"It was an alias when a snapshot was taken: use {names}."
+        return NotFound(f"No snapshot of {collection} lies in {self.folder}.", hint=hint)
 
     def find(self, reference: str) -> Snapshot:
         """Return the snapshot that a path or a catalogued name refers to.

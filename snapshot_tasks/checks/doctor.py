@@ -99,7 +99,7 @@ def check_credentials(patient: Patient) -> Iterator[Finding]:
     with patient.server() as server:
         names = server.collections()
     kind = "with the key" if patient.settings.api_key else "without a key"
-    yield _ok("credentials", f"{len(names)} collections visible {kind}")
+    yield _ok("credentials", f"{len(names)} collection{'s' * (len(names) != 1)} visible {kind}")
 
 
 def check_collection(patient: Patient) -> Iterator[Finding]:

@@ -12,6 +12,7 @@ from snapshot_tasks.cli import (
     project,
     restore,
     retention,
+    schedule,
     selftest,
     snapshot,
     stack,
@@ -19,7 +20,7 @@ from snapshot_tasks.cli import (
 
 GROUPS: dict[str, tuple[ModuleType, ...]] = {
     "stack": (stack,),
-    "snapshot": (snapshot, restore, drill, selftest, retention),
+    "snapshot": (snapshot, restore, drill, selftest, retention, schedule),
     "engine": (engine,),
 }
 

@@ -14,6 +14,7 @@ from snapshot_tasks.models import Finding
 from snapshot_tasks.operations.bring_back import RestoreResult
 from snapshot_tasks.operations.drill import DrillReport
 from snapshot_tasks.operations.stack import StackReport
+from snapshot_tasks.operations.verify import SOURCE
 from snapshot_tasks.untrusted import printable
 
 # A label may be as long as its manifest.
@@ -239,11 +240,13 @@ def render_snapshot(snapshot: Snapshot, now: datetime) -> None:
 
 
 def _proof_row(proof: Any, now: datetime) -> tuple[str, ...]:
-    seconds = proof.get("restore_seconds")
+    seconds, level = proof.get("restore_seconds"), proof.get("level")
+    # Where the source has moved on, the snapshot is none the worse.
+    wrong = "differs" if level == SOURCE else "NO"
     return (
         ago(datetime.fromisoformat(proof["at"]), now),
-        str(proof["kind"]),
-        "yes" if proof["ok"] else "NO",
+        f"{proof['kind']}: {level}" if level else str(proof["kind"]),
+        "yes" if proof["ok"] else wrong,
         str(proof.get("qdrant_version") or "–"),
         duration(seconds) if isinstance(seconds, int | float) else "–",
     )

@@ -135,6 +135,8 @@ def list_(run: Run, collection: str = "") -> Outcome:
             hint="Correct QDRANT_SNAPSHOT_DIR; `inv snapshot.create` makes the folder.",
         )
     snapshots = catalog.entries(collection or None)
+    if collection and not snapshots:
+        raise catalog.none_of(collection)
     return Outcome(
         result={"snapshots": [snapshot_json(s) for s in snapshots]},
         render=lambda: render_snapshots(snapshots, now()),
@@ -187,9 +189,9 @@ def verify(
         else [find_snapshot(run, catalog, snapshot, collection)]
     )
     if not chosen:
-        raise NotFound(
-            "There is no snapshot to verify.", hint="Take one with `inv snapshot.create`."
-        )
+        hint = "Take one with `inv snapshot.create`."
+        nothing = NotFound("There is no snapshot to verify.", hint=hint)
+        raise catalog.none_of(collection) if collection else nothing
     done: list[Verification] = []
     errors: list[tuple[str, TaskError]] = []
     for entry in chosen:

@@ -15,7 +15,7 @@ from snapshot_tasks.checks.contents import check_contents
 from snapshot_tasks.checks.restored import restored_error
 from snapshot_tasks.checks.search import check_search
 from snapshot_tasks.engines.base import Engine, FreshRequest
-from snapshot_tasks.errors import BudgetMissed, NotFound, TaskError
+from snapshot_tasks.errors import BudgetMissed, NotFound, TaskError, Unreachable
 from snapshot_tasks.models import Clock, Endpoint, Finding, Progress, Status, failed
 from snapshot_tasks.operations.bring_back import compare
 from snapshot_tasks.operations.keep_proof import keep_proof
@@ -29,6 +29,8 @@ AFTER_RESTART = "after restart: "
 NOT_PROVEN_HINT = (
     "Do not rely on it: `inv snapshot.test-restore --create` takes and tests a new one."
 )
+
+_AWAY = "Look whether this machine ran out of memory or disk, then run it again."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -196,6 +198,8 @@ def _on_fresh_server(
             with log.phase("restart"), progress.phase("restarting it"):
                 server.restart()
             _compare_again(request, server.endpoint, log, progress)
+        except Unreachable as error:
+            raise Unreachable(f"The throw-away Qdrant went away: {error}", hint=_AWAY) from error
         finally:
             if request.keep:
                 log.kept = f"{server.endpoint.url} (remove it with: {server.removal()})"

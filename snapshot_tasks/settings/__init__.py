@@ -139,6 +139,19 @@ def load_settings(project_root: Path, environment: Mapping[str, str] | None = No
     return settings
 
 
+def only_in_environment(
+    project_root: Path, environment: Mapping[str, str] | None = None
+) -> tuple[str, ...]:
+    """Return the names of settings that the environment gives and `.env` does not give alike."""
+    environment = os.environ if environment is None else environment
+    written = _read_dotenv(project_root / ".env", [])
+    return tuple(
+        name
+        for name, value in sorted(environment.items())
+        if name.startswith(("QDRANT_", "COMPOSE_")) and value and written.get(name) != value
+    )
+
+
 def _read_dotenv(path: Path, problems: list[str]) -> dict[str, str]:
     if not path.is_file():
         return {}

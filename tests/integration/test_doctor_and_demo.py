@@ -66,6 +66,8 @@ def test_all_is_ok_on_a_healthy_stack(well: Inv) -> None:
     findings = ran.document["result"]["findings"]
     assert len(findings) >= 8
     assert [f for f in findings if f["status"] != "OK"] == []
+    [visible] = [f["message"] for f in findings if f["check"] == "credentials"]
+    assert visible == "1 collection visible without a key"
 
 
 @contextmanager

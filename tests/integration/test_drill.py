@@ -14,11 +14,20 @@ import psutil
 import pytest
 
 from snapshot_tasks.catalog.folder import Catalog
+from snapshot_tasks.engines.base import FreshRequest, FreshServer
 from snapshot_tasks.engines.binary import cached_binary
 from snapshot_tasks.engines.native import NativeEngine
-from snapshot_tasks.errors import ContentsDiffer, Damaged, Refused, RestoreIncomplete, TaskError
-from snapshot_tasks.models import Silent
+from snapshot_tasks.errors import (
+    ContentsDiffer,
+    Damaged,
+    Refused,
+    RestoreIncomplete,
+    TaskError,
+    Unreachable,
+)
+from snapshot_tasks.models import Progress, Silent
 from snapshot_tasks.operations.drill import DrillReport, DrillRequest, drill
+from snapshot_tasks.settings import Settings
 from tests.conftest import NEWER, OLDER, Inv, Live, native_qdrant, now
 from tests.integration.conftest import Samples, Take
 from tests.support.collections import Loader
@@ -505,6 +514,36 @@ def test_an_interrupted_drill_leaves_nothing(
     wait_until(lambda: not processes_below(scratch), seconds=3)
     assert scratch_left(scratch) == []
     assert [p for p in proofs_of(file) if p["ok"]] == []
+
+
+def test_a_throw_away_server_that_dies_is_called_so(
+    samples: Samples,
+    folder: Path,
+    engine: NativeEngine,
+    make_settings: Callable[..., Settings],
+    scratch: Path,
+) -> None:
+    """What is said and advised is about that server, not about the live one; nothing is proven."""
+    file = samples.put("plain", folder)
+
+    class Mortal(NativeEngine):
+        """Its server is ended by -9 where it would restart."""
+
+        @contextlib.contextmanager
+        def fresh(self, request: FreshRequest, progress: Progress) -> Iterator[FreshServer]:
+            with engine.fresh(request, progress) as server:
+                yield dataclasses.replace(server, restart=kill)
+
+    def kill() -> None:
+        for process in processes_below(scratch):
+            process.kill()
+            process.wait()
+
+    error = prove(file, Mortal(make_settings())).error
+    assert isinstance(error, Unreachable)
+    assert error.message.startswith("The throw-away Qdrant went away")
+    assert "stack.up" not in error.hint
+    assert [proof["ok"] for proof in proofs_of(file)] == [False]
 
 
 def test_a_restarted_server_never_meets_its_own_locks(tmp_path: Path, name: str) -> None:

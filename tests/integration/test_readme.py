@@ -70,7 +70,7 @@ def test_every_command_prints_what_the_readme_shows(inv: Inv) -> None:
 
 def test_every_linked_file_is_there() -> None:
     """No link of the README or of CONTRIBUTING leads nowhere."""
-    for document in ("README.md", "CONTRIBUTING.md", "docs/security.md"):
+    for document in ("README.md", "CONTRIBUTING.md", "docs/security.md", "docs/schedule.md"):
         path = ROOT / document
         for target in re.findall(r"\]\(([^):#]+)(?:#[^)]*)?\)", path.read_text(encoding="utf-8")):
             assert (path.parent / target).exists(), f"{document} links to {target}"
@@ -78,7 +78,8 @@ def test_every_linked_file_is_there() -> None:
 
 def test_every_setting_is_listed() -> None:
     """The README and .env.example know every setting that the code reads."""
-    code = (ROOT / "snapshot_tasks/settings.py").read_text(encoding="utf-8")
+    files = (ROOT / "snapshot_tasks/settings").glob("*.py")
+    code = "".join(file.read_text(encoding="utf-8") for file in files)
     example = (ROOT / ".env.example").read_text(encoding="utf-8")
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     names = set(re.findall(r'"(QDRANT_[A-Z_]+)"', code))

@@ -119,6 +119,18 @@ def test_a_file_without_manifest_is_listed_and_verified(
     assert listed["points_count"] is None
 
 
+@pytest.mark.parametrize("task", [("snapshot.list",), ("snapshot.verify", "--all")])
+def test_a_collection_without_a_snapshot_is_named(
+    samples: Samples, inv: Inv, folder: Path, task: tuple[str, ...]
+) -> None:
+    """It ends with 10, as other tasks do, and an alias leads to its collection."""
+    samples.put("plain", folder)
+    assert_error(inv(*task, "--collection", "nope"), 10, "No snapshot of nope", "snapshot.create")
+    alias = inv(*task, "--collection", "plain-alias")
+    assert_error(alias, 10, "No snapshot of plain-alias", "`--collection sample-plain`")
+    assert inv(*task, "--collection", "sample-plain").code == 0
+
+
 def test_a_newer_schema_is_refused(samples: Samples, inv: Inv, folder: Path) -> None:
     """A manifest from the future is exit code 24 with the way out."""
     file = samples.put("plain", folder)

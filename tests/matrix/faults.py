@@ -19,6 +19,7 @@ from tests.matrix.world import COLLECTION, OTHER, World
 from tests.support import proxy as broken
 from tests.support.disks import fill, small_disk
 from tests.support.proxy import Act, Answer, Exchange, faulty
+from tests.support.world import wait_until
 
 Fault = Callable[[World], None]
 
@@ -57,6 +58,19 @@ def kill_server(task: str) -> Fault:
         assert process.returncode == 0 or process.returncode in EXPECTED_FAILURES
 
     return fault
+
+
+def kill_drill_server(world: World) -> None:
+    """End the throw-away Qdrant of a test with -9, between its start and its end."""
+    seconds = world.timed(*TASKS["drill"])
+    process = world.inv.start(*TASKS["drill"])
+    wait_until(lambda: world.drill_servers() or process.poll() is not None)
+    # About as long as it lives, restarted once in between.
+    time.sleep(world.rng.uniform(0, seconds / 4))
+    for server in world.drill_servers():
+        server.kill()
+    process.communicate()
+    assert process.returncode == 0 or process.returncode in EXPECTED_FAILURES
 
 
 def _started(world: World, task: str) -> subprocess.Popen[str]:
@@ -203,6 +217,7 @@ def odd_link(world: World) -> None:
 FAULTS: dict[str, Fault] = {
     **{f"kill -9 of inv: {task}": kill_inv(task) for task in TASKS},
     **{f"kill -9 of Qdrant: {task}": kill_server(task) for task in SERVER_TASKS},
+    "kill -9 of a drill's own Qdrant": kill_drill_server,
     "snapshot folder full": full_disk(
         lambda world: world.inv.root / "small", "snapshot.create", setting="QDRANT_SNAPSHOT_DIR"
     ),

@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import psutil
+
 from snapshot_tasks.catalog.folder import Catalog
 from snapshot_tasks.catalog.names import latest_name
 from snapshot_tasks.models import Endpoint, Silent
@@ -102,6 +104,10 @@ class World:
     def kill_server(self) -> None:
         """End Qdrant as a power cut does."""
         os.kill(self.server_pid(), signal.SIGKILL)
+
+    def drill_servers(self) -> list[psutil.Process]:
+        """Return the throw-away Qdrant of a test that runs now."""
+        return [p for p in processes_below(self.scratch) if p.name() == "qdrant"]
 
     def settle(self) -> None:
         """Do what a user does next: start Qdrant if need be, and take a snapshot."""

@@ -345,3 +345,14 @@ def test_a_collection_with_a_long_name_has_no_snapshot(catalog: Catalog) -> None
     """A name too long for this disk cannot have been catalogued."""
     with pytest.raises(NotFound):
         catalog.newest("x" * 250)
+
+
+def test_an_alias_leads_to_its_collection(catalog: Catalog) -> None:
+    """The catalogue knows the aliases of what it holds; for any other name it says what to do."""
+    catalogued(catalog)
+    with pytest.raises(NotFound, match="No snapshot of library") as caught:
+        catalog.newest("library")
+    assert "`--collection books`" in caught.value.hint
+    with pytest.raises(NotFound, match="No snapshot of nope") as caught:
+        catalog.newest("nope")
+    assert "snapshot.create" in caught.value.hint

@@ -83,6 +83,18 @@ def test_one_snapshot_is_shown(catalog: Catalog, capsys: Captured) -> None:
     assert ["NO" in rows[0], "2.5 s" in rows[1]] == [True, True]
 
 
+def test_a_source_that_moved_on_looks_like_no_damage(catalog: Catalog, capsys: Captured) -> None:
+    """Each verification shows its level; only one of the file says NO."""
+    snapshot = catalogued(catalog)
+    for level in ("bytes", "source"):
+        proof = {"kind": "verify", "level": level, "ok": False, "at": TAKEN_AT.isoformat()}
+        snapshot.append_proof(proof)
+    render_snapshot(catalog.newest("books"), NOW)
+    source, file = [line for line in capsys.readouterr().out.splitlines() if " verify" in line]
+    assert ("verify: source" in source, "differs" in source, "NO" in source) == (True, True, False)
+    assert ("verify: bytes" in file, "NO" in file) == (True, True)
+
+
 def test_a_file_without_a_manifest_is_shown(catalog: Catalog, capsys: Captured) -> None:
     """Unknown facts are null for programs and `unknown` for people."""
     (catalog.folder / "odd.snapshot").write_bytes(b"xyz")

@@ -1,0 +1,113 @@
+"""`inv snapshot.schedule`: what runs the tasks on their own."""
+
+from __future__ import annotations
+
+import os
+import pwd
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from snapshot_tasks.cli.command import PROJECT_ROOT, Outcome, Run, Span, command
+from snapshot_tasks.cli.console import tell
+from snapshot_tasks.errors import SettingsError
+
+if TYPE_CHECKING:
+    from snapshot_tasks.schedule.request import Request
+
+
+@command(
+    "snapshot.schedule",
+    help={
+        "format": "cron: lines for a crontab; systemd: services and timers; github: a workflow.",
+        "every": "How often a snapshot is taken, such as 30min, 6h, 24h or 7d.",
+        "at": "When, in UTC; with a shorter --every, one of the times.",
+        "drill-every": "How often the newest one is proven; a workflow proves each one it takes.",
+        "all": "Every collection, instead of QDRANT_COLLECTION_NAME.",
+        "push": "Copy each one off-site, to QDRANT_OFFSITE_URL.",
+        "output-dir": "Write the files into this folder, instead of printing them.",
+    },
+)
+def schedule(
+    run: Run,
+    format: str = "cron",
+    every: Span = Span("24h"),  # noqa: B008
+    at: str = "02:15",
+    drill_every: Span = Span("7d"),  # noqa: B008
+    all: bool = False,
+    push: bool = False,
+    output_dir: str = "",
+) -> Outcome:
+    """Print what takes, prunes, pushes and proves snapshots on a schedule."""
+    from snapshot_tasks.operations.write_schedule import write_schedule
+    from snapshot_tasks.schedule import FORMATS
+
+    if format not in FORMATS:
+        raise SettingsError(
+            f"There is no format {format!r}.", hint=f"Use one of {', '.join(FORMATS)}."
+        )
+    made = FORMATS[format](_request(run, every, at, drill_every, all, push))
+    if format != "github":
+        _tell_of_environment(run)
+    folder = Path(output_dir).absolute()
+    if output_dir and run.dry:
+        return run.would(*(f"write {folder / name}" for name in made.files))
+    written = write_schedule(made, folder) if output_dir else ()
+
+    def render() -> None:
+        shown = map(str, written) if written else "\n".join(made.files.values()).splitlines()
+        for line in shown:
+            tell(line)
+        run.progress.note("To install it:")
+        for line in made.install:
+            run.progress.note(f"  {line}")
+
+    result = {
+        "files": made.files,
+        "folder": made.folder,
+        "install": list(made.install),
+        "written": [str(path) for path in written],
+    }
+    return Outcome(result=result, render=render)
+
+
+def _request(run: Run, every: Span, at: str, drill_every: Span, all: bool, push: bool) -> Request:
+    from snapshot_tasks.engines.select import drill_engine
+    from snapshot_tasks.schedule.request import make_request
+
+    if every.value is None or drill_every.value is None:
+        raise SettingsError(
+            "--every and --drill-every need a span of time.", hint="Give one such as 24h."
+        )
+    settings = run.settings
+    return make_request(
+        project=PROJECT_ROOT,
+        snapshot_dir=settings.snapshot_dir,
+        user=_user(),
+        drill_engine=drill_engine(settings).engine.name,
+        every=every.value,
+        drill_every=drill_every.value,
+        at=at,
+        all=all,
+        retention=settings.retention,
+        push=push,
+        operation_timeout_seconds=settings.operation_timeout_seconds,
+    )
+
+
+def _user() -> str:
+    """Return the name of who asks, as whom systemd is to run the tasks; some have only a number."""
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return str(os.getuid())
+
+
+def _tell_of_environment(run: Run) -> None:
+    """Say which settings a schedule would not have: it starts without this shell's environment."""
+    from snapshot_tasks.settings import only_in_environment
+
+    names = only_in_environment(PROJECT_ROOT)
+    if names:
+        run.progress.note(
+            f"{', '.join(names)}: set in this shell only, so not on schedule. Put it in .env."
+        )

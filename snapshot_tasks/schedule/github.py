@@ -1,0 +1,105 @@
+"""A workflow for GitHub Actions."""
+
+from __future__ import annotations
+
+from snapshot_tasks.retention import Policy
+from snapshot_tasks.schedule.request import Request, Schedule
+from snapshot_tasks.spans import format_span
+
+NAME = "qdrant-snapshot.yml"
+# A store of another kind reads others: docs/offsite.md.
+_STORE = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+_HEAD = """\
+# Takes a snapshot of your Qdrant, proves that it restores, and uploads the proof; by
+# `inv snapshot.schedule`. The snapshot itself goes with the runner: whoever may read a repository's
+# artifacts must not get your data by it.
+# It needs a runner that reaches Qdrant (by https, since the key goes there), the variables
+# {variables}
+# and the secrets
+# {secrets}
+# Times are UTC. GitHub may be late, and stops schedules of a repository that rests for 60 days.
+"""
+
+
+def workflow(request: Request) -> Schedule:
+    """Return the workflow. Each run proves what it took: the next one's runner does not have it."""
+    variables = ["QDRANT_URL"] + ([] if request.all else ["QDRANT_COLLECTION_NAME"])
+    secrets = ["QDRANT_API_KEY"]
+    if request.push:
+        variables.append("QDRANT_OFFSITE_URL")
+        secrets += _STORE
+    environment = {name: f"${{{{ vars.{name} }}}}" for name in variables}
+    environment |= {name: f"${{{{ secrets.{name} }}}}" for name in secrets}
+    environment["QDRANT_ENGINE"] = "external"
+    if request.push:
+        environment |= _rules(request.retention)
+    head = _HEAD.format(variables=_and(variables), secrets=_and(secrets))
+    lines = "".join(f"      {name}: {value}\n" for name, value in environment.items())
+    text = head + _BODY.format(
+        cron=request.creates.cron,
+        environment=lines,
+        # The runner's own folder is empty at first: only off-site there is something to prune.
+        create=" ".join(("snapshot.create", *request.which, *request.push_tasks)),
+        drill=" ".join(request.drill_tasks),
+    )
+    install = (f"git add .github/workflows/{NAME}",)
+    return Schedule(folder=".github/workflows", files={NAME: text}, install=install)
+
+
+def _rules(policy: Policy) -> dict[str, str]:
+    """Return the retention as settings: a runner has no `.env`."""
+    numbers = {"last": policy.keep_last, **policy.periods}
+    rules = {f"QDRANT_KEEP_{name.upper()}": f'"{n}"' for name, n in numbers.items() if n}
+    if policy.max_age:
+        rules["QDRANT_KEEP_MAX_AGE"] = format_span(policy.max_age)
+    return rules and rules | {"QDRANT_KEEP_MINIMUM": f'"{policy.keep_minimum}"'}
+
+
+def _and(names: list[str]) -> str:
+    *most, last = names
+    return f"{', '.join(most)} and {last}" if most else last
+
+
+_BODY = """\
+name: Qdrant snapshot
+on:
+  workflow_dispatch:
+  schedule:
+    - cron: "{cron}"
+
+permissions:
+  contents: read
+
+# A run that is late must not be met by the next one; nothing is ever cut off halfway.
+concurrency:
+  group: qdrant-snapshot
+  cancel-in-progress: false
+
+jobs:
+  snapshot:
+    if: vars.QDRANT_URL != ''
+    runs-on: ubuntu-latest
+    timeout-minutes: 60
+    env:
+{environment}\
+    steps:
+      - uses: actions/checkout@v4
+      - uses: actions/setup-python@v5
+        with:
+          python-version: "3.11"
+      - run: ./inv {create}
+      - run: ./inv {drill} --junit test-results/restore.xml
+      - name: Write the report
+        if: always()
+        run: ./inv report --output test-results/report.html
+      - name: Upload the proof
+        if: always()
+        uses: actions/upload-artifact@v4
+        with:
+          name: restore-proof
+          path: |
+            qdrant_snapshots/*.json
+            qdrant_snapshots/*.jsonl
+            test-results
+          retention-days: 30
+"""

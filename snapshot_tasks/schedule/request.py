@@ -1,0 +1,118 @@
+"""What is to happen when: the request that every format is written from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+from snapshot_tasks.errors import SettingsError
+from snapshot_tasks.retention import Policy
+from snapshot_tasks.schedule.calendar import HOUR, MINUTE, Calendar, calendar, time_of_day
+from snapshot_tasks.untrusted import is_harmless, printable
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """Where the project lies, what runs in it, and when; for systemd also as whom and how long."""
+
+    project: Path
+    snapshot_dir: Path
+    user: str
+    drill_engine: str
+    every: timedelta
+    creates: Calendar
+    drills: Calendar
+    all: bool
+    retention: Policy
+    push: bool
+    limit_seconds: int
+
+    @property
+    def launcher(self) -> Path:
+        """What runs a task, whatever the working folder is."""
+        return self.project / "inv"
+
+    @property
+    def create_tasks(self) -> tuple[str, ...]:
+        """The arguments that take a snapshot, and keep the folder and the off-site copy right."""
+        return ("snapshot.create", *self.which, *self._prune, *self.push_tasks)
+
+    @property
+    def push_tasks(self) -> tuple[str, ...]:
+        """The arguments that copy it off-site, where that is asked for."""
+        return ("snapshot.push", *self.which, *self._prune) if self.push else ()
+
+    @property
+    def drill_tasks(self) -> tuple[str, ...]:
+        """The arguments that prove the newest snapshot."""
+        return ("snapshot.test-restore", *self.which)
+
+    @property
+    def which(self) -> tuple[str, ...]:
+        """The flags that say which collections."""
+        return ("--all",) if self.all else ()
+
+    @property
+    def _prune(self) -> tuple[str, ...]:
+        return () if self.retention.is_empty else ("--prune",)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Schedule:
+    """The files of a schedule by their names, where they belong, and the commands for that."""
+
+    folder: str
+    files: dict[str, str]
+    install: tuple[str, ...]
+
+
+def make_request(
+    *,
+    project: Path,
+    snapshot_dir: Path,
+    user: str,
+    drill_engine: str,
+    every: timedelta,
+    drill_every: timedelta,
+    at: str,
+    all: bool,
+    retention: Policy,
+    push: bool,
+    operation_timeout_seconds: float,
+) -> Request:
+    """Check what was asked for, and return the request.
+
+    The drill comes an hour after a snapshot, or halfway to the next one: two runs at once would
+    meet at the lock, and one of them end with 11.
+
+    Raises:
+        SettingsError: for a span that no calendar has, a wrong time, or a path that no text holds.
+    """
+    for path in (project, snapshot_dir):
+        _check_path(path)
+    start = time_of_day(at)
+    later = min(HOUR, every / 2 // MINUTE * MINUTE)
+    return Request(
+        project=project,
+        snapshot_dir=snapshot_dir,
+        user=user,
+        drill_engine=drill_engine,
+        every=every,
+        creates=calendar(every, start, flag="--every"),
+        drills=calendar(drill_every, start + later, flag="--drill-every"),
+        all=all,
+        retention=retention,
+        push=push,
+        # Making, downloading, sealing and pushing may each take as long.
+        limit_seconds=round(4 * operation_timeout_seconds),
+    )
+
+
+def _check_path(path: Path) -> None:
+    """Refuse what would end a line, or is no text at all: no format has an escape for it."""
+    if not all(map(is_harmless, str(path))):
+        raise SettingsError(
+            f"The path {printable(str(path))} holds characters that no schedule can name.",
+            hint="Give that folder a name without line breaks and control characters.",
+        )

@@ -1,0 +1,154 @@
+"""Two services for systemd, each with its timer."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass
+
+from snapshot_tasks.schedule.calendar import MINUTE, Calendar
+from snapshot_tasks.schedule.request import Request, Schedule
+
+FOLDER = "/etc/systemd/system"
+CREATE, DRILL = "qdrant-snapshot", "qdrant-snapshot-drill"
+
+# What is missing here is missing for a reason: MemoryDenyWriteExecute may break what Python loads;
+# ProcSubset=pid hides when the machine started, by which what killed runs left is told; and
+# PrivateUsers takes away the group that may talk to Docker.
+_HARDENING = """\
+NoNewPrivileges=yes
+CapabilityBoundingSet=
+ProtectSystem=strict
+ProtectHome=read-only
+PrivateDevices=yes
+ProtectKernelTunables=yes
+ProtectKernelModules=yes
+ProtectKernelLogs=yes
+ProtectControlGroups=yes
+ProtectClock=yes
+ProtectHostname=yes
+ProtectProc=invisible
+RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6
+RestrictNamespaces=yes
+RestrictRealtime=yes
+RestrictSUIDSGID=yes
+RemoveIPC=yes
+LockPersonality=yes
+SystemCallArchitectures=native
+SystemCallFilter=@system-service
+SystemCallErrorNumber=EPERM
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Job:
+    name: str
+    does: str
+    tasks: tuple[str, ...]
+    when: Calendar
+    after: str
+
+
+def units(request: Request) -> Schedule:
+    """Return both pairs."""
+    jobs = (
+        _Job(
+            name=CREATE,
+            does="Take a snapshot of Qdrant",
+            tasks=request.create_tasks,
+            when=request.creates,
+            after="network-online.target docker.service",
+        ),
+        _Job(
+            name=DRILL,
+            does="Prove that the newest snapshot of Qdrant restores",
+            tasks=request.drill_tasks,
+            when=request.drills,
+            # Both may be due at once when the machine was off.
+            after=f"network-online.target docker.service {CREATE}.service",
+        ),
+    )
+    files = {}
+    for job in jobs:
+        files[f"{job.name}.service"] = _head(f"{job.name}.service", request) + _service(
+            job, request
+        )
+        files[f"{job.name}.timer"] = _head(f"{job.name}.timer", request) + _timer(job, request)
+    install = (
+        f"mkdir -p {shlex.quote(str(request.snapshot_dir))}",
+        f"sudo install -m 644 {' '.join(files)} {FOLDER}",
+        "sudo systemctl daemon-reload",
+        f"sudo systemctl enable --now {CREATE}.timer {DRILL}.timer",
+        f"sudo systemctl start {CREATE}.service {DRILL}.service   # now, to see that it works",
+    )
+    return Schedule(folder=FOLDER, files=files, install=install)
+
+
+def _head(name: str, request: Request) -> str:
+    return f'# {FOLDER}/{name}\n# By `inv snapshot.schedule` of "{request.project}".\n'
+
+
+def _service(job: _Job, request: Request) -> str:
+    command = " ".join(("/bin/sh", _argument(str(request.launcher)), *job.tasks))
+    return f"""\
+[Unit]
+Description={job.does}
+Wants=network-online.target
+After={job.after}
+# Tell somebody: a unit of your own that gets this one's name.
+#OnFailure=tell-me@%n.service
+
+[Service]
+Type=oneshot
+User={request.user.replace("%", "%%")}
+# Settings come from the project's .env. The rights below fit this engine.
+Environment=QDRANT_DRILL_ENGINE={request.drill_engine}
+ExecStart={command}
+TimeoutStartSec={request.limit_seconds}
+# inv is told to stop, and stops what it has started itself.
+KillMode=mixed
+
+# It writes only here: what else you have it write (a copy on a disk, a file of metrics) gets a line
+# of its own. After an update of the project, run `./inv` once by hand.
+ReadWritePaths={_word(str(request.snapshot_dir))}
+{_temporary(request)}{_HARDENING}"""
+
+
+def _temporary(request: Request) -> str:
+    below = any(
+        path.is_relative_to(folder)
+        for path in (request.project, request.snapshot_dir)
+        for folder in ("/tmp", "/var/tmp")  # noqa: S108
+    )
+    # What a killed drill has left in Docker is found by its folder in the real /tmp; and a private
+    # one hides a project that lies there.
+    if request.drill_engine != "native" or below:
+        return "ReadWritePaths=/tmp\n"
+    return "PrivateTmp=yes\n"
+
+
+def _timer(job: _Job, request: Request) -> str:
+    delay = min(5 * MINUTE, request.every / 20)
+    return f"""\
+[Unit]
+Description={job.does}, on time
+
+[Timer]
+OnCalendar={job.when.systemd}
+# What was missed while the machine was off is made up for.
+Persistent=true
+RandomizedDelaySec={round(delay.total_seconds())}
+
+[Install]
+WantedBy=timers.target
+"""
+
+
+def _word(text: str) -> str:
+    """Return one word of a list: quoted, and without specifiers."""
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%")
+    return f'"{escaped}"'
+
+
+def _argument(text: str) -> str:
+    """Return one argument of a command, where variables are filled in besides."""
+    return _word(text).replace("$", "$$")

@@ -1,0 +1,219 @@
+"""What `snapshot.schedule` prints, read and run by what it is for."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+from cronsim import CronSim
+
+from snapshot_tasks.cli.namespace import namespace
+from tests.conftest import ROOT, Inv, Live
+from tests.support.systemd import analyze
+from tests.support.world import assert_error
+
+HOSTILE = "a %d ${HOME} `id` 'single' \"double\" ü 漢字 #;&|"
+# Written for tasks of which this version has none.
+UNKNOWN_TASKS = {"snapshot.push", "report"}
+UNKNOWN_FLAGS = {"--prune"}
+# systemd's scale goes to 10; below 4 it calls a service OK.
+MAX_EXPOSURE = 2.5
+
+
+@pytest.fixture
+def hostile(inv: Inv, qdrant: Live) -> Iterator[Inv]:
+    """`inv` in a folder whose name means something to every reader, with its real launcher."""
+    root = inv.root.rename(inv.root.with_name(HOSTILE))
+    (root / "inv").write_bytes((ROOT / "inv").read_bytes())
+    (root / "inv").chmod(0o755)
+    python = root / ".venv/bin/python"
+    python.parent.mkdir(parents=True)
+    python.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n', encoding="utf-8")
+    python.chmod(0o755)
+    digest = hashlib.sha256((root / "requirements.txt").read_bytes()).hexdigest()
+    (root / ".venv/.requirements.sha256").write_text(f"{digest}  -\n", encoding="utf-8")
+    (root / ".env").write_text(
+        f"QDRANT_ENGINE=external\nQDRANT_DRILL_ENGINE=native\nQDRANT_URL={qdrant.url}\n"
+        "QDRANT_COLLECTION_NAME=scheduled\n",
+        encoding="utf-8",
+    )
+    qdrant.loader.plain("scheduled", points=50)
+    yield dataclasses.replace(inv, root=root, environment={})
+    qdrant.loader.delete("scheduled")
+
+
+def printed(inv: Inv, *flags: str) -> dict[str, str]:
+    """Return the files of a schedule by name."""
+    ran = inv("snapshot.schedule", *flags, "--json")
+    assert ran.code == 0, ran.stderr
+    files: dict[str, str] = ran.document["result"]["files"]
+    return files
+
+
+def cron_commands(crontab: str) -> list[str]:
+    r"""Return the commands as cron would hand them to the shell (crontab(5): % ends, \% is %)."""
+    lines = [line for line in crontab.splitlines() if not line.startswith("#")]
+    commands = [line.split(maxsplit=5)[5] for line in lines]
+    assert not any(re.search(r"(?<!\\)%", command) for command in commands)
+    return [command.replace("\\%", "%") for command in commands]
+
+
+def run_bare(command: str) -> subprocess.CompletedProcess[str]:
+    """Run a command as cron does: by /bin/sh, elsewhere, with nearly nothing in the environment."""
+    return subprocess.run(
+        ("env", "-i", "/bin/sh", "-c", command),
+        cwd="/",
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_cron_lines_take_a_snapshot_and_prove_it(hostile: Inv) -> None:
+    """From any folder, with an empty environment, in silence, whatever the project is called."""
+    [crontab] = printed(hostile, "--format", "cron").values()
+    create, drill = cron_commands(crontab)
+    for command in (create, drill):
+        done = run_bare(command)
+        assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    listed = hostile("snapshot.list", "--json").document["result"]["snapshots"]
+    [snapshot] = listed
+    assert snapshot["collection"] == "scheduled"
+    assert snapshot["proven_at"]
+
+
+def test_a_cron_line_that_fails_says_all_of_it(hostile: Inv) -> None:
+    """So cron mails it: the error, the remedy, and what was done until then."""
+    dotenv = hostile.root / ".env"
+    text = dotenv.read_text(encoding="utf-8")
+    dotenv.write_text(text.replace("=scheduled", "=nothing"), encoding="utf-8")
+    [crontab] = printed(hostile, "--format", "cron").values()
+    done = run_bare(cron_commands(crontab)[0])
+    assert "Collection `nothing` doesn't exist" in done.stdout
+    assert "  fix: " in done.stdout
+
+
+def test_what_follows_a_failed_task_is_not_run(hostile: Inv) -> None:
+    """Invoke runs several tasks in one call: nothing is pushed that was not taken."""
+    ran = hostile("snapshot.create", "--collection", "nothing", "snapshot.list")
+    assert_error(ran, 10)
+    assert ran.stdout == ""
+    ran = hostile("snapshot.create", "snapshot.list")
+    assert ran.code == 0
+    assert "sealed" in ran.stdout.splitlines()[-4:][0]
+
+
+def test_systemd_accepts_the_units(hostile: Inv, tmp_path: Path) -> None:
+    """By its own reading: no complaint, the hostile path as one word, and little exposure."""
+    folder = tmp_path / "units"
+    ran = hostile("snapshot.schedule", "--format", "systemd", "--output-dir", str(folder))
+    assert ran.code == 0, ran.stderr
+    units = sorted(folder.iterdir())
+    assert [str(unit) for unit in units] == sorted(ran.stdout.splitlines())
+    done = analyze("verify", "--man=no", *map(str, units))
+    assert (done.returncode, done.stderr) == (0, "")
+    services = [unit for unit in units if unit.suffix == ".service"]
+    assert len(services) == 2
+    for service in services:
+        rated = analyze("security", "--offline=true", str(service)).stdout
+        [score] = re.findall(r"exposure level for .*: ([\d.]+)", rated)
+        assert float(score) <= MAX_EXPOSURE, rated
+
+
+@pytest.mark.parametrize("every", ["5min", "6h", "24h", "7d"])
+def test_systemd_and_cron_agree_on_the_times(inv: Inv, every: str) -> None:
+    """The same span and time fire at the same moments in both, by each one's own reader."""
+    flags = ("--every", every, "--at", "23:40")
+    units = printed(inv, "--format", "systemd", *flags)
+    [crontab] = printed(inv, "--format", "cron", *flags).values()
+    lines = [line for line in crontab.splitlines() if not line.startswith("#")]
+    timers = ("qdrant-snapshot.timer", "qdrant-snapshot-drill.timer")
+    for name, line in zip(timers, lines, strict=True):
+        [when] = re.findall(r"OnCalendar=(.*)", units[name])
+        done = analyze("calendar", "--iterations=8", "--base-time=2026-11-29 23:59:30 UTC", when)
+        assert done.returncode == 0, done.stderr
+        found = re.findall(r"(?:Next elapse|Iter. #\d+|Iteration #\d+): (.*) UTC", done.stdout)
+        times = sorted({datetime.strptime(text, "%a %Y-%m-%d %H:%M:%S") for text in found})
+        simulated = CronSim(" ".join(line.split()[:5]), datetime(2026, 11, 29, 23, 59))
+        assert times == [next(simulated) for _ in range(8)]
+
+
+@pytest.mark.parametrize("flags", [(), ("--push", "--all"), ("--every", "5min")])
+def test_the_workflow_is_valid(inv: Inv, tmp_path: Path, flags: tuple[str, ...]) -> None:
+    """By the published schema of GitHub's workflows; its times are those of the crontab."""
+    [text] = printed(
+        dataclasses.replace(inv, environment={**inv.environment, "QDRANT_KEEP_DAILY": "7"}),
+        "--format",
+        "github",
+        *flags,
+    ).values()
+    path = tmp_path / "qdrant-snapshot.yml"
+    path.write_text(text, encoding="utf-8")
+    schema = ("--builtin-schema", "vendor.github-workflows", str(path))
+    done = subprocess.run(
+        (sys.executable, "-m", "check_jsonschema", *schema),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    [crontab] = printed(inv, "--format", "cron", *flags).values()
+    [times] = re.findall(r'cron: "(.*)"', text)
+    assert f"\n{times} " in crontab
+    assert not re.findall(r"(?i)(api_key|secret).*: (?!\$\{\{ secrets\.)", text.split("env:")[1])
+
+
+@pytest.mark.parametrize("name", ["cron", "systemd", "github"])
+def test_every_task_and_flag_is_one(inv: Inv, name: str) -> None:
+    """Nothing is scheduled that `inv` does not know."""
+    settings = {**inv.environment, "QDRANT_KEEP_DAILY": "7"}
+    asking = dataclasses.replace(inv, environment=settings)
+    text = "".join(printed(asking, "--format", name, "--push", "--all").values())
+    calls = re.findall(r"/inv\"? ((?:report|snapshot\.[a-z]).*?)(?: 2>&1.*)?$", text, re.MULTILINE)
+    assert calls
+    unknown: set[str] = set()
+    for call in calls:
+        for part in re.findall(r"(?:^| )((?:report|snapshot\.)\S*)((?: (?!snapshot\.)\S+)*)", call):
+            task, flags = part
+            if task not in namespace.task_names:
+                unknown.add(task)
+                continue
+            known = {f for a in namespace[task].get_arguments() for f in a.names}
+            unknown |= {f for f in re.findall(r"--\S+", flags) if f[2:] not in known}
+    assert unknown <= UNKNOWN_TASKS | UNKNOWN_FLAGS
+
+
+def test_what_only_this_shell_knows_is_told(inv: Inv) -> None:
+    """A schedule has no environment: a setting that `.env` has alike is not named, nor a value."""
+    (inv.root / ".env").write_text("QDRANT_ENGINE=native\n", encoding="utf-8")
+    ran = inv("snapshot.schedule", QDRANT_API_KEY="very secret")
+    [note] = [line for line in ran.stderr.splitlines() if "this shell" in line]
+    assert note.startswith("note: QDRANT_API_KEY: set")
+    assert "very secret" not in ran.stdout + ran.stderr
+
+
+def test_wrong_flags_end_with_14_and_foreign_files_with_24(inv: Inv, tmp_path: Path) -> None:
+    """One error line and one fix line; a dry run writes nothing."""
+    for flags in (
+        ("--format", "at"),
+        ("--every", "36h"),
+        ("--drill-every", "5h"),
+        ("--at", "noon"),
+        ("--every", ""),
+    ):
+        assert_error(inv("snapshot.schedule", *flags), 14)
+    folder = tmp_path / "out"
+    writing = ("snapshot.schedule", "--format", "systemd", "--output-dir", str(folder))
+    assert inv("--dry", *writing).code == 0
+    assert not folder.exists()
+    folder.mkdir()
+    (folder / "qdrant-snapshot.timer").write_text("mine\n", encoding="utf-8")
+    assert_error(inv(*writing), 24, "qdrant-snapshot.timer")
+    assert len(list(folder.iterdir())) == 1

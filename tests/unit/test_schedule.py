@@ -1,0 +1,215 @@
+"""Schedules as text: when they fire, what they run, and how paths are written into them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from itertools import islice, pairwise
+from pathlib import Path
+
+import pytest
+from cronsim import CronSim
+
+from snapshot_tasks.errors import Refused, SettingsError
+from snapshot_tasks.operations.write_schedule import write_schedule
+from snapshot_tasks.retention import Policy
+from snapshot_tasks.schedule import FORMATS
+from snapshot_tasks.schedule.calendar import POSSIBLE, Calendar
+from snapshot_tasks.schedule.request import Request, make_request
+from snapshot_tasks.spans import parse_span
+from tests.conftest import ROOT
+
+SUNDAY = datetime(2026, 11, 22, tzinfo=UTC)
+SPANS = [f"{n}min" for n in (5, 6, 10, 12, 15, 20, 30)]
+SPANS += [f"{n}h" for n in (1, 2, 3, 4, 6, 8, 12, 24)] + ["60min", "1d", "7d", "1w"]
+
+
+def request_for(  # every fact that a test may want to change
+    every: str = "24h",
+    at: str = "02:15",
+    drill_every: str = "7d",
+    project: str = "/srv/tasks",
+    all: bool = False,
+    push: bool = False,
+    retention: Policy = Policy(),  # noqa: B008
+    drill_engine: str = "native",
+    user: str = "backup",
+) -> Request:
+    """Return a request, of which a test names only what it is about."""
+    return make_request(
+        project=Path(project),
+        snapshot_dir=Path(project, "qdrant_snapshots"),
+        user=user,
+        drill_engine=drill_engine,
+        every=parse_span(every),
+        drill_every=parse_span(drill_every),
+        at=at,
+        all=all,
+        retention=retention,
+        push=push,
+        operation_timeout_seconds=3600.0,
+    )
+
+
+def fired(calendar: Calendar, count: int) -> list[datetime]:
+    """Return the first times that another reader of cron's fields finds."""
+    return list(islice(CronSim(calendar.cron, SUNDAY - timedelta(minutes=1)), count))
+
+
+@pytest.mark.parametrize("at", ["00:00", "02:15", "23:59"])
+@pytest.mark.parametrize("every", SPANS)
+def test_it_fires_as_often_as_asked_and_at_that_time(every: str, at: str) -> None:
+    """Evenly, over the ends of days, weeks and a month; one of the times is `--at`."""
+    span = parse_span(every)
+    watched = timedelta(days=3) if span < timedelta(hours=1) else timedelta(weeks=3)
+    times = fired(request_for(every, at).creates, 3 + watched // span)
+    assert {later - earlier for earlier, later in pairwise(times)} == {span}
+    hour, minute = map(int, at.split(":"))
+    assert any((time.hour, time.minute) == (hour, minute) for time in times)
+
+
+@pytest.mark.parametrize("every", SPANS)
+def test_a_drill_never_starts_with_a_snapshot(every: str) -> None:
+    """It comes an hour after one, or halfway to the next, over midnight and the week's end too."""
+    span = parse_span(every)
+    later = min(timedelta(hours=1), span / 2 - span / 2 % timedelta(minutes=1))
+    for at in ("02:15", "23:30"):
+        request = request_for(every, at)
+        [drill] = fired(request.drills, 1)
+        taken = fired(request.creates, 2 + (drill - SUNDAY) // span)
+        assert drill - later in taken
+        assert drill not in taken
+
+
+@pytest.mark.parametrize(
+    "every", ["1min", "4min", "45min", "90min", "5h", "7h", "36h", "2d", "14d", "61s", "3601s"]
+)
+def test_what_no_calendar_repeats_evenly_is_refused(every: str) -> None:
+    """It says what is possible instead, for the snapshot and for the drill."""
+    asks: dict[str, Callable[[], Request]] = {
+        "--every": lambda: request_for(every=every),
+        "--drill-every": lambda: request_for(drill_every=every),
+    }
+    for named, ask in asks.items():
+        with pytest.raises(SettingsError, match=f"^{named} is ") as refused:
+            ask()
+        assert POSSIBLE in refused.value.hint
+        assert refused.value.exit_code == 14
+
+
+@pytest.mark.parametrize("at", ["", "2:15", "24:00", "12:60", "noon", "02:15 ", "٠٢:١٥"])
+def test_a_time_that_is_none_is_refused(at: str) -> None:
+    """With a hint of the form."""
+    with pytest.raises(SettingsError, match="no time of day"):
+        request_for(at=at)
+
+
+def test_the_possible_spans_are_those_that_are_told() -> None:
+    """The hint names each, and no other."""
+    named = set(map(int, re.findall(r"\d+", POSSIBLE)))
+    assert named == {int(re.sub(r"\D", "", span)) for span in SPANS} - {60} - {0}
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_pruning_follows_the_rules_and_pushing_the_flag(name: str) -> None:
+    """Neither is in a schedule that nobody asked for it; a runner has nothing local to prune."""
+    plain = "".join(FORMATS[name](request_for()).files.values())
+    assert "prune" not in plain
+    assert "push" not in plain
+    pruning = FORMATS[name](request_for(all=True, push=True, retention=Policy(keep_daily=7)))
+    text = "".join(pruning.files.values())
+    local = " --prune" if name != "github" else ""
+    assert f"snapshot.create --all{local} snapshot.push --all --prune" in text
+    assert "snapshot.test-restore --all" in text
+
+
+def test_a_workflow_has_the_rules_that_pruning_off_site_needs() -> None:
+    """A runner has no `.env`; without them it would prune by other rules than this machine."""
+    policy = Policy(keep_last=3, keep_weekly=4, max_age=timedelta(days=90), keep_minimum=2)
+    [text] = FORMATS["github"](request_for(push=True, retention=policy)).files.values()
+    for line in ('LAST: "3"', 'WEEKLY: "4"', "MAX_AGE: 90d", 'MINIMUM: "2"'):
+        assert f"      QDRANT_KEEP_{line}\n" in text
+    assert "KEEP_DAILY" not in text
+
+
+def test_a_workflow_pins_what_this_projects_own_pins() -> None:
+    """One place to update: the versions of actions are those of restore-proof.yml."""
+    [text] = FORMATS["github"](request_for()).files.values()
+    own = (ROOT / ".github/workflows/restore-proof.yml").read_text(encoding="utf-8")
+    assert re.findall(r"uses: (.*)", text) == re.findall(r"uses: (.*)", own)
+
+
+@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("path", ["/srv/two\nlines", "/srv/\x1b[31m", "/srv/\udcff", "/srv/\u202e"])
+def test_a_path_that_would_end_a_line_is_refused(path: str, name: str) -> None:
+    """The message itself commands no terminal."""
+    with pytest.raises(SettingsError, match="holds characters") as refused:
+        FORMATS[name](request_for(project=path))
+    assert refused.value.message.isprintable()
+
+
+def test_a_crontab_refuses_what_crons_read_differently() -> None:
+    """A backslash means one thing to Debian's and another to cronie; long lines are cut."""
+    for path, reason in (("/srv/back\\slash", "backslash"), ("/srv/" + "x" * 950, "too long")):
+        with pytest.raises(SettingsError, match=reason):
+            FORMATS["cron"](request_for(project=path))
+
+
+def test_a_private_tmp_is_for_native_drills_of_projects_elsewhere() -> None:
+    """Docker's leftovers are told by the real /tmp, and a private one hides what lies there."""
+    for request, private in (
+        (request_for(), True),
+        (request_for(drill_engine="compose"), False),
+        (request_for(project="/tmp/tasks"), False),
+        (request_for(project="/var/tmp/tasks"), False),
+    ):
+        service = FORMATS["systemd"](request).files["qdrant-snapshot-drill.service"]
+        assert ("PrivateTmp=yes" in service) is private
+        assert ("ReadWritePaths=/tmp" in service) is not private
+
+
+def test_files_are_written_over_our_own_only(tmp_path: Path) -> None:
+    """Another project's unit, somebody's file, folder or link stops it before it writes."""
+    mine = FORMATS["systemd"](request_for())
+    write_schedule(mine, tmp_path)
+    newer = FORMATS["systemd"](request_for(every="6h"))
+    write_schedule(newer, tmp_path)
+    timer = tmp_path / "qdrant-snapshot.timer"
+    assert "02,08,14,20:15:00" in timer.read_text(encoding="utf-8")
+    foreign: tuple[Callable[[Path], object], ...] = (
+        lambda path: path.write_text("[Timer]\n", encoding="utf-8"),
+        lambda path: path.write_bytes(b"\xff\xfe"),
+        lambda path: path.mkdir(),
+        lambda path: path.symlink_to("/nowhere"),
+    )
+    for number, put in enumerate(foreign):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        put(folder / "qdrant-snapshot-drill.timer")
+        with pytest.raises(Refused, match=r"drill\.timer is there"):
+            write_schedule(mine, folder)
+        assert len(list(folder.iterdir())) == 1
+    with pytest.raises(Refused):
+        write_schedule(FORMATS["systemd"](request_for(project="/srv/other")), tmp_path)
+
+
+def test_the_docs_show_what_is_printed() -> None:
+    """Every line of docs/schedule.md, in its order; `…` stands for what is left out."""
+    page = (ROOT / "docs/schedule.md").read_text(encoding="utf-8")
+    blocks = re.findall(
+        r"```console\n\$ ./inv snapshot.schedule (.*)\n([^`]*(?:`[^`]+`[^`]*)*)```", page
+    )
+    assert len(blocks) == len(FORMATS)
+    for flags, shown in blocks:
+        words = flags.split()
+        given = dict(zip(words[::2], words[1::2], strict=True))
+        request = request_for(
+            given.get("--every", "24h"),
+            project="/home/you/tasks",
+            user="you",
+            retention=Policy(keep_daily=7),
+        )
+        text = "\n".join(FORMATS[given["--format"]](request).files.values())
+        for part in shown.split("…\n"):
+            assert part in text
