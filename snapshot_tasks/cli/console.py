@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from snapshot_tasks.cli.units import duration, points, size
+from snapshot_tasks.units import duration, points, size
 from snapshot_tasks.untrusted import printable
 
 if TYPE_CHECKING:

@@ -8,12 +8,12 @@ from typing import Any
 
 from snapshot_tasks.catalog.folder import Snapshot
 from snapshot_tasks.cli.console import output, tell
-from snapshot_tasks.cli.units import ago, duration, moment, size
 from snapshot_tasks.errors import BudgetMissed
 from snapshot_tasks.models import Finding
 from snapshot_tasks.operations.bring_back import RestoreResult
 from snapshot_tasks.operations.drill import DrillReport
 from snapshot_tasks.operations.stack import StackReport
+from snapshot_tasks.units import ago, duration, moment, size
 from snapshot_tasks.untrusted import printable
 
 # A label may be as long as its manifest.
