@@ -43,8 +43,8 @@ class Watched:
         return self.snapshots[0] if self.snapshots else None
 
     def remedy(self, task: str) -> str:
-        """Return a task on this collection as one can type it, whatever its name is."""
-        return f"inv {task} --collection {shlex.quote(self.collection)}"
+        """Return a sentence with a task on this collection, typed right whatever its name is."""
+        return f"Run `inv {task} --collection {shlex.quote(self.collection)}`."
 
 
 def check_link(watched: Watched) -> Iterator[Finding]:
@@ -138,10 +138,8 @@ def attention(watched: Watched) -> tuple[Finding, ...]:
 
 def last_of(snapshot: Snapshot, kind: str) -> JsonObject | None:
     """Return the last proof of a kind that speaks of the file, not of the live collection."""
-    for proof in reversed(snapshot.proofs):
-        if proof["kind"] == kind and proof.get("level") != "source":
-            return proof
-    return None
+    of_file = (p for p in reversed(snapshot.proofs) if p.get("level") != "source")
+    return next((proof for proof in of_file if proof["kind"] == kind), None)
 
 
 def _words_of(
@@ -156,8 +154,8 @@ def _words_of(
     # After the restart, the same is found again.
     warned = {f.message: f for f in reversed(findings) if f.status is Status.WARN}
     for finding in reversed(warned.values()):
-        remedy = finding.remedy or f"inv snapshot.show --snapshot {shlex.quote(snapshot.name)}"
-        yield _warn(check, f"{finding.check}: {finding.message}", remedy)
+        show = f"Look: `inv snapshot.show --snapshot {shlex.quote(snapshot.name)}`."
+        yield _warn(check, f"{finding.check}: {finding.message}", finding.remedy or show)
 
 
 def _has_failed(snapshot: Snapshot) -> bool:

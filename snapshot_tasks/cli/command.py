@@ -156,7 +156,9 @@ def _finish(run: Run, work: Callable[[], Outcome]) -> None:
     outcome = _redacted(run, _outcome(run, work))
     try:
         if run.json:
-            print(json_module.dumps(finite(_document(run, outcome)), allow_nan=False))
+            document = json_module.dumps(finite(_document(run, outcome)), allow_nan=False)
+            # GitHub Actions would obey it in the middle of any line; to JSON it is the same.
+            print(document.replace("##[", "#\\u0023["))
         else:
             outcome.render()
         sys.stdout.flush()

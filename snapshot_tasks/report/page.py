@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from snapshot_tasks.models import Status
 from snapshot_tasks.operations import report as data
@@ -43,8 +43,8 @@ def render_page(report: data.Report) -> str:
             worst=attention[0][1].status if attention else Status.OK,
             rows=report.collections[:MAX_ROWS],
             detailed=report.collections[:MAX_DETAILED],
-            mark=Markup(MARK),
-            styles=Markup(styles),
+            mark=MARK,
+            styles=styles,
             styles_hash=_hash(styles),
             ago=lambda at: ago(at, report.at),
             rpo=lambda collection: data.rpo_seconds(collection, report.at),
@@ -73,6 +73,7 @@ def _environment() -> Environment:
     environment.filters |= {
         "age": age,
         "clock": _clock,
+        "coded": _coded,
         "duration": duration,
         "moment": moment,
         "size": size,
@@ -94,7 +95,16 @@ def _clock(at: datetime) -> str:
     return f"{at.astimezone(UTC):%Y-%m-%d %H:%M}"
 
 
-def _hash(styles: str) -> Markup:
+def _coded(text: str) -> Markup:
+    """Return a remedy with what stands in backticks as code, whose words stay in one piece."""
+    parts = []
+    for number, part in enumerate(printable(text, limit=MAX_TEXT).split("`")):
+        words = Markup(" ").join(Markup("<span>{}</span>").format(word) for word in part.split())
+        parts.append(Markup("<code>{}</code>").format(words) if number % 2 else escape(part))
+    return Markup("").join(parts)
+
+
+def _hash(styles: str) -> str:
     """Return what the page's policy allows: these very styles, and nothing else."""
     digest = base64.b64encode(hashlib.sha256(styles.encode()).digest()).decode()
-    return Markup(f"sha256-{digest}")
+    return f"sha256-{digest}"
