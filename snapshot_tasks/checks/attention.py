@@ -44,7 +44,7 @@ class Watched:
 
     def remedy(self, task: str) -> str:
         """Return a sentence with a task on this collection, typed right whatever its name is."""
-        return f"Run `inv {task} --collection {shlex.quote(self.collection)}`."
+        return f"Run {_code(f'inv {task} --collection {shlex.quote(self.collection)}')}."
 
 
 def check_link(watched: Watched) -> Iterator[Finding]:
@@ -154,12 +154,18 @@ def _words_of(
     # After the restart, the same is found again.
     warned = {f.message: f for f in reversed(findings) if f.status is Status.WARN}
     for finding in reversed(warned.values()):
-        show = f"Look: `inv snapshot.show --snapshot {shlex.quote(snapshot.name)}`."
+        show = f"See {_code(f'inv snapshot.show --snapshot {shlex.quote(snapshot.name)}')}."
         yield _warn(check, f"{finding.check}: {finding.message}", finding.remedy or show)
 
 
 def _has_failed(snapshot: Snapshot) -> bool:
     return any((proof := last_of(snapshot, kind)) and not proof["ok"] for kind in (DRILL, VERIFY))
+
+
+def _code(command: str) -> str:
+    """Return a command in backticks, in twice as many where it holds some itself."""
+    ticks = "``" if "`" in command else "`"
+    return f"{ticks}{command}{ticks}"
 
 
 def _some(texts: Sequence[str]) -> str:

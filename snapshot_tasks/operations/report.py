@@ -118,7 +118,7 @@ class Report:
             each["rpo_seconds"] = rpo_seconds(report, self.at)
             each["rto_seconds"] = report.passed.restore_seconds if report.passed else None
         plain: dict[str, Any] = _plain(document)
-        return plain | {"ok": not self.attention}
+        return plain | {"ok": bool(self.collections) and not self.attention}
 
 
 def rpo_seconds(report: CollectionReport, now: datetime) -> float | None:

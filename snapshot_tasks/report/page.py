@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from datetime import UTC, datetime
+import re
+from datetime import UTC
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -23,6 +24,8 @@ from snapshot_tasks.untrusted import printable, read_start
 # What tells a report of ours from any other file.
 MARK = '<meta name="generator" content="qdrant-snapshot-tasks report">'
 _MARK_WITHIN_BYTES = 1024
+# As in Markdown: more backticks around what holds some itself.
+_CODE = re.compile(r"(?P<ticks>`+)(?P<code>.+?)(?P=ticks)(?!`)")
 MAX_DETAILED = 30
 MAX_ROWS = 200
 MAX_ATTENTION = 100
@@ -40,7 +43,7 @@ def render_page(report: data.Report) -> str:
             report=report,
             attention=attention[:MAX_ATTENTION],
             attention_count=len(attention),
-            worst=attention[0][1].status if attention else Status.OK,
+            worst=_worst(report),
             rows=report.collections[:MAX_ROWS],
             detailed=report.collections[:MAX_DETAILED],
             mark=MARK,
@@ -60,6 +63,13 @@ def is_report(path: Path) -> bool:
         return False
 
 
+def _worst(report: data.Report) -> Status:
+    """Return the state of the whole; where nothing is protected, nothing is well."""
+    if not report.collections:
+        return Status.WARN
+    return report.attention[0][1].status if report.attention else Status.OK
+
+
 @cache
 def _environment() -> Environment:
     environment = Environment(
@@ -72,8 +82,9 @@ def _environment() -> Environment:
     )
     environment.filters |= {
         "age": age,
-        "clock": _clock,
+        "clock": lambda at: f"{at.astimezone(UTC):%H:%M}",
         "coded": _coded,
+        "day": lambda at: f"{at.astimezone(UTC):%Y-%m-%d}",
         "duration": duration,
         "moment": moment,
         "size": size,
@@ -91,17 +102,16 @@ def _shown(value: Any) -> Any:
     return value
 
 
-def _clock(at: datetime) -> str:
-    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M}"
-
-
 def _coded(text: str) -> Markup:
     """Return a remedy with what stands in backticks as code, whose words stay in one piece."""
-    parts = []
-    for number, part in enumerate(printable(text, limit=MAX_TEXT).split("`")):
-        words = Markup(" ").join(Markup("<span>{}</span>").format(word) for word in part.split())
-        parts.append(Markup("<code>{}</code>").format(words) if number % 2 else escape(part))
-    return Markup("").join(parts)
+    parts, end = [], 0
+    text = printable(text, limit=MAX_TEXT)
+    for match in _CODE.finditer(text):
+        words = (Markup("<span>{}</span>").format(word) for word in match["code"].split(" "))
+        code = Markup("<code>{}</code>").format(Markup(" ").join(words))
+        parts += [escape(text[end : match.start()]), code]
+        end = match.end()
+    return Markup("").join((*parts, escape(text[end:])))
 
 
 def _hash(styles: str) -> str:

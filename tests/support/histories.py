@@ -45,17 +45,17 @@ def history(
     failed: Collection[int] = (),
     sealed: bool = True,
     label: str | None = None,
+    points: int = 1000,
 ) -> None:
     """Add snapshots, each proven 20 minutes after it was taken, those in `failed` not."""
     for number in range(count):
         taken_at = NOW - newest - apart * (count - 1 - number)
-        points = 1000 + 37 * number
-        seal = {"digest": "ab" * 32, "points_count": points} if sealed else None
+        seal = {"digest": "ab" * 32} if sealed else None
         snapshot = catalogued(
             catalog,
             collection=collection,
             taken_at=taken_at,
-            points_count=points,
+            points_count=points + 37 * number,
             fingerprint=seal,
             label=label,
         )
@@ -94,7 +94,7 @@ def hostile(catalog: Catalog) -> None:
     """Add failures of every kind, under names that would be commands elsewhere."""
     for name in HOSTILE:
         history(catalog, name, count=3, failed=(2,), label=name)
-    history(catalog, "old", count=3, newest=timedelta(days=4))
+    history(catalog, "old", count=3, newest=timedelta(days=4), points=98_765_432_100)
     history(catalog, "unsealed", count=1, sealed=False)
     (catalog.folder / "odd.snapshot").write_bytes(b"x")
     (catalog.folder / "films_latest.snapshot").symlink_to("gone.snapshot")
@@ -106,9 +106,9 @@ def thirty(catalog: Catalog) -> None:
         history(catalog, f"collection-{number:02}", count=5)
 
 
-def thousand(catalog: Catalog) -> None:
-    """Add a thousand snapshots of one collection."""
-    history(catalog, count=1000, apart=timedelta(hours=6))
+def many(catalog: Catalog) -> None:
+    """Add more snapshots of one collection than a page shows."""
+    history(catalog, count=100, apart=timedelta(hours=6))
 
 
 HISTORIES: dict[str, Callable[[Catalog], None]] = {
@@ -117,5 +117,5 @@ HISTORIES: dict[str, Callable[[Catalog], None]] = {
     "well": well,
     "hostile": hostile,
     "thirty": thirty,
-    "thousand": thousand,
+    "many": many,
 }
