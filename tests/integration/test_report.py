@@ -214,3 +214,13 @@ def test_ci_is_told_of_what_could_not_be_tested(samples: Samples, inv: Inv, fold
     assert (suite.name, suite.tests, suite.failures) == (file.name, 1, 1)
     assert f"::{file.name}: " in ran.stderr
     assert json.loads(ran.stdout)["exit_code"] == 20
+
+
+def test_ci_is_told_of_the_doctor(inv: Inv) -> None:
+    """What is wrong with the machine is annotated as well."""
+    summary = inv.root / "summary.md"
+    github = {"GITHUB_ACTIONS": "true", "GITHUB_STEP_SUMMARY": str(summary)}
+    ran = inv("doctor", QDRANT_HTTP_PORT="1", **github)
+    assert ran.code != 0
+    assert "::error title=doctor%3A server::doctor: " in ran.stderr
+    assert "\n### ❌ <code>doctor</code> is not well\n" in summary.read_text(encoding="utf-8")

@@ -39,7 +39,7 @@ def history(
     catalog: Catalog,
     collection: str = "books",
     *,
-    count: int = 12,
+    count: int = 3,
     newest: timedelta = timedelta(hours=3),
     apart: timedelta = timedelta(days=1),
     failed: Collection[int] = (),

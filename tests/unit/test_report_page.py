@@ -14,7 +14,7 @@ from snapshot_tasks.catalog.folder import Catalog
 from snapshot_tasks.operations.report import rpo_seconds
 from snapshot_tasks.report import page
 from snapshot_tasks.report.page import MAX_DETAILED, is_report, render_page
-from tests.support.histories import FAILURE, HOSTILE, NOW, history, hostile, report_of, well
+from tests.support.histories import FAILURE, HOSTILE, NOW, history, hostile, report_of
 from tests.support.manifests import drill_proof
 
 MEGABYTE = 1_000_000
@@ -75,7 +75,7 @@ def test_proofs_of_others_break_nothing(catalog: Catalog) -> None:
 
 def test_the_page_holds_nothing_that_loads(catalog: Catalog) -> None:
     """No address, no script; the policy allows these very styles and the icon in the page."""
-    well(catalog)
+    history(catalog)
     text = render_page(report_of(catalog))
     assert "default-src 'none'; style-src 'sha256-" in text
     assert "<script" not in text
@@ -98,7 +98,7 @@ def test_no_name_is_markup(catalog: Catalog) -> None:
 
 def test_a_thousand_collections_stay_small(catalog: Catalog) -> None:
     """The most urgent are shown in detail, all that has room is listed, the rest is counted."""
-    history(catalog, "x" * 100, count=30, failed=range(30), label="y" * 100_000)
+    history(catalog, "x" * 100, count=21, failed=range(21), label="y" * 100_000)
     [books] = report_of(catalog).collections
     finding = replace(FAILURE, check="c" * 9000, message="m" * 9000, remedy="r" * 9000)
     crowded = replace(books, attention=(finding,) * 3)
