@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from snapshot_tasks.cli.command import Run
+from snapshot_tasks.cli.command import Run, redact
 from snapshot_tasks.cli.wiring import now
 from snapshot_tasks.errors import TaskError
 
@@ -34,6 +34,8 @@ def tell_ci(
 
     if run.dry:
         return
+    for _, error in errors:
+        redact(run, error)
     told = {thing.name for thing in things}
     left_out = [not_checked(name, error, now()) for name, error in errors if name not in told]
     everything = [*things, *left_out]
