@@ -38,9 +38,12 @@ Looking = Callable[..., AbstractContextManager[Look]]
 Picture = Callable[[Look, str], None]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """One browser for all tests; each look has a profile of its own."""
+    """One browser for a module; each look has a profile of its own.
+
+    It does not outlive the module: its driver's event loop would run under all other tests.
+    """
     found = next((path for name in BROWSERS if (path := shutil.which(name))), None)
     if found is None:
         missing("no Chromium on this machine (its package is chromium)")
@@ -51,7 +54,7 @@ def browser() -> Iterator[Browser]:
         launched.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Return the page of each history, as a file."""
     written = {}
