@@ -83,6 +83,17 @@ def read_text(path: Path, *, max_bytes: int) -> str:
     return data.decode("utf-8")
 
 
+def read_start(path: Path, *, max_bytes: int) -> str:
+    """Return the start of a regular text file, what is no UTF-8 in it replaced.
+
+    Raises:
+        OSError: when it cannot be read.
+        ValueError: when it is no regular file.
+    """
+    with _opened(path) as file:
+        return file.read(max_bytes).decode("utf-8", "replace")
+
+
 def read_end(path: Path, *, max_bytes: int) -> str:
     """Return the end of a regular text file, what is no UTF-8 in it replaced.
 

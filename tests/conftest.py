@@ -41,7 +41,7 @@ def missing(what: str) -> None:
 def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep the developer's own settings out of every test."""
     for name in list(os.environ):
-        if name.startswith(("QDRANT_", "COMPOSE_")):
+        if name.startswith(("QDRANT_", "COMPOSE_", "GITHUB_")):
             monkeypatch.delenv(name)
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from snapshot_tasks.files import append_line, storage_errors
+from snapshot_tasks.models import Finding, Status
 from snapshot_tasks.untrusted import parse_json, read_end
 
 DRILL = "drill"
@@ -59,6 +60,26 @@ def failed_last(proofs: tuple[Mapping[str, Any], ...]) -> bool:
 def _is_about_the_file(proof: Mapping[str, Any]) -> bool:
     """Say whether a proof judges the file: not whether the source has moved on, nor an upgrade."""
     return proof["kind"] in (DRILL, VERIFY) and proof.get("level") != "source"
+
+
+def findings_of(proof: Mapping[str, Any]) -> tuple[Finding, ...]:
+    """Return the findings that a proof holds; what is none, in a file of others, is passed over."""
+    listed = proof.get("findings")
+    found = map(_finding, listed if isinstance(listed, list) else ())
+    return tuple(finding for finding in found if finding is not None)
+
+
+def _finding(item: object) -> Finding | None:
+    if not isinstance(item, dict):
+        return None
+    try:
+        check, message, remedy = item["check"], item["message"], item.get("remedy", "")
+        if not all(isinstance(text, str) for text in (check, message, remedy)):
+            return None
+        status = Status(item["status"])
+        return Finding(check=check, status=status, message=message, remedy=remedy)
+    except (KeyError, ValueError):
+        return None
 
 
 def _parse(line: str) -> Mapping[str, Any] | None:

@@ -153,10 +153,14 @@ def _signature(function: Callable[..., Outcome]) -> inspect.Signature:
 
 def _finish(run: Run, work: Callable[[], Outcome]) -> None:
     """Do the work, print what came of it, and leave with its exit code."""
-    outcome = _redacted(run, _outcome(run, work))
+    outcome = _outcome(run, work)
+    if outcome.error:
+        redact(run, outcome.error)
     try:
         if run.json:
-            print(json_module.dumps(finite(_document(run, outcome)), allow_nan=False))
+            document = json_module.dumps(finite(_document(run, outcome)), allow_nan=False)
+            # GitHub Actions would obey it in the middle of any line; to JSON it is the same.
+            print(document.replace("##[", "#\\u0023["))
         else:
             outcome.render()
         sys.stdout.flush()
@@ -191,13 +195,10 @@ def _outcome(run: Run, work: Callable[[], Outcome]) -> Outcome:
         return Outcome(result={}, error=bug)
 
 
-def _redacted(run: Run, outcome: Outcome) -> Outcome:
+def redact(run: Run, error: TaskError) -> None:
     """Take the key out of an error's text: a library may have put it there."""
-    error = outcome.error
-    if error is not None:
-        error.message = _without_key(run, error.message)
-        error.hint = _without_key(run, error.hint)
-    return outcome
+    error.message = _without_key(run, error.message)
+    error.hint = _without_key(run, error.hint)
 
 
 def _without_key(run: Run, text: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import threading
 import time
@@ -10,7 +11,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from snapshot_tasks.cli.units import duration, points, size
+from snapshot_tasks.settings.github import in_actions
+from snapshot_tasks.units import duration, points, size
 from snapshot_tasks.untrusted import printable
 
 if TYPE_CHECKING:
@@ -37,6 +39,20 @@ def say(message: str, *, style: str = "") -> None:
 def tell(text: str) -> None:
     """Print one line on stdout; names and labels from elsewhere command no terminal."""
     print(_one_line(text))
+
+
+def shown(text: str, *, limit: int | None = None) -> str:
+    """Return text as one line that commands nobody who reads it.
+
+    A terminal obeys control characters; GitHub Actions obey `::` where a line begins, which is
+    anywhere once a table folds, and `##[` anywhere.
+    """
+    line = printable(text, limit=limit)
+    return re.sub(r":(?=:)|#(?=#\[)", _escaped, line) if in_actions() else line
+
+
+def _escaped(match: re.Match[str]) -> str:
+    return f"\\x{ord(match[0]):02x}"
 
 
 def ask(question: str) -> bool:
@@ -153,7 +169,7 @@ def _new_bar() -> Progress:
 
 
 def _one_line(text: str) -> str:
-    return printable(" / ".join(text.splitlines()))
+    return shown(" / ".join(text.splitlines()))
 
 
 def _is_live() -> bool:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from snapshot_tasks.cli.ci import JUNIT_HELP, tell_ci
 from snapshot_tasks.cli.command import Outcome, Run, Seconds, command
 from snapshot_tasks.cli.wiring import (
     COLLECTION_HELP,
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
         "keep": "Leave the throw-away Qdrant running, to look at it.",
         "max-seconds": "Fail with 23 when the restore takes longer.",
         "engine-version": "Rehearse an upgrade: test on this Qdrant version and say what changes.",
-        "junit": "Write the findings to this file as JUnit XML.",
+        "junit": JUNIT_HELP,
     },
 )
 def drill(
@@ -57,7 +57,7 @@ def drill(
     junit: str = "",
 ) -> Outcome:
     """Prove a restore: an empty Qdrant, restore, compare, restart, compare again, throw it away."""
-    from snapshot_tasks.cli.junit import write_junit
+    from snapshot_tasks.cli.checked import checked_drill
     from snapshot_tasks.cli.render import render_drill
 
     if sum((all, bool(snapshot), create, random)) > 1:
@@ -90,8 +90,7 @@ def drill(
         for report in reports:
             render_drill(report)
 
-    if junit:
-        write_junit(Path(junit), reports)
+    tell_ci(run, [checked_drill(report) for report in reports], errors, junit=junit)
     result = {
         "drills": [r.as_json() for r in reports],
         "failed": [failure_json(name, error) for name, error in errors],

@@ -1,4 +1,4 @@
-"""Drill reports as JUnit XML, which every CI system shows."""
+"""What was checked as JUnit XML, which every CI system shows."""
 
 from __future__ import annotations
 
@@ -7,45 +7,48 @@ from collections.abc import Sequence
 from pathlib import Path
 from xml.etree import ElementTree
 
+from snapshot_tasks.cli.checked import Checked
 from snapshot_tasks.files import by_umask, storage_errors, write_text
-from snapshot_tasks.models import Status
-from snapshot_tasks.operations.drill import DrillReport
+from snapshot_tasks.models import Finding, Status, failed
 
 _FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
-def write_junit(path: Path, reports: Sequence[DrillReport]) -> None:
-    """Write one test suite for each drill and one test case for each finding."""
-    root = ElementTree.Element("testsuites", name="snapshot.test-restore")
-    for report in reports:
-        _add_suite(root, report)
-    with storage_errors(path.parent):
+def write_junit(path: Path, task: str, things: Sequence[Checked]) -> None:
+    """Write one test suite for each thing that was checked, and one test case for each finding."""
+    root = ElementTree.Element("testsuites", name=task)
+    for thing in things:
+        _add_suite(root, thing)
+    with storage_errors(path.parent, setting="--junit"):
         path.parent.mkdir(parents=True, exist_ok=True)
         text = ElementTree.tostring(root, encoding="unicode", xml_declaration=True)
         write_text(path, text, mode=by_umask())
 
 
-def _add_suite(root: ElementTree.Element, report: DrillReport) -> None:
-    wrong = sum(f.status is Status.FAIL for f in report.findings)
-    budget = report.error is not None and not wrong
+def _add_suite(root: ElementTree.Element, thing: Checked) -> None:
+    # An error that no finding tells is a test case of its own.
+    beside = () if failed(thing.findings) else thing.failures
     suite = _element(
         root,
         "testsuite",
-        name=report.snapshot.name,
-        tests=str(len(report.findings) + budget),
-        failures=str(wrong + budget),
-        time=f"{report.total_seconds:.3f}",
-        timestamp=report.at,
+        name=thing.name,
+        tests=str(len(thing.findings) + len(beside)),
+        failures=str(len(thing.failures)),
+        errors="0",
+        skipped="0",
+        time=f"{thing.seconds:.3f}",
+        timestamp=thing.at,
     )
-    for finding in report.findings:
-        case = _element(suite, "testcase", classname=report.snapshot.name, name=finding.check)
-        if finding.status is Status.FAIL:
-            _element(case, "failure", finding.remedy, message=finding.message)
-        else:
-            _element(case, "system-out", f"{finding.status}: {finding.message}")
-    if budget and report.error:
-        case = _element(suite, "testcase", classname=report.snapshot.name, name="budget")
-        _element(case, "failure", report.error.hint, message=report.error.message)
+    for finding in (*thing.findings, *beside):
+        _add_case(suite, thing.name, finding)
+
+
+def _add_case(suite: ElementTree.Element, name: str, finding: Finding) -> None:
+    case = _element(suite, "testcase", classname=name, name=finding.check)
+    if finding.status is Status.FAIL:
+        _element(case, "failure", finding.remedy, message=finding.message)
+    else:
+        _element(case, "system-out", f"{finding.status}: {finding.message}")
 
 
 def _element(

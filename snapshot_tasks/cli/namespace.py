@@ -10,6 +10,7 @@ from snapshot_tasks.cli import (
     drill,
     engine,
     project,
+    report,
     restore,
     retention,
     schedule,
@@ -18,6 +19,7 @@ from snapshot_tasks.cli import (
     stack,
 )
 
+ROOT: tuple[ModuleType, ...] = (project, report)
 GROUPS: dict[str, tuple[ModuleType, ...]] = {
     "stack": (stack,),
     "snapshot": (snapshot, restore, drill, selftest, retention, schedule),
@@ -27,14 +29,17 @@ GROUPS: dict[str, tuple[ModuleType, ...]] = {
 
 def build_namespace() -> Collection:
     """Assemble the tasks."""
-    root = Collection.from_module(project)
+    root = _gathered(Collection(), ROOT)
     for name, modules in GROUPS.items():
-        group = Collection(name)
-        for module in modules:
-            for task in Collection.from_module(module).tasks.values():
-                group.add_task(task)
-        root.add_collection(group)
+        root.add_collection(_gathered(Collection(name), modules))
     return root
+
+
+def _gathered(collection: Collection, modules: tuple[ModuleType, ...]) -> Collection:
+    for module in modules:
+        for task in Collection.from_module(module).tasks.values():
+            collection.add_task(task)
+    return collection
 
 
 namespace = build_namespace()

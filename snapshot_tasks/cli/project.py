@@ -7,6 +7,7 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
+from snapshot_tasks.cli.ci import tell_ci
 from snapshot_tasks.cli.command import PROJECT_ROOT, Count, Outcome, Run, command
 from snapshot_tasks.cli.console import tell
 from snapshot_tasks.errors import SettingsError, TaskError
@@ -27,12 +28,16 @@ def doctor(run: Run) -> Outcome:
     """Check everything that could go wrong: one OK, WARN or FAIL line each, with its remedy."""
     from snapshot_tasks.catalog.folder import Catalog
     from snapshot_tasks.checks.doctor import Patient, examine
+    from snapshot_tasks.cli.checked import Checked
     from snapshot_tasks.cli.render import render_findings
 
     patient = Patient(
         settings=run.settings, catalog=Catalog(run.settings.snapshot_dir), now=datetime.now(UTC)
     )
     findings, error = examine(patient)
+    verdict = "is not well" if error else "is well"
+    checked = Checked(name="doctor", verdict=verdict, at=patient.now.isoformat(), findings=findings)
+    tell_ci(run, [checked])
     return Outcome(
         result={"findings": [f.as_json() for f in findings]},
         render=lambda: render_findings(findings),

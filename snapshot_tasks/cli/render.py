@@ -7,15 +7,14 @@ from datetime import datetime
 from typing import Any
 
 from snapshot_tasks.catalog.snapshot import Snapshot
-from snapshot_tasks.cli.console import output, tell
-from snapshot_tasks.cli.units import ago, duration, moment, size
+from snapshot_tasks.cli.console import output, shown, tell
 from snapshot_tasks.errors import BudgetMissed
 from snapshot_tasks.models import Finding
 from snapshot_tasks.operations.bring_back import RestoreResult
 from snapshot_tasks.operations.drill import DrillReport
 from snapshot_tasks.operations.stack import StackReport
 from snapshot_tasks.operations.verify import SOURCE
-from snapshot_tasks.untrusted import printable
+from snapshot_tasks.units import ago, duration, moment, size
 
 # A label may be as long as its manifest.
 MAX_CELL = 2000
@@ -73,7 +72,7 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> 
     from rich.text import Text
 
     printed = Table(
-        title=Text(printable(title)) if title else None, title_justify="left", box=box.SIMPLE_HEAD
+        title=Text(shown(title)) if title else None, title_justify="left", box=box.SIMPLE_HEAD
     )
     for column in columns:
         number = column.startswith("#")
@@ -81,7 +80,7 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> 
             column.removeprefix("#"), justify="right" if number else "left", overflow="fold"
         )
     for row in rows:
-        printed.add_row(*(Text(printable(cell, limit=MAX_CELL)) for cell in row))
+        printed.add_row(*(Text(shown(cell, limit=MAX_CELL)) for cell in row))
     output().print(printed)
 
 
@@ -144,15 +143,15 @@ def render_findings(findings: Sequence[Finding], *, title: str = "") -> None:
 
     console = output()
     if title:
-        console.print(Text(printable(title), style="bold"), soft_wrap=True)
+        console.print(Text(shown(title), style="bold"), soft_wrap=True)
     width = max((len(f.check) for f in findings), default=0)
     for finding in findings:
         line = Text(f"{finding.status.value:<4}", style=_STYLES[finding.status.value])
-        said = printable(f"{finding.check:<{width}}  {finding.message}")
+        said = shown(f"{finding.check:<{width}}  {finding.message}")
         line.append(f"  {said}", style="default")
         console.print(line, soft_wrap=True)
         if finding.remedy:
-            remedy = printable(finding.remedy)
+            remedy = shown(finding.remedy)
             console.print(Text(f"      {'':<{width}}  fix: {remedy}"), soft_wrap=True)
 
 
@@ -227,8 +226,8 @@ def render_snapshot(snapshot: Snapshot, now: datetime) -> None:
         facts["manifest"] = "none: checksum, points and source are unknown"
     width = max(len(key) for key in facts)
     for key, value in facts.items():
-        shown = "unknown" if value is None else printable(str(value), limit=MAX_CELL)
-        tell(f"{key:<{width}}  {shown}")
+        said = "unknown" if value is None else shown(str(value), limit=MAX_CELL)
+        tell(f"{key:<{width}}  {said}")
     if not snapshot.proofs:
         tell("No proof yet. `inv snapshot.test-restore` makes one.")
         return

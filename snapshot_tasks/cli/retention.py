@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from snapshot_tasks.cli.command import Count, Outcome, Run, Span, command
 from snapshot_tasks.cli.console import say, tell
-from snapshot_tasks.cli.units import size
 from snapshot_tasks.cli.wiring import (
     COLLECTION_HELP,
     SNAPSHOT_HELP,
@@ -17,6 +16,7 @@ from snapshot_tasks.cli.wiring import (
     open_catalog,
 )
 from snapshot_tasks.errors import NotFound, SettingsError
+from snapshot_tasks.units import size
 
 if TYPE_CHECKING:
     from snapshot_tasks.catalog.snapshot import Snapshot

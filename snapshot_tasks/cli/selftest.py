@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from snapshot_tasks.cli.ci import JUNIT_HELP, tell_ci
 from snapshot_tasks.cli.command import Outcome, Run, command
 from snapshot_tasks.cli.console import tell
 from snapshot_tasks.cli.wiring import (
@@ -46,10 +47,14 @@ stale version of a point changes nothing that comes back, nor does one in an ind
         "snapshot": SNAPSHOT_HELP,
         "collection": COLLECTION_HELP,
         "markdown": "Write the table to this file as a page of the docs.",
+        "junit": JUNIT_HELP,
     },
 )
-def selftest(run: Run, snapshot: str = "", collection: str = "", markdown: str = "") -> Outcome:
+def selftest(
+    run: Run, snapshot: str = "", collection: str = "", markdown: str = "", junit: str = ""
+) -> Outcome:
     """Damage copies of a snapshot in every known way; fail with 21 where no check notices."""
+    from snapshot_tasks.cli.checked import checked_faults
     from snapshot_tasks.engines.select import drill_engine
     from snapshot_tasks.operations.selftest import SelfTestRequest
     from snapshot_tasks.operations.selftest import selftest as test_checks
@@ -72,6 +77,7 @@ def selftest(run: Run, snapshot: str = "", collection: str = "", markdown: str =
         path = Path(markdown)
         with storage_errors(path.parent):
             write_text(path, as_markdown(report), mode=by_umask())
+    tell_ci(run, [checked_faults(report, now())], (), junit=junit)
     result = {
         "snapshot": found.name,
         "seconds": round(report.seconds, 3),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from snapshot_tasks.cli.ci import JUNIT_HELP, tell_ci
 from snapshot_tasks.cli.command import Outcome, Run, command
 from snapshot_tasks.cli.console import tell
 from snapshot_tasks.cli.retention import check_policy, render_pruned
@@ -165,12 +166,19 @@ def show(run: Run, snapshot: str = "", collection: str = "") -> Outcome:
         "level": "bytes: size, sha256, structure; content: every point of the file against its "
         "seal; source: the seal against the live collection.",
         "all": "Every snapshot of the catalogue, or of --collection.",
+        "junit": JUNIT_HELP,
     },
 )
 def verify(
-    run: Run, snapshot: str = "", collection: str = "", level: str = "bytes", all: bool = False
+    run: Run,
+    snapshot: str = "",
+    collection: str = "",
+    level: str = "bytes",
+    all: bool = False,
+    junit: str = "",
 ) -> Outcome:
     """Check that a snapshot's file is still what was taken."""
+    from snapshot_tasks.cli.checked import checked_file
     from snapshot_tasks.cli.render import render_findings
     from snapshot_tasks.engines.select import live_endpoint
     from snapshot_tasks.operations.keep_proof import keep_proof
@@ -207,6 +215,7 @@ def verify(
             errors.append((entry.name, verification.error))
         if not run.dry:
             keep_proof(entry, verification.proof(now), run.progress)
+    tell_ci(run, [checked_file(v, now()) for v in done], errors, junit=junit)
 
     def render() -> None:
         for verification in done:

@@ -52,7 +52,7 @@ def _no_settings_from_outside_for_shared_stacks() -> Iterator[None]:
     """Keep the developer's settings out of the stacks that outlive one test."""
     with pytest.MonkeyPatch.context() as patch:
         for name in list(os.environ):
-            if name.startswith(("QDRANT_", "COMPOSE_")):
+            if name.startswith(("QDRANT_", "COMPOSE_", "GITHUB_")):
                 patch.delenv(name)
         yield
 

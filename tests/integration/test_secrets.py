@@ -112,6 +112,7 @@ SUCCESSES = (
     ("snapshot.restore", "--replace", "--yes"),
     ("snapshot.restore", "--all", "--if-missing"),
     ("snapshot.test-restore", "--junit=drill.xml"),
+    ("report",),
     ("stack.status",),
     ("doctor",),
     ("demo",),
@@ -162,9 +163,10 @@ def test_the_selftest_does_not_show_it(locked: Live, inv: Inv) -> None:
     """Nor the page that it writes."""
     run = with_key_from(inv, locked.url, None)
     assert run("snapshot.create").code == 0
-    ran = run("snapshot.selftest", "--markdown=page.md")
+    ran = run("snapshot.selftest", "--markdown=page.md", "--junit=faults.xml")
     assert ran.code in (0, 21), ran.stderr
     assert (inv.root / "page.md").is_file()
+    assert (inv.root / "faults.xml").read_text(encoding="utf-8").count("<testcase") > 20
     assert traces(ran.stdout.encode(), ran.stderr.encode(), *written(inv.root)) == []
 
 

@@ -39,7 +39,7 @@ class Loader:
         vectors = {"size": dimensions, "distance": "Cosine"}
         self.request("PUT", f"/collections/{name}", {"vectors": vectors, "shard_number": shards})
         self.index(name, "group", "keyword")
-        self.fill(name, _plain_points(points, dimensions))
+        self.fill(name, plain_points(points, dimensions))
 
     def rich(self, name: str, *, points: int = 300) -> None:
         """Make a collection with named, multi, float16, uint8 and sparse vectors and much else."""
@@ -125,7 +125,8 @@ RICH_INDEXES: dict[str, Any] = {
 }
 
 
-def _plain_points(count: int, dimensions: int) -> Iterator[dict[str, Any]]:
+def plain_points(count: int, dimensions: int) -> Iterator[dict[str, Any]]:
+    """Yield points with one vector and a small payload; more of them begin with the same."""
     rng = random.Random(42)
     for number in range(count):
         yield {

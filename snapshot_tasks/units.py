@@ -28,13 +28,18 @@ def duration(seconds: float) -> str:
     return f"{seconds / 60:.1f} min"
 
 
-def ago(then: datetime, now: datetime) -> str:
-    """Return how long ago something was, in one unit."""
-    seconds = max(0.0, (now - then).total_seconds())
+def age(seconds: float) -> str:
+    """Return how old something is, in one unit; what is from the future is not old at all."""
+    seconds = max(0.0, seconds)
     for unit, length in (("days", 86400), ("h", 3600), ("min", 60)):
         if seconds >= (2 if unit == "days" else 1) * length:
-            return f"{seconds / length:.0f} {unit} ago"
-    return f"{seconds:.0f} s ago"
+            return f"{seconds / length:.0f} {unit}"
+    return f"{seconds:.0f} s"
+
+
+def ago(then: datetime, now: datetime) -> str:
+    """Return how long ago something was, in one unit."""
+    return f"{age((now - then).total_seconds())} ago"
 
 
 def moment(at: datetime) -> str:

@@ -1,0 +1,104 @@
+"""What a CI system is told of one thing that was checked, by JUnit or by GitHub."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from snapshot_tasks.errors import BudgetMissed, TaskError
+from snapshot_tasks.models import Finding, Status, failed
+from snapshot_tasks.units import duration
+
+if TYPE_CHECKING:
+    from snapshot_tasks.operations.drill import DrillReport
+    from snapshot_tasks.operations.selftest import Row, SelfTestReport
+    from snapshot_tasks.operations.verify import Verification
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checked:
+    """A snapshot, say: what was found, the verdict in a few words, and how long each part took.
+
+    `error` is why it failed; with findings that failed it says nothing new.
+    """
+
+    name: str
+    verdict: str
+    at: str
+    seconds: float = 0.0
+    findings: Sequence[Finding] = ()
+    times: Mapping[str, float] = field(default_factory=dict)
+    error: TaskError | None = None
+
+    @property
+    def failures(self) -> tuple[Finding, ...]:
+        """What failed: the findings that did, or else the error, as one more."""
+        wrong = failed(self.findings)
+        return wrong or ((error_finding(self.error),) if self.error else ())
+
+
+def error_finding(error: TaskError) -> Finding:
+    """Return an error as a finding: a budget that was missed, or what kept from checking at all."""
+    check = "budget" if isinstance(error, BudgetMissed) else error.kind
+    return Finding(check=check, status=Status.FAIL, message=error.message, remedy=error.hint)
+
+
+def checked_drill(report: DrillReport) -> Checked:
+    """Return a restore test for CI."""
+    seconds, slow = report.restore_seconds, isinstance(report.error, BudgetMissed)
+    proven = seconds is not None and (report.error is None or slow)
+    verdict = "not proven"
+    if proven and seconds is not None:
+        verdict = f"proven{', too slowly' if slow else ''}: restores in {duration(seconds)}"
+    return Checked(
+        name=report.snapshot.name,
+        verdict=verdict,
+        at=report.at,
+        seconds=report.total_seconds,
+        findings=report.findings,
+        times=report.phases,
+        error=report.error,
+    )
+
+
+def checked_file(verification: Verification, at: datetime) -> Checked:
+    """Return a verification for CI."""
+    return Checked(
+        name=verification.snapshot.name,
+        verdict="is not what was taken" if verification.error else "is what was taken",
+        at=at.isoformat(),
+        seconds=verification.seconds,
+        findings=verification.findings,
+        times={f"verify {verification.level}": verification.seconds},
+        error=verification.error,
+    )
+
+
+def checked_faults(report: SelfTestReport, at: datetime) -> Checked:
+    """Return a self-test for CI: one finding for each fault, good when a check caught it."""
+    return Checked(
+        name=report.snapshot.name,
+        verdict="a fault slipped through" if report.error else "every fault is caught",
+        at=at.isoformat(),
+        seconds=report.seconds,
+        findings=[_fault(row) for row in report.rows],
+        times={"self-test": report.seconds},
+        error=report.error,
+    )
+
+
+def not_checked(name: str, error: TaskError, at: datetime) -> Checked:
+    """Return what could not be checked at all."""
+    return Checked(name=name, verdict="not checked", at=at.isoformat(), error=error)
+
+
+def _fault(row: Row) -> Finding:
+    if row.left_out:
+        return Finding(check=row.fault, status=Status.WARN, message=f"left out: {row.left_out}")
+    attempts = {"as it is": row.as_it_is, "re-signed": row.resigned}
+    tried = {way: attempt.caught_by for way, attempt in attempts.items() if attempt}
+    message = "; ".join(f"{way}: {caught_by or 'not caught'}" for way, caught_by in tried.items())
+    status = Status.FAIL if row.uncaught else Status.OK
+    return Finding(check=row.fault, status=status, message=message)

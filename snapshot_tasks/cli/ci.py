@@ -1,0 +1,44 @@
+"""Tell whichever CI system listens what was checked: by JUnit where a flag asks, and GitHub."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from snapshot_tasks.cli.command import Run, redact
+from snapshot_tasks.cli.wiring import now
+from snapshot_tasks.errors import TaskError
+
+if TYPE_CHECKING:
+    from snapshot_tasks.cli.checked import Checked
+
+JUNIT_HELP = "Write the findings to this file as JUnit XML."
+
+
+def tell_ci(
+    run: Run,
+    things: Sequence[Checked],
+    errors: Sequence[tuple[str, TaskError]] = (),
+    *,
+    junit: str = "",
+) -> None:
+    """Tell what was checked, and by `errors` what could not be; a dry run tells nobody.
+
+    Raises:
+        StorageError: when the JUnit file cannot be written.
+    """
+    from snapshot_tasks.cli.checked import not_checked
+    from snapshot_tasks.cli.github import tell_github
+    from snapshot_tasks.cli.junit import write_junit
+
+    if run.dry:
+        return
+    for _, error in errors:
+        redact(run, error)
+    told = {thing.name for thing in things}
+    left_out = [not_checked(name, error, now()) for name, error in errors if name not in told]
+    everything = [*things, *left_out]
+    tell_github(run.progress, run.name, everything)
+    if junit:
+        write_junit(Path(junit), run.name, everything)

@@ -1,0 +1,70 @@
+"""`inv report`: one page that tells what is protected, since when, and what to do."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from snapshot_tasks.cli.command import Outcome, Run, Span, command
+from snapshot_tasks.cli.console import tell
+from snapshot_tasks.cli.wiring import now, open_catalog
+from snapshot_tasks.errors import Refused
+
+if TYPE_CHECKING:
+    from snapshot_tasks.operations.report import Report
+
+
+@command(
+    "report",
+    help={
+        "output": "The file to write; a report that stands there is replaced, nothing else is.",
+        "max-age": "How old the newest snapshot may be, such as 26h; empty for any age.",
+        "max-proof-age": "How long ago a snapshot may have been proven, such as 8d.",
+    },
+)
+def report(
+    run: Run,
+    output: str = "report.html",
+    max_age: str = Span("26h"),
+    max_proof_age: str = Span("8d"),
+) -> Outcome:
+    """Write one HTML page: what is protected, when it was proven, what needs attention."""
+    from snapshot_tasks.files import by_umask, storage_errors, write_text
+    from snapshot_tasks.operations.report import collect
+    from snapshot_tasks.report.page import render_page
+
+    assert isinstance(max_age, Span)
+    assert isinstance(max_proof_age, Span)
+    path = Path(output).absolute()
+    _refuse_others(path)
+    if run.dry:
+        return run.would(f"write {path}")
+    collected = collect(
+        open_catalog(run), now=now(), max_age=max_age.value, max_proof_age=max_proof_age.value
+    )
+    with storage_errors(path.parent, setting="--output"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_text(path, render_page(collected), mode=by_umask())
+    result = {"path": str(path), **collected.as_json()}
+    return Outcome(result=result, render=lambda: _render(path, collected))
+
+
+def _refuse_others(path: Path) -> None:
+    """Raise `Refused` where something stands that is no report of ours."""
+    from snapshot_tasks.report.page import is_report
+
+    if os.path.lexists(path) and not is_report(path):
+        raise Refused(
+            f"{path} is there already, and is no report.",
+            hint="Choose another file with `--output`, or move that one away.",
+        )
+
+
+def _render(path: Path, collected: Report) -> None:
+    """Print what the page says in short, and where it is."""
+    for name, finding in collected.attention:
+        tell(f"{finding.status.value:<4}  {name}: {finding.check}: {finding.message}")
+    if collected.collections and not collected.attention:
+        tell(f"All is well with {len(collected.collections)} collections.")
+    tell(str(path))

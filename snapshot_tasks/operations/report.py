@@ -1,0 +1,249 @@
+"""What a report tells: what is protected, since when it is proven, and what needs attention."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from snapshot_tasks.catalog.folder import Catalog
+from snapshot_tasks.catalog.proofs import DRILL, VERIFY, findings_of
+from snapshot_tasks.catalog.snapshot import Snapshot
+from snapshot_tasks.checks.attention import Watched, attention, last_of
+from snapshot_tasks.errors import NotFound, TaskError
+from snapshot_tasks.models import Finding, Status
+
+# So that a page stays small, whatever a folder holds; what is left out is counted.
+MAX_SNAPSHOTS = 20
+MAX_SAMPLES = 90
+MAX_FINDINGS = 40
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proof:
+    """One restore test or verification, as its line among the proofs tells it."""
+
+    snapshot: str
+    at: datetime
+    ok: bool
+    engine: str
+    qdrant_version: str
+    restore_seconds: float | None
+    findings: tuple[Finding, ...]
+
+    @classmethod
+    def of(cls, snapshot: Snapshot, proof: Mapping[str, Any]) -> Proof:
+        """Return what a proof says."""
+        seconds = proof.get("restore_seconds")
+        return cls(
+            snapshot=snapshot.name,
+            at=datetime.fromisoformat(proof["at"]),
+            ok=bool(proof["ok"]),
+            engine=_text(proof.get("engine")),
+            qdrant_version=_text(proof.get("qdrant_version")),
+            restore_seconds=float(seconds) if seconds is not None and seconds >= 0 else None,
+            findings=findings_of(proof)[:MAX_FINDINGS],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One snapshot; what only a manifest could tell is None without one."""
+
+    name: str
+    created_at: datetime
+    size_bytes: int
+    points_count: int | None
+    qdrant_version: str | None
+    sealed: bool | None
+    label: str | None
+    replaced: bool
+    proven_at: datetime | None
+    restore_seconds: float | None
+    problem: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """One measurement of a plot; a test that failed has measured nothing."""
+
+    at: datetime
+    value: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CollectionReport:
+    """One collection: its newest snapshots, its proofs, and what needs attention.
+
+    `proven` is the newest snapshot that is proven: its age is the RPO. `passed` is the last test
+    that passed: its restore time is the RTO. Samples are the newest, the oldest of them first.
+    """
+
+    name: str
+    attention: tuple[Finding, ...]
+    newest: Entry | None
+    proven: Entry | None
+    last_test: Proof | None
+    passed: Proof | None
+    last_verification: Proof | None
+    snapshots: tuple[Entry, ...]
+    snapshots_count: int
+    size_bytes: int
+    sizes: tuple[Sample, ...]
+    restores: tuple[Sample, ...]
+    tests_count: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """Everything a page shows. Collections that need attention come first."""
+
+    at: datetime
+    folder: str
+    max_age: timedelta | None
+    max_proof_age: timedelta | None
+    collections: tuple[CollectionReport, ...]
+    unknown: tuple[str, ...]
+
+    @property
+    def attention(self) -> tuple[tuple[str, Finding], ...]:
+        """What needs attention with its collection, failures before warnings."""
+        found = [(c.name, finding) for c in self.collections for finding in c.attention]
+        return tuple(sorted(found, key=lambda item: item[1].status is not Status.FAIL))
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the data for `--json`."""
+        document = asdict(self)
+        for each, report in zip(document["collections"], self.collections, strict=True):
+            each["rpo_seconds"] = rpo_seconds(report, self.at)
+            each["rto_seconds"] = report.passed.restore_seconds if report.passed else None
+        plain: dict[str, Any] = _plain(document)
+        return plain | {"ok": bool(self.collections) and not self.attention}
+
+
+def rpo_seconds(report: CollectionReport, now: datetime) -> float | None:
+    """Return the age of the newest proven snapshot: what would be lost now, at most."""
+    return (now - report.proven.created_at).total_seconds() if report.proven else None
+
+
+def collect(
+    catalog: Catalog,
+    *,
+    now: datetime,
+    max_age: timedelta | None,
+    max_proof_age: timedelta | None,
+) -> Report:
+    """Read the catalogue. Neither a server nor a byte of a snapshot is asked.
+
+    Raises:
+        StorageError: when the folder cannot be read.
+    """
+    entries = catalog.entries()
+    by_name: dict[str, list[Snapshot]] = {name: [] for name in catalog.collections()}
+    for entry in entries:
+        if entry.collection:
+            by_name.setdefault(entry.collection, []).append(entry)
+    reports = []
+    for name, snapshots in sorted(by_name.items()):
+        watched = Watched(
+            collection=name,
+            snapshots=[s for s in snapshots if not s.is_safety],
+            now=now,
+            max_age=max_age,
+            max_proof_age=max_proof_age,
+            link_problem=_link_problem(catalog, name),
+        )
+        reports.append(_report(watched, snapshots))
+    return Report(
+        at=now,
+        folder=str(catalog.folder),
+        max_age=max_age,
+        max_proof_age=max_proof_age,
+        collections=tuple(sorted(reports, key=_urgency)),
+        unknown=tuple(s.name for s in entries if not s.collection),
+    )
+
+
+def _urgency(report: CollectionReport) -> int:
+    if not report.attention:
+        return 2
+    return 0 if report.attention[0].status is Status.FAIL else 1
+
+
+def _report(watched: Watched, snapshots: Sequence[Snapshot]) -> CollectionReport:
+    tests = sorted(_tests(snapshots), key=lambda test: test.at)
+    passed = [test for test in tests if test.ok]
+    shown = tuple(_entry(s) for s in snapshots[:MAX_SNAPSHOTS])
+    proven = next((s for s in watched.snapshots if s.proven_at), None)
+    newest = watched.newest
+    verified = last_of(newest, VERIFY) if newest else None
+    return CollectionReport(
+        name=watched.collection,
+        attention=attention(watched),
+        newest=_entry(newest) if newest else None,
+        proven=_entry(proven) if proven else None,
+        last_test=tests[-1] if tests else None,
+        passed=passed[-1] if passed else None,
+        last_verification=Proof.of(newest, verified) if newest and verified else None,
+        snapshots=shown,
+        snapshots_count=len(snapshots),
+        size_bytes=sum(s.size_bytes for s in snapshots),
+        sizes=tuple(
+            Sample(at=s.created_at, value=s.size_bytes)
+            for s in reversed(watched.snapshots[:MAX_SAMPLES])
+        ),
+        restores=tuple(
+            Sample(at=t.at, value=t.restore_seconds if t.ok else None) for t in tests[-MAX_SAMPLES:]
+        ),
+        tests_count=len(tests),
+    )
+
+
+def _tests(snapshots: Sequence[Snapshot]) -> Iterator[Proof]:
+    for snapshot in snapshots:
+        for proof in snapshot.proofs:
+            if proof["kind"] == DRILL:
+                yield Proof.of(snapshot, proof)
+
+
+def _entry(snapshot: Snapshot) -> Entry:
+    manifest, problem = snapshot.manifest, snapshot.manifest_problem
+    test = last_of(snapshot, DRILL)
+    measured = Proof.of(snapshot, test) if test and test["ok"] else None
+    return Entry(
+        name=snapshot.name,
+        created_at=snapshot.created_at,
+        size_bytes=snapshot.size_bytes,
+        points_count=manifest.points_count if manifest else None,
+        qdrant_version=manifest.qdrant_version if manifest else None,
+        sealed=bool(manifest.fingerprint) if manifest else None,
+        label=manifest.label if manifest else None,
+        replaced=snapshot.is_safety,
+        proven_at=snapshot.proven_at,
+        restore_seconds=measured.restore_seconds if measured else None,
+        problem=problem.message if problem else None,
+    )
+
+
+def _link_problem(catalog: Catalog, collection: str) -> TaskError | None:
+    try:
+        catalog.latest_target(collection)
+    except NotFound as error:
+        return error
+    return None
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _plain(value: Any) -> Any:
+    """Return a value as JSON has it: times as text, spans as seconds."""
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, datetime):
+        return value.isoformat()
+    return value.total_seconds() if isinstance(value, timedelta) else value

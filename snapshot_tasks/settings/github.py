@@ -1,0 +1,20 @@
+"""What GitHub Actions says of itself in the environment of every step."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+
+def in_actions(environment: Mapping[str, str] | None = None) -> bool:
+    """Say whether this runs in a step of GitHub Actions, which obeys some of the lines it reads."""
+    environment = os.environ if environment is None else environment
+    return environment.get("GITHUB_ACTIONS") == "true"
+
+
+def step_summary(environment: Mapping[str, str] | None = None) -> Path | None:
+    """Return the file whose Markdown is shown as the step's summary, where there is one."""
+    environment = os.environ if environment is None else environment
+    name = environment.get("GITHUB_STEP_SUMMARY")
+    return Path(name) if name else None

@@ -1,0 +1,1 @@
+"""Pages looked at by a real browser."""

@@ -1,0 +1,206 @@
+"""What needs attention is found, with a remedy that can be typed; what is well is not mentioned."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from snapshot_tasks.catalog.folder import Catalog
+from snapshot_tasks.catalog.snapshot import Snapshot
+from snapshot_tasks.checks.attention import Watched, attention
+from snapshot_tasks.errors import NotFound
+from snapshot_tasks.models import Finding, Status
+from tests.support.manifests import TAKEN_AT, catalogued, drill_proof
+from tests.support.reports import FAIL, WARN
+
+HOUR, DAY = timedelta(hours=1), timedelta(days=1)
+SEAL = {"digest": "ab" * 32, "points_count": 1234}
+
+
+def sound(catalog: Catalog, **changes: Any) -> Snapshot:
+    """Add a sealed snapshot that was proven an hour later."""
+    snapshot = catalogued(catalog, fingerprint=SEAL, **changes)
+    at = changes.get("taken_at", TAKEN_AT) + HOUR
+    snapshot.append_proof(drill_proof(snapshot, at))
+    return snapshot
+
+
+def watched(catalog: Catalog, **changes: Any) -> Watched:
+    """Return what is watched, three hours after the snapshots of these tests."""
+    facts: dict[str, Any] = {
+        "collection": "books",
+        "snapshots": catalog.entries(),
+        "now": TAKEN_AT + 3 * HOUR,
+        "max_age": timedelta(hours=26),
+        "max_proof_age": 8 * DAY,
+    }
+    return Watched(**(facts | changes))
+
+
+def only(found: tuple[Finding, ...]) -> Finding:
+    """Return the one finding there is."""
+    assert len(found) == 1, found
+    assert found[0].remedy
+    return found[0]
+
+
+def test_what_is_well_is_not_mentioned(catalog: Catalog) -> None:
+    """Sealed, young, proven, and nothing failed since."""
+    snapshot = sound(catalog)
+    snapshot.append_proof({"kind": "verify", "at": (TAKEN_AT + HOUR).isoformat(), "ok": True})
+    assert attention(watched(catalog)) == ()
+
+
+def test_a_newest_that_is_too_old(catalog: Catalog) -> None:
+    """At the very end of its time it is still good."""
+    sound(catalog)
+    assert attention(watched(catalog, now=TAKEN_AT + timedelta(hours=26))) == ()
+    found = only(attention(watched(catalog, now=TAKEN_AT + timedelta(hours=27))))
+    assert (found.check, found.status) == ("newest snapshot", Status.FAIL)
+    assert found.message == "27 h old; 26h are allowed"
+    assert found.remedy == "Run `inv snapshot.create --collection books`."
+
+
+def test_a_proof_that_is_too_old(catalog: Catalog) -> None:
+    """A young snapshot that was not tested keeps the promise by none."""
+    sound(catalog)
+    catalogued(catalog, taken_at=TAKEN_AT + 9 * DAY, fingerprint=SEAL)
+    found = only(attention(watched(catalog, now=TAKEN_AT + 9 * DAY + HOUR)))
+    assert (found.check, found.status) == ("proof", Status.FAIL)
+    assert found.message == "last proven 9 days ago; 8d are allowed"
+
+
+def test_no_promise_is_no_failure(catalog: Catalog) -> None:
+    """Whoever asks for no age gets none."""
+    sound(catalog)
+    late = watched(catalog, now=TAKEN_AT + 99 * DAY, max_age=None, max_proof_age=None)
+    assert attention(late) == ()
+
+
+def test_never_proven(catalog: Catalog) -> None:
+    """It needs no promise to need a proof."""
+    catalogued(catalog, fingerprint=SEAL)
+    found = only(attention(watched(catalog, max_proof_age=None)))
+    assert (found.check, found.message) == ("proof", "no snapshot of it is proven to restore")
+    assert "snapshot.test-restore" in found.remedy
+
+
+def test_a_time_in_the_future_is_not_young_for_ever(catalog: Catalog) -> None:
+    """A wrong clock would keep every promise until that day."""
+    sound(catalog)
+    assert attention(watched(catalog, now=TAKEN_AT - timedelta(minutes=4))) == ()
+    found = only(attention(watched(catalog, now=TAKEN_AT - DAY)))
+    assert (found.check, found.status) == ("newest snapshot", Status.FAIL)
+    assert "in the future" in found.message
+
+
+def test_nothing_left_but_a_dangling_link(catalog: Catalog) -> None:
+    """Both are told, and no more."""
+    problem = NotFound("books_latest.snapshot points nowhere.", hint="Remove it.")
+    found = attention(watched(catalog, link_problem=problem))
+    assert [(f.check, f.message, f.remedy) for f in found] == [
+        ("latest link", problem.message, problem.hint),
+        ("newest snapshot", "no snapshot is left", "Run `inv snapshot.create --collection books`."),
+    ]
+
+
+def test_a_manifest_that_cannot_be_read(catalog: Catalog) -> None:
+    """The newest one's is a failure; that of an older one a warning, for it may be needed."""
+    broken = sound(catalog)
+    (catalog.folder / f"{broken.name}.json").write_text("{", encoding="utf-8")
+    found = attention(watched(catalog))
+    assert [f.check for f in found] == ["manifest", "proof"]
+    sound(catalog, taken_at=TAKEN_AT + HOUR)
+    found = (only(attention(watched(catalog))),)
+    assert (found[0].check, found[0].status) == ("older snapshots", Status.WARN)
+    assert broken.name in found[0].message
+
+
+def test_a_file_without_a_manifest(catalog: Catalog) -> None:
+    """It can be restored, and nothing tells whether rightly."""
+    (catalog.folder / "books_20250101_120000.snapshot").write_bytes(b"xyz")
+    found = {f.check: f.status for f in attention(watched(catalog))}
+    assert found == {"proof": Status.FAIL, "manifest": Status.WARN}
+
+
+def test_a_file_that_was_cut(catalog: Catalog) -> None:
+    """Its size alone tells, without reading it."""
+    snapshot = sound(catalog)
+    os.truncate(snapshot.path, 5)
+    found = only(attention(watched(catalog)))
+    assert (found.check, found.status) == ("size", Status.FAIL)
+    assert "has 5 bytes" in found.message
+
+
+def test_an_unsealed_one(catalog: Catalog) -> None:
+    """A warning: it restores, but its points have nothing to be compared with."""
+    snapshot = catalogued(catalog)
+    snapshot.append_proof(drill_proof(snapshot, TAKEN_AT + HOUR))
+    found = only(attention(watched(catalog)))
+    assert (found.check, found.status) == ("seal", Status.WARN)
+
+
+@pytest.mark.parametrize(
+    ("kind", "check"), [("drill", "last restore test"), ("verify", "last verification")]
+)
+def test_the_last_word_failed(catalog: Catalog, kind: str, check: str) -> None:
+    """A failure after the proof undoes it; the reasons are told, each once."""
+    snapshot = sound(catalog)
+    findings = [FAIL.as_json(), FAIL.as_json(), "no finding", {"check": 1}]
+    late = (TAKEN_AT + 2 * HOUR).isoformat()
+    snapshot.append_proof({"kind": kind, "at": late, "ok": False, "findings": findings})
+    proof, last = attention(watched(catalog))
+    assert proof.check == "proof"
+    assert (last.check, last.status) == (check, Status.FAIL)
+    assert last.message == f"{snapshot.name} failed 1 h ago: aliases: missing: library"
+
+
+def test_a_source_that_has_moved_on_is_no_failure(catalog: Catalog) -> None:
+    """The live collection may differ from its last snapshot at any time."""
+    snapshot = sound(catalog)
+    late = (TAKEN_AT + 2 * HOUR).isoformat()
+    snapshot.append_proof({"kind": "verify", "level": "source", "at": late, "ok": False})
+    assert attention(watched(catalog)) == ()
+
+
+def test_warnings_of_the_last_test_are_told_once(catalog: Catalog) -> None:
+    """After the restart the same is found again."""
+    snapshot = sound(catalog)
+    again = replace(WARN, check=f"after restart: {WARN.check}")
+    findings = [WARN.as_json(), again.as_json()]
+    snapshot.append_proof(drill_proof(snapshot, TAKEN_AT + 2 * HOUR, findings=findings))
+    found = only(attention(watched(catalog)))
+    assert (found.status, found.message) == (Status.WARN, "config: a new key")
+    assert snapshot.name in found.remedy
+
+
+def test_older_ones_that_failed_are_counted(catalog: Catalog) -> None:
+    """They are what one falls back to; three are named."""
+    for hours in range(5):
+        old = catalogued(catalog, taken_at=TAKEN_AT - (hours + 1) * DAY, fingerprint=SEAL)
+        old.append_proof(drill_proof(old, TAKEN_AT, ok=False))
+    sound(catalog)
+    found = only(attention(watched(catalog)))
+    assert (found.check, found.status) == ("older snapshots", Status.WARN)
+    assert found.message.startswith("5 damaged or not restorable: books_20241231_120000.snapshot;")
+    assert found.message.endswith("; and 2 more")
+
+
+def test_failures_come_first(catalog: Catalog) -> None:
+    """Whoever reads only one line reads the worst."""
+    catalogued(catalog)
+    assert [f.status for f in attention(watched(catalog))] == [Status.FAIL, Status.WARN]
+
+
+@pytest.mark.parametrize("name", ["books; rm -rf $HOME", "a `b` c"])
+def test_a_remedy_can_be_typed_whatever_the_name(catalog: Catalog, name: str) -> None:
+    """A name that a shell would obey is quoted; one with backticks does not end the command."""
+    found = only(attention(watched(catalog, collection=name)))
+    ticks = "``" if "`" in name else "`"
+    words = shlex.split(found.remedy.split(ticks)[1])
+    assert words == ["inv", "snapshot.create", "--collection", name]
