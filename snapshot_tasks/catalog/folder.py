@@ -25,7 +25,7 @@ from snapshot_tasks.catalog.names import (
     parse_name,
     snapshot_names,
 )
-from snapshot_tasks.catalog.proofs import append_proof, last_proven_at, read_proofs
+from snapshot_tasks.catalog.proofs import append_proof, last_failed_at, last_proven_at, read_proofs
 from snapshot_tasks.errors import Damaged, NotFound, TaskError
 from snapshot_tasks.files import (
     point_link,
@@ -127,6 +127,11 @@ class Snapshot:
     def proven_at(self) -> datetime | None:
         """When a drill last succeeded with the bytes of the manifest."""
         return last_proven_at(self.proofs, self.sha256)
+
+    @property
+    def failed_at(self) -> datetime | None:
+        """When its last test failed; None where that succeeded, or there was none."""
+        return last_failed_at(self.proofs)
 
     def append_proof(self, proof: Mapping[str, Any]) -> None:
         """Append one proof. Raises `StorageError` where the folder cannot be written."""

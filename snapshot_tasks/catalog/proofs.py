@@ -43,11 +43,27 @@ def last_proven_at(proofs: tuple[Mapping[str, Any], ...], sha256: str | None) ->
     if sha256 is None:
         return None
     for proof in reversed(proofs):
-        if not proof["ok"] and proof["kind"] in (DRILL, VERIFY) and proof.get("level") != "source":
+        if _undoes(proof):
             return None
         if proof["kind"] == DRILL and proof["ok"] and proof.get("sha256") == sha256:
             return datetime.fromisoformat(proof["at"])
     return None
+
+
+def last_failed_at(proofs: tuple[Mapping[str, Any], ...]) -> datetime | None:
+    """Return when the file failed a drill or a verification that none has succeeded since."""
+    for proof in reversed(proofs):
+        if _undoes(proof):
+            return datetime.fromisoformat(proof["at"])
+        if proof["kind"] == DRILL and proof["ok"]:
+            return None
+    return None
+
+
+def _undoes(proof: Mapping[str, Any]) -> bool:
+    """Say whether the file itself failed; a source that differs is no fault of the file's."""
+    about_file = proof["kind"] in (DRILL, VERIFY) and proof.get("level") != "source"
+    return about_file and not proof["ok"]
 
 
 def _parse(line: str) -> Mapping[str, Any] | None:
