@@ -114,6 +114,16 @@ class Snapshot:
             ) from error
 
     @property
+    def manifest_path(self) -> Path:
+        """Where its manifest stands, if it has one."""
+        return _manifest_path(self.path)
+
+    @property
+    def fingerprint_path(self) -> Path:
+        """Where the buckets of its seal stand, if it is sealed."""
+        return _fingerprint_path(self.path)
+
+    @property
     def proofs_path(self) -> Path:
         """Where this snapshot's proofs stand."""
         return self.path.with_name(self.path.name.removesuffix(SUFFIX) + PROOFS_SUFFIX)

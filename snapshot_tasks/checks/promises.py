@@ -10,11 +10,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 
 from snapshot_tasks.catalog.folder import Snapshot
+from snapshot_tasks.catalog.runs import LastRun
 from snapshot_tasks.models import Finding, Status
 from snapshot_tasks.spans import format_span
 
 MAX_AGE = timedelta(hours=26)
 MAX_PROOF_AGE = timedelta(days=8)
+NOT_PROMISED = ("snapshot.check", "snapshot.restore", "snapshot.pull")
 _CREATE = "Run `inv snapshot.create`, from cron every day."
 _TEST = "Run `inv snapshot.test-restore`, from cron every week."
 
@@ -97,9 +99,29 @@ def check_pointer(newest: Snapshot | None, target: str | None) -> Finding:
     return _ok(check, target)
 
 
+def check_runs(runs: Iterable[LastRun], now: datetime) -> Iterator[Finding]:
+    """Yield one line for each task whose last run keeps, or breaks, what it is there for.
+
+    Not of the check itself, which would keep itself broken, nor of what a person does by hand and
+    sees fail: that need not be done again.
+    """
+    for run in runs:
+        if run.task in NOT_PROMISED:
+            continue
+        message = f"{run.task} {span_text(now - run.ended_at)} ago"
+        if run.ok:
+            yield _ok("last run", f"{message}, ended well")
+        else:
+            remedy = f"Run `inv {run.task}` and do what it says."
+            yield _fail("last run", f"{message} ended with {run.exit_code}", remedy)
+
+
 def span_text(age: timedelta) -> str:
     """Return an age in one unit."""
-    hours = age.total_seconds() / 3600
+    seconds = age.total_seconds()
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    hours = seconds / 3600
     if hours < 1:
         return f"{hours * 60:.0f} min"
     return f"{hours:.0f} h" if hours < 72 else f"{hours / 24:.0f} days"

@@ -14,6 +14,7 @@ from snapshot_tasks.cli.wiring import (
     find_snapshot,
     now,
     open_catalog,
+    run_hook,
     scratch,
 )
 from snapshot_tasks.errors import NotFound, SettingsError, StorageError, TaskError, join_errors
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
         "no-seal": "Leave out the fingerprint of its contents, which takes reading every point.",
         "strict": "Fail with 21 where the contents look suspicious, instead of warning.",
     },
+    watched=True,
     iterable=("collection",),
 )
 def create(
@@ -76,6 +78,7 @@ def create(
             for name in (server.collections() if all else dict.fromkeys(names))
         ]
         taken = create_each(requests, server, catalog, run.progress, clock=now)
+    errors = taken.errors + run_hook(run, [created.snapshot for created in taken.created])
 
     def render() -> None:
         for created in taken.created:
@@ -91,9 +94,9 @@ def create(
             for created in taken.created
             for finding in created.findings
         ],
-        "failed": [failure_json(name, error) for name, error in taken.errors],
+        "failed": [failure_json(name, error) for name, error in errors],
     }
-    return Outcome(result=result, render=render, error=join_errors(taken.errors))
+    return Outcome(result=result, render=render, error=join_errors(errors))
 
 
 @command("snapshot.list", help={"collection": "Only this collection."})
@@ -137,6 +140,7 @@ def show(run: Run, snapshot: str = "", collection: str = "") -> Outcome:
         "seal; source: the seal against the live collection.",
         "all": "Every snapshot of the catalogue, or of --collection.",
     },
+    watched=True,
 )
 def verify(
     run: Run, snapshot: str = "", collection: str = "", level: str = "bytes", all: bool = False
