@@ -70,7 +70,11 @@ def record_run(
         )
         newest = sorted(runs.values(), key=lambda run: run.ended_at, reverse=True)[:MAX_TASKS]
         text = json.dumps({run.task: run.as_json() for run in newest}, indent=2)
-        write_text(folder / RUNS_NAME, text + "\n")
+        try:
+            write_text(folder / RUNS_NAME, text + "\n")
+        except FileNotFoundError:
+            # A run that takes the folder's lock clears what looks half-made: this too, just then.
+            write_text(folder / RUNS_NAME, text + "\n")
 
 
 def read_runs(folder: Path) -> tuple[LastRun, ...]:

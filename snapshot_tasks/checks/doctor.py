@@ -20,6 +20,7 @@ from snapshot_tasks.checks.promises import (
     MAX_PROOF_AGE,
     as_warnings,
     check_pointer,
+    newest_of,
     promises,
 )
 from snapshot_tasks.comparison import Fit, version_fit
@@ -50,8 +51,7 @@ class Patient:
     @cached_property
     def newest(self) -> Snapshot | None:
         """The newest snapshot of the configured collection, if there is one."""
-        entries = [s for s in self.catalog.entries(self.settings.collection) if not s.is_safety]
-        return entries[0] if entries else None
+        return newest_of(self.settings.collection, self.catalog.entries())
 
     def server(self) -> Server:
         """Return a connection to the live Qdrant."""

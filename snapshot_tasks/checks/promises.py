@@ -34,7 +34,7 @@ def promises(
     `entries` are the catalogue's, of this or of all collections, newest first. What a restore
     replaced counts for nothing.
     """
-    own = [s for s in entries if s.collection == collection and not s.is_safety]
+    own = own_of(collection, entries)
     if not own:
         return (_fail("newest snapshot", f"no snapshot of {collection}", _CREATE),)
     return (
@@ -42,6 +42,16 @@ def promises(
         check_file(own[0]),
         check_proof(own, max_proof_age, now),
     )
+
+
+def own_of(collection: str, entries: Iterable[Snapshot]) -> list[Snapshot]:
+    """Return a collection's snapshots without those of what a restore replaced."""
+    return [s for s in entries if s.collection == collection and not s.is_safety]
+
+
+def newest_of(collection: str, entries: Iterable[Snapshot]) -> Snapshot | None:
+    """Return a collection's newest snapshot, if there is one."""
+    return next(iter(own_of(collection, entries)), None)
 
 
 def check_age(newest: Snapshot, max_age: timedelta, now: datetime) -> Finding:

@@ -10,9 +10,10 @@ from snapshot_tasks.errors import BudgetMissed, NotFound, SettingsError, Storage
 from snapshot_tasks.models import Finding, Status, failed
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import timedelta
 
-    from snapshot_tasks.catalog.folder import Catalog
+    from snapshot_tasks.catalog.folder import Catalog, Snapshot
 
 Judged = list[tuple[str, tuple[Finding, ...]]]
 TASKS = "the tasks"
@@ -51,7 +52,10 @@ def check(
             hint="Is its disk mounted? Correct QDRANT_SNAPSHOT_DIR, or run `inv snapshot.create`.",
         )
     names = catalog.collections() if all else collection or [run.settings.collection]
-    judged = [(name, _judge(catalog, name, age, proof_age)) for name in dict.fromkeys(names)]
+    entries = catalog.entries()
+    judged = [
+        (name, _judge(catalog, entries, name, age, proof_age)) for name in dict.fromkeys(names)
+    ]
     if not judged:
         judged = [("the catalogue", (_NOTHING,))]
     if runs := tuple(check_runs(read_runs(catalog.folder), now())):
@@ -78,17 +82,20 @@ _NOTHING = Finding(
 
 
 def _judge(
-    catalog: Catalog, collection: str, max_age: timedelta, max_proof_age: timedelta
+    catalog: Catalog,
+    entries: Sequence[Snapshot],
+    collection: str,
+    max_age: timedelta,
+    max_proof_age: timedelta,
 ) -> tuple[Finding, ...]:
     from snapshot_tasks.catalog.names import check_collection
-    from snapshot_tasks.checks.promises import check_pointer, promises
+    from snapshot_tasks.checks.promises import check_pointer, newest_of, promises
 
     check_collection(collection)
-    entries = catalog.entries(collection)
     findings = promises(
         collection, entries, max_age=max_age, max_proof_age=max_proof_age, now=now()
     )
-    newest = next((s for s in entries if not s.is_safety), None)
+    newest = newest_of(collection, entries)
     try:
         target = catalog.latest_target(collection)
     except NotFound as error:

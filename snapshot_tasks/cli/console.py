@@ -30,24 +30,29 @@ class Recorder:
         self._max_characters = max_characters
         self._lines: deque[str] = deque()
         self._length = 0
+        # Heartbeats, and what a hook prints, come from threads of their own.
+        self._lock = threading.Lock()
 
     def add(self, line: str) -> None:
         """Keep a line, and forget the oldest ones that are too much; a long one loses its start."""
         line = line[-self._max_characters :]
-        self._lines.append(line)
-        self._length += len(line) + 1
-        while self._length > self._max_characters + 1:
-            self._length -= len(self._lines.popleft()) + 1
+        with self._lock:
+            self._lines.append(line)
+            self._length += len(line) + 1
+            while self._length > self._max_characters + 1:
+                self._length -= len(self._lines.popleft()) + 1
 
     def clear(self) -> None:
         """Forget everything: another task begins."""
-        self._lines.clear()
-        self._length = 0
+        with self._lock:
+            self._lines.clear()
+            self._length = 0
 
     @property
     def text(self) -> str:
         """What is kept."""
-        return "".join(f"{line}\n" for line in self._lines)
+        with self._lock:
+            return "".join(f"{line}\n" for line in self._lines)
 
 
 PRINTED = Recorder()

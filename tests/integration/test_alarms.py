@@ -239,6 +239,14 @@ def test_an_answer_that_is_no_yes_is_a_note(watched: Inv, status: int, listener:
     assert len(other.posts) == 2
 
 
+def test_a_check_that_healthchecks_does_not_know(watched: Inv) -> None:
+    """It answers 200 to a mistyped UUID; only its words tell that nobody watches."""
+    with listening(body=b"OK (not found)") as other:
+        ran = watched("snapshot.verify", QDRANT_PING_URL=other.url, QDRANT_WEBHOOK_URL="")
+    assert ran.code == 0
+    assert "not delivered: it answered OK (not found)." in ran.stderr
+
+
 def test_a_name_that_resolves_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     """The deadline holds before there is a connection, too.
 

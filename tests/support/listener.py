@@ -47,18 +47,19 @@ class Listener:
 
 
 @contextmanager
-def listening(status: int = 200, **headers: str) -> Iterator[Listener]:
+def listening(status: int = 200, body: bytes = b"OK", **headers: str) -> Iterator[Listener]:
     """Answer every request so, for the block."""
     listener = Listener()
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers.get("Content-Length", "0")))
-            listener.posts.append(Post(self.path, dict(self.headers), body))
+            sent = self.rfile.read(int(self.headers.get("Content-Length", "0")))
+            listener.posts.append(Post(self.path, dict(self.headers), sent))
             self.send_response(status)
             for name, value in headers.items():
                 self.send_header(name, value)
             self.end_headers()
+            self.wfile.write(body)
 
         def log_message(self, format: str, *args: Any) -> None:
             """Say nothing."""
