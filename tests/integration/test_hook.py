@@ -18,6 +18,7 @@ import pytest
 
 from tests.conftest import ROOT, Inv, Live, missing, native_qdrant
 from tests.integration.conftest import Samples
+from tests.support.listener import listening
 from tests.support.world import (
     assert_error,
     end_processes_below,
@@ -114,6 +115,27 @@ def test_the_key_is_not_passed_on(inv: Inv, tmp_path: Path) -> None:
     told = facts(tmp_path)
     assert KEY not in json.dumps(told)
     assert told["QDRANT_URL"] == locked.url
+
+
+def test_a_ping_tells_what_a_hook_said_but_never_the_key(
+    qdrant: Live, name: str, outside: Inv, tmp_path: Path
+) -> None:
+    """A hook that has the key from elsewhere, and prints it, does not get it further than here."""
+    qdrant.loader.plain(name, points=3)
+    hook = script(tmp_path, f"print('curl -H api-key:{KEY}')\nraise SystemExit(22)\n")
+    with listening() as listener:
+        ran = outside(
+            "snapshot.create",
+            *("--collection", name),
+            QDRANT_API_KEY=KEY,
+            QDRANT_PING_URL=listener.url,
+            QDRANT_POST_CREATE_HOOK=hook,
+        )
+    assert_error(ran, 15, "ended with 22")
+    end = listener.posts[-1]
+    assert end.path == "/15"
+    assert "curl -H api-key:***" in end.text
+    assert KEY not in end.text
 
 
 FAILURES: Mapping[str, tuple[str, str]] = {

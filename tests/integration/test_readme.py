@@ -8,6 +8,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
+from snapshot_tasks.alarms.delivery import DEADLINE_SECONDS
 from snapshot_tasks.cli.console import HEARTBEAT_SECONDS
 from snapshot_tasks.models import ANSWER_SECONDS
 from snapshot_tasks.operations.create import DRAIN_SECONDS
@@ -70,7 +71,8 @@ def test_every_command_prints_what_the_readme_shows(inv: Inv) -> None:
 
 def test_every_linked_file_is_there() -> None:
     """No link of the README or of CONTRIBUTING leads nowhere."""
-    for document in ("README.md", "CONTRIBUTING.md", "docs/security.md"):
+    documents = ("README.md", "CONTRIBUTING.md", "docs/security.md", "docs/alarms.md")
+    for document in (*documents, "docs/hooks.md"):
         path = ROOT / document
         for target in re.findall(r"\]\(([^):#]+)(?:#[^)]*)?\)", path.read_text(encoding="utf-8")):
             assert (path.parent / target).exists(), f"{document} links to {target}"
@@ -78,7 +80,8 @@ def test_every_linked_file_is_there() -> None:
 
 def test_every_setting_is_listed() -> None:
     """The README and .env.example know every setting that the code reads."""
-    code = (ROOT / "snapshot_tasks/settings.py").read_text(encoding="utf-8")
+    modules = (ROOT / "snapshot_tasks" / "settings").glob("*.py")
+    code = "".join(module.read_text(encoding="utf-8") for module in modules)
     example = (ROOT / ".env.example").read_text(encoding="utf-8")
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     names = set(re.findall(r'"(QDRANT_[A-Z_]+)"', code))
@@ -104,6 +107,7 @@ def test_the_timeouts_are_those_of_the_code() -> None:
         ("a Qdrant that was started", settings.ready_timeout_seconds),
         ("queued updates", DRAIN_SECONDS),
         ("clearing up after Ctrl-C", INTERRUPTED_SECONDS),
+        ("[alarms](alarms.md) at the end of a task", DEADLINE_SECONDS),
     ):
         assert stated[phase].split(",")[0] == f"{seconds:g} s", phase
     assert BATCH_ANSWERS == ANSWERS
