@@ -8,6 +8,7 @@ import signal
 import socket
 import threading
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -268,18 +269,43 @@ def test_a_name_that_resolves_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
         over.set()
 
 
-def test_a_listener_that_is_about_to_listen_is_tried_again() -> None:
-    """A proxy that restarts at the wrong moment is no reason for a false alarm."""
+def test_a_listener_that_is_about_to_listen_is_tried_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A proxy that restarts at the wrong moment is no reason for a false alarm.
+
+    It comes back in the pause between two attempts, so that is where the clock is taken over.
+    """
     [port] = free_ports(1)
-    delivery = Delivery(
-        Message(kind="ping", url=f"http://127.0.0.1:{port}/", body=b"x", content_type="t")
-    )
-    with socket.create_server(("127.0.0.1", port)) as server:
-        connection, _ = server.accept()
-        with connection:
-            assert connection.recv(65536)
-            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
-        assert settle([delivery]) == []
+    with ExitStack() as stack:
+        monkeypatch.setattr(
+            "tenacity.nap.time.sleep", lambda seconds: stack.enter_context(listening(port=port))
+        )
+        delivery = Delivery(
+            Message(kind="ping", url=f"http://127.0.0.1:{port}/", body=b"x", content_type="t")
+        )
+        assert settle([delivery], seconds=60) == []
+
+
+def test_the_end_does_not_overtake_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A service that measures how long a task takes must hear of its start first."""
+    monkeypatch.setattr("snapshot_tasks.alarms.delivery.FIRST_SECONDS", 60)
+    arrived: list[bytes] = []
+
+    def slow_to_begin(connection: socket.socket, over: threading.Event) -> None:
+        request = connection.recv(65536)
+        if b"/start" in request:
+            over.wait(0.3)
+        arrived.append(request.split()[1])
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+
+    with misbehaving(slow_to_begin) as url:
+        start = Delivery(Message(kind="ping", url=f"{url}/start", body=b"", content_type="t"))
+        end = Delivery(
+            Message(kind="ping", url=f"{url}/0", body=b"", content_type="t"), after=start
+        )
+        assert settle([start, end], seconds=60) == []
+    assert arrived == [b"/start", b"/0"]
 
 
 def test_metrics_of_several_tasks_share_one_file(watched: Inv, sample: Path) -> None:

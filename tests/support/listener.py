@@ -47,7 +47,9 @@ class Listener:
 
 
 @contextmanager
-def listening(status: int = 200, body: bytes = b"OK", **headers: str) -> Iterator[Listener]:
+def listening(
+    status: int = 200, body: bytes = b"OK", *, port: int = 0, **headers: str
+) -> Iterator[Listener]:
     """Answer every request so, for the block."""
     listener = Listener()
 
@@ -64,7 +66,7 @@ def listening(status: int = 200, body: bytes = b"OK", **headers: str) -> Iterato
         def log_message(self, format: str, *args: Any) -> None:
             """Say nothing."""
 
-    with serving(Handler) as url:
+    with serving(Handler, port) as url:
         listener.url = url
         yield listener
 

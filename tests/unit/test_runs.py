@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from snapshot_tasks import files
 from snapshot_tasks.catalog.runs import MAX_TASKS, RUNS_NAME, read_runs, record_run
 from snapshot_tasks.checks.promises import check_runs
 from snapshot_tasks.errors import StorageError
@@ -87,6 +88,25 @@ def test_tasks_that_end_at_once_do_not_forget_each_other(tmp_path: Path) -> None
     for thread in threads:
         thread.join()
     assert [run.task for run in read_runs(tmp_path)] == names
+
+
+def test_a_run_that_begins_just_then(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever takes the folder's lock clears what looks half-made; the run is recorded still.
+
+    The moment between writing and renaming cannot be met from outside.
+    """
+    real, cleared = files.publish, list[Path]()
+
+    def publish(staging: Path, final: Path, *, mode: int) -> None:
+        if not cleared:
+            cleared.append(staging)
+            files.remove_stagings(tmp_path)
+        real(staging, final, mode=mode)
+
+    monkeypatch.setattr(files, "publish", publish)
+    record(tmp_path, "snapshot.create", 0)
+    assert cleared
+    assert [run.task for run in read_runs(tmp_path)] == ["snapshot.create"]
 
 
 def test_a_link_is_replaced_and_not_followed(tmp_path: Path) -> None:
