@@ -24,8 +24,8 @@ TASKS = "the tasks"
     help={
         "collection": "The collection; may be given several times. QDRANT_COLLECTION_NAME without.",
         "all": "Every collection of the catalogue.",
-        "max-age": "How old the newest snapshot may be, such as 90min, 26h or 2d.",
-        "max-proof-age": "How long ago a restore may have been proven.",
+        "max-age": "How old the newest snapshot may be, such as 90min or 2d; 26h by default.",
+        "max-proof-age": "How long ago a restore may have been proven; 8d by default.",
     },
     iterable=("collection",),
     watched=True,

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
 import pytest
 
 from snapshot_tasks.catalog.folder import Catalog
-from snapshot_tasks.checks.promises import as_warnings, check_pointer, promises
+from snapshot_tasks.checks.promises import (
+    MAX_AGE,
+    MAX_PROOF_AGE,
+    as_warnings,
+    check_pointer,
+    promises,
+)
+from snapshot_tasks.cli.check import check
 from snapshot_tasks.models import Finding, Status, failed
 from tests.support.manifests import TAKEN_AT, catalogued, drill_proof
 
@@ -146,3 +154,10 @@ def test_to_the_doctor_they_are_warnings(catalog: Catalog) -> None:
     warned = list(as_warnings(found))
     assert [f.status for f in warned] == [Status.OK, Status.OK, Status.WARN]
     assert [f.message for f in warned] == [f.message for f in found]
+
+
+def test_the_check_asks_by_default_for_what_the_doctor_asks() -> None:
+    """One set of limits, whoever looks."""
+    flags = inspect.signature(check.body).parameters
+    assert flags["max_age"].default.value == MAX_AGE
+    assert flags["max_proof_age"].default.value == MAX_PROOF_AGE
