@@ -228,6 +228,25 @@ def test_a_hook_may_run_these_tasks(qdrant: Live, name: str, outside: Inv) -> No
     assert "PROVEN" in ran.stderr
 
 
+def test_a_snapshot_taken_for_a_test_is_told_too(
+    qdrant: Live, name: str, outside: Inv, tmp_path: Path
+) -> None:
+    """It is catalogued as any other; one that was there before has had its hook."""
+    qdrant.loader.plain(name, points=30)
+    settings = {
+        "QDRANT_COLLECTION_NAME": name,
+        "QDRANT_DRILL_ENGINE": "native",
+        "QDRANT_POST_CREATE_HOOK": telling(tmp_path),
+    }
+    ran = outside("snapshot.test-restore", "--create", "--json", **settings)
+    assert ran.code == 0, ran.stderr
+    [drill] = ran.document["result"]["drills"]
+    assert Path(facts(tmp_path)["QDRANT_SNAPSHOT_FILE"]).name == drill["snapshot"]
+    (tmp_path / "told.json").unlink()
+    assert outside("snapshot.test-restore", **settings).code == 0
+    assert not (tmp_path / "told.json").exists()
+
+
 def test_a_daemon_that_a_hook_leaves_is_not_waited_for(
     qdrant: Live, name: str, outside: Inv, tmp_path: Path
 ) -> None:
