@@ -13,8 +13,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGKILL)
+# What a single line of another program's output may hold; a longer one is told in pieces.
+CHUNK_CHARACTERS = 8192
 INTERRUPTING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -140,6 +143,66 @@ def run_lines(
             child.kill()
             raise
     return child.returncode
+
+
+def run_told(
+    argv: Sequence[str],
+    tell: Callable[[str], None],
+    *,
+    env: Mapping[str, str],
+    secret: str | None,
+    patience_seconds: float = 10.0,
+) -> int:
+    """Run a program of the user's, telling each line that it prints; return its exit code.
+
+    Variables that hold the `secret` are not passed on. When this process is interrupted, the
+    program ends, and with it whatever it has started.
+
+    Raises:
+        OSError: when it cannot be run.
+    """
+    inherited = {name: value for name, value in os.environ.items() if value != secret}
+    child = subprocess.Popen(
+        argv,
+        env={**inherited, **env},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        # A Ctrl-C on the terminal is ours to act on: the program is ended in good order.
+        start_new_session=True,
+    )
+    # Something that it leaves running may hold its output open: that is not waited for.
+    reader = threading.Thread(target=_tell_lines, args=(child.stdout, tell), daemon=True)
+    reader.start()
+    try:
+        return child.wait()
+    except BaseException:
+        _end_group(child, patience_seconds)
+        raise
+    finally:
+        reader.join(1.0)
+
+
+def _tell_lines(stream: IO[str], tell: Callable[[str], None]) -> None:
+    with stream:
+        while line := stream.readline(CHUNK_CHARACTERS):
+            # Whoever read our output may be gone; the program's must be taken all the same.
+            with suppress(OSError, ValueError):
+                tell(line.rstrip("\n"))
+
+
+def _end_group(leader: subprocess.Popen[str], patience_seconds: float) -> None:
+    """End a program that leads a session of its own, and whatever else is in it."""
+    for number in STOP_SIGNALS:
+        with suppress(ProcessLookupError):
+            os.killpg(leader.pid, number)
+        with suppress(subprocess.TimeoutExpired):
+            leader.wait(patience_seconds)
+            break
+    with suppress(ProcessLookupError):
+        os.killpg(leader.pid, signal.SIGKILL)
 
 
 def spawn(argv: Sequence[str], *, cwd: Path, env: Mapping[str, str], log: Path) -> int:

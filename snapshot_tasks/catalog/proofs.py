@@ -44,22 +44,27 @@ def last_proven_at(proofs: tuple[Mapping[str, Any], ...], sha256: str | None) ->
     if sha256 is None:
         return None
     for proof in reversed(proofs):
-        if _is_about_the_file(proof) and not proof["ok"]:
+        if _undoes(proof):
             return None
         if proof["kind"] == DRILL and proof["ok"] and proof.get("sha256") == sha256:
             return datetime.fromisoformat(proof["at"])
     return None
 
 
-def failed_last(proofs: tuple[Mapping[str, Any], ...]) -> bool:
-    """Say whether the last drill or verification of the file failed."""
-    about = [proof for proof in proofs if _is_about_the_file(proof)]
-    return bool(about) and not about[-1]["ok"]
+def last_failed_at(proofs: tuple[Mapping[str, Any], ...]) -> datetime | None:
+    """Return when the file failed a drill or a verification that no drill has made good since."""
+    for proof in reversed(proofs):
+        if _undoes(proof):
+            return datetime.fromisoformat(proof["at"])
+        if proof["kind"] == DRILL and proof["ok"]:
+            return None
+    return None
 
 
-def _is_about_the_file(proof: Mapping[str, Any]) -> bool:
-    """Say whether a proof judges the file: not whether the source has moved on, nor an upgrade."""
-    return proof["kind"] in (DRILL, VERIFY) and proof.get("level") != "source"
+def _undoes(proof: Mapping[str, Any]) -> bool:
+    """Say whether the file itself failed; a source that differs is no fault of the file's."""
+    about_file = proof["kind"] in (DRILL, VERIFY) and proof.get("level") != "source"
+    return about_file and not proof["ok"]
 
 
 def findings_of(proof: Mapping[str, Any]) -> tuple[Finding, ...]:

@@ -20,7 +20,7 @@ from snapshot_tasks.catalog.names import (
     SUFFIX,
     parse_name,
 )
-from snapshot_tasks.catalog.proofs import append_proof, failed_last, last_proven_at, read_proofs
+from snapshot_tasks.catalog.proofs import append_proof, last_failed_at, last_proven_at, read_proofs
 from snapshot_tasks.errors import Damaged, TaskError
 from snapshot_tasks.files import storage_errors, write_text
 from snapshot_tasks.fingerprint import Fingerprint, Sealed
@@ -120,9 +120,19 @@ class Snapshot:
         append_proof(self.proofs_path, proof)
 
     @property
-    def failed_last(self) -> bool:
-        """Whether its last drill or verification failed."""
-        return failed_last(self.proofs)
+    def failed_at(self) -> datetime | None:
+        """When its last test failed; None where that succeeded, or there was none."""
+        return last_failed_at(self.proofs)
+
+    @property
+    def manifest_path(self) -> Path:
+        """Where its manifest stands, if it has one."""
+        return manifest_path(self.path)
+
+    @property
+    def fingerprint_path(self) -> Path:
+        """Where the buckets of its seal stand, if it is sealed."""
+        return fingerprint_path(self.path)
 
     @property
     def pin_path(self) -> Path:

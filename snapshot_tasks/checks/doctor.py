@@ -10,12 +10,20 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import cached_property
 from importlib.metadata import version as package_version
 
 from snapshot_tasks.catalog.folder import Catalog
 from snapshot_tasks.catalog.snapshot import Snapshot
+from snapshot_tasks.checks.promises import (
+    MAX_AGE,
+    MAX_PROOF_AGE,
+    as_warnings,
+    check_pointer,
+    newest_of,
+    promises,
+)
 from snapshot_tasks.comparison import Fit, version_fit
 from snapshot_tasks.engines.binary import binary_version, find_binary
 from snapshot_tasks.engines.compose import ComposeEngine
@@ -29,8 +37,6 @@ from snapshot_tasks.qdrant.server import Server
 from snapshot_tasks.scratch import is_gone
 from snapshot_tasks.settings import Settings
 
-MAX_AGE = timedelta(hours=26)
-MAX_PROOF_AGE = timedelta(days=8)
 MIN_FREE_BYTES = 1 << 30
 SERVER_SNAPSHOTS = "/qdrant/snapshots"
 
@@ -46,8 +52,7 @@ class Patient:
     @cached_property
     def newest(self) -> Snapshot | None:
         """The newest snapshot of the configured collection, if there is one."""
-        entries = [s for s in self.catalog.entries(self.settings.collection) if not s.is_safety]
-        return entries[0] if entries else None
+        return newest_of(self.settings.collection, self.catalog.entries())
 
     def server(self) -> Server:
         """Return a connection to the live Qdrant."""
@@ -142,39 +147,23 @@ def check_folder(patient: Patient) -> Iterator[Finding]:
 def check_latest(patient: Patient) -> Iterator[Finding]:
     """The latest pointer names the newest snapshot."""
     target = patient.catalog.latest_target(patient.settings.collection)
-    newest = patient.newest
-    if newest is None:
-        yield _ok("latest link", "no snapshot yet, so no link")
-    elif target is None:
-        yield _warn("latest link", "there is none", "The next `inv snapshot.create` makes it.")
-    elif target.name != newest.name:
-        message = f"it points at {target.name}, newest is {newest.name}"
-        yield _warn("latest link", message, "The next `inv snapshot.create` swaps it.")
-    else:
-        yield _ok("latest link", target.name)
+    yield from as_warnings([check_pointer(patient.newest, target.name if target else None)])
 
 
 def check_newest(patient: Patient) -> Iterator[Finding]:
-    """The newest snapshot is young enough, and was proven."""
-    newest = patient.newest
-    if newest is None:
-        message = f"no snapshot of {patient.settings.collection}"
-        yield _warn("newest snapshot", message, "Run `inv snapshot.create`.")
-        return
-    newest.check_manifest()
-    age = patient.now - newest.created_at
-    message = f"{newest.name}, {_span(age)} old"
-    if age > MAX_AGE:
-        yield _warn("newest snapshot", message, "Run `inv snapshot.create`, from cron every day.")
-    else:
-        yield _ok("newest snapshot", message)
-    if newest.proven_at is None:
-        yield _warn("proof", "it was never proven", "Run `inv snapshot.test-restore`.")
-    elif patient.now - newest.proven_at > MAX_PROOF_AGE:
-        message = f"proven {_span(patient.now - newest.proven_at)} ago"
-        yield _warn("proof", message, "Run `inv snapshot.test-restore`, from cron every week.")
-    else:
-        yield _ok("proof", f"proven {_span(patient.now - newest.proven_at)} ago")
+    """The newest snapshot is young enough and whole, and one was proven lately."""
+    if patient.newest:
+        patient.newest.check_manifest()
+    collection = patient.settings.collection
+    yield from as_warnings(
+        promises(
+            collection,
+            patient.catalog.entries(collection),
+            max_age=MAX_AGE,
+            max_proof_age=MAX_PROOF_AGE,
+            now=patient.now,
+        )
+    )
 
 
 def check_compose_file(patient: Patient) -> Iterator[Finding]:
@@ -271,10 +260,3 @@ def _warn(check: str, message: str, remedy: str) -> Finding:
 
 def _fail(check: str, message: str, remedy: str) -> Finding:
     return Finding(check=check, status=Status.FAIL, message=message, remedy=remedy)
-
-
-def _span(age: timedelta) -> str:
-    hours = age.total_seconds() / 3600
-    if hours < 1:
-        return f"{hours * 60:.0f} min"
-    return f"{hours:.0f} h" if hours < 72 else f"{hours / 24:.0f} days"

@@ -6,67 +6,35 @@ import functools
 import inspect
 import json as json_module
 import os
-import re
 import signal
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
 from types import FrameType
 from typing import Any
-from urllib.parse import quote
 
 from invoke.context import Context
-from invoke.exceptions import Exit, ParseError
+from invoke.exceptions import Exit
 from invoke.tasks import Task, task
 
-from snapshot_tasks.cli.console import TerminalProgress, ask, say, tell
+from snapshot_tasks.cli.console import PRINTED, TerminalProgress, ask, say, tell
+from snapshot_tasks.cli.flags import Count, Seconds, Span
+from snapshot_tasks.cli.redaction import without_key
+from snapshot_tasks.cli.watching import Watch, begin_watch
 from snapshot_tasks.errors import Interrupted, Refused, TaskError
 from snapshot_tasks.models import Progress
 from snapshot_tasks.process import INTERRUPTING_SIGNALS
 from snapshot_tasks.settings import Settings, load_settings
-from snapshot_tasks.spans import parse_span
 from snapshot_tasks.untrusted import finite
 
+# What a task is made of, all to be had here.
+__all__ = ("JSON_HELP", "PROJECT_ROOT", "Count", "Outcome", "Run", "Seconds", "Span", "command")
 PROJECT_ROOT = Path(__file__).resolve().parents[2]
 JSON_HELP = "Print one JSON document on stdout, also on failure."
-
-
-class Count(int):
-    """A flag that takes a whole number from 0 up; Invoke answers others by a traceback."""
-
-    def __new__(cls, value: int | str) -> Count:
-        """Raise Invoke's `ParseError` for what is no such number."""
-        if isinstance(value, str) and not (value.isascii() and value.isdigit()):
-            raise ParseError(f"Expected a whole number from 0 up, got {value!r}.")
-        return super().__new__(cls, value)
-
-
-class Seconds(float):
-    """A flag that takes a number of seconds from 0 up."""
-
-    def __new__(cls, value: float | str) -> Seconds:
-        """Raise Invoke's `ParseError` for what is no such number."""
-        if isinstance(value, str) and not re.fullmatch(r"[0-9]*\.?[0-9]+", value):
-            raise ParseError(f"Expected a number of seconds from 0 up, got {value!r}.")
-        return super().__new__(cls, value)
-
-
-class Span(str):
-    """A flag that takes a span of time such as 26h; an empty one is none."""
-
-    __slots__ = ("value",)
-
-    def __init__(self, text: str = "") -> None:
-        """Raise Invoke's `ParseError` for what is no such span."""
-        try:
-            self.value: timedelta | None = parse_span(text) if text else None
-        except ValueError as error:
-            raise ParseError(f"Expected {error}, got {text!r}.") from error
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,18 +88,21 @@ class Run:
 
 
 def command(
-    name: str, *, help: Mapping[str, str], iterable: Sequence[str] = ()
+    name: str, *, help: Mapping[str, str], iterable: Sequence[str] = (), watched: bool = False
 ) -> Callable[[Callable[..., Outcome]], Task[Callable[..., None]]]:
     """Turn a function of a `Run` and flags into a task with `--json` and our exit codes.
 
-    `name` is the task's full name, such as `snapshot.create`.
+    `name` is the task's full name, such as `snapshot.create`. A `watched` task tells how it ended
+    to whom the settings name; a dry run of it does not, since nothing was done.
     """
 
     def decorate(function: Callable[..., Outcome]) -> Task[Callable[..., None]]:
         @functools.wraps(function)
         def body(context: Context, *, json: bool = False, **flags: Any) -> None:
             run = Run(name, dry=bool(context.config.run.dry), json=json)
-            _finish(run, lambda: function(run, **flags))
+            is_real = not run.dry and not flags.get("dry_run")
+            watch = begin_watch(name, PROJECT_ROOT) if watched and is_real else None
+            _finish(run, lambda: function(run, **flags), watch)
 
         body.__signature__ = _signature(function)  # type: ignore[attr-defined]
         made: Task[Callable[..., None]] = task(
@@ -151,11 +122,30 @@ def _signature(function: Callable[..., Outcome]) -> inspect.Signature:
     return inspect.Signature([*given, json])
 
 
-def _finish(run: Run, work: Callable[[], Outcome]) -> None:
-    """Do the work, print what came of it, and leave with its exit code."""
+def _finish(run: Run, work: Callable[[], Outcome], watch: Watch | None) -> None:
+    """Do the work, print what came of it, tell who watches, and leave with its exit code."""
+    PRINTED.clear()
     outcome = _outcome(run, work)
     if outcome.error:
         redact(run, outcome.error)
+    outcome = _printed(run, outcome)
+    error = outcome.error
+    last_words = (f"error: {error.message}", f"  fix: {error.hint}") if error else ()
+    if watch:
+        text = without_key(PRINTED.text + "".join(f"{w}\n" for w in last_words), _key(run))
+        # An impatient Ctrl-C ends the telling, and changes nothing about how the task ended.
+        with suppress(KeyboardInterrupt), _interruptible([]):
+            for note in watch.end(_document(run, outcome), text):
+                run.progress.note(note)
+    if error is None:
+        return
+    for words, style in zip(last_words, ("bold red", ""), strict=True):
+        say(words, style=style)
+    raise Exit(code=error.exit_code)
+
+
+def _printed(run: Run, outcome: Outcome) -> Outcome:
+    """Print the result; a bug in that is told as any other."""
     try:
         if run.json:
             document = json_module.dumps(finite(_document(run, outcome)), allow_nan=False)
@@ -167,11 +157,11 @@ def _finish(run: Run, work: Callable[[], Outcome]) -> None:
     except BrokenPipeError:
         # Whoever read this has seen enough; what is left unprinted must not fail at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    if outcome.error is None:
-        return
-    say(f"error: {outcome.error.message}", style="bold red")
-    say(f"  fix: {outcome.error.hint}")
-    raise Exit(code=outcome.error.exit_code)
+    except Exception as error:
+        outcome = _bug(run, error)
+        if run.json:
+            print(json_module.dumps(_document(run, outcome)))
+    return outcome
 
 
 def _outcome(run: Run, work: Callable[[], Outcome]) -> Outcome:
@@ -186,33 +176,31 @@ def _outcome(run: Run, work: Callable[[], Outcome]) -> Outcome:
     except TaskError as error:
         return _interrupted() if signals else Outcome(result={}, error=error)
     except Exception as error:
-        for line in _without_key(run, traceback.format_exc()).splitlines():
-            say(line)
-        bug = TaskError(
-            f"{type(error).__name__}: {error}", hint="This is a bug: please report the lines above."
-        )
-        bug.kind = "bug"
-        return Outcome(result={}, error=bug)
+        return _bug(run, error)
+
+
+def _bug(run: Run, error: Exception) -> Outcome:
+    for line in without_key("".join(traceback.format_exception(error)), _key(run)).splitlines():
+        say(line)
+    bug = TaskError(
+        f"{type(error).__name__}: {error}", hint="This is a bug: please report the lines above."
+    )
+    bug.kind = "bug"
+    redact(run, bug)
+    return Outcome(result={}, error=bug)
 
 
 def redact(run: Run, error: TaskError) -> None:
     """Take the key out of an error's text: a library may have put it there."""
-    error.message = _without_key(run, error.message)
-    error.hint = _without_key(run, error.hint)
+    error.message = without_key(error.message, _key(run))
+    error.hint = without_key(error.hint, _key(run))
 
 
-def _without_key(run: Run, text: str) -> str:
-    """Return a text without the key, in each way that it can be quoted."""
+def _key(run: Run) -> str | None:
     try:
-        key = run.settings.api_key
+        return run.settings.api_key
     except Exception:  # whatever is wrong with the settings is told already
-        key = os.environ.get("QDRANT_API_KEY")
-    if not key:
-        return text
-    forms = {key, repr(key)[1:-1], json_module.dumps(key)[1:-1], quote(key), quote(key, safe="")}
-    for form in sorted(forms, key=len, reverse=True):
-        text = text.replace(form, "***")
-    return text
+        return os.environ.get("QDRANT_API_KEY")
 
 
 def _interrupted() -> Outcome:

@@ -7,9 +7,10 @@ import re
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from snapshot_tasks.settings.github import in_actions
 from snapshot_tasks.units import duration, points, size
@@ -24,9 +25,45 @@ HEARTBEAT_SECONDS = 30.0
 Amount = Callable[[float], str]
 
 
+class Recorder:
+    """Keeps the end of what was printed, for those who are told how a task ended."""
+
+    def __init__(self, *, max_characters: int = 20_000) -> None:
+        self._max_characters = max_characters
+        self._lines: deque[str] = deque()
+        self._length = 0
+        # Heartbeats, and what a hook prints, come from threads of their own.
+        self._lock = threading.Lock()
+
+    def add(self, line: str) -> None:
+        """Keep a line, and forget the oldest ones that are too much; a long one loses its start."""
+        line = line[-self._max_characters :]
+        with self._lock:
+            self._lines.append(line)
+            self._length += len(line) + 1
+            while self._length > self._max_characters + 1:
+                self._length -= len(self._lines.popleft()) + 1
+
+    def clear(self) -> None:
+        """Forget everything: another task begins."""
+        with self._lock:
+            self._lines.clear()
+            self._length = 0
+
+    @property
+    def text(self) -> str:
+        """What is kept."""
+        with self._lock:
+            return "".join(f"{line}\n" for line in self._lines)
+
+
+PRINTED = Recorder()
+
+
 def say(message: str, *, style: str = "") -> None:
     """Print one line on stderr, coloured where that is wanted, whatever the message holds."""
     message = _one_line(message)
+    PRINTED.add(message)
     if style and _is_live():
         from rich.console import Console
         from rich.text import Text
@@ -38,7 +75,9 @@ def say(message: str, *, style: str = "") -> None:
 
 def tell(text: str) -> None:
     """Print one line on stdout; names and labels from elsewhere command no terminal."""
-    print(_one_line(text))
+    line = _one_line(text)
+    PRINTED.add(line)
+    print(line)
 
 
 def shown(text: str, *, limit: int | None = None) -> str:
@@ -65,7 +104,13 @@ def output() -> Console:
     """Return the console for results; wide enough for a table when nobody watches."""
     from rich.console import Console
 
-    return Console(highlight=False, width=None if sys.stdout.isatty() else 160)
+    class Recorded(Console):
+        def print(self, *objects: Any, **options: Any) -> None:
+            super().print(*objects, **options)
+            for line in self.export_text().splitlines():
+                PRINTED.add(line)
+
+    return Recorded(highlight=False, width=None if sys.stdout.isatty() else 160, record=True)
 
 
 class TerminalProgress:

@@ -15,6 +15,7 @@ from snapshot_tasks.cli.wiring import (
     find_snapshot,
     now,
     open_catalog,
+    run_hook,
     scratch,
 )
 from snapshot_tasks.errors import Interrupted, NotFound, SettingsError, TaskError, join_errors
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
         "engine-version": "Rehearse an upgrade: test on this Qdrant version and say what changes.",
         "junit": JUNIT_HELP,
     },
+    watched=True,
 )
 def drill(
     run: Run,
@@ -85,6 +87,8 @@ def drill(
             else _fresh(run, keep, max_seconds, engine_version)
         )
         reports, errors = _drill_each(chosen, work)
+    if create:
+        errors += run_hook(run, chosen)
 
     def render() -> None:
         for report in reports:

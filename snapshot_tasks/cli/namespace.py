@@ -7,6 +7,7 @@ from types import ModuleType
 from invoke.collection import Collection
 
 from snapshot_tasks.cli import (
+    check,
     drill,
     engine,
     project,
@@ -22,7 +23,7 @@ from snapshot_tasks.cli import (
 ROOT: tuple[ModuleType, ...] = (project, report)
 GROUPS: dict[str, tuple[ModuleType, ...]] = {
     "stack": (stack,),
-    "snapshot": (snapshot, restore, drill, selftest, retention, schedule),
+    "snapshot": (snapshot, restore, drill, check, selftest, retention, schedule),
     "engine": (engine,),
 }
 

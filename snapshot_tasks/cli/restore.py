@@ -41,6 +41,7 @@ if TYPE_CHECKING:
         "dry-run": "Print the plan; change nothing.",
         "timeout": "Seconds to wait until Qdrant is ready.",
     },
+    watched=True,
 )
 def restore(
     run: Run,

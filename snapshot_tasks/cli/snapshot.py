@@ -16,6 +16,7 @@ from snapshot_tasks.cli.wiring import (
     find_snapshot,
     now,
     open_catalog,
+    run_hook,
     scratch,
 )
 from snapshot_tasks.errors import NotFound, SettingsError, StorageError, TaskError, join_errors
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
         "strict": "Fail with 21 where the contents look suspicious, instead of warning.",
         "prune": "Then drop old ones by the QDRANT_KEEP_... rules, without asking: for cron.",
     },
+    watched=True,
     iterable=("collection",),
 )
 def create(
@@ -87,6 +89,7 @@ def create(
         ]
         taken = create_each(requests, server, catalog, run.progress, clock=now)
         gone = _prune_after(run, catalog, taken) if prune else []
+    errors = taken.errors + run_hook(run, [created.snapshot for created in taken.created])
 
     def render() -> None:
         for created in taken.created:
@@ -105,9 +108,9 @@ def create(
             for finding in created.findings
         ],
         "dropped": [snapshot.name for snapshot in gone],
-        "failed": [failure_json(name, error) for name, error in taken.errors],
+        "failed": [failure_json(name, error) for name, error in errors],
     }
-    return Outcome(result=result, render=render, error=join_errors(taken.errors))
+    return Outcome(result=result, render=render, error=join_errors(errors))
 
 
 def _prune_after(run: Run, catalog: Catalog, taken: CreateResult) -> list[Snapshot]:
@@ -168,6 +171,7 @@ def show(run: Run, snapshot: str = "", collection: str = "") -> Outcome:
         "all": "Every snapshot of the catalogue, or of --collection.",
         "junit": JUNIT_HELP,
     },
+    watched=True,
 )
 def verify(
     run: Run,

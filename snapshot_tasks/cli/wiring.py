@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from snapshot_tasks.cli.command import Run
+from snapshot_tasks.cli.console import say
 from snapshot_tasks.errors import TaskError
 
 if TYPE_CHECKING:
@@ -58,6 +60,14 @@ def scratch(run: Run) -> Scratch:
         engine=lambda: drill_engine(run.settings).engine,
         operation_timeout_seconds=run.settings.operation_timeout_seconds,
     )
+
+
+def run_hook(run: Run, snapshots: Sequence[Snapshot]) -> list[tuple[str, TaskError]]:
+    """Run QDRANT_POST_CREATE_HOOK for each new snapshot; its output goes to stderr as it comes."""
+    from snapshot_tasks.operations.hook import run_hooks
+
+    settings = run.settings
+    return run_hooks(settings.post_create_hook, snapshots, say, secret=settings.api_key)
 
 
 def failure_json(name: str, error: TaskError) -> dict[str, str]:

@@ -92,7 +92,7 @@ def _candidate(entry: Snapshot, held: str) -> Candidate:
 def _aside(entry: Snapshot) -> str:
     if entry.is_safety:
         return "holds what a restore replaced"
-    return "failed its last test: look at it" if entry.failed_last else ""
+    return "failed its last test: look at it" if entry.failed_at else ""
 
 
 def _hold(entry: Snapshot) -> str:

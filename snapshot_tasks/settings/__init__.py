@@ -17,6 +17,7 @@ from snapshot_tasks.models import ANSWER_SECONDS, Tls, is_loopback
 from snapshot_tasks.retention import Policy
 from snapshot_tasks.settings.reader import Reader
 from snapshot_tasks.settings.reader import is_version as is_version
+from snapshot_tasks.settings.watching import Watching, read_hook, read_watching
 
 if TYPE_CHECKING:
     from dotenv.parser import Binding
@@ -55,6 +56,8 @@ class Settings:
     releases_url: str
     releases_api_url: str
     compose_files: tuple[Path, ...]
+    post_create_hook: tuple[str, ...] = field(repr=False)
+    watching: Watching
 
     @property
     def engine_url(self) -> str:
@@ -84,12 +87,8 @@ def load_settings(project_root: Path, environment: Mapping[str, str] | None = No
     Raises:
         SettingsError: naming every wrong setting at once.
     """
-    environment = os.environ if environment is None else environment
     problems: list[str] = []
-    values = _read_dotenv(project_root / ".env", problems)
-    values |= {name: value for name, value in environment.items() if value}
-    reader = Reader(values, problems)
-
+    reader = _reader(project_root, environment, problems)
     url = reader.url("QDRANT_URL")
     http_port = reader.port("QDRANT_HTTP_PORT", _port_of(url) or 6333)
     grpc_port = reader.port("QDRANT_GRPC_PORT", 6334)
@@ -128,6 +127,8 @@ def load_settings(project_root: Path, environment: Mapping[str, str] | None = No
         releases_url=reader.text("QDRANT_RELEASES_URL") or RELEASES_URL,
         releases_api_url=reader.text("QDRANT_RELEASES_API_URL") or RELEASES_API_URL,
         compose_files=reader.paths("COMPOSE_FILE", project_root),
+        post_create_hook=read_hook(reader, problems),
+        watching=read_watching(reader, project_root),
     )
     if settings.http_port == settings.grpc_port:
         problems.append("QDRANT_GRPC_PORT: expected another port than QDRANT_HTTP_PORT")
@@ -150,6 +151,23 @@ def only_in_environment(
         for name, value in sorted(environment.items())
         if name.startswith(("QDRANT_", "COMPOSE_")) and value and written.get(name) != value
     )
+
+
+def load_watching(project_root: Path, environment: Mapping[str, str] | None = None) -> Watching:
+    """Read only whom a task tells how it ended, whatever else is wrong.
+
+    What is wrong about these settings themselves is told by `load_settings`, which every task uses.
+    """
+    return read_watching(_reader(project_root, environment, []), project_root)
+
+
+def _reader(
+    project_root: Path, environment: Mapping[str, str] | None, problems: list[str]
+) -> Reader:
+    environment = os.environ if environment is None else environment
+    values = _read_dotenv(project_root / ".env", problems)
+    values |= {name: value for name, value in environment.items() if value}
+    return Reader(values, problems)
 
 
 def _read_dotenv(path: Path, problems: list[str]) -> dict[str, str]:

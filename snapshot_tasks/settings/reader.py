@@ -58,6 +58,21 @@ class Reader:
             return None
         return value.rstrip("/")
 
+    def secret_url(self, name: str) -> str | None:
+        """Return a URL that may hold credentials or a token, and so is in no message."""
+        value = self.text(name)
+        if value is None:
+            return None
+        try:
+            parts = urlsplit(value)
+            valid = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        except ValueError:
+            valid = False
+        if not valid or not re.fullmatch(r"[!-~]+", value):
+            self._problems.append(f"{name}: expected a URL such as https://example.com/name")
+            return None
+        return value
+
     def port(self, name: str, default: int) -> int:
         """Return a TCP port."""
         value = self.text(name)

@@ -39,7 +39,7 @@ COMMANDS = {STOPPED: ("stop", "--timeout", "1"), REMOVED: ("down", "--timeout", 
 # Some of the files give the live server this user, who then must own its folders.
 UID = 1000
 # What a drill does write in the project's folder: its proof and its lock.
-OUR_OWN = (".proofs.jsonl", ".lock")
+OUR_OWN = (".proofs.jsonl", ".lock", ".runs.json")
 
 Residue = Callable[[], set[str]]
 

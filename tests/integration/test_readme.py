@@ -8,6 +8,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
+from snapshot_tasks.alarms.delivery import DEADLINE_SECONDS
 from snapshot_tasks.cli.console import HEARTBEAT_SECONDS
 from snapshot_tasks.models import ANSWER_SECONDS
 from snapshot_tasks.operations.create import DRAIN_SECONDS
@@ -70,7 +71,9 @@ def test_every_command_prints_what_the_readme_shows(inv: Inv) -> None:
 
 def test_every_linked_file_is_there() -> None:
     """No link of the README or of CONTRIBUTING leads nowhere."""
-    for document in ("README.md", "CONTRIBUTING.md", "docs/security.md", "docs/schedule.md"):
+    pages = sorted(f"docs/{page.name}" for page in (ROOT / "docs").glob("*.md"))
+    documents = ("README.md", "CONTRIBUTING.md", *pages)
+    for document in documents:
         path = ROOT / document
         for target in re.findall(r"\]\(([^):#]+)(?:#[^)]*)?\)", path.read_text(encoding="utf-8")):
             assert (path.parent / target).exists(), f"{document} links to {target}"
@@ -105,6 +108,7 @@ def test_the_timeouts_are_those_of_the_code() -> None:
         ("a Qdrant that was started", settings.ready_timeout_seconds),
         ("queued updates", DRAIN_SECONDS),
         ("clearing up after Ctrl-C", INTERRUPTED_SECONDS),
+        ("[alarms](alarms.md) at the end of a task", DEADLINE_SECONDS),
     ):
         assert stated[phase].split(",")[0] == f"{seconds:g} s", phase
     assert BATCH_ANSWERS == ANSWERS

@@ -96,7 +96,8 @@ def test_the_least_right_suffices(with_right: Inv, live: Live, task: str, right:
         assert_error(with_right(*words, QDRANT_API_KEY=TOKENS[LESS[right]]), 12, "credentials")
         assert collections(live) == ["main", "other"]
     ran = with_right(*words, QDRANT_API_KEY=TOKENS[right])
-    assert ran.code == 0, ran.stdout + ran.stderr
+    # Nothing is proven yet, which is what the check is there to tell.
+    assert ran.code == (23 if task == "snapshot.check" else 0), ran.stdout + ran.stderr
     assert TOKENS[right] not in ran.stdout + ran.stderr
     if task == "snapshot.restore":
         live.loader.request("DELETE", "/collections/back")

@@ -89,8 +89,8 @@ def assert_error(ran: Ran, code: int, *words: str) -> None:
 
 
 def tree(folder: Path) -> list[str]:
-    """Return what lies in a folder, except the lock's file."""
-    return sorted(p.name for p in folder.iterdir() if p.name != ".lock")
+    """Return what lies in a folder, except the lock's file and that of the last runs."""
+    return sorted(p.name for p in folder.iterdir() if p.name not in (".lock", ".runs.json"))
 
 
 def scratch_left(folder: Path) -> list[str]:

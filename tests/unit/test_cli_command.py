@@ -181,6 +181,24 @@ def test_a_bug_is_told_as_one(call: Callable[..., Ended], error: Exception) -> N
     assert "Traceback" in ended.err
 
 
+@pytest.mark.parametrize("flags", [(), ("--json",)])
+def test_a_bug_in_printing_is_told_as_one(
+    call: Callable[..., Ended], flags: tuple[str, ...]
+) -> None:
+    """Work that is done and cannot be shown ends as any bug does, with one document at most."""
+
+    def work(run: Run) -> Outcome:
+        return Outcome(result={"odd": object()}, render=lambda: print(1 // 0))
+
+    ended = call(work, *flags)
+    assert ended.code == 1
+    assert "Traceback" in ended.err
+    if flags:
+        assert ended.document["error"]["kind"] == "bug"
+    else:
+        assert "ZeroDivisionError" in ended.err.splitlines()[-2]
+
+
 KEY = "hunter2'\\\"&/=hunter2"
 
 

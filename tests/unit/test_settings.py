@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from snapshot_tasks.errors import SettingsError
-from snapshot_tasks.settings import DEFAULT_VERSION, Settings, load_settings
+from snapshot_tasks.settings import DEFAULT_VERSION, Settings, load_settings, load_watching
 
 Make = Callable[..., Settings]
 
@@ -370,3 +370,48 @@ def test_compose_sees_what_the_settings_say(make_settings: Make) -> None:
     assert (seen["QDRANT_HTTP_PORT"], seen["QDRANT_GRPC_PORT"]) == ("7333", "7334")
     assert "QDRANT_API_KEY" not in seen
     assert make_settings(QDRANT_API_KEY="k").compose_environment()["QDRANT_API_KEY"] == "k"
+
+
+@pytest.mark.parametrize("name", ["QDRANT_PING_URL", "QDRANT_WEBHOOK_URL"])
+@pytest.mark.parametrize("value", ["ftp://host/secret", "secret", "http://h:0/secret", "http://[x"])
+def test_a_wrong_url_of_an_alarm_is_not_repeated(
+    make_settings: Make, name: str, value: str
+) -> None:
+    """It may hold a token; the name of the setting is enough to find it."""
+    said = problems(make_settings, **{name: value})
+    assert name in said
+    assert value not in said
+
+
+def test_whom_a_task_tells(make_settings: Make, project: Path) -> None:
+    """Nobody by default; credentials, a query and the placeholder are kept as they stand."""
+    made = make_settings().watching
+    assert (made.ping_url, made.webhook_url, made.metrics_file) == (None, None, None)
+    assert made.webhook_on == "failure"
+    url = "https://user:password@example.com/key/{task}?create=1"
+    made = make_settings(
+        QDRANT_PING_URL=url, QDRANT_WEBHOOK_ON="always", QDRANT_METRICS_FILE="x.prom"
+    ).watching
+    assert (made.ping_url, made.webhook_on) == (url, "always")
+    assert made.metrics_file == project / "x.prom"
+    assert "password" not in repr(make_settings(QDRANT_PING_URL=url))
+    assert "QDRANT_WEBHOOK_ON" in problems(make_settings, QDRANT_WEBHOOK_ON="never")
+
+
+def test_whom_to_tell_is_known_whatever_else_is_wrong(project: Path) -> None:
+    """A wrong setting ends every run: that is when an alarm is needed most."""
+    dotenv(project, "QDRANT_PING_URL=http://h/a\nQDRANT_METRICS_FILE=/m.prom\n")
+    environment = {"QDRANT_ENGINE": "podman", "QDRANT_WEBHOOK_URL": "nonsense"}
+    watching = load_watching(project, environment)
+    assert (watching.ping_url, watching.webhook_url) == ("http://h/a", None)
+    assert watching.metrics_file == Path("/m.prom")
+
+
+def test_a_hook_is_split_as_a_shell_does(make_settings: Make) -> None:
+    """Words, quotes, no variables; an open quote is told without showing what stands there."""
+    assert make_settings().post_create_hook == ()
+    made = make_settings(QDRANT_POST_CREATE_HOOK="copy 'my files' $HOME")
+    assert made.post_create_hook == ("copy", "my files", "$HOME")
+    said = problems(make_settings, QDRANT_POST_CREATE_HOOK="copy 'secret")
+    assert "QDRANT_POST_CREATE_HOOK" in said
+    assert "secret" not in said

@@ -1,0 +1,152 @@
+"""What a collection's backups promise: young, proven, whole, and pointed at.
+
+Pure: facts of the catalogue and a clock come in, one finding for each promise goes out. A broken
+one is a FAIL whose remedy says what to do. `inv snapshot.check`, doctor and report share them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime, timedelta
+
+from snapshot_tasks.catalog.runs import LastRun
+from snapshot_tasks.catalog.snapshot import Snapshot
+from snapshot_tasks.models import Finding, Status
+from snapshot_tasks.spans import format_span
+
+MAX_AGE = timedelta(hours=26)
+MAX_PROOF_AGE = timedelta(days=8)
+NOT_PROMISED = ("snapshot.check", "snapshot.restore", "snapshot.pull")
+_CREATE = "Run `inv snapshot.create`, from cron every day."
+_TEST = "Run `inv snapshot.test-restore`, from cron every week."
+
+
+def promises(
+    collection: str,
+    entries: Iterable[Snapshot],
+    *,
+    max_age: timedelta,
+    max_proof_age: timedelta,
+    now: datetime,
+) -> tuple[Finding, ...]:
+    """Say of one collection which promises about its snapshots hold.
+
+    `entries` are the catalogue's, of this or of all collections, newest first. What a restore
+    replaced counts for nothing.
+    """
+    own = own_of(collection, entries)
+    if not own:
+        return (_fail("newest snapshot", f"no snapshot of {collection}", _CREATE),)
+    return (
+        check_age(own[0], max_age, now),
+        check_file(own[0]),
+        check_proof(own, max_proof_age, now),
+    )
+
+
+def own_of(collection: str, entries: Iterable[Snapshot]) -> list[Snapshot]:
+    """Return a collection's snapshots without those of what a restore replaced."""
+    return [s for s in entries if s.collection == collection and not s.is_safety]
+
+
+def newest_of(collection: str, entries: Iterable[Snapshot]) -> Snapshot | None:
+    """Return a collection's newest snapshot, if there is one."""
+    return next(iter(own_of(collection, entries)), None)
+
+
+def check_age(newest: Snapshot, max_age: timedelta, now: datetime) -> Finding:
+    """The newest snapshot is young enough."""
+    age = now - newest.created_at
+    message = f"{newest.name}, {span_text(age)} old"
+    if age > max_age:
+        return _fail("newest snapshot", f"{message}, promised {format_span(max_age)}", _CREATE)
+    return _ok("newest snapshot", message)
+
+
+def check_file(newest: Snapshot) -> Finding:
+    """The newest file has the size that its manifest tells; its bytes are for `verify`."""
+    if newest.manifest_problem:
+        return _fail("file", newest.manifest_problem.message, newest.manifest_problem.hint)
+    if newest.manifest is None:
+        message = f"{newest.name} has no manifest, so nothing tells what it should be"
+        return Finding(check="file", status=Status.WARN, message=message, remedy=_CREATE)
+    size, wanted = newest.size_bytes, newest.manifest.size_bytes
+    if size != wanted:
+        message = f"{newest.name} has {size:,} bytes, its manifest says {wanted:,}"
+        return _fail("file", message, "Bring it back from a copy, or run `inv snapshot.create`.")
+    return _ok("file", f"{size:,} bytes, as its manifest says")
+
+
+def check_proof(own: Sequence[Snapshot], max_age: timedelta, now: datetime) -> Finding:
+    """A snapshot of the collection was proven lately, and the newest has not failed since.
+
+    Between two weekly tests the newest snapshot is yet untested; that breaks no promise.
+    """
+    newest = own[0]
+    if newest.failed_at is not None:
+        ago = span_text(now - newest.failed_at)
+        message = f"{newest.name} failed {ago} ago, and was not proven since"
+        return _fail("proof", message, "`inv snapshot.test-restore` shows what is wrong with it.")
+    proven = [(at, s) for s in own if (at := s.proven_at) is not None]
+    if not proven:
+        return _fail("proof", "no snapshot was ever proven", _TEST)
+    at, snapshot = max(proven, key=lambda pair: pair[0])
+    message = f"{snapshot.name} proven {span_text(now - at)} ago"
+    if now - at > max_age:
+        return _fail("proof", f"{message}, promised {format_span(max_age)}", _TEST)
+    return _ok("proof", message)
+
+
+def check_pointer(newest: Snapshot | None, target: str | None) -> Finding:
+    """The latest pointer names the newest snapshot; `target` is the name that it holds."""
+    check, remedy = "latest link", "The next `inv snapshot.create` swaps it."
+    if newest is None:
+        return _ok(check, "no snapshot yet, so no link")
+    if target is None:
+        return _fail(check, "there is none", "The next `inv snapshot.create` makes it.")
+    if target != newest.name:
+        return _fail(check, f"it points at {target}, newest is {newest.name}", remedy)
+    return _ok(check, target)
+
+
+def check_runs(runs: Iterable[LastRun], now: datetime) -> Iterator[Finding]:
+    """Yield one line for each task whose last run keeps, or breaks, what it is there for.
+
+    Not of the check itself, which would keep itself broken, nor of what a person does by hand and
+    sees fail: that need not be done again.
+    """
+    for run in runs:
+        if run.task in NOT_PROMISED:
+            continue
+        message = f"{run.task} {span_text(now - run.ended_at)} ago"
+        if run.ok:
+            yield _ok("last run", f"{message}, ended well")
+        else:
+            remedy = f"Run `inv {run.task}` and do what it says."
+            yield _fail("last run", f"{message} ended with {run.exit_code}", remedy)
+
+
+def span_text(age: timedelta) -> str:
+    """Return an age in one unit."""
+    seconds = age.total_seconds()
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    hours = seconds / 3600
+    if hours < 1:
+        return f"{hours * 60:.0f} min"
+    return f"{hours:.0f} h" if hours < 72 else f"{hours / 24:.0f} days"
+
+
+def as_warnings(findings: Iterable[Finding]) -> Iterator[Finding]:
+    """Yield the findings with WARN for FAIL: to the doctor a broken promise is no illness."""
+    for f in findings:
+        status = Status.WARN if f.status is Status.FAIL else f.status
+        yield Finding(check=f.check, status=status, message=f.message, remedy=f.remedy)
+
+
+def _ok(check: str, message: str) -> Finding:
+    return Finding(check=check, status=Status.OK, message=message)
+
+
+def _fail(check: str, message: str, remedy: str) -> Finding:
+    return Finding(check=check, status=Status.FAIL, message=message, remedy=remedy)

@@ -1,0 +1,135 @@
+"""`inv snapshot.check` on real snapshots: 23 for each broken promise, 0 while all hold."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Inv
+from tests.integration.conftest import Samples
+from tests.support.world import assert_error, proofs_of
+
+ARGUMENTS = ("snapshot.check", "--collection", "sample-plain")
+
+
+def prove(file: Path, at: str = "") -> None:
+    """Write the proof that a test restore of this file leaves."""
+    manifest = json.loads(file.with_name(f"{file.name}.json").read_text(encoding="utf-8"))
+    proof = {
+        "kind": "drill",
+        "at": at or datetime.now(UTC).isoformat(),
+        "ok": True,
+        "sha256": manifest["sha256"],
+    }
+    path = file.with_name(file.name.removesuffix(".snapshot") + ".proofs.jsonl")
+    path.write_text(json.dumps(proof) + "\n", encoding="utf-8")
+    assert proofs_of(file)
+
+
+@pytest.fixture
+def sample(samples: Samples, inv: Inv) -> Path:
+    """A real snapshot, proven just now."""
+    file = samples.put("plain", inv.root / "qdrant_snapshots")
+    prove(file)
+    return file
+
+
+def statuses(document: dict[str, object]) -> dict[str, str]:
+    """Return each promise with its status."""
+    result = document["result"]
+    assert isinstance(result, dict)
+    return {p["check"]: p["status"] for p in result["promises"]}
+
+
+def test_all_promises_hold(inv: Inv, sample: Path) -> None:
+    """Each line is OK, and the check asks nobody but the catalogue: no Qdrant runs here."""
+    assert inv("snapshot.verify", "--collection", "sample-plain").code == 0
+    ran = inv(*ARGUMENTS)
+    assert ran.code == 0, ran.stderr
+    lines = [line.split("  ")[0] for line in ran.stdout.splitlines()]
+    assert lines == ["sample-plain", *["OK"] * 4, "the tasks", "OK"]
+    assert sample.name in ran.stdout
+
+
+@pytest.mark.parametrize(
+    ("flags", "broken"),
+    [
+        (("--max-age", "1s"), {"newest snapshot"}),
+        (("--max-proof-age", "1s"), {"proof"}),
+        (("--max-age=1s", "--max-proof-age=1s"), {"newest snapshot", "proof"}),
+    ],
+)
+def test_an_age_that_was_promised(
+    inv: Inv, sample: Path, flags: tuple[str, ...], broken: set[str]
+) -> None:
+    """What is older than promised is named, with what to run."""
+    prove(sample, at="2025-01-01T00:00:00+00:00")
+    long = "999999d"
+    default = {"--max-age": long, "--max-proof-age": long}
+    given = " ".join(flags)
+    rest = [f"{name}={value}" for name, value in default.items() if name not in given]
+    ran = inv(*ARGUMENTS, *flags, *rest, "--json")
+    assert ran.code == 23
+    assert {c for c, status in statuses(ran.document).items() if status == "FAIL"} == broken
+    for check in broken:
+        assert check in ran.document["error"]["message"]
+
+
+def test_a_file_and_a_link_that_are_not_what_they_were(inv: Inv, sample: Path) -> None:
+    """A file cut short, a link to elsewhere, a link to nothing: each is its own line."""
+    whole = sample.read_bytes()
+    sample.write_bytes(whole[:-1])
+    assert_error(inv(*ARGUMENTS), 23, "file:", "bytes")
+    sample.write_bytes(whole)
+    link = sample.with_name("sample-plain_latest.snapshot")
+    link.unlink()
+    assert_error(inv(*ARGUMENTS), 23, "latest link: there is none")
+    link.symlink_to("gone.snapshot")
+    assert_error(inv(*ARGUMENTS), 23, "latest link:", "gone.snapshot")
+
+
+def test_a_task_that_failed_last(inv: Inv, sample: Path) -> None:
+    """Until it succeeds again; the check's own failure does not keep itself up."""
+    assert inv("snapshot.create", QDRANT_URL="http://127.0.0.1:1", QDRANT_ENGINE="external").code
+    for _ in range(2):
+        assert_error(inv(*ARGUMENTS), 23, "snapshot.create", "ended with 13")
+    (sample.parent / ".runs.json").unlink()
+    assert inv(*ARGUMENTS).code == 0
+
+
+@pytest.mark.parametrize(
+    "flags", [(), ("--all",), ("--collection", "nowhere"), ("--collection", "x", "--json")]
+)
+def test_never_ran(inv: Inv, flags: tuple[str, ...]) -> None:
+    """No snapshot at all is a broken promise: a check that finds nothing to check is none."""
+    ran = inv("snapshot.check", *flags)
+    assert ran.code == 23
+    assert "no snapshot of" in ran.stderr + ran.stdout
+
+
+def test_a_folder_that_is_not_there(inv: Inv) -> None:
+    """A disk that is not mounted is lost storage, and is not made anew."""
+    (inv.root / "qdrant_snapshots").rmdir()
+    assert_error(inv("snapshot.check", "--all"), 15, "qdrant_snapshots")
+    assert not (inv.root / "qdrant_snapshots").exists()
+
+
+def test_all_collections_are_checked(inv: Inv, sample: Path, samples: Samples) -> None:
+    """The one that is not proven is told by its name, and so is one whose file is gone."""
+    rich = samples.put("rich", sample.parent)
+    assert inv("snapshot.check", "--collection", "sample-plain").code == 0
+    assert_error(inv("snapshot.check", "--all"), 23, "sample-rich: proof: no snapshot was ever")
+    rich.unlink()
+    assert_error(inv("snapshot.check", "--all"), 23, "sample-rich: newest snapshot", "latest link")
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [("--all", "--collection", "x"), ("--max-age", ""), ("--collection", "../x")],
+)
+def test_what_cannot_be_meant(inv: Inv, flags: tuple[str, ...]) -> None:
+    """Flags that exclude each other, and no age, are wrong settings."""
+    assert_error(inv("snapshot.check", *flags), 14)

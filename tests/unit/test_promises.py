@@ -1,0 +1,163 @@
+"""What the catalogue promises: each broken promise is one FAIL with its remedy, and no other is."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+import pytest
+
+from snapshot_tasks.catalog.folder import Catalog
+from snapshot_tasks.checks.promises import (
+    MAX_AGE,
+    MAX_PROOF_AGE,
+    as_warnings,
+    check_pointer,
+    promises,
+)
+from snapshot_tasks.cli.check import check
+from snapshot_tasks.models import Finding, Status, failed
+from tests.support.manifests import TAKEN_AT, catalogued, drill_proof
+
+HOUR, DAY = timedelta(hours=1), timedelta(days=1)
+NOW = TAKEN_AT + 20 * HOUR
+
+
+def judged(catalog: Catalog, *, now: datetime = NOW) -> dict[str, Finding]:
+    """Return the findings about `books`, by promise."""
+    found = promises("books", catalog.entries(), max_age=26 * HOUR, max_proof_age=8 * DAY, now=now)
+    return {finding.check: finding for finding in found}
+
+
+def proven_yesterday(catalog: Catalog) -> None:
+    """Make a snapshot that was proven an hour after it was taken, and a younger one."""
+    older = catalogued(catalog, taken_at=TAKEN_AT - DAY)
+    older.append_proof(drill_proof(older, TAKEN_AT - DAY + HOUR))
+    catalogued(catalog)
+
+
+def test_all_hold(catalog: Catalog) -> None:
+    """Young, whole, and a snapshot was proven: the newest need not be, between two weekly tests."""
+    proven_yesterday(catalog)
+    found = judged(catalog)
+    assert list(found) == ["newest snapshot", "file", "proof"]
+    assert {f.status for f in found.values()} == {Status.OK}
+    assert "19 h" not in found["newest snapshot"].message
+    assert "20 h old" in found["newest snapshot"].message
+
+
+def too_old(catalog: Catalog) -> None:
+    """Have nothing but an old snapshot, proven lately."""
+    old = catalogued(catalog, taken_at=NOW - 27 * HOUR)
+    old.append_proof(drill_proof(old, NOW - HOUR))
+
+
+def proven_long_ago(catalog: Catalog) -> None:
+    """Have a proof of more than eight days ago."""
+    old = catalogued(catalog, taken_at=NOW - 10 * DAY)
+    old.append_proof(drill_proof(old, NOW - 9 * DAY))
+    catalogued(catalog)
+
+
+def never_proven(catalog: Catalog) -> None:
+    """Have a young snapshot without a proof."""
+    catalogued(catalog)
+
+
+def newest_failed(catalog: Catalog) -> None:
+    """Have an older snapshot proven, and the newest failing its own test."""
+    proven_yesterday(catalog)
+    newest = catalog.newest("books")
+    newest.append_proof(drill_proof(newest, NOW - HOUR, ok=False))
+
+
+def cut_short(catalog: Catalog) -> None:
+    """Have a newest file that lost its end."""
+    proven_yesterday(catalog)
+    path = catalog.newest("books").path
+    path.write_bytes(path.read_bytes()[:-1])
+
+
+def manifest_broken(catalog: Catalog) -> None:
+    """Have a newest file whose manifest is none."""
+    proven_yesterday(catalog)
+    newest = catalog.newest("books")
+    newest.path.with_name(newest.name + ".json").write_text("{", encoding="utf-8")
+
+
+def none_at_all(catalog: Catalog) -> None:
+    """Have only what a restore replaced, and another collection's snapshot."""
+    catalogued(catalog, safety=True)
+    catalogued(catalog, collection="films")
+
+
+@pytest.mark.parametrize(
+    ("break_it", "broken", "remedy"),
+    [
+        (too_old, "newest snapshot", "snapshot.create"),
+        (proven_long_ago, "proof", "snapshot.test-restore"),
+        (never_proven, "proof", "snapshot.test-restore"),
+        (newest_failed, "proof", "snapshot.test-restore"),
+        (cut_short, "file", "copy"),
+        (manifest_broken, "file", "copy"),
+        (none_at_all, "newest snapshot", "snapshot.create"),
+    ],
+)
+def test_each_promise_breaks_alone(
+    catalog: Catalog, break_it: Callable[[Catalog], None], broken: str, remedy: str
+) -> None:
+    """One thing is wrong, and exactly its line fails and says what to do."""
+    break_it(catalog)
+    [finding] = failed(tuple(judged(catalog).values()))
+    assert finding.check == broken
+    assert remedy in finding.remedy
+
+
+def test_a_proof_after_the_failure_mends_it(catalog: Catalog) -> None:
+    """What failed and was proven since is proven."""
+    newest_failed(catalog)
+    newest = catalog.newest("books")
+    newest.append_proof(drill_proof(newest, NOW))
+    assert failed(tuple(judged(catalog).values())) == ()
+
+
+def test_a_file_without_a_manifest_warns(catalog: Catalog) -> None:
+    """Nothing tells what a foreign file should be; that is no broken promise."""
+    proven_yesterday(catalog)
+    newest = catalog.newest("books")
+    newest.path.with_name(newest.name + ".json").unlink()
+    assert judged(catalog)["file"].status is Status.WARN
+
+
+@pytest.mark.parametrize("margin", [timedelta(0), timedelta(seconds=1)])
+def test_the_limit_itself_is_kept(catalog: Catalog, margin: timedelta) -> None:
+    """26 h is within 26 h; a second more is not."""
+    proven_yesterday(catalog)
+    found = judged(catalog, now=TAKEN_AT + 26 * HOUR + margin)
+    assert (found["newest snapshot"].status is Status.FAIL) == bool(margin)
+
+
+def test_the_pointer_names_the_newest(catalog: Catalog) -> None:
+    """No link and a link to another one break the promise; without snapshots there is none."""
+    newest = catalogued(catalog)
+    assert check_pointer(newest, newest.name).status is Status.OK
+    assert check_pointer(newest, "other.snapshot").status is Status.FAIL
+    assert check_pointer(newest, None).status is Status.FAIL
+    assert check_pointer(None, None).status is Status.OK
+
+
+def test_to_the_doctor_they_are_warnings(catalog: Catalog) -> None:
+    """The same lines and remedies, as WARN."""
+    never_proven(catalog)
+    found = list(judged(catalog).values())
+    warned = list(as_warnings(found))
+    assert [f.status for f in warned] == [Status.OK, Status.OK, Status.WARN]
+    assert [f.message for f in warned] == [f.message for f in found]
+
+
+def test_the_check_asks_by_default_for_what_the_doctor_asks() -> None:
+    """One set of limits, whoever looks."""
+    flags = inspect.signature(check.body).parameters
+    assert flags["max_age"].default.value == MAX_AGE
+    assert flags["max_proof_age"].default.value == MAX_PROOF_AGE
