@@ -12,13 +12,11 @@ from datetime import datetime, timedelta
 
 from snapshot_tasks.catalog.proofs import DRILL, VERIFY, findings_of
 from snapshot_tasks.catalog.snapshot import Snapshot
+from snapshot_tasks.checks.promises import promises, remedy
 from snapshot_tasks.errors import TaskError
 from snapshot_tasks.models import Finding, JsonObject, Status, failed
-from snapshot_tasks.spans import format_span
-from snapshot_tasks.units import age, ago
+from snapshot_tasks.units import ago
 
-# Clocks of two machines differ a little; more is a wrong clock, before which nothing gets old.
-CLOCK_TOLERANCE = timedelta(minutes=5)
 MAX_NAMED = 3
 
 
@@ -43,8 +41,8 @@ class Watched:
         return self.snapshots[0] if self.snapshots else None
 
     def remedy(self, task: str) -> str:
-        """Return a sentence with a task on this collection, typed right whatever its name is."""
-        return f"Run {_code(f'inv {task} --collection {shlex.quote(self.collection)}')}."
+        """Return a sentence with a task on this collection."""
+        return remedy(task, self.collection)
 
 
 def check_link(watched: Watched) -> Iterator[Finding]:
@@ -53,53 +51,28 @@ def check_link(watched: Watched) -> Iterator[Finding]:
         yield _fail("latest link", problem.message, problem.hint)
 
 
-def check_newest(watched: Watched) -> Iterator[Finding]:
-    """There is a snapshot, and it is not too old."""
-    newest, create = watched.newest, watched.remedy("snapshot.create")
-    if newest is None:
-        yield _fail("newest snapshot", "no snapshot is left", create)
-        return
-    old = watched.now - newest.created_at
-    if old < -CLOCK_TOLERANCE:
-        message = f"{newest.name} says it was taken in the future"
-        yield _fail("newest snapshot", message, "Set the clock right, then take a new snapshot.")
-    if watched.max_age and old > watched.max_age:
-        message = f"{age(old.total_seconds())} old; {format_span(watched.max_age)} are allowed"
-        yield _fail("newest snapshot", message, create)
+def check_promises(watched: Watched) -> Iterator[Finding]:
+    """The promises that do not hold, as `inv snapshot.check` judges them."""
+    findings = promises(
+        watched.collection,
+        watched.snapshots,
+        max_age=watched.max_age or timedelta.max,
+        max_proof_age=watched.max_proof_age or timedelta.max,
+        now=watched.now,
+    )
+    # That the newest has failed is told with its reasons, as the last words of its test.
+    has_failed = watched.newest is not None and watched.newest.failed_at is not None
+    for finding in findings:
+        if finding.status is not Status.OK and not (finding.check == "proof" and has_failed):
+            yield finding
 
 
-def check_file(watched: Watched) -> Iterator[Finding]:
-    """The newest file has its manifest, its size and its seal."""
+def check_seal(watched: Watched) -> Iterator[Finding]:
+    """The newest is sealed."""
     newest = watched.newest
-    if newest is None:
-        return
-    if problem := newest.manifest_problem:
-        yield _fail("manifest", problem.message, problem.hint)
-    elif (manifest := newest.manifest) is None:
-        message = f"{newest.name} has none: its checksum, points and seal are unknown"
-        yield _warn("manifest", message, watched.remedy("snapshot.create"))
-    elif newest.size_bytes != manifest.size_bytes:
-        message = f"{newest.name} has {newest.size_bytes:,} bytes, not {manifest.size_bytes:,}"
-        yield _fail("size", message, watched.remedy("snapshot.create"))
-    elif manifest.fingerprint is None:
+    if newest and newest.manifest and newest.manifest.fingerprint is None:
         message = f"{newest.name} is not sealed: nothing tells what each point should be"
         yield _warn("seal", message, watched.remedy("snapshot.create"))
-
-
-def check_proof(watched: Watched) -> Iterator[Finding]:
-    """A snapshot of it was proven to restore, and not too long ago."""
-    if watched.newest is None:
-        return
-    proven = [at for s in watched.snapshots if (at := s.proven_at)]
-    remedy = watched.remedy("snapshot.test-restore")
-    if not proven:
-        yield _fail("proof", "no snapshot of it is proven to restore", remedy)
-        return
-    old = watched.now - max(proven)
-    if watched.max_proof_age and old > watched.max_proof_age:
-        allowed = format_span(watched.max_proof_age)
-        message = f"last proven {age(old.total_seconds())} ago; {allowed} are allowed"
-        yield _fail("proof", message, remedy)
 
 
 def check_last_words(watched: Watched) -> Iterator[Finding]:
@@ -122,9 +95,8 @@ def check_older(watched: Watched) -> Iterator[Finding]:
 
 ATTENTION_CHECKS: tuple[Callable[[Watched], Iterator[Finding]], ...] = (
     check_link,
-    check_newest,
-    check_file,
-    check_proof,
+    check_promises,
+    check_seal,
     check_last_words,
     check_older,
 )

@@ -6,6 +6,7 @@ one is a FAIL whose remedy says what to do. `inv snapshot.check`, doctor and rep
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 
@@ -13,12 +14,13 @@ from snapshot_tasks.catalog.runs import LastRun
 from snapshot_tasks.catalog.snapshot import Snapshot
 from snapshot_tasks.models import Finding, Status
 from snapshot_tasks.spans import format_span
+from snapshot_tasks.units import age
 
 MAX_AGE = timedelta(hours=26)
 MAX_PROOF_AGE = timedelta(days=8)
 NOT_PROMISED = ("snapshot.check", "snapshot.restore", "snapshot.pull")
-_CREATE = "Run `inv snapshot.create`, from cron every day."
-_TEST = "Run `inv snapshot.test-restore`, from cron every week."
+# Clocks of two machines differ a little; more is a wrong clock, before which nothing gets old.
+CLOCK_TOLERANCE = timedelta(minutes=5)
 
 
 def promises(
@@ -36,7 +38,7 @@ def promises(
     """
     own = own_of(collection, entries)
     if not own:
-        return (_fail("newest snapshot", f"no snapshot of {collection}", _CREATE),)
+        return (_fail("newest snapshot", f"no snapshot of {collection}", _create(collection)),)
     return (
         check_age(own[0], max_age, now),
         check_file(own[0]),
@@ -55,12 +57,16 @@ def newest_of(collection: str, entries: Iterable[Snapshot]) -> Snapshot | None:
 
 
 def check_age(newest: Snapshot, max_age: timedelta, now: datetime) -> Finding:
-    """The newest snapshot is young enough."""
-    age = now - newest.created_at
-    message = f"{newest.name}, {span_text(age)} old"
-    if age > max_age:
-        return _fail("newest snapshot", f"{message}, promised {format_span(max_age)}", _CREATE)
-    return _ok("newest snapshot", message)
+    """The newest snapshot is young enough, and not from the future."""
+    old, check = now - newest.created_at, "newest snapshot"
+    if old < -CLOCK_TOLERANCE:
+        message = f"{newest.name} says it was taken in the future"
+        return _fail(check, message, "Set the clock right, then take a new snapshot.")
+    message = f"{newest.name}, {_span(old)} old"
+    if old > max_age:
+        create = _create(str(newest.collection))
+        return _fail(check, f"{message}, promised {format_span(max_age)}", create)
+    return _ok(check, message)
 
 
 def check_file(newest: Snapshot) -> Finding:
@@ -69,11 +75,16 @@ def check_file(newest: Snapshot) -> Finding:
         return _fail("file", newest.manifest_problem.message, newest.manifest_problem.hint)
     if newest.manifest is None:
         message = f"{newest.name} has no manifest, so nothing tells what it should be"
-        return Finding(check="file", status=Status.WARN, message=message, remedy=_CREATE)
+        return Finding(
+            check="file",
+            status=Status.WARN,
+            message=message,
+            remedy=_create(str(newest.collection)),
+        )
     size, wanted = newest.size_bytes, newest.manifest.size_bytes
     if size != wanted:
         message = f"{newest.name} has {size:,} bytes, its manifest says {wanted:,}"
-        return _fail("file", message, "Bring it back from a copy, or run `inv snapshot.create`.")
+        return _fail("file", message, "Bring it back from a copy, or take a new snapshot.")
     return _ok("file", f"{size:,} bytes, as its manifest says")
 
 
@@ -83,17 +94,18 @@ def check_proof(own: Sequence[Snapshot], max_age: timedelta, now: datetime) -> F
     Between two weekly tests the newest snapshot is yet untested; that breaks no promise.
     """
     newest = own[0]
+    test = _test(str(newest.collection))
     if newest.failed_at is not None:
-        ago = span_text(now - newest.failed_at)
+        ago = _span(now - newest.failed_at)
         message = f"{newest.name} failed {ago} ago, and was not proven since"
         return _fail("proof", message, "`inv snapshot.test-restore` shows what is wrong with it.")
     proven = [(at, s) for s in own if (at := s.proven_at) is not None]
     if not proven:
-        return _fail("proof", "no snapshot was ever proven", _TEST)
+        return _fail("proof", "no snapshot was ever proven", test)
     at, snapshot = max(proven, key=lambda pair: pair[0])
-    message = f"{snapshot.name} proven {span_text(now - at)} ago"
+    message = f"{snapshot.name} proven {_span(now - at)} ago"
     if now - at > max_age:
-        return _fail("proof", f"{message}, promised {format_span(max_age)}", _TEST)
+        return _fail("proof", f"{message}, promised {format_span(max_age)}", test)
     return _ok("proof", message)
 
 
@@ -118,7 +130,7 @@ def check_runs(runs: Iterable[LastRun], now: datetime) -> Iterator[Finding]:
     for run in runs:
         if run.task in NOT_PROMISED:
             continue
-        message = f"{run.task} {span_text(now - run.ended_at)} ago"
+        message = f"{run.task} {_span(now - run.ended_at)} ago"
         if run.ok:
             yield _ok("last run", f"{message}, ended well")
         else:
@@ -126,15 +138,23 @@ def check_runs(runs: Iterable[LastRun], now: datetime) -> Iterator[Finding]:
             yield _fail("last run", f"{message} ended with {run.exit_code}", remedy)
 
 
-def span_text(age: timedelta) -> str:
-    """Return an age in one unit."""
-    seconds = age.total_seconds()
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    hours = seconds / 3600
-    if hours < 1:
-        return f"{hours * 60:.0f} min"
-    return f"{hours:.0f} h" if hours < 72 else f"{hours / 24:.0f} days"
+def remedy(task: str, collection: str, more: str = "") -> str:
+    """Return a sentence with a task on a collection, typed right whatever its name is."""
+    typed = f"inv {task} --collection {shlex.quote(collection)}"
+    ticks = "``" if "`" in typed else "`"
+    return f"Run {ticks}{typed}{ticks}{more}."
+
+
+def _create(collection: str) -> str:
+    return remedy("snapshot.create", collection, ", from cron every day")
+
+
+def _test(collection: str) -> str:
+    return remedy("snapshot.test-restore", collection, ", from cron every week")
+
+
+def _span(old: timedelta) -> str:
+    return age(old.total_seconds())
 
 
 def as_warnings(findings: Iterable[Finding]) -> Iterator[Finding]:

@@ -41,6 +41,7 @@ BY_SETTING = Count(0)
         "dry-run": "Print the plan and change nothing.",
         "yes": "Agree to the plan beforehand.",
     },
+    watched=True,
     iterable=("collection",),
 )
 def prune(
@@ -109,10 +110,12 @@ def prune(
 )
 def pin(run: Run, snapshot: str = "", collection: str = "", note: str = "") -> Outcome:
     """Keep a snapshot whatever the rules of `snapshot.prune` say."""
-    found = find_snapshot(run, open_catalog(run), snapshot, collection)
+    catalog = open_catalog(run)
+    found = find_snapshot(run, catalog, snapshot, collection)
     if run.dry:
         return run.would(f"pin {found.name}")
-    found.set_pin(note, now())
+    with catalog.lock("snapshot.pin"):
+        found.set_pin(note, now())
     return Outcome(
         result={"snapshot": found.name, "pinned": note},
         render=lambda: tell(f"{found.name} is pinned: no rule drops it."),
@@ -122,11 +125,13 @@ def pin(run: Run, snapshot: str = "", collection: str = "", note: str = "") -> O
 @command("snapshot.unpin", help={"snapshot": SNAPSHOT_HELP, "collection": COLLECTION_HELP})
 def unpin(run: Run, snapshot: str = "", collection: str = "") -> Outcome:
     """Let the rules of `snapshot.prune` decide on a pinned snapshot again."""
-    found = find_snapshot(run, open_catalog(run), snapshot, collection)
+    catalog = open_catalog(run)
+    found = find_snapshot(run, catalog, snapshot, collection)
     if run.dry:
         return run.would(f"unpin {found.name}")
     was = found.pin
-    found.remove_pin()
+    with catalog.lock("snapshot.unpin"):
+        found.remove_pin()
     text = "was not pinned" if was is None else "is no longer pinned: the rules decide on it"
     return Outcome(
         result={"snapshot": found.name, "pinned": None, "was_pinned": was},
