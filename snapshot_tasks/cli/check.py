@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from snapshot_tasks.cli.ci import tell_ci
 from snapshot_tasks.cli.command import Outcome, Run, Span, command
 from snapshot_tasks.cli.wiring import now, open_catalog
 from snapshot_tasks.errors import BudgetMissed, NotFound, SettingsError, StorageError
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
     from snapshot_tasks.catalog.folder import Catalog
     from snapshot_tasks.catalog.snapshot import Snapshot
+    from snapshot_tasks.cli.checked import Checked
 
 Judged = list[tuple[str, tuple[Finding, ...]]]
 TASKS = "the tasks"
@@ -66,6 +68,7 @@ def check(
         for title, findings in judged:
             render_findings(findings, title=title)
 
+    tell_ci(run, [_checked(title, findings) for title, findings in judged])
     result = {
         "promises": [
             {"of": title, **finding.as_json()} for title, findings in judged for finding in findings
@@ -105,6 +108,15 @@ def _judge(
         )
         return (*findings, dangles)
     return (*findings, check_pointer(newest, target.name if target else None))
+
+
+def _checked(title: str, findings: Sequence[Finding]) -> Checked:
+    """Return the promises about one collection, or of the tasks, for CI."""
+    from snapshot_tasks.cli.checked import Checked
+
+    broken = failed(findings)
+    verdict = f"{len(broken)} of {len(findings)} promises broken" if broken else "promises hold"
+    return Checked(name=title, verdict=verdict, at=now().isoformat(), findings=findings)
 
 
 def _broken(judged: Judged) -> BudgetMissed | None:

@@ -54,6 +54,18 @@ def test_all_promises_hold(inv: Inv, sample: Path) -> None:
     assert sample.name in ran.stdout
 
 
+def test_github_is_told_of_each_broken_promise(inv: Inv, sample: Path, tmp_path: Path) -> None:
+    """One annotation each, and a summary of all."""
+    summary = tmp_path / "summary.md"
+    told = {"GITHUB_ACTIONS": "true", "GITHUB_STEP_SUMMARY": str(summary)}
+    ran = inv(*ARGUMENTS, "--max-age", "1s", **told)
+    assert ran.code == 23
+    annotations = [line for line in ran.stderr.splitlines() if line.startswith("::error ")]
+    assert len(annotations) == 1
+    assert sample.name in annotations[0]
+    assert "1 of 4 promises broken" in summary.read_text(encoding="utf-8")
+
+
 @pytest.mark.parametrize(
     ("flags", "broken"),
     [
