@@ -6,11 +6,11 @@ from types import ModuleType
 
 from invoke.collection import Collection
 
-from snapshot_tasks.cli import drill, engine, project, restore, selftest, snapshot, stack
+from snapshot_tasks.cli import drill, engine, offsite, project, restore, selftest, snapshot, stack
 
 GROUPS: dict[str, tuple[ModuleType, ...]] = {
     "stack": (stack,),
-    "snapshot": (snapshot, restore, drill, selftest),
+    "snapshot": (snapshot, offsite, restore, drill, selftest),
     "engine": (engine,),
 }
 

@@ -96,9 +96,23 @@ def create(
     return Outcome(result=result, render=render, error=join_errors(taken.errors))
 
 
-@command("snapshot.list", help={"collection": "Only this collection."})
-def list_(run: Run, collection: str = "") -> Outcome:
+@command(
+    "snapshot.list",
+    help={
+        "collection": "Only this collection.",
+        "remote": "List what lies off-site instead.",
+        "from": "With --remote, where; may be given several times. By default QDRANT_OFFSITE_URL.",
+    },
+    iterable=("from_",),
+)
+def list_(
+    run: Run, collection: str = "", remote: bool = False, from_: list[str] | None = None
+) -> Outcome:
     """List the catalogued snapshots, newest first, with their size, points and last proof."""
+    if remote or from_:
+        from snapshot_tasks.cli.offsite import list_off_site
+
+        return list_off_site(run, from_, collection)
     from snapshot_tasks.cli.render import render_snapshots, snapshot_json
 
     catalog = open_catalog(run)

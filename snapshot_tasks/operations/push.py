@@ -1,0 +1,290 @@
+"""Copy a snapshot off-site: part by part, and visible there only once all of it has arrived."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+
+from snapshot_tasks.archive import check_archive
+from snapshot_tasks.catalog.folder import Snapshot
+from snapshot_tasks.catalog.names import FINGERPRINT_SUFFIX, MANIFEST_SUFFIX
+from snapshot_tasks.errors import Damaged, NotFound, Refused, StorageError, TaskError
+from snapshot_tasks.files import sha256_of
+from snapshot_tasks.models import Progress
+from snapshot_tasks.offsite.codec import Packer
+from snapshot_tasks.offsite.depot import Depot
+from snapshot_tasks.offsite.layout import FINGERPRINT, MANIFEST, PROOFS, Key
+from snapshot_tasks.offsite.marker import MAX_BESIDE_BYTES, PART_BYTES, Blob, Marker
+from snapshot_tasks.storage.base import AlreadyThere, Stored
+from snapshot_tasks.untrusted import read_end
+
+PUSHED, REFRESHED, THERE = "pushed", "proofs brought up to date", "already there"
+MAX_PROOFS_BYTES = 8 << 20
+_DAMAGED = "Push an older one, or bring this file back; `inv snapshot.verify` tells more."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PushRequest:
+    """What to push. `collection` is for a file of which nothing tells which one it holds.
+
+    `pinned` tells those who prune off-site that it is to stay.
+    """
+
+    snapshot: Snapshot
+    packer: Packer
+    collection: str | None = None
+    pinned: bool = False
+    part_bytes: int = PART_BYTES
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pushed:
+    """What a push has come to, and where. `sent_bytes` is what it took over the line."""
+
+    snapshot: Snapshot
+    url: str
+    outcome: str
+    marker: Marker
+    sent_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PushResult:
+    """What was pushed where, and the error of each that failed, by snapshot and place."""
+
+    pushed: tuple[Pushed, ...]
+    errors: tuple[tuple[str, TaskError], ...]
+
+
+def push_each(requests: list[PushRequest], depots: list[Depot], progress: Progress) -> PushResult:
+    """Push several snapshots to several places; one that fails stops no other."""
+    pushed: list[Pushed] = []
+    errors: list[tuple[str, TaskError]] = []
+    for depot in depots:
+        for request in requests:
+            try:
+                pushed.append(push(request, depot, progress))
+            except TaskError as error:
+                errors.append((f"{request.snapshot.name} to {depot.url}", error))
+    return PushResult(pushed=tuple(pushed), errors=tuple(errors))
+
+
+def push(request: PushRequest, depot: Depot, progress: Progress) -> Pushed:
+    """Push one snapshot. What lies there already of it is not sent again.
+
+    Raises:
+        Damaged: when the local file is not what was taken; nothing becomes visible then.
+        Refused: when another file lies there under this name.
+        StorageError: when the store does not take it, or the file cannot be read.
+    """
+    snapshot = request.snapshot
+    snapshot.check_manifest()
+    key = _key(request)
+    try:
+        found = _found(depot, key)
+        if found is None:
+            return _push_anew(request, depot, key, depot.present(key), progress)
+        _check_same(request, depot, found, progress)
+        present = _sound(depot.present(key), found)
+        if _is_whole(found, present) and set(found.encrypted_to) == set(request.packer.recipients):
+            return _refresh(request, depot, found, present)
+        # Something of it is lost there, or it is to be encrypted to others by now.
+        return _push_anew(request, depot, key, present, progress, replacing=True)
+    except OSError as error:
+        raise StorageError(
+            f"{snapshot.path} cannot be read: {error.strerror}.",
+            hint="Make it readable for this user.",
+        ) from error
+
+
+def _found(depot: Depot, key: Key) -> Marker | None:
+    """Return what lies there; a marker that is not readable is as good as none."""
+    try:
+        return depot.find(key)
+    except Damaged:
+        depot.storage.delete(key.marker)
+        return None
+
+
+def _key(request: PushRequest) -> Key:
+    collection = request.snapshot.collection or request.collection
+    if not collection:
+        raise NotFound(
+            f"Nothing tells which collection {request.snapshot.name} holds.",
+            hint="Name it with `--collection NAME`.",
+        )
+    return Key(collection=collection, snapshot=request.snapshot.name)
+
+
+def _push_anew(
+    request: PushRequest,
+    depot: Depot,
+    key: Key,
+    present: Mapping[str, Stored],
+    progress: Progress,
+    *,
+    replacing: bool = False,
+) -> Pushed:
+    snapshot = request.snapshot
+    if snapshot.manifest is None:
+        # Nothing else tells that it is whole.
+        check_archive(snapshot.path)
+    label = f"pushing {snapshot.name} to {depot.url}"
+    with progress.phase(label, total_bytes=snapshot.size_bytes) as advance:
+        parts, sha256 = _send_parts(request, depot, key, present, advance)
+    if snapshot.sha256 not in (None, sha256):
+        raise Damaged(
+            f"{snapshot.name} is damaged: sha256 is {sha256}, recorded was {snapshot.sha256}.",
+            hint=_DAMAGED,
+        )
+    beside = _send_beside(request, depot, key, present, _beside(snapshot))
+    marker = _marker(request, key, sha256, parts, beside)
+    _check_all_there(marker, depot)
+    try:
+        depot.commit(marker, new=not replacing)
+    except AlreadyThere:
+        # Another run has pushed it meanwhile.
+        found = depot.find(key)
+        if found is None or found.sha256 != sha256:
+            raise _other_content(snapshot, depot) from None
+    sent = sum(b.stored_bytes for b in marker.blobs if b.name not in present)
+    return Pushed(snapshot=snapshot, url=depot.url, outcome=PUSHED, marker=marker, sent_bytes=sent)
+
+
+def _send_parts(
+    request: PushRequest,
+    depot: Depot,
+    key: Key,
+    present: Mapping[str, Stored],
+    advance: Callable[[int], None],
+) -> tuple[tuple[Blob, ...], str]:
+    """Send the parts that are missing; return all, and the SHA-256 of what was read."""
+    whole = hashlib.sha256()
+    parts = []
+    for number, plain in enumerate(_chunks(request)):
+        whole.update(plain)
+        name = key.part(number, hashlib.sha256(plain).hexdigest(), request.packer.ending)
+        parts.append(depot.send(key, name, plain, request.packer, present))
+        advance(len(plain))
+    return tuple(parts), whole.hexdigest()
+
+
+def _chunks(request: PushRequest) -> Iterator[bytes]:
+    with request.snapshot.path.open("rb") as file:
+        while plain := file.read(request.part_bytes):
+            yield plain
+
+
+def _send_beside(
+    request: PushRequest,
+    depot: Depot,
+    key: Key,
+    present: Mapping[str, Stored],
+    files: Mapping[str, bytes],
+) -> dict[str, Blob]:
+    """Send the manifest, the fingerprint and the proofs, as they are."""
+    beside = {}
+    for kind, plain in files.items():
+        name = key.beside(kind, hashlib.sha256(plain).hexdigest(), request.packer.ending)
+        beside[kind] = depot.send(key, name, plain, request.packer, present)
+    return beside
+
+
+def _beside(snapshot: Snapshot) -> dict[str, bytes]:
+    files = {}
+    for kind, suffix in ((MANIFEST, MANIFEST_SUFFIX), (FINGERPRINT, FINGERPRINT_SUFFIX)):
+        path = snapshot.path.with_name(snapshot.name + suffix)
+        if snapshot.manifest and path.is_file():
+            data = path.read_bytes()
+            if len(data) > MAX_BESIDE_BYTES:
+                raise Damaged(f"{path.name} is larger than any such file.", hint=_DAMAGED)
+            files[kind] = data
+    if snapshot.proofs:
+        files[PROOFS] = read_end(snapshot.proofs_path, max_bytes=MAX_PROOFS_BYTES).encode()
+    return files
+
+
+def _marker(
+    request: PushRequest, key: Key, sha256: str, parts: tuple[Blob, ...], beside: dict[str, Blob]
+) -> Marker:
+    snapshot, manifest = request.snapshot, request.snapshot.manifest
+    return Marker(
+        snapshot=key.snapshot,
+        collection=key.collection,
+        created_at=snapshot.created_at,
+        size_bytes=sum(part.size_bytes for part in parts),
+        sha256=sha256,
+        parts=parts,
+        beside=beside,
+        points_count=manifest.points_count if manifest else None,
+        qdrant_version=manifest.qdrant_version if manifest else None,
+        proven_at=snapshot.proven_at,
+        label=manifest.label if manifest else None,
+        pinned=request.pinned,
+        safety=snapshot.is_safety,
+        encrypted_to=request.packer.recipients,
+    )
+
+
+def _check_all_there(marker: Marker, depot: Depot) -> None:
+    """Refuse to make visible what is not whole: somebody may have deleted parts meanwhile."""
+    present = depot.present(marker.key)
+    lost = [blob.name for blob in marker.blobs if blob.name not in present]
+    if lost:
+        raise StorageError(
+            f"{depot.url} has lost {len(lost)} parts of {marker.snapshot} while it was pushed.",
+            hint="See who else deletes there, then run this again: only these are sent.",
+        )
+
+
+def _sound(present: Mapping[str, Stored], found: Marker) -> dict[str, Stored]:
+    """Return what lies there as the marker says, and what no marker tells of."""
+    sizes = {blob.name: blob.stored_bytes for blob in found.blobs}
+    return {n: s for n, s in present.items() if s.size_bytes == sizes.get(n, s.size_bytes)}
+
+
+def _is_whole(found: Marker, present: Mapping[str, Stored]) -> bool:
+    return all(blob.name in present for blob in found.blobs)
+
+
+def _check_same(request: PushRequest, depot: Depot, found: Marker, progress: Progress) -> None:
+    snapshot, sha256 = request.snapshot, request.snapshot.sha256
+    if sha256 is None:
+        with progress.phase("checking the file", total_bytes=snapshot.size_bytes) as advance:
+            sha256 = sha256_of(snapshot.path, advance=advance)
+    if sha256 != found.sha256:
+        raise _other_content(snapshot, depot)
+
+
+def _refresh(
+    request: PushRequest, depot: Depot, found: Marker, present: Mapping[str, Stored]
+) -> Pushed:
+    """Send the proofs where there are more by now, and tell whether it is pinned.
+
+    Proofs are only ever appended to: the longer file has all that the shorter one has.
+    """
+    snapshot = request.snapshot
+    here = _beside(snapshot)
+    known = found.beside.get(PROOFS)
+    marker, sent = replace(found, pinned=request.pinned), 0
+    if PROOFS in here and (known is None or len(here[PROOFS]) > known.size_bytes):
+        proofs = _send_beside(request, depot, found.key, present, {PROOFS: here[PROOFS]})
+        sent = proofs[PROOFS].stored_bytes
+        marker = replace(marker, beside={**found.beside, **proofs}, proven_at=snapshot.proven_at)
+    if marker != found:
+        depot.commit(marker, new=False)
+    return Pushed(
+        snapshot=snapshot,
+        url=depot.url,
+        outcome=THERE if marker == found else REFRESHED,
+        marker=marker,
+        sent_bytes=sent,
+    )
+
+
+def _other_content(snapshot: Snapshot, depot: Depot) -> Refused:
+    return Refused(
+        f"{depot.url} holds another snapshot under the name {snapshot.name}.",
+        hint="Nothing was changed there. Use another prefix, or find out which one is yours.",
+    )

@@ -1,0 +1,277 @@
+"""S3 and what speaks its protocol, Google Cloud Storage and Azure, all through `obstore`.
+
+Every object is written by one request, never as a multipart upload: so nothing unfinished can stay
+in a bucket, where nobody sees it and everybody pays for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from urllib.parse import urlsplit
+
+import obstore
+from obstore import exceptions
+from obstore.store import AzureStore, GCSStore, S3Store
+
+from snapshot_tasks.errors import NotFound, SettingsError, StorageError
+from snapshot_tasks.models import is_loopback
+from snapshot_tasks.storage.base import AlreadyThere, Protected, Stored
+from snapshot_tasks.storage.place import Place
+from snapshot_tasks.untrusted import printable
+
+if TYPE_CHECKING:
+    from obstore import GetOptions, PutMode
+
+# One request moves at most one part of a snapshot: 32 MiB in 5 minutes is a line of 1 Mbit/s.
+REQUEST_SECONDS = 300.0
+CONNECT_SECONDS = 5.0
+RETRIES = 10
+RETRY_SECONDS = 180.0
+READ_ATTEMPTS = 5
+CHUNK_BYTES = 1 << 20
+MAX_REASON = 300
+_T = TypeVar("_T")
+_Store = S3Store | GCSStore | AzureStore
+_NO_BUCKET = re.compile("NoSuchBucket|ContainerNotFound|specified bucket does not exist", re.I)
+_LOCKED = re.compile("Immutab|ObjectLock|object lock|WORM|retention|RetentionPolicy", re.I)
+_REFUSED = re.compile(
+    "AccessDenied|InvalidAccessKeyId|SignatureDoesNotMatch|AuthorizationFailure|ExpiredToken"
+    "|InvalidToken|builder error|missing credentials|40[13] (Forbidden|Unauthorized)"
+    r"|not initialized with credentials|instance metadata|169\.254\.169\.254"
+)
+_SECRET = re.compile("KEY|SECRET|TOKEN|PASSWORD|SAS|SIGNATURE", re.I)
+_SIGNED = re.compile(r"(?i)\b(sig|signature|x-amz-[a-z-]+|token)=[^&\s\"')]+")
+
+
+class ObjectStorage:
+    """A bucket, or what lies below a prefix in it."""
+
+    def __init__(self, place: Place, store: _Store, *, secrets: tuple[str, ...] = ()) -> None:
+        self.url = place.url
+        self._place = place
+        self._store = store
+        self._secrets = secrets
+
+    def list(self, folder: str) -> Iterator[Stored]:
+        """Yield what lies below a folder, a page of a thousand at a time."""
+        pages = obstore.list(self._store, folder, chunk_size=1000)
+        while True:
+            with self._errors(folder):
+                page = _run(lambda: _next(pages))
+            if page is None:
+                return
+            for meta in page:
+                yield Stored(
+                    name=meta["path"], size_bytes=meta["size"], modified_at=meta["last_modified"]
+                )
+
+    def read(self, name: str, *, offset: int = 0) -> Iterator[bytes]:
+        """Yield an object's bytes; what broke goes on from there, as long as something comes."""
+        failures = 0
+        while True:
+            try:
+                for chunk in self._read_on(name, offset):
+                    offset, failures = offset + len(chunk), 0
+                    yield chunk
+            except exceptions.GenericError as error:
+                failures += 1
+                if failures >= READ_ATTEMPTS:
+                    self._fail(name, error)
+            else:
+                return
+
+    def write(self, name: str, data: bytes, *, new: bool = False) -> None:
+        """Write an object by one request; a store that knows no condition just overwrites."""
+        try:
+            self._put(name, data, new=new)
+        except exceptions.NotSupportedError:
+            self._put(name, data, new=False)
+
+    def delete(self, name: str) -> None:
+        """Delete an object. In a versioned bucket the store keeps its versions."""
+        with self._errors(name, deleting=True):
+            try:
+                _run(lambda: obstore.delete_async(self._store, name))
+            except FileNotFoundError as error:
+                if _NO_BUCKET.search(str(error)):
+                    raise
+
+    def _put(self, name: str, data: bytes, *, new: bool) -> None:
+        mode: PutMode = "create" if new else "overwrite"
+        with self._errors(name):
+            _run(lambda: obstore.put_async(self._store, name, data, mode=mode, use_multipart=False))
+
+    def _read_on(self, name: str, offset: int) -> Iterator[bytes]:
+        with self._errors(name, generic=False):
+            options: GetOptions | None = {"range": {"offset": offset}} if offset else None
+            result = _run(lambda: obstore.get_async(self._store, name, options=options))
+            stream = result.stream(min_chunk_size=CHUNK_BYTES)
+        while True:
+            with self._errors(name, generic=False):
+                chunk = _run(lambda: _next(stream))
+            if chunk is None:
+                return
+            yield bytes(chunk)
+
+    @contextmanager
+    def _errors(self, name: str, *, deleting: bool = False, generic: bool = True) -> Iterator[None]:
+        """Turn obstore's errors into ours; its general one only where nobody tries again."""
+        try:
+            yield
+        except exceptions.GenericError as error:
+            if not generic and not _LOCKED.search(str(error)) and not _REFUSED.search(str(error)):
+                raise
+            self._fail(name, error, deleting=deleting)
+        except exceptions.NotSupportedError:
+            raise
+        except (exceptions.BaseError, OSError) as error:
+            self._fail(name, error, deleting=deleting)
+
+    def _fail(self, name: str, error: Exception, *, deleting: bool = False) -> NoReturn:
+        raise self._translated(name, error, deleting=deleting) from None
+
+    def _translated(self, name: str, error: Exception, *, deleting: bool) -> Exception:
+        text = str(error)
+        reason = self._reason(text)
+        if _NO_BUCKET.search(text):
+            return StorageError(
+                f"{self.url}: there is no bucket {self._place.bucket}.",
+                hint="Make it, or correct the off-site URL; the account and the region count too.",
+            )
+        if isinstance(error, FileNotFoundError):
+            return NotFound(f"{self.url} has no {name}.", hint="See `inv snapshot.list --remote`.")
+        if _LOCKED.search(text) or (
+            deleting and isinstance(error, exceptions.PermissionDeniedError)
+        ):
+            return Protected(
+                f"{self.url} keeps {name}: {reason}.",
+                hint="It is protected there, or these credentials may not delete. Nothing else was"
+                " lost; prune again once it may go.",
+            )
+        if isinstance(error, exceptions.AlreadyExistsError):
+            return AlreadyThere(f"{self.url} has {name} already.", hint="Nothing was changed.")
+        if isinstance(
+            error, exceptions.PermissionDeniedError | exceptions.UnauthenticatedError
+        ) or _REFUSED.search(text):
+            return StorageError(
+                f"{self.url} refuses these credentials: {reason}.",
+                hint="Set the store's own variables (docs/offsite.md), such as AWS_ACCESS_KEY_ID,"
+                " in the environment or in .env.",
+            )
+        return StorageError(
+            f"{self.url}: {reason}.",
+            hint="See whether the store is up and reachable, then run this again: what has arrived"
+            " is not sent again.",
+        )
+
+    def _reason(self, text: str) -> str:
+        """Return what a store says in one line, without anything that is secret."""
+        text = text.partition("\n\nDebug source")[0]
+        message = re.search(r"<Code>([^<]*)</Code>\s*<Message>([^<]*)</Message>", text)
+        if message:
+            text = f"{message[1]}, {message[2]}"
+        for secret in self._secrets:
+            text = text.replace(secret, "***")
+        text = _SIGNED.sub(r"\1=***", text)
+        return printable(" ".join(text.split()), limit=MAX_REASON).rstrip(". ")
+
+
+def s3_storage(place: Place, variables: Mapping[str, str]) -> ObjectStorage:
+    """S3, and what speaks its protocol: AWS_ENDPOINT_URL says where.
+
+    Every object carries its SHA-256 for the store to check, which a bucket with an object lock
+    demands; AWS_CHECKSUM_ALGORITHM chooses another.
+    """
+    config = {"checksum_algorithm": "SHA256"} | _config(S3Store, "AWS_", variables)
+    return _storage(S3Store, place, config, variables, "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3")
+
+
+def gcs_storage(place: Place, variables: Mapping[str, str]) -> ObjectStorage:
+    """Google Cloud Storage."""
+    return _storage(GCSStore, place, _config(GCSStore, "GOOGLE_", variables), variables)
+
+
+def azure_storage(place: Place, variables: Mapping[str, str]) -> ObjectStorage:
+    """Azure Blob Storage; the bucket is a container of the account that the variables name."""
+    config = _config(AzureStore, "AZURE_", variables)
+    endpoints = ("AZURE_STORAGE_ENDPOINT", "AZURE_ENDPOINT")
+    return _storage(AzureStore, place, config, variables, *endpoints)
+
+
+def _storage(
+    kind: Callable[..., _Store],
+    place: Place,
+    config: Mapping[str, str],
+    variables: Mapping[str, str],
+    *endpoints: str,
+) -> ObjectStorage:
+    try:
+        store = kind(
+            place.bucket,
+            prefix=place.prefix or None,
+            config=config,
+            client_options={
+                "allow_http": _allows_http(variables, endpoints),
+                "connect_timeout": timedelta(seconds=CONNECT_SECONDS),
+                "timeout": timedelta(seconds=REQUEST_SECONDS),
+            },
+            retry_config={
+                "max_retries": RETRIES,
+                "retry_timeout": timedelta(seconds=RETRY_SECONDS),
+            },
+        )
+    except (exceptions.BaseError, ValueError) as error:
+        reason = str(error).partition("\n")[0].rstrip(".")
+        raise SettingsError(
+            f"{place.url} cannot be used: {printable(reason, limit=MAX_REASON)}.",
+            hint="Correct the store's own variables; docs/offsite.md lists them.",
+        ) from None
+    secret = (value for name, value in variables.items() if _SECRET.search(name) and len(value) > 5)
+    return ObjectStorage(place, store, secrets=tuple(secret))
+
+
+def _config(
+    kind: Callable[..., _Store], prefix: str, variables: Mapping[str, str]
+) -> dict[str, str]:
+    """Return the variables that the store knows; the others are for other programs."""
+    known = {}
+    for name, value in variables.items():
+        if name.startswith(prefix):
+            try:
+                kind("any", config={name.lower(): value})
+            except exceptions.UnknownConfigurationKeyError:
+                continue
+            except (exceptions.BaseError, ValueError):
+                pass  # it is told with all the others
+            known[name.lower()] = value
+    return known
+
+
+def _allows_http(variables: Mapping[str, str], endpoints: tuple[str, ...]) -> bool:
+    """Say whether plain http will do: on this machine, or where the variables allow it."""
+    if any(
+        variables.get(f"{provider}_ALLOW_HTTP", "").lower() in ("1", "true")
+        for provider in ("AWS", "AZURE", "GOOGLE")
+    ):
+        return True
+    urls = [variables[name] for name in endpoints if name in variables]
+    return bool(urls) and all(is_loopback(urlsplit(url).hostname or "") for url in urls)
+
+
+async def _next(stream: Any) -> Any:
+    """Return what a stream has next; None at its end."""
+    return await anext(aiter(stream), None)
+
+
+def _run(ask: Callable[[], Awaitable[_T]]) -> _T:
+    """Wait for the store in a way that Ctrl-C ends at once, and the request with it."""
+
+    async def work() -> _T:
+        return await ask()
+
+    return asyncio.run(work())
