@@ -37,7 +37,9 @@ CHUNK_BYTES = 1 << 20
 MAX_REASON = 300
 _T = TypeVar("_T")
 _Store = S3Store | GCSStore | AzureStore
-_NO_BUCKET = re.compile("NoSuchBucket|ContainerNotFound|specified bucket does not exist", re.I)
+_NO_BUCKET = re.compile(
+    "NoSuchBucket|ContainerNotFound|specified (bucket|container) does not exist", re.I
+)
 _LOCKED = re.compile("Immutab|ObjectLock|object lock|WORM|retention|RetentionPolicy", re.I)
 _REFUSED = re.compile(
     "AccessDenied|InvalidAccessKeyId|SignatureDoesNotMatch|AuthorizationFailure|ExpiredToken"
@@ -45,7 +47,8 @@ _REFUSED = re.compile(
     r"|not initialized with credentials|instance metadata|169\.254\.169\.254"
 )
 _SECRET = re.compile("KEY|SECRET|TOKEN|PASSWORD|SAS|SIGNATURE", re.I)
-_SIGNED = re.compile(r"(?i)\b(sig|signature|x-amz-[a-z-]+|token)=[^&\s\"')]+")
+_URL = re.compile(r"https?://\S+")
+_SAID = re.compile(r"<Code>(?P<code>[^<]*)</Code>\s*<Message>(?P<message>[^<]*)</Message>")
 
 
 class ObjectStorage:
@@ -124,7 +127,7 @@ class ObjectStorage:
         try:
             yield
         except exceptions.GenericError as error:
-            if not generic and not _LOCKED.search(str(error)) and not _REFUSED.search(str(error)):
+            if not generic and not _REFUSED.search(str(error)):
                 raise
             self._fail(name, error, deleting=deleting)
         except exceptions.NotSupportedError:
@@ -136,18 +139,18 @@ class ObjectStorage:
         raise self._translated(name, error, deleting=deleting) from None
 
     def _translated(self, name: str, error: Exception, *, deleting: bool) -> Exception:
-        text = str(error)
-        reason = self._reason(text)
-        if _NO_BUCKET.search(text):
+        reason = self._reason(name, str(error))
+        if _NO_BUCKET.search(reason):
             return StorageError(
                 f"{self.url}: there is no bucket {self._place.bucket}.",
                 hint="Make it, or correct the off-site URL; the account and the region count too.",
             )
         if isinstance(error, FileNotFoundError):
             return NotFound(f"{self.url} has no {name}.", hint="See `inv snapshot.list --remote`.")
-        if _LOCKED.search(text) or (
-            deleting and isinstance(error, exceptions.PermissionDeniedError)
-        ):
+        refused = _REFUSED.search(reason) or isinstance(
+            error, exceptions.PermissionDeniedError | exceptions.UnauthenticatedError
+        )
+        if _LOCKED.search(reason) or (deleting and refused):
             return Protected(
                 f"{self.url} keeps {name}: {reason}.",
                 hint="It is protected there, or these credentials may not delete. Nothing else was"
@@ -155,9 +158,7 @@ class ObjectStorage:
             )
         if isinstance(error, exceptions.AlreadyExistsError):
             return AlreadyThere(f"{self.url} has {name} already.", hint="Nothing was changed.")
-        if isinstance(
-            error, exceptions.PermissionDeniedError | exceptions.UnauthenticatedError
-        ) or _REFUSED.search(text):
+        if refused:
             return StorageError(
                 f"{self.url} refuses these credentials: {reason}.",
                 hint="Set the store's own variables (docs/offsite.md), such as AWS_ACCESS_KEY_ID,"
@@ -169,15 +170,18 @@ class ObjectStorage:
             " is not sent again.",
         )
 
-    def _reason(self, text: str) -> str:
-        """Return what a store says in one line, without anything that is secret."""
+    def _reason(self, name: str, text: str) -> str:
+        """Return what a store says in one line, without anything that is secret.
+
+        Without names and URLs too: what they happen to spell must not be taken for its answer.
+        """
         text = text.partition("\n\nDebug source")[0]
-        message = re.search(r"<Code>([^<]*)</Code>\s*<Message>([^<]*)</Message>", text)
-        if message:
-            text = f"{message[1]}, {message[2]}"
+        if said := _SAID.search(text):
+            text = f"{said['code']}, {said['message']}"
         for secret in self._secrets:
             text = text.replace(secret, "***")
-        text = _SIGNED.sub(r"\1=***", text)
+        path = "/".join(filter(None, (self._place.prefix, name)))
+        text = _URL.sub("", text).replace(f" {path}", "")
         return printable(" ".join(text.split()), limit=MAX_REASON).rstrip(". ")
 
 
