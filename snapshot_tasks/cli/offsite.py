@@ -70,7 +70,7 @@ def push(
         PushRequest(snapshot=entry, packer=packer, collection=collection or None)
         for entry in chosen
     ]
-    result = push_each(requests, places, run.progress)
+    result = push_each(requests, places, run.progress, clock=now)
     dropped, errors = _prune(run, places, yes=yes) if prune else ([], [])
 
     def render() -> None:

@@ -7,9 +7,16 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from snapshot_tasks.errors import Damaged, NotFound, TaskError
+from snapshot_tasks.errors import Damaged, NotFound, Refused, TaskError
 from snapshot_tasks.offsite.codec import OVERHEAD_BYTES, Packer, Unpacker
-from snapshot_tasks.offsite.layout import DATA, Key, markers_of, parse_data_name, parse_marker_name
+from snapshot_tasks.offsite.layout import (
+    Key,
+    data_of,
+    is_blob_name,
+    markers_of,
+    parse_data_name,
+    parse_marker_name,
+)
 from snapshot_tasks.offsite.marker import MAX_MARKER_BYTES, Blob, Marker, parse_marker
 from snapshot_tasks.storage.base import Storage, Stored
 from snapshot_tasks.untrusted import printable
@@ -51,12 +58,7 @@ class Depot:
                 continue
             try:
                 marker = self.find(key)
-            except (Damaged, NotFound) as error:
-                yield Unreadable(key=key, error=error)
-                continue
-            except TaskError as error:
-                if error.kind != "refused":
-                    raise
+            except (Damaged, Refused) as error:
                 yield Unreadable(key=key, error=error)
                 continue
             if marker:
@@ -138,20 +140,24 @@ class Depot:
         for name in list(self.present(key)):
             self.storage.delete(f"{key.folder}/{name}")
 
-    def sweep(self, *, now: datetime) -> int:
+    def sweep(self, *, now: datetime, collection: str | None = None) -> int:
         """Delete data of ours that no marker refers to and nobody has added to for long.
 
-        Returns how many objects went. Data that bears other names than ours is left alone.
+        Returns how many objects went. What bears other names than ours is left alone.
         """
         groups: dict[Key, list[Stored]] = {}
-        for stored in self.storage.list(DATA):
-            if parsed := parse_data_name(stored.name):
+        for stored in self.storage.list(data_of(collection)):
+            parsed = parse_data_name(stored.name)
+            if parsed and is_blob_name(parsed[1]):
                 groups.setdefault(parsed[0], []).append(stored)
         swept = 0
         for key, objects in groups.items():
             if now - max(o.modified_at for o in objects) < ABANDONED_AFTER:
                 continue
-            marker = self.find(key)
+            try:
+                marker = self.find(key)
+            except (Damaged, Refused):
+                continue
             kept = {f"{key.folder}/{blob.name}" for blob in marker.blobs} if marker else set()
             for stored in objects:
                 if stored.name not in kept:

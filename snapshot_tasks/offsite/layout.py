@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from urllib.parse import quote, unquote
 
 MARKERS, DATA, PARTS = "pushed", "data", "parts"
 MARKER_SUFFIX = ".json"
-# What stands beside a snapshot, by the suffix it has in the snapshot folder, as (stem, ending).
+_BLOB = re.compile(
+    r"(parts/\d{5,7}|[a-z]{1,20})-[0-9a-f]{16}(\.jsonl?)?(-[0-9a-f]{8})?\.zst(\.age)?"
+)
 MANIFEST, FINGERPRINT, PROOFS = "manifest.json", "fingerprint.json", "proofs.jsonl"
 BESIDE = (MANIFEST, FINGERPRINT, PROOFS)
 
@@ -37,6 +40,16 @@ class Key:
         """Return the name of what stands beside the snapshot, such as its manifest."""
         stem, _, suffix = kind.partition(".")
         return f"{stem}-{sha256[:16]}.{suffix}{ending}"
+
+
+def is_blob_name(name: str) -> bool:
+    """Say whether an object below a snapshot's folder can be one of ours."""
+    return _BLOB.fullmatch(name) is not None
+
+
+def data_of(collection: str | None) -> str:
+    """Return the folder of the data of a collection, or of all."""
+    return DATA if collection is None else f"{DATA}/{quoted(collection)}"
 
 
 def markers_of(collection: str | None) -> str:

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 from snapshot_tasks.catalog.names import SUFFIX, check_collection
 from snapshot_tasks.errors import Damaged, Refused, SettingsError
 from snapshot_tasks.offsite.codec import OVERHEAD_BYTES
-from snapshot_tasks.offsite.layout import BESIDE, Key
+from snapshot_tasks.offsite.layout import BESIDE, Key, is_blob_name
 from snapshot_tasks.untrusted import parse_json, printable
 
 SCHEMA = 1
@@ -26,9 +26,6 @@ MAX_BESIDE_BYTES = 64 << 20
 MAX_NUMBER = 1 << 63
 MAX_MESSAGE = 300
 _SHA256 = re.compile("[0-9a-f]{64}")
-_NAME = re.compile(
-    r"(parts/\d{5,7}|[a-z]{1,20})-[0-9a-f]{16}(\.jsonl?)?(-[0-9a-f]{8})?\.zst(\.age)?"
-)
 _T = TypeVar("_T")
 
 
@@ -163,7 +160,7 @@ def _blob(document: Any) -> Blob:
     if not isinstance(document, dict):
         raise TypeError("a part is no object")
     name = _typed(document, "name", str)
-    if not _NAME.fullmatch(name):
+    if not is_blob_name(name):
         raise ValueError(f"{name!r} is no name of a part")
     return Blob(
         name=name,

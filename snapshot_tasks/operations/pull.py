@@ -201,7 +201,7 @@ def _pull_from(
         try:
             if whole.hexdigest() != marker.sha256:
                 raise Damaged(f"{marker.snapshot} is not what was pushed.", hint=_HINT)
-            check_archive(partial)
+            _check_structure(partial, marker)
             beside = {
                 kind: depot.fetch(marker.key, blob, unpacker)
                 for kind, blob in marker.beside.items()
@@ -217,6 +217,13 @@ def _pull_from(
                 )
             snapshot = adopt(catalog, partial, marker.snapshot, texts, _text(beside.get(PROOFS)))
     return Pulled(snapshot=snapshot, url=depot.url, fetched_bytes=fetched)
+
+
+def _check_structure(partial: Path, marker: Marker) -> None:
+    try:
+        check_archive(partial)
+    except Damaged as error:
+        raise Damaged(error.message.replace(partial.name, marker.snapshot), hint=_HINT) from error
 
 
 def _part(

@@ -11,7 +11,7 @@ from snapshot_tasks.catalog.folder import Snapshot
 from snapshot_tasks.catalog.names import FINGERPRINT_SUFFIX, MANIFEST_SUFFIX
 from snapshot_tasks.errors import Damaged, NotFound, Refused, StorageError, TaskError
 from snapshot_tasks.files import sha256_of
-from snapshot_tasks.models import Progress
+from snapshot_tasks.models import Clock, Progress
 from snapshot_tasks.offsite.codec import Packer
 from snapshot_tasks.offsite.depot import Depot
 from snapshot_tasks.offsite.layout import FINGERPRINT, MANIFEST, PROOFS, Key
@@ -57,8 +57,13 @@ class PushResult:
     errors: tuple[tuple[str, TaskError], ...]
 
 
-def push_each(requests: list[PushRequest], depots: list[Depot], progress: Progress) -> PushResult:
-    """Push several snapshots to several places; one that fails stops no other."""
+def push_each(
+    requests: list[PushRequest], depots: list[Depot], progress: Progress, *, clock: Clock
+) -> PushResult:
+    """Push several snapshots to several places; one that fails stops no other.
+
+    Then what killed pushes of these collections have left there for long is swept.
+    """
     pushed: list[Pushed] = []
     errors: list[tuple[str, TaskError]] = []
     for depot in depots:
@@ -67,6 +72,11 @@ def push_each(requests: list[PushRequest], depots: list[Depot], progress: Progre
                 pushed.append(push(request, depot, progress))
             except TaskError as error:
                 errors.append((f"{request.snapshot.name} to {depot.url}", error))
+        for collection in sorted({p.marker.collection for p in pushed if p.url == depot.url}):
+            try:
+                depot.sweep(now=clock(), collection=collection)
+            except TaskError as error:
+                progress.note(f"What a killed push has left there stays: {error.message}")
     return PushResult(pushed=tuple(pushed), errors=tuple(errors))
 
 
