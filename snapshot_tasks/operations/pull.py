@@ -6,7 +6,7 @@ import fcntl
 import hashlib
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +25,7 @@ from snapshot_tasks.errors import (
     StorageError,
     TaskError,
 )
-from snapshot_tasks.files import sha256_of, storage_errors
+from snapshot_tasks.files import NO_SPACE, sha256_of, storage_errors
 from snapshot_tasks.models import Progress
 from snapshot_tasks.offsite.codec import Unpacker
 from snapshot_tasks.offsite.depot import Depot, Unreadable
@@ -187,28 +187,18 @@ def _pull_from(
     partial = catalog.folder / _partial_name(marker)
     with storage_errors(catalog.folder), _own(partial) as file:
         _check_space(catalog.folder, marker, file)
-        label = f"pulling {marker.snapshot} from {depot.url}"
-        with progress.phase(label, total_bytes=marker.size_bytes) as advance:
-            fetched = 0
-            whole = hashlib.sha256()
-            for part in marker.parts:
-                plain, stored_bytes = _part(file, depot, marker, part, unpacker)
-                whole.update(plain)
-                fetched += stored_bytes
-                advance(len(plain))
-            file.truncate(marker.size_bytes)
-            file.flush()
+        with _kept_for_later(partial, progress):
+            label = f"pulling {marker.snapshot} from {depot.url}"
+            with progress.phase(label, total_bytes=marker.size_bytes) as advance:
+                sha256, fetched = _fetch_parts(file, depot, marker, unpacker, advance)
+            beside = {k: depot.fetch(marker.key, b, unpacker) for k, b in marker.beside.items()}
         try:
-            if whole.hexdigest() != marker.sha256:
+            if sha256 != marker.sha256:
                 raise Damaged(f"{marker.snapshot} is not what was pushed.", hint=_HINT)
             _check_structure(partial, marker)
-            beside = {
-                kind: depot.fetch(marker.key, blob, unpacker)
-                for kind, blob in marker.beside.items()
-            }
             texts = _checked(marker, beside)
         except Damaged:
-            partial.unlink(missing_ok=True)
+            partial.unlink()
             raise
         with catalog.lock("snapshot.pull"):
             if os.path.lexists(catalog.folder / marker.snapshot):
@@ -217,6 +207,39 @@ def _pull_from(
                 )
             snapshot = adopt(catalog, partial, marker.snapshot, texts, _text(beside.get(PROOFS)))
     return Pulled(snapshot=snapshot, url=depot.url, fetched_bytes=fetched)
+
+
+@contextmanager
+def _kept_for_later(partial: Path, progress: Progress) -> Iterator[None]:
+    """Tell that what has arrived is kept; on a full disk it is not: others need the room."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        progress.note("What has arrived is kept, hidden, and not fetched again by the next pull.")
+        raise
+    except OSError as error:
+        if error.errno in NO_SPACE:
+            partial.unlink()
+        raise
+
+
+def _fetch_parts(
+    file: BinaryIO,
+    depot: Depot,
+    marker: Marker,
+    unpacker: Unpacker,
+    advance: Callable[[int], None],
+) -> tuple[str, int]:
+    """Bring the partial file to its end; return its SHA-256, and what that took to fetch."""
+    fetched, whole = 0, hashlib.sha256()
+    for part in marker.parts:
+        plain, stored_bytes = _part(file, depot, marker, part, unpacker)
+        whole.update(plain)
+        fetched += stored_bytes
+        advance(len(plain))
+    file.truncate(marker.size_bytes)
+    file.flush()
+    return whole.hexdigest(), fetched
 
 
 def _check_structure(partial: Path, marker: Marker) -> None:

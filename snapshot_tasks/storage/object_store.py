@@ -6,12 +6,13 @@ in a bucket, where nobody sees it and everybody pays for it.
 
 from __future__ import annotations
 
-import asyncio
 import re
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, NoReturn, TypeVar, cast
 from urllib.parse import urlsplit
 
 import obstore
@@ -33,6 +34,8 @@ CONNECT_SECONDS = 5.0
 RETRIES = 10
 RETRY_SECONDS = 180.0
 READ_ATTEMPTS = 5
+# How long an interrupted request may take to its end, so that its thread is gone before Python is.
+PARTING_SECONDS = 2.0
 CHUNK_BYTES = 1 << 20
 MAX_REASON = 300
 _T = TypeVar("_T")
@@ -65,7 +68,7 @@ class ObjectStorage:
         pages = obstore.list(self._store, folder, chunk_size=1000)
         while True:
             with self._errors(folder):
-                page = _run(lambda: _next(pages))
+                page = _run(lambda: next(pages, None))
             if page is None:
                 return
             for meta in page:
@@ -99,7 +102,7 @@ class ObjectStorage:
         """Delete an object. In a versioned bucket the store keeps its versions."""
         with self._errors(name, deleting=True):
             try:
-                _run(lambda: obstore.delete_async(self._store, name))
+                _run(lambda: obstore.delete(self._store, name))
             except FileNotFoundError as error:
                 if _NO_BUCKET.search(str(error)):
                     raise
@@ -107,16 +110,16 @@ class ObjectStorage:
     def _put(self, name: str, data: bytes, *, new: bool) -> None:
         mode: PutMode = "create" if new else "overwrite"
         with self._errors(name):
-            _run(lambda: obstore.put_async(self._store, name, data, mode=mode, use_multipart=False))
+            _run(lambda: obstore.put(self._store, name, data, mode=mode, use_multipart=False))
 
     def _read_on(self, name: str, offset: int) -> Iterator[bytes]:
         with self._errors(name, generic=False):
             options: GetOptions | None = {"range": {"offset": offset}} if offset else None
-            result = _run(lambda: obstore.get_async(self._store, name, options=options))
+            result = _run(lambda: obstore.get(self._store, name, options=options))
             stream = result.stream(min_chunk_size=CHUNK_BYTES)
         while True:
             with self._errors(name, generic=False):
-                chunk = _run(lambda: _next(stream))
+                chunk = _run(lambda: next(stream, None))
             if chunk is None:
                 return
             yield bytes(chunk)
@@ -267,15 +270,29 @@ def _allows_http(variables: Mapping[str, str], endpoints: tuple[str, ...]) -> bo
     return bool(urls) and all(is_loopback(urlsplit(url).hostname or "") for url in urls)
 
 
-async def _next(stream: Any) -> Any:
-    """Return what a stream has next; None at its end."""
-    return await anext(aiter(stream), None)
+def _run(ask: Callable[[], _T]) -> _T:
+    """Wait for the store in a way that Ctrl-C can end.
 
+    The request runs in a thread of its own, since nothing interrupts the library. Its asyncio
+    interface would be interruptible too, but its threads touch Python after they have answered:
+    that ends the process with SIGABRT where it happens to be exiting.
+    """
+    done: SimpleQueue[tuple[_T | None, BaseException | None]] = SimpleQueue()
 
-def _run(ask: Callable[[], Awaitable[_T]]) -> _T:
-    """Wait for the store in a way that Ctrl-C ends at once, and the request with it."""
+    def work() -> None:
+        try:
+            done.put((ask(), None))
+        except BaseException as error:  # raised where it is waited for
+            done.put((None, error))
 
-    async def work() -> _T:
-        return await ask()
-
-    return asyncio.run(work())
+    thread = threading.Thread(target=work, name="store", daemon=True)
+    thread.start()
+    try:
+        result, error = done.get()
+    except BaseException:
+        # What is about to end does so; what hangs is left to its thread.
+        thread.join(PARTING_SECONDS)
+        raise
+    if error is not None:
+        raise error
+    return cast("_T", result)

@@ -21,6 +21,7 @@ from snapshot_tasks.process import free_ports
 from tests.conftest import Inv, Live, Ran
 from tests.integration.conftest import Take
 from tests.support.archives import Entry, archive, replaced, segment, snapshot_entries
+from tests.support.disks import fill, need_disks, small_disk
 from tests.support.manifests import TAKEN_AT, catalogued
 from tests.support.proxy import Hold
 from tests.support.stores import Bucket, s3_bucket, s3_client, s3_server
@@ -190,6 +191,78 @@ def big(tmp_path_factory: pytest.TempPathFactory) -> Catalog:
     return catalog
 
 
+def test_an_interrupted_pull_goes_on(inv: Inv, big: Catalog, bucket: Bucket) -> None:
+    """Ctrl-C in the middle of the second part: 130, and the first is not fetched again."""
+    give(inv, big)
+    with_store(inv, bucket, QDRANT_COLLECTION_NAME="books")
+    succeeded(inv("snapshot.push"))
+    shutil.rmtree(inv.root / "qdrant_snapshots")
+    hold = Hold()
+    with bucket.behind_proxy() as (through, proxy):
+        proxy.on("GET", ".*/00001-.*", hold.halfway)
+        with_store(inv, through, QDRANT_COLLECTION_NAME="books")
+        process = inv.start("snapshot.pull")
+        hold.wait()
+        process.send_signal(signal.SIGINT)
+        ran = ended(process)
+        hold.cancel()
+        assert_error(ran, 130)
+        assert "not fetched again" in ran.stderr
+        assert Catalog(inv.root / "qdrant_snapshots").entries() == []
+        proxy.rules.clear()
+        proxy.seen.clear()
+        succeeded(inv("snapshot.pull"))
+        assert proxy.requests("GET", ".*/00000-.*") == 0
+        assert proxy.requests("GET", ".*/00001-.*") == 1
+    assert _same_bytes(Catalog(inv.root / "qdrant_snapshots"), big)
+
+
+def test_two_pushes_at_once_do_no_harm(inv: Inv, big: Catalog, bucket: Bucket) -> None:
+    """Both end well, and what lies there is whole."""
+    give(inv, big)
+    with_store(inv, bucket, QDRANT_COLLECTION_NAME="books")
+    both = [inv.start("snapshot.push") for _ in range(2)]
+    for process in both:
+        succeeded(ended(process))
+    assert len(remote_names(inv)) == 1
+    assert _pulls_whole(inv, bucket.url, big, inv.root / "check")
+
+
+def test_a_disk_that_fills_up(inv: Inv, big: Catalog, bucket: Bucket, tmp_path: Path) -> None:
+    """There: 15, and nothing half-written stays. Here: 15, and the room is given back."""
+    need_disks()
+    give(inv, big)
+    with_store(inv, bucket, QDRANT_COLLECTION_NAME="books")
+    with small_disk(tmp_path / "there", size="80m") as disk:
+        ran = inv("snapshot.push", "--to", str(disk), "--to", bucket.url)
+        assert_error(ran, 15)
+        assert "No space left" in ran.stderr
+        assert not list(disk.glob(".staging*"))
+        assert (
+            inv("snapshot.list", "--remote", "--from", str(disk), "--json").document["result"][
+                "snapshots"
+            ]
+            == []
+        )
+    hold = Hold()
+    with (
+        small_disk(tmp_path / "here", size="180m") as disk,
+        bucket.behind_proxy() as (
+            through,
+            proxy,
+        ),
+    ):
+        proxy.on("GET", ".*/00001-.*", hold.before)
+        with_store(inv, through, QDRANT_COLLECTION_NAME="books", QDRANT_SNAPSHOT_DIR=str(disk))
+        process = inv.start("snapshot.pull")
+        hold.wait()
+        filler = fill(disk)
+        hold.release.set()
+        ran = ended(process)
+        assert_error(ran, 15)
+        assert [n for n in tree(disk) if n != filler.name] == []
+
+
 @pytest.mark.parametrize("kind", ["s3", "file"])
 @pytest.mark.parametrize("task", ["push", "pull"])
 def test_killed_at_any_moment(
@@ -261,10 +334,14 @@ def _pulls_whole(inv: Inv, url: str, source: Catalog, folder: Path) -> bool:
         inv, environment={**inv.environment, "QDRANT_SNAPSHOT_DIR": str(folder)}
     )
     succeeded(elsewhere("snapshot.pull", "--from", url))
-    (back,), (original,) = Catalog(folder).entries(), source.entries()
-    same = back.path.read_bytes() == original.path.read_bytes()
+    same = _same_bytes(Catalog(folder), source)
     shutil.rmtree(folder)
     return same
+
+
+def _same_bytes(here: Catalog, source: Catalog) -> bool:
+    (back,), (original,) = here.entries(), source.entries()
+    return back.path.read_bytes() == original.path.read_bytes()
 
 
 def _assert_no_residue(inv: Inv, place: Path, where: str) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import random
+import shutil
+import tracemalloc
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -21,7 +24,7 @@ from snapshot_tasks.offsite.depot import ABANDONED_AFTER, Depot, Unreadable
 from snapshot_tasks.offsite.layout import Key, parse_data_name, parse_marker_name
 from snapshot_tasks.offsite.marker import Marker, parse_marker
 from snapshot_tasks.operations.prune_remote import drop_remote, plan_remote, remote_candidates
-from snapshot_tasks.operations.pull import choose, list_remote, pull, pull_each
+from snapshot_tasks.operations.pull import SPARE_BYTES, choose, list_remote, pull, pull_each
 from snapshot_tasks.operations.push import (
     PUSHED,
     REFRESHED,
@@ -32,6 +35,8 @@ from snapshot_tasks.operations.push import (
     push_each,
 )
 from snapshot_tasks.retention import Policy
+from snapshot_tasks.storage.folder import FolderStorage
+from snapshot_tasks.storage.place import parse_place
 from snapshot_tasks.storage.select import open_storage
 from tests.support.archives import archive, replaced, snapshot_entries
 from tests.support.manifests import TAKEN_AT, catalogued, drill_proof
@@ -149,6 +154,8 @@ def test_fewer_proofs_here_take_none_away_there(
 ) -> None:
     """A folder that lost its proofs, or the manifest, does not take them from the copy."""
     first = pushed(snapshot, depot)
+    snapshot.proofs_path.write_text('{"kind":"drill","ok":true,"at":"2025-01-01T00:00:00+00:00"}\n')
+    assert pushed(catalog.find(snapshot.name), depot).marker == first.marker
     snapshot.proofs_path.unlink()
     snapshot.path.with_name(snapshot.name + ".json").unlink()
     again = pushed(catalog.find(snapshot.name), depot)
@@ -335,6 +342,72 @@ def test_what_was_replaced_is_not_the_newest(catalog: Catalog, depot: Depot) -> 
     assert [r.marker.snapshot for r in choose(listing, snapshot=safety.name)] == [safety.name]
 
 
+def test_parts_in_another_order_are_not_the_file(
+    snapshot: Snapshot, depot: Depot, other: Catalog
+) -> None:
+    """Each part is sound, the whole is not; nothing of it is kept."""
+    marker = pushed(snapshot, depot).marker
+    one, two, *rest = marker.parts
+    depot.commit(dataclasses.replace(marker, parts=(two, one, *rest)), new=False)
+    with pytest.raises(Damaged, match="not what was pushed"):
+        pulled(depot, other)
+    assert tree(other.folder) == []
+
+
+def test_what_is_no_snapshot_is_not_taken_in(
+    catalog: Catalog, depot: Depot, other: Catalog
+) -> None:
+    """It came back as it went, and would restore nothing."""
+    pushed(catalogued(catalog, content=b"rubbish" * 1000), depot)
+    with pytest.raises(Damaged, match=r"books_20250101_120000\.snapshot is not a sound snapshot"):
+        pulled(depot, other)
+    assert tree(other.folder) == []
+
+
+def test_another_snapshots_manifest_is_not_taken_in(
+    snapshot: Snapshot, depot: Depot, other: Catalog, catalog: Catalog
+) -> None:
+    """A marker that names it is not enough."""
+    marker = pushed(snapshot, depot).marker
+    rival = pushed(catalogued(catalog, content=content(2)), depot).marker
+    data = depot.fetch(rival.key, rival.beside["manifest.json"], Unpacker())
+    stolen = depot.send(marker.key, rival.beside["manifest.json"].name, data, Packer(), {})
+    beside = {**marker.beside, "manifest.json": stolen}
+    depot.commit(dataclasses.replace(marker, beside=beside), new=False)
+    (remote,) = choose(list_remote([depot]), snapshot=snapshot.name)
+    other.make_folder()
+    with pytest.raises(Damaged, match="another snapshot's"):
+        pull(remote, other, Unpacker(), Silent())
+    assert tree(other.folder) == []
+
+
+def test_parts_that_vanish_while_it_is_pushed(snapshot: Snapshot, place: Path) -> None:
+    """Somebody cleans up there meanwhile: nothing incomplete becomes visible."""
+
+    class Cleaned(FolderStorage):
+        def write(self, name: str, data: bytes, *, new: bool = False) -> None:
+            super().write(name, data, new=new)
+            if "manifest" in name:
+                blobs(place)[0].unlink()
+
+    depot = Depot(Cleaned(parse_place(str(place), relative_to=place), {}))
+    with pytest.raises(StorageError, match="lost 1 parts"):
+        pushed(snapshot, depot)
+    assert list_remote([depot]).remotes == ()
+
+
+def test_a_disk_that_is_too_small_is_told_at_once(
+    snapshot: Snapshot, depot: Depot, other: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before anything is fetched. How much is free is made up: no test fills this disk."""
+    pushed(snapshot, depot)
+    usage = shutil.disk_usage(".")._replace(free=SPARE_BYTES)
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage)
+    with pytest.raises(StorageError, match="more bytes"):
+        pulled(depot, other)
+    assert other.entries() == []
+
+
 def test_only_a_recipient_can_read_what_lies_there(
     snapshot: Snapshot, depot: Depot, place: Path, other: Catalog, tmp_path: Path
 ) -> None:
@@ -369,8 +442,13 @@ def test_other_recipients_get_a_copy_of_their_own(
 def test_a_part_that_unpacks_to_more_than_it_says_is_refused(depot: Depot) -> None:
     """A small object cannot fill the memory."""
     bomb = Packer().pack(bytes(64 << 20))
-    with pytest.raises(Damaged, match="length"):
-        Unpacker().unpack("parts/00000-x.zst", bomb, max_bytes=1000)
+    tracemalloc.start()
+    try:
+        with pytest.raises(Damaged, match="length"):
+            Unpacker().unpack("parts/00000-x.zst", bomb, max_bytes=1000)
+        assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    finally:
+        tracemalloc.stop()
 
 
 HOSTILE: dict[str, Callable[[dict[str, Any]], Any]] = {
@@ -378,7 +456,9 @@ HOSTILE: dict[str, Callable[[dict[str, Any]], Any]] = {
     "another's": lambda d: d | {"snapshot": "other_20250101_120000.snapshot"},
     "a path": lambda d: d | {"snapshot": "../../etc/x.snapshot"},
     "a collection that leads out": lambda d: d | {"collection": "../x"},
-    "a part that leads out": lambda d: d | {"parts": [d["parts"][0] | {"name": "../../x"}]},
+    "a part that leads out": lambda d: (
+        d | {"parts": [d["parts"][0] | {"name": "../../x"}, *d["parts"][1:]]}
+    ),
     "parts of another length": lambda d: d | {"parts": d["parts"][:1]},
     "an empty part": lambda d: d | {"parts": [*d["parts"], d["parts"][0] | {"size_bytes": 0}]},
     "a part that fills the memory": lambda d: (
