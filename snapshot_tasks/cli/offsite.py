@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from snapshot_tasks.catalog.folder import Catalog, Snapshot
     from snapshot_tasks.offsite.depot import Depot
-    from snapshot_tasks.operations.pull import Remote
+    from snapshot_tasks.operations.remote import Remote
     from snapshot_tasks.operations.restore_all import RestoreAllResult
 
 PLACE_HELP = (
@@ -115,7 +115,8 @@ def pull(
     from snapshot_tasks.cli.render import render_restored, restore_json
     from snapshot_tasks.cli.render_offsite import pulled_json, render_pulled
     from snapshot_tasks.offsite.codec import Unpacker
-    from snapshot_tasks.operations.pull import choose, list_remote, pull_each
+    from snapshot_tasks.operations.pull import pull_each
+    from snapshot_tasks.operations.remote import choose, list_remote
 
     if all and (snapshot or collection):
         raise SettingsError(
@@ -152,7 +153,7 @@ def pull(
 def list_off_site(run: Run, places: Sequence[str] | None, collection: str) -> Outcome:
     """List what lies off-site, newest first."""
     from snapshot_tasks.cli.render_offsite import remote_json, render_remotes
-    from snapshot_tasks.operations.pull import list_remote
+    from snapshot_tasks.operations.remote import list_remote
 
     listing = list_remote(depots(run, places), collection or None)
     return Outcome(

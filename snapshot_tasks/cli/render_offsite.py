@@ -9,8 +9,9 @@ from typing import Any
 from snapshot_tasks.cli.console import tell
 from snapshot_tasks.cli.render import table
 from snapshot_tasks.cli.units import ago, size
-from snapshot_tasks.operations.pull import Pulled, Remote
+from snapshot_tasks.operations.pull import Pulled
 from snapshot_tasks.operations.push import PUSHED, Pushed
+from snapshot_tasks.operations.remote import Remote
 
 
 def remote_json(remote: Remote) -> dict[str, Any]:

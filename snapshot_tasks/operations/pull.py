@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -17,9 +16,9 @@ from snapshot_tasks.catalog.adopt import adopt
 from snapshot_tasks.catalog.folder import Catalog, Snapshot
 from snapshot_tasks.catalog.manifest import parse_manifest
 from snapshot_tasks.catalog.names import FINGERPRINT_SUFFIX, MANIFEST_SUFFIX
+from snapshot_tasks.catalog.partial import clear_partials, own_partial, partial_name
 from snapshot_tasks.errors import (
     Damaged,
-    Locked,
     NotFound,
     Refused,
     StorageError,
@@ -28,23 +27,15 @@ from snapshot_tasks.errors import (
 from snapshot_tasks.files import NO_SPACE, sha256_of, storage_errors
 from snapshot_tasks.models import Progress
 from snapshot_tasks.offsite.codec import Unpacker
-from snapshot_tasks.offsite.depot import Depot, Unreadable
+from snapshot_tasks.offsite.depot import Depot
 from snapshot_tasks.offsite.layout import FINGERPRINT, MANIFEST, PROOFS
 from snapshot_tasks.offsite.marker import Blob, Marker
+from snapshot_tasks.operations.remote import Remote
 
-PARTIAL_PREFIX, PARTIAL_SUFFIX = ".pull-", ".part"
 SUFFIXES = {MANIFEST: MANIFEST_SUFFIX, FINGERPRINT: FINGERPRINT_SUFFIX}
 # What else is written on this disk meanwhile.
 SPARE_BYTES = 64 << 20
 _HINT = "Pull from another copy, or an older snapshot: `inv snapshot.list --remote` shows them."
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Remote:
-    """A snapshot off-site, and every place that has it, the first one first."""
-
-    marker: Marker
-    depots: tuple[Depot, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,65 +56,6 @@ class PullResult:
     errors: tuple[tuple[str, TaskError], ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Listing:
-    """What lies off-site, newest first, and what could not be asked or read."""
-
-    remotes: tuple[Remote, ...]
-    errors: tuple[tuple[str, TaskError], ...]
-
-
-def list_remote(depots: Sequence[Depot], collection: str | None = None) -> Listing:
-    """Return what lies in these places; one that does not answer stops no other.
-
-    A snapshot that lies in several places is one, if its bytes are the same.
-    """
-    found: dict[tuple[str, str, str], tuple[Marker, list[Depot]]] = {}
-    errors: list[tuple[str, TaskError]] = []
-    for depot in depots:
-        try:
-            for item in depot.markers(collection):
-                if isinstance(item, Unreadable):
-                    errors.append((f"{item.key.snapshot} in {depot.url}", item.error))
-                    continue
-                identity = (item.collection, item.snapshot, item.sha256)
-                found.setdefault(identity, (item, []))[1].append(depot)
-        except TaskError as error:
-            errors.append((depot.url, error))
-    remotes = [Remote(marker=marker, depots=tuple(places)) for marker, places in found.values()]
-    remotes.sort(key=lambda r: (r.marker.created_at, r.marker.snapshot), reverse=True)
-    return Listing(remotes=tuple(remotes), errors=tuple(errors))
-
-
-def choose(listing: Listing, *, snapshot: str = "", all_of_them: bool = False) -> list[Remote]:
-    """Return the snapshot that is named, or the newest of each collection.
-
-    What a restore replaced is never the newest; `all_of_them` takes every collection's.
-
-    Raises:
-        NotFound: when there is none.
-        TaskError: what kept a place from answering, where nothing else is left.
-    """
-    if snapshot:
-        names = (snapshot, f"{snapshot}.snapshot")
-        chosen = [r for r in listing.remotes if r.marker.snapshot in names]
-        chosen = chosen if all_of_them else chosen[:1]
-    else:
-        newest: dict[str, Remote] = {}
-        for remote in listing.remotes:
-            if not remote.marker.safety:
-                newest.setdefault(remote.marker.collection, remote)
-        chosen = list(newest.values())
-    if chosen:
-        return chosen
-    if listing.errors:
-        raise listing.errors[0][1]
-    raise NotFound(
-        f"No such snapshot lies off-site{f': {snapshot}' if snapshot else ''}.",
-        hint="See `inv snapshot.list --remote`; `inv snapshot.push` puts one there.",
-    )
-
-
 def pull_each(
     remotes: Sequence[Remote], catalog: Catalog, unpacker: Unpacker, progress: Progress
 ) -> PullResult:
@@ -131,7 +63,7 @@ def pull_each(
     pulled: list[Pulled] = []
     errors: list[tuple[str, TaskError]] = []
     catalog.make_folder()
-    _clear_partials(catalog.folder, keep={_partial_name(r.marker) for r in remotes})
+    clear_partials(catalog.folder, keep={partial_name(r.marker.sha256) for r in remotes})
     for remote in remotes:
         try:
             pulled.append(pull(remote, catalog, unpacker, progress))
@@ -184,8 +116,8 @@ def _same(catalog: Catalog, here: Path, marker: Marker, progress: Progress) -> S
 def _pull_from(
     depot: Depot, marker: Marker, catalog: Catalog, unpacker: Unpacker, progress: Progress
 ) -> Pulled:
-    partial = catalog.folder / _partial_name(marker)
-    with storage_errors(catalog.folder), _own(partial) as file:
+    partial = catalog.folder / partial_name(marker.sha256)
+    with storage_errors(catalog.folder), own_partial(partial) as file:
         _check_space(catalog.folder, marker, file)
         with _kept_for_later(partial, progress):
             label = f"pulling {marker.snapshot} from {depot.url}"
@@ -292,32 +224,3 @@ def _check_space(folder: Path, marker: Marker, file: BinaryIO) -> None:
             f"{marker.snapshot} takes {missing:,} more bytes in {folder}, free are {free:,}.",
             hint="Free space there, or choose another folder with QDRANT_SNAPSHOT_DIR.",
         )
-
-
-def _partial_name(marker: Marker) -> str:
-    return f"{PARTIAL_PREFIX}{marker.sha256[:32]}{PARTIAL_SUFFIX}"
-
-
-@contextmanager
-def _own(partial: Path) -> Iterator[BinaryIO]:
-    """Open the partial file for this run alone, with what is in it already."""
-    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-    with os.fdopen(os.open(partial, flags, 0o600), "r+b") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise Locked(
-                f"Another run pulls this snapshot into {partial.parent}.",
-                hint="Wait until it has ended, then run this again.",
-            ) from None
-        yield file
-
-
-def _clear_partials(folder: Path, *, keep: set[str]) -> None:
-    """Remove what killed pulls of other snapshots have left; one that still runs holds a lock."""
-    for path in folder.glob(f"{PARTIAL_PREFIX}*{PARTIAL_SUFFIX}"):
-        if path.name in keep:
-            continue
-        with suppress(OSError), path.open("rb") as file:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            path.unlink()

@@ -8,19 +8,17 @@ from dataclasses import dataclass, replace
 
 from snapshot_tasks.archive import check_archive
 from snapshot_tasks.catalog.folder import Snapshot
-from snapshot_tasks.catalog.names import FINGERPRINT_SUFFIX, MANIFEST_SUFFIX
 from snapshot_tasks.errors import Damaged, NotFound, Refused, StorageError, TaskError
 from snapshot_tasks.files import sha256_of
 from snapshot_tasks.models import Clock, Progress
 from snapshot_tasks.offsite.codec import Packer
 from snapshot_tasks.offsite.depot import Depot
-from snapshot_tasks.offsite.layout import FINGERPRINT, MANIFEST, PROOFS, Key
-from snapshot_tasks.offsite.marker import MAX_BESIDE_BYTES, PART_BYTES, Blob, Marker
+from snapshot_tasks.offsite.layout import PROOFS, Key
+from snapshot_tasks.offsite.marker import PART_BYTES, Blob, Marker
+from snapshot_tasks.operations.push_beside import beside_of, marker_of, send_beside
 from snapshot_tasks.storage.base import AlreadyThere, Stored
-from snapshot_tasks.untrusted import read_end
 
 PUSHED, REFRESHED, THERE = "pushed", "proofs brought up to date", "already there"
-MAX_PROOFS_BYTES = 8 << 20
 _DAMAGED = "Push an older one, or bring this file back; `inv snapshot.verify` tells more."
 
 
@@ -148,8 +146,8 @@ def _push_anew(
             f"{snapshot.name} is damaged: sha256 is {sha256}, recorded was {snapshot.sha256}.",
             hint=_DAMAGED,
         )
-    beside = _send_beside(request, depot, key, present, _beside(snapshot))
-    marker = _marker(request, key, sha256, parts, beside)
+    beside = send_beside(request.packer, depot, key, present, beside_of(snapshot))
+    marker = marker_of(snapshot, key, sha256, parts, beside, request.packer, pinned=request.pinned)
     _check_all_there(marker, depot)
     try:
         depot.commit(marker, new=not replacing)
@@ -184,57 +182,6 @@ def _chunks(request: PushRequest) -> Iterator[bytes]:
     with request.snapshot.path.open("rb") as file:
         while plain := file.read(request.part_bytes):
             yield plain
-
-
-def _send_beside(
-    request: PushRequest,
-    depot: Depot,
-    key: Key,
-    present: Mapping[str, Stored],
-    files: Mapping[str, bytes],
-) -> dict[str, Blob]:
-    """Send the manifest, the fingerprint and the proofs, as they are."""
-    beside = {}
-    for kind, plain in files.items():
-        name = key.beside(kind, hashlib.sha256(plain).hexdigest(), request.packer.ending)
-        beside[kind] = depot.send(key, name, plain, request.packer, present)
-    return beside
-
-
-def _beside(snapshot: Snapshot) -> dict[str, bytes]:
-    files = {}
-    for kind, suffix in ((MANIFEST, MANIFEST_SUFFIX), (FINGERPRINT, FINGERPRINT_SUFFIX)):
-        path = snapshot.path.with_name(snapshot.name + suffix)
-        if snapshot.manifest and path.is_file():
-            data = path.read_bytes()
-            if len(data) > MAX_BESIDE_BYTES:
-                raise Damaged(f"{path.name} is larger than any such file.", hint=_DAMAGED)
-            files[kind] = data
-    if snapshot.proofs:
-        files[PROOFS] = read_end(snapshot.proofs_path, max_bytes=MAX_PROOFS_BYTES).encode()
-    return files
-
-
-def _marker(
-    request: PushRequest, key: Key, sha256: str, parts: tuple[Blob, ...], beside: dict[str, Blob]
-) -> Marker:
-    snapshot, manifest = request.snapshot, request.snapshot.manifest
-    return Marker(
-        snapshot=key.snapshot,
-        collection=key.collection,
-        created_at=snapshot.created_at,
-        size_bytes=sum(part.size_bytes for part in parts),
-        sha256=sha256,
-        parts=parts,
-        beside=beside,
-        points_count=manifest.points_count if manifest else None,
-        qdrant_version=manifest.qdrant_version if manifest else None,
-        proven_at=snapshot.proven_at,
-        label=manifest.label if manifest else None,
-        pinned=request.pinned,
-        safety=snapshot.is_safety,
-        encrypted_to=request.packer.recipients,
-    )
 
 
 def _check_all_there(marker: Marker, depot: Depot) -> None:
@@ -275,11 +222,11 @@ def _refresh(
     Proofs are only ever appended to: the longer file has all that the shorter one has.
     """
     snapshot = request.snapshot
-    here = _beside(snapshot)
+    here = beside_of(snapshot)
     known = found.beside.get(PROOFS)
     marker, sent = replace(found, pinned=request.pinned), 0
     if PROOFS in here and (known is None or len(here[PROOFS]) > known.size_bytes):
-        proofs = _send_beside(request, depot, found.key, present, {PROOFS: here[PROOFS]})
+        proofs = send_beside(request.packer, depot, found.key, present, {PROOFS: here[PROOFS]})
         sent = proofs[PROOFS].stored_bytes
         marker = replace(marker, beside={**found.beside, **proofs}, proven_at=snapshot.proven_at)
     if marker != found:

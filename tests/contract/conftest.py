@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from snapshot_tasks.storage import object_store
+from snapshot_tasks.storage import vendors
 from tests.conftest import missing
 from tests.support.stores import (
     AZURITE,
@@ -62,5 +62,5 @@ def bucket(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bucket]:
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     """Give up after two retries: how long ten take is not what is tested."""
-    monkeypatch.setattr(object_store, "RETRIES", 2)
+    monkeypatch.setattr(vendors, "RETRIES", 2)
     return lambda: None

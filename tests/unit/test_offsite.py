@@ -24,7 +24,7 @@ from snapshot_tasks.offsite.depot import ABANDONED_AFTER, Depot, Unreadable
 from snapshot_tasks.offsite.layout import Key, parse_data_name, parse_marker_name
 from snapshot_tasks.offsite.marker import Marker, parse_marker
 from snapshot_tasks.operations.prune_remote import drop_remote, plan_remote, remote_candidates
-from snapshot_tasks.operations.pull import SPARE_BYTES, choose, list_remote, pull, pull_each
+from snapshot_tasks.operations.pull import SPARE_BYTES, pull, pull_each
 from snapshot_tasks.operations.push import (
     PUSHED,
     REFRESHED,
@@ -34,6 +34,7 @@ from snapshot_tasks.operations.push import (
     push,
     push_each,
 )
+from snapshot_tasks.operations.remote import choose, list_remote
 from snapshot_tasks.retention import Policy
 from snapshot_tasks.storage.folder import FolderStorage
 from snapshot_tasks.storage.place import parse_place
