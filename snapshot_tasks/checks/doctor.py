@@ -15,6 +15,8 @@ from functools import cached_property
 from importlib.metadata import version as package_version
 
 from snapshot_tasks.catalog.folder import Catalog, Snapshot
+from snapshot_tasks.checks.offsite import CHECK as OFFSITE
+from snapshot_tasks.checks.offsite import check_offsite
 from snapshot_tasks.comparison import Fit, version_fit
 from snapshot_tasks.engines.binary import binary_version, find_binary
 from snapshot_tasks.engines.compose import ComposeEngine
@@ -239,6 +241,7 @@ DOCTOR_CHECKS: dict[str, Check] = {
     "newest snapshot": check_newest,
     "compose file": check_compose_file,
     "drills": check_drills,
+    OFFSITE: check_offsite,
 }
 
 

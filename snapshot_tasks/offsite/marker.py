@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
-from snapshot_tasks.catalog.names import SUFFIX, check_collection
+from snapshot_tasks.catalog.names import SUFFIX, check_collection, latest_name
 from snapshot_tasks.errors import Damaged, Refused, SettingsError
 from snapshot_tasks.offsite.codec import OVERHEAD_BYTES
 from snapshot_tasks.offsite.layout import BESIDE, Key, is_blob_name
@@ -174,6 +174,9 @@ def _snapshot(document: Mapping[str, Any]) -> str:
     name = _typed(document, "snapshot", str)
     if "/" in name or "\0" in name or name.startswith(".") or not name.endswith(SUFFIX):
         raise ValueError(f"snapshot {name!r} is no file name of one")
+    if name.endswith(latest_name("")):
+        # Taken in, it would be replaced by the link of that name.
+        raise ValueError(f"snapshot {name!r} is the name of a latest link")
     return name
 
 

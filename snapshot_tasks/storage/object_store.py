@@ -86,7 +86,7 @@ class ObjectStorage:
         """Write an object by one request; a store that knows no condition just overwrites."""
         try:
             self._put(name, data, new=new)
-        except exceptions.NotSupportedError:
+        except NotImplementedError:
             self._put(name, data, new=False)
 
     def delete(self, name: str) -> None:
@@ -124,8 +124,6 @@ class ObjectStorage:
             if not generic and not _REFUSED.search(str(error)):
                 raise
             self._fail(name, error, deleting=deleting)
-        except exceptions.NotSupportedError:
-            raise
         except (exceptions.BaseError, OSError) as error:
             self._fail(name, error, deleting=deleting)
 
@@ -157,6 +155,11 @@ class ObjectStorage:
                 f"{self.url} refuses these credentials: {reason}.",
                 hint="Set the store's own variables (docs/offsite.md), such as AWS_ACCESS_KEY_ID,"
                 " in the environment or in .env.",
+            )
+        if "NotImplemented" in reason:
+            return StorageError(
+                f"{self.url} does not know all of the protocol: {reason}.",
+                hint="Set AWS_CONDITIONAL_PUT=disabled where it has no If-None-Match.",
             )
         return StorageError(
             f"{self.url}: {reason}.",

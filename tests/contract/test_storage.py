@@ -7,11 +7,11 @@ from urllib.parse import quote
 
 import pytest
 
-from snapshot_tasks.errors import NotFound, StorageError
+from snapshot_tasks.errors import NotFound, SettingsError, StorageError
 from snapshot_tasks.storage.base import AlreadyThere, Protected, Storage
 from tests.contract.conftest import KINDS, REMOTE
 from tests.support.proxy import Answer, Exchange, lose_answer, truncate
-from tests.support.stores import Bucket, s3_bucket, s3_client
+from tests.support.stores import Bucket, azure_bucket, s3_bucket, s3_client
 
 BIG = bytes(range(256)) * (40 << 12)
 SLOW_DOWN = Answer(
@@ -85,6 +85,33 @@ def test_new_refuses_to_overwrite(bucket: Bucket) -> None:
         storage.write("marker", b"second", new=True)
     assert caught.value.exit_code == 24
     assert contents(storage, "marker") == b"first"
+
+
+def test_an_s3_that_knows_no_condition(s3: str) -> None:
+    """Told so by its variable, a new object is written without asking whether one is there."""
+    storage = s3_bucket(s3, "unconditional").open(AWS_CONDITIONAL_PUT="disabled")
+    storage.write("marker", b"first", new=True)
+    storage.write("marker", b"second", new=True)
+    assert contents(storage, "marker") == b"second"
+
+
+def test_a_variable_with_an_impossible_value_is_a_setting(azure: str) -> None:
+    """14, with the reason; the value, which may be a key, is not repeated."""
+    bucket = azure_bucket(azure, "impossible")
+    with pytest.raises(SettingsError, match="cannot be used") as caught:
+        bucket.open(AZURE_STORAGE_ACCOUNT_KEY="hush!")
+    assert "hush" not in caught.value.message
+
+
+@pytest.mark.usefixtures("impatient")
+def test_an_s3_that_refuses_a_condition_says_how_to_do_without(s3: str) -> None:
+    """It answers 501; the hint names the variable."""
+    answer = Answer(501, {}, b"<Error><Code>NotImplemented</Code><Message>No</Message></Error>")
+    with s3_bucket(s3, "refuses-conditions").behind_proxy() as (through, proxy):
+        proxy.on("PUT", ".*", lambda e: e.answer(answer))
+        with pytest.raises(StorageError) as caught:
+            through.open().write("marker", b"1", new=True)
+    assert "AWS_CONDITIONAL_PUT" in caught.value.hint
 
 
 @every

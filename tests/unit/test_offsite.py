@@ -17,6 +17,8 @@ import pyrage
 import pytest
 
 from snapshot_tasks.catalog.folder import Catalog, Snapshot
+from snapshot_tasks.checks.doctor import Patient
+from snapshot_tasks.checks.offsite import check_offsite
 from snapshot_tasks.errors import Damaged, NotFound, Refused, SettingsError, StorageError
 from snapshot_tasks.models import Silent
 from snapshot_tasks.offsite.codec import Packer, Unpacker
@@ -36,6 +38,7 @@ from snapshot_tasks.operations.push import (
 )
 from snapshot_tasks.operations.remote import choose, list_remote
 from snapshot_tasks.retention import Policy
+from snapshot_tasks.settings import Settings
 from snapshot_tasks.storage.folder import FolderStorage
 from snapshot_tasks.storage.place import parse_place
 from snapshot_tasks.storage.select import open_storage
@@ -485,6 +488,14 @@ def test_a_hostile_marker_is_refused(snapshot: Snapshot, depot: Depot, how: str)
     assert (listing.remotes, len(listing.errors)) == ((), 1)
 
 
+def test_no_snapshot_takes_the_place_of_the_latest_link(snapshot: Snapshot, depot: Depot) -> None:
+    """Such a name would be overwritten by the link once it was here."""
+    marker = pushed(snapshot, depot).marker
+    rival = dataclasses.replace(marker, snapshot="books_latest.snapshot")
+    with pytest.raises(Damaged, match="latest link"):
+        parse_marker(rival.dump(), rival.key)
+
+
 def test_a_marker_of_a_newer_version_is_refused(snapshot: Snapshot, depot: Depot) -> None:
     """It is told apart from damage, and never overwritten."""
     marker = pushed(snapshot, depot).marker
@@ -554,3 +565,39 @@ def test_what_a_killed_push_left_is_swept_when_it_is_old(
     assert foreign.exists()
     assert depot.find(whole.key) == whole
     assert len(blobs(place)) == len(whole.blobs) + 1
+
+
+def doctored(settings: Settings, catalog: Catalog, now: datetime) -> list[tuple[str, str]]:
+    """Return what the doctor says of the copies."""
+    patient = Patient(settings=settings, catalog=catalog, now=now)
+    return [(f.status.value, f.message) for f in check_offsite(patient)]
+
+
+def test_the_doctor_looks_off_site(
+    catalog: Catalog, depot: Depot, make_settings: Callable[..., Settings], tmp_path: Path
+) -> None:
+    """A place that is gone fails; a copy that is missing or old warns; nothing set says nothing."""
+    gone = tmp_path / "gone"
+    settings = make_settings(
+        QDRANT_OFFSITE_URL=f"{depot.url},{gone}", QDRANT_COLLECTION_NAME="books"
+    )
+    first = catalogued(catalog, content=content())
+    (status, message), (failed, why) = doctored(settings, catalog, NOW)
+    assert (status, failed) == ("WARN", "FAIL")
+    assert "no snapshot of books" in message
+    assert str(gone) in why
+    pushed(first, depot)
+    assert doctored(settings, catalog, NOW)[0][0] == "OK"
+    assert "old" in doctored(settings, catalog, NOW + timedelta(days=3))[0][1]
+    catalogued(catalog, content=content(2), taken_at=TAKEN_AT + timedelta(hours=1))
+    assert "not there" in doctored(settings, catalog, NOW)[0][1]
+    assert doctored(make_settings(), catalog, NOW) == []
+
+
+def test_the_doctor_tells_a_recipient_that_is_none(
+    catalog: Catalog, make_settings: Callable[..., Settings]
+) -> None:
+    """Before a push does."""
+    settings = make_settings(QDRANT_AGE_RECIPIENTS="age1" + "q" * 58)
+    with pytest.raises(SettingsError, match="QDRANT_AGE_RECIPIENTS"):
+        doctored(settings, catalog, NOW)
