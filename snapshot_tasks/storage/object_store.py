@@ -32,6 +32,11 @@ CHUNK_BYTES = 1 << 20
 MAX_REASON = 300
 _T = TypeVar("_T")
 Store = S3Store | GCSStore | AzureStore
+_AGAIN = (
+    "See whether the store is up and reachable, then run this again: what has arrived is not sent"
+    " again."
+)
+_UNCONDITIONAL = "Set AWS_CONDITIONAL_PUT=disabled for a store that has no If-None-Match."
 _NO_BUCKET = re.compile(
     "NoSuchBucket|ContainerNotFound|specified (bucket|container) does not exist", re.I
 )
@@ -156,16 +161,8 @@ class ObjectStorage:
                 hint="Set the store's own variables (docs/offsite.md), such as AWS_ACCESS_KEY_ID,"
                 " in the environment or in .env.",
             )
-        if "NotImplemented" in reason:
-            return StorageError(
-                f"{self.url} does not know all of the protocol: {reason}.",
-                hint="Set AWS_CONDITIONAL_PUT=disabled where it has no If-None-Match.",
-            )
-        return StorageError(
-            f"{self.url}: {reason}.",
-            hint="See whether the store is up and reachable, then run this again: what has arrived"
-            " is not sent again.",
-        )
+        hint = _UNCONDITIONAL if "NotImplemented" in reason else _AGAIN
+        return StorageError(f"{self.url}: {reason}.", hint=hint)
 
     def _reason(self, name: str, text: str) -> str:
         """Return what a store says in one line, without anything that is secret.

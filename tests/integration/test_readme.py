@@ -18,6 +18,7 @@ from snapshot_tasks.qdrant.points import BATCH_ANSWERS
 from snapshot_tasks.qdrant.search import ANSWERS
 from snapshot_tasks.qdrant.server import INTERRUPTED_SECONDS
 from snapshot_tasks.settings import load_settings
+from snapshot_tasks.storage import vendors
 from tests.conftest import ROOT, Inv
 
 _BLOCK = re.compile(r"```console\n(.*?)```", re.DOTALL)
@@ -78,7 +79,7 @@ def test_every_linked_file_is_there() -> None:
 
 def test_every_setting_is_listed() -> None:
     """The README and .env.example know every setting that the code reads."""
-    code = (ROOT / "snapshot_tasks/settings.py").read_text(encoding="utf-8")
+    code = (ROOT / "snapshot_tasks/settings/__init__.py").read_text(encoding="utf-8")
     example = (ROOT / ".env.example").read_text(encoding="utf-8")
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     names = set(re.findall(r'"(QDRANT_[A-Z_]+)"', code))
@@ -104,11 +105,15 @@ def test_the_timeouts_are_those_of_the_code() -> None:
         ("a Qdrant that was started", settings.ready_timeout_seconds),
         ("queued updates", DRAIN_SECONDS),
         ("clearing up after Ctrl-C", INTERRUPTED_SECONDS),
+        ("until a connection to an off-site store stands", vendors.CONNECT_SECONDS),
+        ("one request to an off-site store: at most one part of 32 MiB", vendors.REQUEST_SECONDS),
+        ("an off-site store that is busy or gone: 10 tries", vendors.RETRY_SECONDS),
     ):
         assert stated[phase].split(",")[0] == f"{seconds:g} s", phase
     assert BATCH_ANSWERS == ANSWERS
     assert f"more than {HEARTBEAT_SECONDS:g} s" in page
     assert f"up to {RESUMES} times" in page
+    assert f"{vendors.RETRIES} tries" in page
 
 
 def test_the_launcher_is_valid_shell() -> None:
