@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from snapshot_tasks.cli.command import Outcome, Run, Seconds, command
 from snapshot_tasks.cli.console import tell
@@ -15,13 +15,14 @@ from snapshot_tasks.cli.wiring import (
     now,
     open_catalog,
 )
-from snapshot_tasks.errors import NotFound, SettingsError, join_errors
+from snapshot_tasks.errors import NotFound, SettingsError, TaskError, join_errors
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from snapshot_tasks.catalog.folder import Catalog, Snapshot
     from snapshot_tasks.offsite.depot import Depot
+    from snapshot_tasks.operations.prune_remote import RemotePlan
     from snapshot_tasks.operations.remote import Remote
     from snapshot_tasks.operations.restore_all import RestoreAllResult
 
@@ -64,7 +65,10 @@ def push(
     places = depots(run, to)
     chosen = _chosen(run, open_catalog(run), snapshot, collection, all=all)
     if run.dry:
-        return run.would(*(f"push {entry.name} to {d.url}" for d in places for entry in chosen))
+        steps = [f"push {entry.name} to {d.url}" for d in places for entry in chosen]
+        plans = _plans(run, places)[0] if prune else []
+        drops = [f"drop {key.snapshot} from {p.depot.url}" for p in plans for key in p.drops]
+        return run.would(*steps, *drops)
     packer = Packer(run.settings.age_recipients)
     requests = [
         PushRequest(snapshot=entry, packer=packer, collection=collection or None)
@@ -195,19 +199,30 @@ def _chosen(
     return entries
 
 
-def _prune(run: Run, places: list[Depot], *, yes: bool) -> tuple[list[dict[str, str]], list[Any]]:
-    """Drop what the retention settings do not keep; a place that does not answer stops no other."""
-    from snapshot_tasks.errors import TaskError
-    from snapshot_tasks.operations.prune_remote import carry_out, plan_remote
+def _plans(run: Run, places: list[Depot]) -> tuple[list[RemotePlan], list[tuple[str, TaskError]]]:
+    """Decide what is to go; a place that does not answer stops no other."""
+    from snapshot_tasks.operations.prune_remote import plan_remote
 
-    plans, errors = [], []
+    plans: list[RemotePlan] = []
+    errors: list[tuple[str, TaskError]] = []
+    if run.settings.retention.is_empty:
+        run.progress.note("No QDRANT_KEEP_… is set, so nothing is dropped.")
     for depot in places:
         try:
             plans += plan_remote(depot, run.settings.retention, now=now())
         except TaskError as error:
             errors.append((depot.url, error))
-    count = sum(len(plan.drops) for plan in plans)
-    if count:
+    return plans, errors
+
+
+def _prune(
+    run: Run, places: list[Depot], *, yes: bool
+) -> tuple[list[dict[str, str]], list[tuple[str, TaskError]]]:
+    """Drop what the retention settings do not keep."""
+    from snapshot_tasks.operations.prune_remote import carry_out
+
+    plans, errors = _plans(run, places)
+    if count := sum(len(plan.drops) for plan in plans):
         run.consent(f"This drops {count} snapshots off-site.", yes=yes)
     dropped = []
     for depot, result in carry_out(plans, run.progress, now=now()):

@@ -90,7 +90,11 @@ def push(request: PushRequest, depot: Depot, progress: Progress) -> Pushed:
     snapshot.check_manifest()
     key = _key(request)
     try:
-        found = _found(depot, key)
+        try:
+            found = depot.find(key)
+        except Damaged:
+            # A marker that is not readable is as good as none, and is replaced.
+            return _push_anew(request, depot, key, depot.present(key), progress, replacing=True)
         if found is None:
             return _push_anew(request, depot, key, depot.present(key), progress)
         _check_same(request, depot, found, progress)
@@ -104,15 +108,6 @@ def push(request: PushRequest, depot: Depot, progress: Progress) -> Pushed:
             f"{snapshot.path} cannot be read: {error.strerror}.",
             hint="Make it readable for this user.",
         ) from error
-
-
-def _found(depot: Depot, key: Key) -> Marker | None:
-    """Return what lies there; a marker that is not readable is as good as none."""
-    try:
-        return depot.find(key)
-    except Damaged:
-        depot.storage.delete(key.marker)
-        return None
 
 
 def _key(request: PushRequest) -> Key:

@@ -134,6 +134,9 @@ def test_pruning_needs_consent(inv: Inv, catalog: Catalog, bucket: Bucket) -> No
     with_store(inv, bucket, QDRANT_KEEP_LAST="1")
     assert_error(inv("snapshot.push", "--all", "--prune"), 24)
     assert len(remote_names(inv)) == 3
+    dry = succeeded(inv("--dry", "snapshot.push", "--prune", "--collection", "books"))
+    assert dry.stdout.count("would drop") == 2
+    assert len(remote_names(inv)) == 3
     succeeded(inv("snapshot.push", "--all", "--prune", "--yes"))
     assert len(remote_names(inv)) == 1
 

@@ -486,6 +486,8 @@ def test_a_hostile_marker_is_refused(snapshot: Snapshot, depot: Depot, how: str)
     assert isinstance(item, Unreadable)
     listing = list_remote([depot])
     assert (listing.remotes, len(listing.errors)) == ((), 1)
+    assert pushed(snapshot, depot).sent_bytes == 0
+    assert depot.find(marker.key) == marker
 
 
 def test_no_snapshot_takes_the_place_of_the_latest_link(snapshot: Snapshot, depot: Depot) -> None:
