@@ -10,12 +10,13 @@ from snapshot_tasks.cli.stack import TIMEOUT_HELP
 from snapshot_tasks.cli.wiring import (
     COLLECTION_HELP,
     SNAPSHOT_HELP,
+    depots,
     failure_json,
     find_snapshot,
     now,
     open_catalog,
 )
-from snapshot_tasks.errors import NotFound, SettingsError, TaskError, join_errors
+from snapshot_tasks.errors import NotFound, Refused, SettingsError, TaskError, join_errors
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -170,24 +171,6 @@ def list_off_site(run: Run, places: Sequence[str] | None, collection: str) -> Ou
     )
 
 
-def depots(run: Run, urls: Sequence[str] | None) -> list[Depot]:
-    """Return the off-site places that the flags or the settings name.
-
-    Raises:
-        SettingsError: when there is none, or a URL is wrong.
-    """
-    from snapshot_tasks.offsite.depot import Depot
-    from snapshot_tasks.storage.select import open_storage
-
-    wanted = dict.fromkeys(urls or run.settings.offsite_urls)
-    if not wanted:
-        raise SettingsError(
-            "No off-site place is known.",
-            hint="Set QDRANT_OFFSITE_URL, such as s3://bucket/prefix, or name one by the flag.",
-        )
-    return [Depot(open_storage(url, run.settings.store_variables)) for url in wanted]
-
-
 def _chosen(
     run: Run, catalog: Catalog, snapshot: str, collection: str, *, all: bool
 ) -> list[Snapshot]:
@@ -223,7 +206,11 @@ def _prune(
 
     plans, errors = _plans(run, places)
     if count := sum(len(plan.drops) for plan in plans):
-        run.consent(f"This drops {count} snapshots off-site.", yes=yes)
+        try:
+            run.consent(f"This drops {count} snapshots off-site.", yes=yes)
+        except Refused as error:
+            # What was pushed is to be told all the same.
+            return [], [*errors, ("pruning", error)]
     dropped = []
     for depot, result in carry_out(plans, run.progress, now=now()):
         dropped += [{"url": depot.url, "snapshot": key.snapshot} for key in result.dropped]

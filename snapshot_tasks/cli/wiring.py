@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from snapshot_tasks.cli.command import Run
-from snapshot_tasks.errors import TaskError
+from snapshot_tasks.errors import SettingsError, TaskError
 
 if TYPE_CHECKING:
     from snapshot_tasks.catalog.folder import Catalog, Snapshot
+    from snapshot_tasks.offsite.depot import Depot
     from snapshot_tasks.operations.seal import Scratch
     from snapshot_tasks.qdrant.server import Server
 
@@ -39,6 +41,24 @@ def connect(run: Run, *, mounted: bool = False) -> Server:
 
     endpoint = restore_endpoint(run.settings) if mounted else live_endpoint(run.settings)
     return Server(endpoint, operation_timeout_seconds=run.settings.operation_timeout_seconds)
+
+
+def depots(run: Run, urls: Sequence[str] | None) -> list[Depot]:
+    """Return the off-site places that the flags or the settings name.
+
+    Raises:
+        SettingsError: when there is none, or a URL is wrong.
+    """
+    from snapshot_tasks.offsite.depot import Depot
+    from snapshot_tasks.storage.select import open_storage
+
+    wanted = dict.fromkeys(urls or run.settings.offsite_urls)
+    if not wanted:
+        raise SettingsError(
+            "No off-site place is known.",
+            hint="Set QDRANT_OFFSITE_URL, such as s3://bucket/prefix, or name one by the flag.",
+        )
+    return [Depot(open_storage(url, run.settings.store_variables)) for url in wanted]
 
 
 def find_snapshot(run: Run, catalog: Catalog, snapshot: str, collection: str) -> Snapshot:
