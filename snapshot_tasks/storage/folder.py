@@ -43,7 +43,7 @@ class FolderStorage:
         self._check_root()
         top = self._root / folder
         for parent, _, files in os.walk(top, onerror=self._raise):
-            for file in files:
+            for file in (f for f in files if not f.startswith(STAGING_PREFIX)):
                 path = Path(parent, file)
                 with suppress(FileNotFoundError), self._reading(path):
                     found = path.stat()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fcntl
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import quote
 
@@ -74,6 +76,23 @@ def test_an_object_larger_than_a_part_arrives_whole(bucket: Bucket) -> None:
     storage = bucket.open()
     storage.write("big", BIG)
     assert contents(storage, "big") == BIG
+
+
+@every
+def test_an_object_is_whole_at_every_moment(bucket: Bucket) -> None:
+    """Whoever looks while it is written, and written over, sees all of it or nothing."""
+    storage = bucket.open()
+
+    def work() -> None:
+        for _ in range(3):
+            storage.write("data/big", BIG)
+
+    with ThreadPoolExecutor(1) as pool:
+        done, seen = pool.submit(work), set()
+        while not done.done():
+            seen |= {(s.name, s.size_bytes) for s in storage.list("data")}
+        done.result()
+    assert seen <= {("data/big", len(BIG))}
 
 
 @every
@@ -274,3 +293,17 @@ def test_every_object_on_s3_carries_its_checksum(s3: str) -> None:
         proxy.on("PUT", ".*", note)
         through.open().write("a", b"1")
     assert sent == ["a4ayc/80/OGda4BO/1o/V0etpOqiLx1JwB5S3beHW0s="]
+
+
+@pytest.mark.parametrize("bucket", ["file"], indirect=True)
+def test_what_a_killed_write_left_in_a_folder_goes(bucket: Bucket) -> None:
+    """It is no object, and the next write clears it; one that is still written is left alone."""
+    root = Path(bucket.url)
+    killed, alive = root / ".staging-killed", root / ".staging-alive"
+    killed.write_bytes(b"half")
+    with alive.open("wb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        storage = bucket.open()
+        assert names(storage, "") == []
+        storage.write("a", b"1")
+        assert sorted(p.name for p in root.iterdir()) == [".staging-alive", "a"]
