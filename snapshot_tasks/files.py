@@ -15,7 +15,7 @@ from snapshot_tasks.errors import StorageError
 CHUNK_BYTES = 1 << 20
 STAGING_PREFIX = ".staging-"
 PUBLIC, PRIVATE, PRIVATE_FOLDER = 0o644, 0o600, 0o700
-_NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @contextmanager
@@ -28,7 +28,7 @@ def storage_errors(folder: Path, *, setting: str = "QDRANT_SNAPSHOT_DIR") -> Ite
         yield
     except OSError as error:
         reason = error.strerror or str(error)
-        if error.errno in _NO_SPACE:
+        if error.errno in NO_SPACE:
             hint = f"Free space there, or choose another folder with {setting}."
         elif error.errno == errno.ELOOP:
             hint = "A link stands where a file should: nothing is written through it. Remove it."

@@ -79,10 +79,28 @@ class Decision:
     reasons: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What is kept and dropped of one collection, newest first."""
+
+    collection: str
+    decisions: tuple[Decision, ...]
+
+    @property
+    def dropped(self) -> tuple[Candidate, ...]:
+        """What goes."""
+        return tuple(d.candidate for d in self.decisions if not d.keep)
+
+    @property
+    def freed_bytes(self) -> int:
+        """What the dropped ones take, in bytes."""
+        return sum(candidate.size_bytes for candidate in self.dropped)
+
+
 def plan_retention(
-    candidates: Iterable[Candidate], policy: Policy, *, now: datetime
-) -> tuple[Decision, ...]:
-    """Decide on the snapshots of one collection, newest first.
+    collection: str, candidates: Iterable[Candidate], policy: Policy, *, now: datetime
+) -> Plan:
+    """Decide on the snapshots of one collection.
 
     The newest, the newest proven one and those on hold stay under every policy; under an empty one
     all do. A rule by period counts the periods that hold a snapshot, so that a machine which was
@@ -92,7 +110,7 @@ def plan_retention(
     reasons: dict[str, list[str]] = {candidate.name: [] for candidate in newest_first}
     for candidate, reason in (*_always(newest_first, policy), *_ruled(newest_first, policy, now)):
         reasons[candidate.name].append(reason)
-    return tuple(
+    decisions = tuple(
         Decision(
             candidate=candidate,
             keep=bool(reasons[candidate.name]),
@@ -100,6 +118,7 @@ def plan_retention(
         )
         for candidate in newest_first
     )
+    return Plan(collection=collection, decisions=decisions)
 
 
 def _always(newest_first: Sequence[Candidate], policy: Policy) -> Iterator[Reason]:

@@ -23,7 +23,7 @@ from snapshot_tasks.engines.compose_client import docker_problem
 from snapshot_tasks.engines.native import NativeEngine
 from snapshot_tasks.models import Silent
 from snapshot_tasks.qdrant.server import Server
-from snapshot_tasks.settings import Settings, load_settings
+from snapshot_tasks.settings import STORE_PREFIXES, Settings, load_settings
 from tests.support.collections import Loader
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -41,7 +41,7 @@ def missing(what: str) -> None:
 def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep the developer's own settings out of every test."""
     for name in list(os.environ):
-        if name.startswith(("QDRANT_", "COMPOSE_", "GITHUB_")):
+        if name.startswith(("QDRANT_", "COMPOSE_", "GITHUB_", *STORE_PREFIXES)):
             monkeypatch.delenv(name)
 
 

@@ -114,19 +114,37 @@ def load_manifest(path: Path) -> Manifest | None:
         Damaged: when it is not a manifest.
     """
     try:
-        document = parse_json(read_text(path, max_bytes=MAX_MANIFEST_BYTES))
-        if not isinstance(document, dict):
-            raise ValueError("not a JSON object")
-        return _parse(document, path.name)
+        text = read_text(path, max_bytes=MAX_MANIFEST_BYTES)
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError, TypeError, ArithmeticError, SettingsError) as error:
-        reason = f"{error} is missing" if isinstance(error, KeyError) else str(error)
-        raise Damaged(
-            f"The manifest {printable(path.name)} is not readable: "
-            f"{printable(reason.rstrip('.'), limit=MAX_MESSAGE)}.",
-            hint="Bring it back from a copy, or move it away to use the snapshot without it.",
-        ) from error
+    except (OSError, ValueError) as error:
+        raise _unreadable(path.name, error) from error
+    return parse_manifest(text, path.name)
+
+
+def parse_manifest(text: str, name: str) -> Manifest:
+    """Return what a manifest says; `name` is that of its file.
+
+    Raises:
+        Refused: for a newer schema.
+        Damaged: when it is not a manifest.
+    """
+    try:
+        document = parse_json(text)
+        if not isinstance(document, dict):
+            raise ValueError("not a JSON object")
+        return _parse(document, name)
+    except (ValueError, KeyError, TypeError, ArithmeticError, SettingsError) as error:
+        raise _unreadable(name, error) from error
+
+
+def _unreadable(name: str, error: Exception) -> Damaged:
+    reason = f"{error} is missing" if isinstance(error, KeyError) else str(error)
+    return Damaged(
+        f"The manifest {printable(name)} is not readable: "
+        f"{printable(reason.rstrip('.'), limit=MAX_MESSAGE)}.",
+        hint="Bring it back from a copy, or move it away to use the snapshot without it.",
+    )
 
 
 def _parse(document: Mapping[str, Any], name: str) -> Manifest:

@@ -16,6 +16,8 @@ from importlib.metadata import version as package_version
 
 from snapshot_tasks.catalog.folder import Catalog
 from snapshot_tasks.catalog.snapshot import Snapshot
+from snapshot_tasks.checks.offsite import CHECK as OFFSITE
+from snapshot_tasks.checks.offsite import check_offsite
 from snapshot_tasks.checks.promises import (
     MAX_AGE,
     MAX_PROOF_AGE,
@@ -229,6 +231,7 @@ DOCTOR_CHECKS: dict[str, Check] = {
     "newest snapshot": check_newest,
     "compose file": check_compose_file,
     "drills": check_drills,
+    OFFSITE: check_offsite,
 }
 
 

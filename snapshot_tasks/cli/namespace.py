@@ -10,6 +10,7 @@ from snapshot_tasks.cli import (
     check,
     drill,
     engine,
+    offsite,
     project,
     report,
     restore,
@@ -23,7 +24,7 @@ from snapshot_tasks.cli import (
 ROOT: tuple[ModuleType, ...] = (project, report)
 GROUPS: dict[str, tuple[ModuleType, ...]] = {
     "stack": (stack,),
-    "snapshot": (snapshot, restore, drill, check, selftest, retention, schedule),
+    "snapshot": (snapshot, offsite, restore, drill, check, selftest, retention, schedule),
     "engine": (engine,),
 }
 

@@ -10,18 +10,23 @@ from snapshot_tasks.cli.command import Count, Outcome, Run, Span, command
 from snapshot_tasks.cli.console import say, tell
 from snapshot_tasks.cli.wiring import (
     COLLECTION_HELP,
+    PLACE_HELP,
     SNAPSHOT_HELP,
+    depots,
+    failure_json,
     find_snapshot,
     now,
     open_catalog,
 )
-from snapshot_tasks.errors import NotFound, SettingsError
-from snapshot_tasks.units import size
+from snapshot_tasks.errors import NotFound, SettingsError, TaskError, join_errors
 
 if TYPE_CHECKING:
-    from snapshot_tasks.catalog.snapshot import Snapshot
-    from snapshot_tasks.operations.prune import PrunePlan
+    from snapshot_tasks.cli.render_plan import Placed
+    from snapshot_tasks.offsite.depot import Depot
     from snapshot_tasks.retention import Policy
+
+    # What went, each with its size in bytes, and what could not go.
+    Dropped = tuple[list[tuple[str, int]], list[tuple[str, TaskError]]]
 
 BY_SETTING = Count(0)
 
@@ -30,7 +35,9 @@ BY_SETTING = Count(0)
     "snapshot.prune",
     help={
         "collection": "The collection; may be given several times.",
-        "all": "Every catalogued collection.",
+        "all": "Every collection.",
+        "remote": "Off-site, instead of in the snapshot folder.",
+        "from": f"Off-site there, {PLACE_HELP}",
         "keep-last": "Keep the newest N; by default QDRANT_KEEP_LAST.",
         "keep-daily": "Keep the newest of each of the last N days that have one.",
         "keep-weekly": "The same for weeks, which begin on Monday.",
@@ -42,12 +49,14 @@ BY_SETTING = Count(0)
         "yes": "Agree to the plan beforehand.",
     },
     watched=True,
-    iterable=("collection",),
+    iterable=("collection", "from_"),
 )
 def prune(
     run: Run,
     collection: list[str] | None = None,
     all: bool = False,
+    remote: bool = False,
+    from_: list[str] | None = None,
     keep_last: int = BY_SETTING,
     keep_daily: int = BY_SETTING,
     keep_weekly: int = BY_SETTING,
@@ -59,9 +68,6 @@ def prune(
     yes: bool = False,
 ) -> Outcome:
     """Delete old snapshots by rules; never the newest, the last proven, nor a pinned one."""
-    from snapshot_tasks.operations.prune import plan_prune
-    from snapshot_tasks.operations.prune import prune as prune_agreed
-
     if all and collection:
         raise SettingsError("--all and --collection exclude each other.", hint="Give one of them.")
     given: dict[str, Any] = {
@@ -75,29 +81,91 @@ def prune(
     }
     policy = replace(run.settings.retention, **{k: v for k, v in given.items() if v})
     check_policy(policy)
+    names = None if all else list(dict.fromkeys(collection or [run.settings.collection]))
+    dry = run.dry or dry_run
+    if remote or from_:
+        return _prune_off_site(run, depots(run, from_), names, policy, dry=dry, yes=yes)
+    return _prune_here(run, names, policy, dry=dry, yes=yes)
+
+
+def _prune_here(
+    run: Run, names: list[str] | None, policy: Policy, *, dry: bool, yes: bool
+) -> Outcome:
+    from snapshot_tasks.cli.render_plan import Placed
+    from snapshot_tasks.operations.prune import plan_prune, prune
+
     catalog = open_catalog(run)
-    names = collection or [run.settings.collection]
-    if all:
+    if names is None:
         names = sorted({entry.collection for entry in catalog.entries() if entry.collection})
     if not names:
         raise NotFound("There is no snapshot.", hint="Take one with `inv snapshot.create`.")
-    plans = [plan_prune(catalog, name, policy, now=now()) for name in dict.fromkeys(names)]
-    count = sum(len(plan.dropped) for plan in plans)
-    if run.dry or dry_run or count == 0:
-        result = prune_json(plans, []) | {"dry_run": run.dry or dry_run}
-        return Outcome(result=result, render=lambda: _render_plans(plans, tell))
-    if not yes:
-        _render_plans(plans, say)
-    run.consent(f"This deletes {_counted(count)}.", yes=yes)
-    with catalog.lock("snapshot.prune"):
-        gone = prune_agreed(plans, catalog, policy, now=now())
+    plans = [plan_prune(catalog, name, policy, now=now()) for name in names]
 
-    def render() -> None:
-        if yes:
-            _render_plans(plans, tell)
-        render_pruned(gone)
+    def work() -> Dropped:
+        with catalog.lock("snapshot.prune"):
+            gone = prune(plans, catalog, policy, now=now())
+        return [(entry.name, entry.size_bytes) for entry in gone], []
 
-    return Outcome(result=prune_json(plans, gone) | {"dry_run": False}, render=render)
+    return _carried_out(run, [Placed(plan=plan) for plan in plans], work, dry=dry, yes=yes)
+
+
+def _prune_off_site(
+    run: Run,
+    places: Sequence[Depot],
+    names: list[str] | None,
+    policy: Policy,
+    *,
+    dry: bool,
+    yes: bool,
+) -> Outcome:
+    from snapshot_tasks.cli.render_plan import Placed
+    from snapshot_tasks.operations.prune_remote import plan_remote, prune_remote
+
+    everything: list[str | None] = [None]
+    plans = [
+        plan
+        for depot in places
+        for name in (names or everything)
+        for plan in plan_remote(depot, policy, collection=name, now=now())
+    ]
+    if not plans:
+        raise NotFound("No such snapshot lies off-site.", hint="See `inv snapshot.list --remote`.")
+
+    def work() -> Dropped:
+        result = prune_remote(plans, policy, run.progress, now=now())
+        gone = [(one.name, one.size_bytes) for _, one in result.dropped]
+        return gone, list(result.errors)
+
+    shown = [Placed(plan=each.plan, place=each.depot.url) for each in plans]
+    return _carried_out(run, shown, work, dry=dry, yes=yes)
+
+
+def _carried_out(
+    run: Run, plans: Sequence[Placed], work: Callable[[], Dropped], *, dry: bool, yes: bool
+) -> Outcome:
+    """Show the plans, ask, and do the work; the plans are shown once, before anything goes."""
+    from snapshot_tasks.cli.render_plan import counted, plans_json, render_dropped, render_plans
+
+    count = sum(len(placed.plan.dropped) for placed in plans)
+    if dry or count == 0:
+        result = {"collections": plans_json(plans), "dropped": [], "failed": [], "dry_run": dry}
+        return Outcome(result=result, render=lambda: render_plans(plans, tell))
+    # With --json the plan is in the document; what is asked there ends without an answer.
+    if not run.json:
+        render_plans(plans, tell if yes else say)
+    run.consent(f"This deletes {counted(count)}.", yes=yes)
+    gone, errors = work()
+    result = {
+        "collections": plans_json(plans),
+        "dropped": [name for name, _ in gone],
+        "failed": [failure_json(name, error) for name, error in errors],
+        "dry_run": False,
+    }
+    return Outcome(
+        result=result,
+        render=lambda: render_dropped([size_bytes for _, size_bytes in gone]),
+        error=join_errors(errors),
+    )
 
 
 @command(
@@ -146,47 +214,3 @@ def check_policy(policy: Policy) -> None:
             "No rule says which snapshots to keep, so none is dropped.",
             hint="Set QDRANT_KEEP_DAILY and its like, or give --keep-daily and its like.",
         )
-
-
-def prune_json(plans: Sequence[PrunePlan], gone: Sequence[Snapshot]) -> dict[str, Any]:
-    """Return the plans, and what went, for `--json`."""
-    return {
-        "collections": [
-            {
-                "collection": plan.collection,
-                "freed_bytes": plan.freed_bytes,
-                "plan": [
-                    {
-                        "snapshot": decision.candidate.name,
-                        "created_at": decision.candidate.created_at.isoformat(),
-                        "size_bytes": decision.candidate.size_bytes,
-                        "keep": decision.keep,
-                        "reasons": list(decision.reasons),
-                    }
-                    for decision in plan.decisions
-                ],
-            }
-            for plan in plans
-        ],
-        "dropped": [snapshot.name for snapshot in gone],
-    }
-
-
-def render_pruned(gone: Sequence[Snapshot]) -> None:
-    """Print what went."""
-    freed = sum(snapshot.size_bytes for snapshot in gone)
-    tell(f"Dropped {_counted(len(gone))}, {size(freed)}.")
-
-
-def _render_plans(plans: Sequence[PrunePlan], line: Callable[[str], None]) -> None:
-    for plan in plans:
-        line(plan.collection)
-        for decision in plan.decisions:
-            word = "keep" if decision.keep else "DROP"
-            facts = (word, decision.candidate.name, size(decision.candidate.size_bytes))
-            line("  ".join((*facts, "; ".join(decision.reasons))))
-        line(f"{_counted(len(plan.dropped))} to drop, {size(plan.freed_bytes)}.")
-
-
-def _counted(count: int) -> str:
-    return f"{count} snapshot{'' if count == 1 else 's'}"

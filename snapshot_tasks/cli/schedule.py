@@ -23,7 +23,7 @@ if TYPE_CHECKING:
         "at": "When, in UTC; with a shorter --every, one of the times.",
         "drill-every": "How often the newest one is proven; a workflow proves each one it takes.",
         "all": "Every collection, instead of QDRANT_COLLECTION_NAME.",
-        "push": "Copy each one off-site, to QDRANT_OFFSITE_URL.",
+        "push": "Copy each one off-site; as it is where QDRANT_OFFSITE_URL is set.",
         "output-dir": "Write the files into this folder, instead of printing them.",
     },
 )
@@ -89,7 +89,7 @@ def _request(run: Run, every: Span, at: str, drill_every: Span, all: bool, push:
         at=at,
         all=all,
         retention=settings.retention,
-        push=push,
+        push=push or bool(settings.offsite_urls),
         operation_timeout_seconds=settings.operation_timeout_seconds,
     )
 

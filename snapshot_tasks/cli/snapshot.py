@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from snapshot_tasks.cli.ci import JUNIT_HELP, tell_ci
 from snapshot_tasks.cli.command import Outcome, Run, command
 from snapshot_tasks.cli.console import tell
-from snapshot_tasks.cli.retention import check_policy, render_pruned
+from snapshot_tasks.cli.retention import check_policy
 from snapshot_tasks.cli.wiring import (
     COLLECTION_HELP,
     SNAPSHOT_HELP,
@@ -56,6 +56,7 @@ def create(
 ) -> Outcome:
     """Take a snapshot of a live collection: checked byte for byte, sealed, catalogued."""
     from snapshot_tasks.cli.render import render_created, render_findings, snapshot_json
+    from snapshot_tasks.cli.render_plan import render_dropped
     from snapshot_tasks.operations.create import CreateRequest, create_each
     from snapshot_tasks.operations.tidy import tidied
 
@@ -98,7 +99,7 @@ def create(
         if not requests:
             tell("The server has no collection, so there is nothing to take.")
         if prune:
-            render_pruned(gone)
+            render_dropped([snapshot.size_bytes for snapshot in gone])
 
     result = {
         "snapshots": [snapshot_json(created.snapshot) for created in taken.created],
@@ -127,9 +128,23 @@ def _prune_after(run: Run, catalog: Catalog, taken: CreateResult) -> list[Snapsh
     return gone
 
 
-@command("snapshot.list", help={"collection": "Only this collection."})
-def list_(run: Run, collection: str = "") -> Outcome:
+@command(
+    "snapshot.list",
+    help={
+        "collection": "Only this collection.",
+        "remote": "List what lies off-site instead.",
+        "from": "With --remote, where; may be given several times. By default QDRANT_OFFSITE_URL.",
+    },
+    iterable=("from_",),
+)
+def list_(
+    run: Run, collection: str = "", remote: bool = False, from_: list[str] | None = None
+) -> Outcome:
     """List the catalogued snapshots, newest first, with their size, points and last proof."""
+    if remote or from_:
+        from snapshot_tasks.cli.offsite import list_off_site
+
+        return list_off_site(run, from_, collection)
     from snapshot_tasks.cli.render import render_snapshots, snapshot_json
 
     catalog = open_catalog(run)

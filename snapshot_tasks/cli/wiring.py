@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 
 from snapshot_tasks.cli.command import Run
 from snapshot_tasks.cli.console import say
-from snapshot_tasks.errors import TaskError
+from snapshot_tasks.errors import SettingsError, TaskError
 
 if TYPE_CHECKING:
     from snapshot_tasks.catalog.folder import Catalog
     from snapshot_tasks.catalog.snapshot import Snapshot
+    from snapshot_tasks.offsite.depot import Depot
     from snapshot_tasks.operations.seal import Scratch
     from snapshot_tasks.qdrant.server import Server
 
@@ -21,6 +22,10 @@ SNAPSHOT_HELP = (
     "A path, or a name from `inv snapshot.list`; by default the newest of the collection."
 )
 COLLECTION_HELP = "The collection; by default QDRANT_COLLECTION_NAME."
+PLACE_HELP = (
+    "such as s3://bucket/prefix, gs://…, az://container/… or a folder; may be given several times."
+    " By default QDRANT_OFFSITE_URL."
+)
 
 
 def now() -> datetime:
@@ -42,6 +47,24 @@ def connect(run: Run, *, mounted: bool = False) -> Server:
 
     endpoint = restore_endpoint(run.settings) if mounted else live_endpoint(run.settings)
     return Server(endpoint, operation_timeout_seconds=run.settings.operation_timeout_seconds)
+
+
+def depots(run: Run, urls: Sequence[str] | None) -> list[Depot]:
+    """Return the off-site places that the flags or the settings name.
+
+    Raises:
+        SettingsError: when there is none, or a URL is wrong.
+    """
+    from snapshot_tasks.offsite.depot import Depot
+    from snapshot_tasks.storage.select import open_storage
+
+    wanted = dict.fromkeys(urls or run.settings.offsite_urls)
+    if not wanted:
+        raise SettingsError(
+            "No off-site place is known.",
+            hint="Set QDRANT_OFFSITE_URL, such as s3://bucket/prefix, or name one by the flag.",
+        )
+    return [Depot(open_storage(url, run.settings.store_variables)) for url in wanted]
 
 
 def find_snapshot(run: Run, catalog: Catalog, snapshot: str, collection: str) -> Snapshot:

@@ -3,35 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import datetime
 
 from snapshot_tasks.catalog.folder import Catalog
 from snapshot_tasks.catalog.snapshot import Snapshot
 from snapshot_tasks.errors import NotFound
 from snapshot_tasks.process import shielded
-from snapshot_tasks.retention import Candidate, Decision, Policy, plan_retention
+from snapshot_tasks.retention import Candidate, Plan, Policy, plan_retention
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PrunePlan:
-    """What is kept and dropped of one collection, newest first."""
-
-    collection: str
-    decisions: tuple[Decision, ...]
-
-    @property
-    def dropped(self) -> tuple[Candidate, ...]:
-        """What goes."""
-        return tuple(d.candidate for d in self.decisions if not d.keep)
-
-    @property
-    def freed_bytes(self) -> int:
-        """What the dropped files take, in bytes."""
-        return sum(candidate.size_bytes for candidate in self.dropped)
-
-
-def plan_prune(catalog: Catalog, collection: str, policy: Policy, *, now: datetime) -> PrunePlan:
+def plan_prune(catalog: Catalog, collection: str, policy: Policy, *, now: datetime) -> Plan:
     """Decide on the snapshots of one collection; nothing is touched.
 
     Raises:
@@ -47,11 +28,11 @@ def plan_prune(catalog: Catalog, collection: str, policy: Policy, *, now: dateti
     # That one stays as the newest; a second reason would only say the same.
     held.pop(entries[0].name, None)
     candidates = [_candidate(entry, held.get(entry.name, "")) for entry in entries]
-    return PrunePlan(collection=collection, decisions=plan_retention(candidates, policy, now=now))
+    return plan_retention(collection, candidates, policy, now=now)
 
 
 def prune(
-    agreed: Iterable[PrunePlan], catalog: Catalog, policy: Policy, *, now: datetime
+    agreed: Iterable[Plan], catalog: Catalog, policy: Policy, *, now: datetime
 ) -> list[Snapshot]:
     """Drop what was agreed on, as far as a plan made now still drops it; return what went.
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from snapshot_tasks.catalog.folder import Catalog
+from snapshot_tasks.catalog.journal import Journal
+from snapshot_tasks.catalog.snapshot import Snapshot
 from snapshot_tasks.errors import TaskError, join_errors
 from snapshot_tasks.models import Progress
 from snapshot_tasks.operations.bring_back import RestoreResult
@@ -33,18 +36,31 @@ def restore_missing(
 
     A collection without any snapshot yet is nothing to restore, and no failure.
     """
-    results: list[RestoreResult] = []
+    snapshots: list[Snapshot] = []
     errors: list[tuple[str, TaskError]] = []
     known = catalog.collections()
     for collection in known if collections is None else set(collections) & set(known):
         try:
-            request = RestoreRequest(
-                snapshot=catalog.newest(collection), if_missing=True, journal=catalog.journal
-            )
+            snapshots.append(catalog.newest(collection))
+        except TaskError as error:
+            errors.append((collection, error))
+    restored = restore_each(snapshots, catalog.journal, server, progress)
+    return RestoreAllResult(results=restored.results, errors=(*errors, *restored.errors))
+
+
+def restore_each(
+    snapshots: Sequence[Snapshot], journal: Journal, server: Server, progress: Progress
+) -> RestoreAllResult:
+    """Restore these where their collection is missing; go on past a failing one."""
+    results: list[RestoreResult] = []
+    errors: list[tuple[str, TaskError]] = []
+    for snapshot in snapshots:
+        try:
+            request = RestoreRequest(snapshot=snapshot, if_missing=True, journal=journal)
             result = restore(request, server, progress)
             results.append(result)
             if result.error:
                 raise result.error
         except TaskError as error:
-            errors.append((collection, error))
+            errors.append((snapshot.collection or snapshot.name, error))
     return RestoreAllResult(results=tuple(results), errors=tuple(errors))

@@ -40,8 +40,11 @@ class Request:
 
     @property
     def push_tasks(self) -> tuple[str, ...]:
-        """The arguments that copy it off-site, where that is asked for."""
-        return ("snapshot.push", *self.which, *self._prune) if self.push else ()
+        """The arguments that copy off-site what is not there, where that is asked for.
+
+        All of it: what a run that failed has left out, and proofs that came after a push.
+        """
+        return ("snapshot.push", "--all", *self._prune) if self.push else ()
 
     @property
     def drill_tasks(self) -> tuple[str, ...]:

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 DEFAULT_VERSION = "1.17.0"
 ENGINES = ("auto", "compose", "native", "external")
 DRILL_ENGINES = ("auto", "compose", "native")
+# The variables of the stores that hold off-site copies, which have their own names.
+STORE_PREFIXES = ("AWS_", "AZURE_", "GOOGLE_")
 RELEASES_URL = "https://github.com/qdrant/qdrant/releases/download"
 RELEASES_API_URL = "https://api.github.com/repos/qdrant/qdrant/releases/tags"
 
@@ -53,6 +55,10 @@ class Settings:
     operation_timeout_seconds: float
     max_drop_percent: float
     retention: Policy
+    offsite_urls: tuple[str, ...]
+    age_recipients: tuple[str, ...]
+    age_identity_file: Path | None
+    store_variables: Mapping[str, str] = field(repr=False)
     releases_url: str
     releases_api_url: str
     compose_files: tuple[Path, ...]
@@ -124,6 +130,12 @@ def load_settings(project_root: Path, environment: Mapping[str, str] | None = No
             keep_minimum=reader.count("QDRANT_KEEP_MINIMUM", 1),
             max_age=reader.span("QDRANT_KEEP_MAX_AGE"),
         ),
+        offsite_urls=reader.places("QDRANT_OFFSITE_URL", project_root),
+        age_recipients=reader.recipients("QDRANT_AGE_RECIPIENTS", project_root),
+        age_identity_file=reader.file(
+            "QDRANT_AGE_IDENTITY_FILE", project_root, expected="a readable file of age identities"
+        ),
+        store_variables=reader.beginning_with(STORE_PREFIXES),
         releases_url=reader.text("QDRANT_RELEASES_URL") or RELEASES_URL,
         releases_api_url=reader.text("QDRANT_RELEASES_API_URL") or RELEASES_API_URL,
         compose_files=reader.paths("COMPOSE_FILE", project_root),

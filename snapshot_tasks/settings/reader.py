@@ -11,6 +11,8 @@ from urllib.parse import urlsplit
 
 from snapshot_tasks.models import Tls
 from snapshot_tasks.spans import parse_span
+from snapshot_tasks.storage.place import parse_place
+from snapshot_tasks.untrusted import read_text
 
 
 def is_version(text: str) -> bool:
@@ -28,6 +30,10 @@ class Reader:
     def text(self, name: str) -> str | None:
         """Return a value without the space around it; an empty one is none."""
         return self._values.get(name, "").strip() or None
+
+    def beginning_with(self, prefixes: tuple[str, ...]) -> dict[str, str]:
+        """Return every value whose name begins so, as it stands: another program's settings."""
+        return {name: value for name, value in self._values.items() if name.startswith(prefixes)}
 
     def choice(self, name: str, allowed: tuple[str, ...], default: str = "auto") -> str:
         """Return one of the allowed words."""
@@ -155,6 +161,37 @@ class Reader:
         value = self.text(name) or ""
         return tuple(part.strip().lower() for part in value.split(",") if part.strip())
 
+    def places(self, name: str, root: Path) -> tuple[str, ...]:
+        """Return the URLs or folders of off-site stores, separated by commas."""
+        found = []
+        for part in filter(None, map(str.strip, (self.text(name) or "").split(","))):
+            try:
+                found.append(parse_place(part, relative_to=root).url)
+            except ValueError as error:
+                # It is not repeated: it may hold a password.
+                self._problems.append(f"{name}: expected {error}")
+        return tuple(dict.fromkeys(found))
+
+    def recipients(self, name: str, root: Path) -> tuple[str, ...]:
+        """Return age public keys, separated by commas, or from a file with one a line."""
+        value = self.text(name)
+        if value is None:
+            return ()
+        keys = value.split(",")
+        if not value.startswith("age1"):
+            try:
+                lines = read_text(root / Path(value).expanduser(), max_bytes=1 << 20).splitlines()
+            except (OSError, ValueError):
+                self._problems.append(f"{name}: expected age1… keys, or a readable file of them")
+                return ()
+            keys = [line for line in lines if not line.startswith("#")]
+        found = tuple(key.strip() for key in keys if key.strip())
+        if not found or not all(re.fullmatch("age1[0-9a-z]{58}", key) for key in found):
+            # An identity that was put there by mistake is a secret.
+            self._problems.append(f"{name}: expected public keys of age, such as age1…")
+            return ()
+        return tuple(sorted(set(found)))
+
     def tls(self, root: Path) -> Tls:
         """Return the files that https needs; a certificate and its key go together."""
         certificate, key = "QDRANT_TLS_CERT_FILE", "QDRANT_TLS_KEY_FILE"
@@ -167,14 +204,16 @@ class Reader:
             key_file=self.file(key, root),
         )
 
-    def file(self, name: str, root: Path) -> Path | None:
+    def file(
+        self, name: str, root: Path, *, expected: str = "a readable file in PEM format"
+    ) -> Path | None:
         """Return the path of a readable file."""
         value = self.text(name)
         if value is None:
             return None
         path = root / Path(value).expanduser()
         if not path.is_file() or not os.access(path, os.R_OK):
-            self._wrong(name, "a readable file in PEM format", value)
+            self._wrong(name, expected, value)
         return path
 
     def secret(self, name: str, file_name: str, root: Path) -> str | None:

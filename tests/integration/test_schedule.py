@@ -20,9 +20,6 @@ from tests.support.systemd import analyze
 from tests.support.world import assert_error
 
 HOSTILE = "a %d ${HOME} `id` 'single' \"double\" ü 漢字 #;&|"
-# Written for tasks of which this version has none.
-UNKNOWN_TASKS = {"snapshot.push", "report"}
-UNKNOWN_FLAGS = {"--prune"}
 # systemd's scale goes to 10; below 4 it calls a service OK.
 MAX_EXPOSURE = 2.5
 
@@ -187,7 +184,7 @@ def test_every_task_and_flag_is_one(inv: Inv, name: str) -> None:
                 continue
             known = {f for a in namespace[task].get_arguments() for f in a.names}
             unknown |= {f for f in re.findall(r"--\S+", flags) if f[2:] not in known}
-    assert unknown <= UNKNOWN_TASKS | UNKNOWN_FLAGS
+    assert not unknown
 
 
 def test_what_only_this_shell_knows_is_told(inv: Inv) -> None:

@@ -70,6 +70,20 @@ class Exchange:
         assert name in self._handler.headers
         self._handler.headers.replace_header(name, value)
 
+    def header(self, name: str) -> str:
+        """Return a header that the client sent, or nothing."""
+        return str(self._handler.headers.get(name, ""))
+
+    def decode_path(self, *characters: str) -> None:
+        """Write these characters of the path plainly, where the client has encoded them."""
+        for character in characters:
+            self._handler.path = self._handler.path.replace(f"%{ord(character):02X}", character)
+
+    def set_header(self, name: str, value: str) -> None:
+        """Send this header on, whatever the client sent."""
+        del self._handler.headers[name]
+        self._handler.headers[name] = value
+
     def drop(self) -> None:
         """End the connection here and now."""
         self._handler.close_connection = True

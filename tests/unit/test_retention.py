@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from snapshot_tasks.retention import Candidate, Policy, plan_retention
+from snapshot_tasks.retention import Candidate, Decision, Policy, plan_retention
 
 NOW = datetime(2026, 1, 1, 6, 0, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -22,15 +22,22 @@ def taken(age_days: float, **facts: object) -> Candidate:
     return Candidate(name=f"c_{at:%Y%m%d_%H%M%S}", created_at=at, size_bytes=1, **facts)  # type: ignore[arg-type]
 
 
+def decide(
+    candidates: Iterable[Candidate], policy: Policy, *, now: datetime
+) -> tuple[Decision, ...]:
+    """Return what becomes of each."""
+    return plan_retention("books", candidates, policy, now=now).decisions
+
+
 def kept(candidates: Iterable[Candidate], policy: Policy, *, now: datetime = NOW) -> list[str]:
     """Return the days of what stays, newest first."""
-    plan = plan_retention(candidates, policy, now=now)
+    plan = decide(candidates, policy, now=now)
     return [f"{d.candidate.created_at:%Y-%m-%d}" for d in plan if d.keep]
 
 
 def reasons(candidates: Iterable[Candidate], policy: Policy) -> dict[str, tuple[str, ...]]:
     """Return the reasons by day."""
-    plan = plan_retention(candidates, policy, now=NOW)
+    plan = decide(candidates, policy, now=NOW)
     return {f"{d.candidate.created_at:%Y-%m-%d}": d.reasons for d in plan}
 
 
@@ -47,7 +54,7 @@ def test_the_last_ones_stay() -> None:
 def test_a_day_keeps_its_newest() -> None:
     """Several snapshots of one day are one for the daily rule."""
     several = [taken(0), taken(0.1), taken(1.0), taken(1.1), taken(2)]
-    plan = plan_retention(several, Policy(keep_daily=2), now=NOW)
+    plan = decide(several, Policy(keep_daily=2), now=NOW)
     assert [d.keep for d in plan] == [True, False, True, False, False]
 
 
@@ -129,7 +136,7 @@ def test_what_stands_aside_pushes_nothing_out() -> None:
     damaged = taken(0, aside="failed its last test")
     whole, old = taken(0.1), taken(50, aside="failed its last test")
     policy = Policy(keep_last=1, max_age=30 * DAY)
-    plan = plan_retention([damaged, whole, old], policy, now=NOW)
+    plan = decide([damaged, whole, old], policy, now=NOW)
     assert [(d.keep, d.reasons[0]) for d in plan] == [
         (True, "failed its last test"),
         (True, "the newest"),
@@ -153,7 +160,7 @@ def test_a_day_is_one_in_utc(hour: int) -> None:
     """The same moment belongs to the same day wherever it was written down."""
     at = datetime(2025, 12, 31, hour, 30, tzinfo=UTC)
     east = Candidate(name="a", created_at=at.astimezone(tz=None), size_bytes=1)
-    assert "daily 1: 2025-12-31" in plan_retention([east], Policy(keep_daily=1), now=NOW)[0].reasons
+    assert "daily 1: 2025-12-31" in decide([east], Policy(keep_daily=1), now=NOW)[0].reasons
 
 
 def test_a_year_of_daily_runs_keeps_exactly_what_the_policy_says() -> None:
@@ -164,7 +171,7 @@ def test_a_year_of_daily_runs_keeps_exactly_what_the_policy_says() -> None:
         now = start + day * DAY
         at = now - timedelta(minutes=5)
         folder.append(Candidate(name=f"c_{at:%Y%m%d_%H%M%S}", created_at=at, size_bytes=1))
-        plan = plan_retention(folder, SEVEN_FIVE_TWELVE, now=now)
+        plan = decide(folder, SEVEN_FIVE_TWELVE, now=now)
         folder = [d.candidate for d in plan if d.keep]
     assert [f"{c.created_at:%m-%d}" for c in folder] == [
         # The last 7 days, of which 12-28 is also the last of its week.
@@ -205,7 +212,7 @@ CANDIDATES = st.lists(
 @settings(max_examples=300, deadline=None)
 def test_no_policy_drops_what_must_stay(candidates: list[Candidate], policy: Policy) -> None:
     """The newest, the newest proven, the pinned, the minimum; and planning again drops no more."""
-    plan = plan_retention(candidates, policy, now=NOW)
+    plan = decide(candidates, policy, now=NOW)
     assert sorted(c.name for c in candidates) == sorted(d.candidate.name for d in plan)
     stays = [d.candidate for d in plan if d.keep]
     counted = [d.candidate for d in plan if not d.candidate.aside]
@@ -215,5 +222,5 @@ def test_no_policy_drops_what_must_stay(candidates: list[Candidate], policy: Pol
     assert bool(stays) == bool(candidates)
     assert all(d.reasons for d in plan)
     assert [c.name for c in stays] == [
-        d.candidate.name for d in plan_retention(stays, policy, now=NOW) if d.keep
+        d.candidate.name for d in decide(stays, policy, now=NOW) if d.keep
     ]

@@ -415,3 +415,47 @@ def test_a_hook_is_split_as_a_shell_does(make_settings: Make) -> None:
     said = problems(make_settings, QDRANT_POST_CREATE_HOOK="copy 'secret")
     assert "QDRANT_POST_CREATE_HOOK" in said
     assert "secret" not in said
+
+
+def test_off_site_places_are_urls_or_folders(make_settings: Make, project: Path) -> None:
+    """Several with commas, each once; a relative folder lies in the project."""
+    made = make_settings(QDRANT_OFFSITE_URL="s3://b/p/, copies,s3://b/p, file:///mnt/a%20b,gs://c")
+    folders = (str(project / "copies"), "/mnt/a b")
+    assert made.offsite_urls == ("s3://b/p", folders[0], folders[1], "gs://c")
+    assert make_settings().offsite_urls == ()
+
+
+@pytest.mark.parametrize(
+    "url", ["ftp://b", "s3://", "s3://key:hush-hush@b", "s3://b?secret=hush-hush", "file://host/x"]
+)
+def test_an_off_site_place_holds_no_secret(make_settings: Make, url: str) -> None:
+    """It is refused, and what may be a password is not repeated."""
+    message = problems(make_settings, QDRANT_OFFSITE_URL=url)
+    assert message.startswith("QDRANT_OFFSITE_URL: expected")
+    assert "hush" not in message
+
+
+def test_recipients_are_keys_or_a_file_of_them(make_settings: Make, project: Path) -> None:
+    """The same keys in any order are the same recipients; an identity is never repeated."""
+    one, two = ("age1" + character * 58 for character in "qz")
+    project.mkdir()
+    (project / "keys").write_text(f"# ours\n{two}\n\n{one}\n")
+    assert make_settings(QDRANT_AGE_RECIPIENTS=f"{two}, {one}").age_recipients == (one, two)
+    assert make_settings(QDRANT_AGE_RECIPIENTS="keys").age_recipients == (one, two)
+    for wrong in ("nokeys", f"{one},age1short", "AGE-SECRET-KEY-1HUSH"):
+        message = problems(make_settings, QDRANT_AGE_RECIPIENTS=wrong)
+        assert "HUSH" not in message
+    (project / "keys").write_text("AGE-SECRET-KEY-1HUSH\n")
+    assert "HUSH" not in problems(make_settings, QDRANT_AGE_RECIPIENTS="keys")
+
+
+def test_the_stores_own_variables_come_from_dotenv_too(make_settings: Make, project: Path) -> None:
+    """All that begin with their prefixes, and nothing else; they are never shown."""
+    dotenv(project, "AWS_SECRET_ACCESS_KEY=hush\nAWS_REGION=here\nMY_AWS=no\n")
+    made = make_settings(AWS_REGION="there", AZURE_STORAGE_ACCOUNT_NAME="me", HOME="/x")
+    assert made.store_variables == {
+        "AWS_SECRET_ACCESS_KEY": "hush",
+        "AWS_REGION": "there",
+        "AZURE_STORAGE_ACCOUNT_NAME": "me",
+    }
+    assert "hush" not in repr(made)

@@ -1,0 +1,48 @@
+"""Files in the snapshot folder that are still being pulled: hidden, and gone on with later."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO
+
+from snapshot_tasks.errors import Locked
+
+PREFIX, SUFFIX = ".pull-", ".part"
+
+
+def partial_name(sha256: str) -> str:
+    """Return the hidden name of a file that is to have this SHA-256."""
+    return f"{PREFIX}{sha256[:32]}{SUFFIX}"
+
+
+@contextmanager
+def own_partial(partial: Path) -> Iterator[BinaryIO]:
+    """Open a partial file for this run alone, with what is in it already.
+
+    Raises:
+        Locked: when another run fills it.
+    """
+    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+    with os.fdopen(os.open(partial, flags, 0o600), "r+b") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise Locked(
+                f"Another run pulls this snapshot into {partial.parent}.",
+                hint="Wait until it has ended, then run this again.",
+            ) from None
+        yield file
+
+
+def clear_partials(folder: Path, *, keep: set[str]) -> None:
+    """Remove what killed pulls of other snapshots have left; one that still runs holds a lock."""
+    for path in folder.glob(f"{PREFIX}*{SUFFIX}"):
+        if path.name in keep:
+            continue
+        with suppress(OSError), path.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            path.unlink()

@@ -1,0 +1,60 @@
+"""Whether the copies off-site are there, young, and can be made at all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from snapshot_tasks.errors import TaskError
+from snapshot_tasks.models import Finding, Status
+from snapshot_tasks.offsite.codec import Packer
+from snapshot_tasks.offsite.depot import Depot
+from snapshot_tasks.offsite.marker import Marker
+from snapshot_tasks.storage.select import open_storage
+
+if TYPE_CHECKING:
+    from snapshot_tasks.checks.doctor import Patient
+
+CHECK = "off-site"
+# As for the newest snapshot here: a day, and what the push may take.
+MAX_AGE = timedelta(hours=26)
+_PUSH = "Run `inv snapshot.push`, from cron after each snapshot."
+
+
+def check_offsite(patient: Patient) -> Iterator[Finding]:
+    """Each place that is set answers, and has a young copy of the newest snapshot.
+
+    Raises:
+        SettingsError: when a recipient is no key, which else only a push would tell.
+    """
+    if patient.settings.age_recipients:
+        Packer(patient.settings.age_recipients).pack(b"")
+    for url in patient.settings.offsite_urls:
+        try:
+            depot = Depot(open_storage(url, patient.settings.store_variables))
+            yield _look_at(depot, patient)
+        except TaskError as error:
+            yield Finding(check=CHECK, status=Status.FAIL, message=error.message, remedy=error.hint)
+
+
+def _look_at(depot: Depot, patient: Patient) -> Finding:
+    markers = [
+        item
+        for item in depot.markers(patient.settings.collection)
+        if isinstance(item, Marker) and not item.safety
+    ]
+    newest = max(markers, key=lambda marker: marker.created_at, default=None)
+    if newest is None:
+        return _warn(f"{depot.url} has no snapshot of {patient.settings.collection}")
+    hours = (patient.now - newest.created_at).total_seconds() / 3600
+    if patient.newest and patient.newest.created_at > newest.created_at:
+        return _warn(f"{depot.url}: the newest snapshot is not there, one {hours:.0f} h old is")
+    if patient.now - newest.created_at > MAX_AGE:
+        return _warn(f"{depot.url}: the newest is {hours:.0f} h old")
+    message = f"{depot.url}: the newest is {hours:.0f} h old, {len(markers)} in all"
+    return Finding(check=CHECK, status=Status.OK, message=message)
+
+
+def _warn(message: str) -> Finding:
+    return Finding(check=CHECK, status=Status.WARN, message=message, remedy=_PUSH)

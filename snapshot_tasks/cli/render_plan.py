@@ -1,0 +1,63 @@
+"""A plan of retention, and what came of it, as lines and JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from snapshot_tasks.cli.console import tell
+from snapshot_tasks.retention import Plan
+from snapshot_tasks.units import size
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Placed:
+    """A plan, and where its snapshots lie: None for the snapshot folder."""
+
+    plan: Plan
+    place: str | None = None
+
+
+def plans_json(plans: Sequence[Placed]) -> list[dict[str, Any]]:
+    """Return plans for `--json`."""
+    return [
+        {
+            "collection": placed.plan.collection,
+            "place": placed.place,
+            "freed_bytes": placed.plan.freed_bytes,
+            "plan": [
+                {
+                    "snapshot": decision.candidate.name,
+                    "created_at": decision.candidate.created_at.isoformat(),
+                    "size_bytes": decision.candidate.size_bytes,
+                    "keep": decision.keep,
+                    "reasons": list(decision.reasons),
+                }
+                for decision in placed.plan.decisions
+            ],
+        }
+        for placed in plans
+    ]
+
+
+def render_plans(plans: Sequence[Placed], line: Callable[[str], None]) -> None:
+    """Print each snapshot with what becomes of it and every reason."""
+    for placed in plans:
+        plan = placed.plan
+        line(f"{plan.collection} in {placed.place}" if placed.place else plan.collection)
+        for decision in plan.decisions:
+            word = "keep" if decision.keep else "DROP"
+            facts = (word, decision.candidate.name, size(decision.candidate.size_bytes))
+            line("  ".join((*facts, "; ".join(decision.reasons))))
+        line(f"{counted(len(plan.dropped))} to drop, {size(plan.freed_bytes)}.")
+
+
+def render_dropped(sizes_bytes: Sequence[int]) -> None:
+    """Print how much went."""
+    tell(f"Dropped {counted(len(sizes_bytes))}, {size(sum(sizes_bytes))}.")
+
+
+def counted(count: int) -> str:
+    """Return a number of snapshots."""
+    return f"{count} snapshot{'' if count == 1 else 's'}"

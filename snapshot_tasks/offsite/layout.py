@@ -1,0 +1,82 @@
+"""The names of everything that lies off-site (docs/offsite.md). Pure."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from urllib.parse import quote, unquote
+
+MARKERS, DATA, PARTS = "pushed", "data", "parts"
+MARKER_SUFFIX = ".json"
+_BLOB = re.compile(
+    r"(parts/\d{5,7}|[a-z]{1,20})-[0-9a-f]{16}(\.jsonl?)?(-[0-9a-f]{8})?\.zst(\.age)?"
+)
+MANIFEST, FINGERPRINT, PROOFS = "manifest.json", "fingerprint.json", "proofs.jsonl"
+BESIDE = (MANIFEST, FINGERPRINT, PROOFS)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Key:
+    """Which snapshot of which collection."""
+
+    collection: str
+    snapshot: str
+
+    @property
+    def marker(self) -> str:
+        """The object whose being there makes the snapshot visible."""
+        return f"{markers_of(self.collection)}/{quoted(self.snapshot)}{MARKER_SUFFIX}"
+
+    @property
+    def folder(self) -> str:
+        """The folder of all of its data."""
+        return f"{DATA}/{quoted(self.collection)}/{quoted(self.snapshot)}"
+
+    def part(self, number: int, sha256: str, ending: str) -> str:
+        """Return the name of a part, which tells its place and its contents."""
+        return f"{PARTS}/{number:05d}-{sha256[:16]}{ending}"
+
+    def beside(self, kind: str, sha256: str, ending: str) -> str:
+        """Return the name of what stands beside the snapshot, such as its manifest."""
+        stem, _, suffix = kind.partition(".")
+        return f"{stem}-{sha256[:16]}.{suffix}{ending}"
+
+
+def is_blob_name(name: str) -> bool:
+    """Say whether an object below a snapshot's folder can be one of ours."""
+    return _BLOB.fullmatch(name) is not None
+
+
+def data_of(collection: str | None) -> str:
+    """Return the folder of the data of a collection, or of all."""
+    return DATA if collection is None else f"{DATA}/{quoted(collection)}"
+
+
+def markers_of(collection: str | None) -> str:
+    """Return the folder of the markers of a collection, or of all."""
+    return MARKERS if collection is None else f"{MARKERS}/{quoted(collection)}"
+
+
+def parse_marker_name(name: str) -> Key | None:
+    """Return what a marker's name says, None for what is no such name."""
+    match name.split("/"):
+        case [folder, collection, file] if folder == MARKERS and file.endswith(MARKER_SUFFIX):
+            key = Key(
+                collection=unquote(collection), snapshot=unquote(file.removesuffix(MARKER_SUFFIX))
+            )
+            return key if key.marker == name else None
+    return None
+
+
+def parse_data_name(name: str) -> tuple[Key, str] | None:
+    """Return which snapshot an object belongs to, and its name below that one's folder."""
+    match name.split("/", 3):
+        case [folder, collection, snapshot, rest] if folder == DATA:
+            key = Key(collection=unquote(collection), snapshot=unquote(snapshot))
+            return (key, rest) if f"{key.folder}/{rest}" == name else None
+    return None
+
+
+def quoted(name: str) -> str:
+    """Return a name as it stands off-site: no store changes it, and none leads elsewhere."""
+    return quote(name, safe="")

@@ -1,0 +1,213 @@
+"""The marker of a pushed snapshot: what lies off-site, part by part. Without it there is nothing.
+
+It is untrusted: whoever can write to the store can write one. Names in it lead nowhere but below
+the snapshot's own folder, and sizes in it bound the memory that reading takes.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+from snapshot_tasks.catalog.names import SUFFIX, check_collection, latest_name
+from snapshot_tasks.errors import Damaged, Refused, SettingsError
+from snapshot_tasks.offsite.codec import OVERHEAD_BYTES
+from snapshot_tasks.offsite.layout import BESIDE, Key, is_blob_name
+from snapshot_tasks.untrusted import parse_json, printable
+
+SCHEMA = 1
+PART_BYTES = 32 << 20
+MAX_MARKER_BYTES = 32 << 20
+MAX_BESIDE_BYTES = 64 << 20
+MAX_NUMBER = 1 << 63
+MAX_MESSAGE = 300
+_SHA256 = re.compile("[0-9a-f]{64}")
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Blob:
+    """One object of a snapshot: its name below the snapshot's folder, plain and stored size."""
+
+    name: str
+    size_bytes: int
+    stored_bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Marker:
+    """A snapshot off-site. `sha256` is that of the plain file: it stays the snapshot's identity.
+
+    What only a manifest tells is None without one. `beside` holds the manifest and its like.
+    """
+
+    snapshot: str
+    collection: str
+    created_at: datetime
+    size_bytes: int
+    sha256: str
+    parts: tuple[Blob, ...]
+    beside: Mapping[str, Blob] = field(default_factory=dict)
+    points_count: int | None = None
+    qdrant_version: str | None = None
+    proven_at: datetime | None = None
+    label: str | None = None
+    pinned: bool = False
+    safety: bool = False
+    encrypted_to: tuple[str, ...] = ()
+    schema: int = SCHEMA
+
+    @property
+    def key(self) -> Key:
+        """Which snapshot it is."""
+        return Key(collection=self.collection, snapshot=self.snapshot)
+
+    @property
+    def blobs(self) -> tuple[Blob, ...]:
+        """Everything that it consists of."""
+        return (*self.parts, *self.beside.values())
+
+    @property
+    def stored_bytes(self) -> int:
+        """How much room it takes off-site."""
+        return sum(blob.stored_bytes for blob in self.blobs)
+
+    def dump(self) -> bytes:
+        """Return the marker as it lies off-site."""
+        plain = {f.name: getattr(self, f.name) for f in fields(self)}
+        document = {
+            "schema": plain.pop("schema"),
+            **plain,
+            "created_at": self.created_at.isoformat(),
+            "proven_at": self.proven_at.isoformat() if self.proven_at else None,
+            "parts": [asdict(part) for part in self.parts],
+            "beside": {kind: asdict(blob) for kind, blob in self.beside.items()},
+            "encrypted_to": list(self.encrypted_to),
+        }
+        return (json.dumps(document, ensure_ascii=False, indent=1) + "\n").encode()
+
+
+def parse_marker(data: bytes, key: Key) -> Marker:
+    """Return what a marker says; it must be that of the snapshot under whose name it lies.
+
+    Raises:
+        Refused: for a newer schema.
+        Damaged: when it is no marker, or another's.
+    """
+    try:
+        document = parse_json(data, strict=True)
+        if not isinstance(document, dict):
+            raise ValueError("not a JSON object")
+        schema = _typed(document, "schema", int)
+        if schema > SCHEMA:
+            raise Refused(
+                f"{printable(key.snapshot)} was pushed by a newer version of this project.",
+                hint="Update this project on this machine, then try again.",
+            )
+        marker = _parse(document)
+        if marker.key != key:
+            raise ValueError("it is another snapshot's")
+        _check_sizes(marker)
+    except (ValueError, KeyError, TypeError, ArithmeticError, SettingsError) as error:
+        reason = f"{error} is missing" if isinstance(error, KeyError) else str(error)
+        raise Damaged(
+            f"The off-site marker of {printable(key.snapshot)} is not readable: "
+            f"{printable(reason.rstrip('.'), limit=MAX_MESSAGE)}.",
+            hint="Push that snapshot again, or pull another.",
+        ) from error
+    return marker
+
+
+def _parse(document: Mapping[str, Any]) -> Marker:
+    beside = _typed(document, "beside", dict)
+    proven_at = _optional(document, "proven_at", str)
+    return Marker(
+        schema=_typed(document, "schema", int),
+        snapshot=_snapshot(document),
+        collection=_collection(document),
+        created_at=_moment(_typed(document, "created_at", str)),
+        size_bytes=_typed(document, "size_bytes", int),
+        sha256=_hash(document),
+        parts=tuple(map(_blob, _typed(document, "parts", list))),
+        beside={kind: _blob(beside[kind]) for kind in BESIDE if kind in beside},
+        points_count=_optional(document, "points_count", int),
+        qdrant_version=_optional(document, "qdrant_version", str),
+        proven_at=_moment(proven_at) if proven_at else None,
+        label=_optional(document, "label", str),
+        pinned=_typed(document, "pinned", bool),
+        safety=_typed(document, "safety", bool),
+        encrypted_to=tuple(map(str, _typed(document, "encrypted_to", list))),
+    )
+
+
+def _check_sizes(marker: Marker) -> None:
+    if sum(part.size_bytes for part in marker.parts) != marker.size_bytes:
+        raise ValueError("its parts are not as long as the file")
+    for blobs, limit in ((marker.parts, PART_BYTES), (marker.beside.values(), MAX_BESIDE_BYTES)):
+        for blob in blobs:
+            if blob.size_bytes > limit or blob.stored_bytes > limit + OVERHEAD_BYTES:
+                raise ValueError(f"{blob.name} is larger than any")
+    if any(part.size_bytes == 0 for part in marker.parts):
+        raise ValueError("a part of it is empty")
+
+
+def _blob(document: Any) -> Blob:
+    if not isinstance(document, dict):
+        raise TypeError("a part is no object")
+    name = _typed(document, "name", str)
+    if not is_blob_name(name):
+        raise ValueError(f"{name!r} is no name of a part")
+    return Blob(
+        name=name,
+        size_bytes=_typed(document, "size_bytes", int),
+        stored_bytes=_typed(document, "stored_bytes", int),
+        sha256=_hash(document),
+    )
+
+
+def _snapshot(document: Mapping[str, Any]) -> str:
+    name = _typed(document, "snapshot", str)
+    if "/" in name or "\0" in name or name.startswith(".") or not name.endswith(SUFFIX):
+        raise ValueError(f"snapshot {name!r} is no file name of one")
+    if name.endswith(latest_name("")):
+        # Taken in, it would be replaced by the link of that name.
+        raise ValueError(f"snapshot {name!r} is the name of a latest link")
+    return name
+
+
+def _collection(document: Mapping[str, Any]) -> str:
+    name = _typed(document, "collection", str)
+    check_collection(name)
+    return name
+
+
+def _hash(document: Mapping[str, Any]) -> str:
+    value = _typed(document, "sha256", str)
+    if not _SHA256.fullmatch(value):
+        raise ValueError("sha256 is none")
+    return value
+
+
+def _moment(text: str) -> datetime:
+    at = datetime.fromisoformat(text)
+    if at.tzinfo is None:
+        raise ValueError(f"{text!r} has no time zone")
+    return at.astimezone(UTC)
+
+
+def _optional(document: Mapping[str, Any], key: str, kind: type[_T]) -> _T | None:
+    return None if document.get(key) is None else _typed(document, key, kind)
+
+
+def _typed(document: Mapping[str, Any], key: str, kind: type[_T]) -> _T:
+    value = document[key]
+    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+        raise TypeError(f"{key} is not a {kind.__name__}")
+    if isinstance(value, int) and not 0 <= value < MAX_NUMBER:
+        raise ValueError(f"{key} is out of range")
+    return value

@@ -1,0 +1,1 @@
+"""Places for off-site copies, each behind the same few methods (`base.Storage`)."""

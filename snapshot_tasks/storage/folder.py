@@ -1,0 +1,175 @@
+"""A folder as a store: another disk, a network share, a stick.
+
+By hand, since a store of copies must survive a power cut: every object is synced before it gets its
+name, and the name before the next thing relies on it.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import secrets
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+
+from snapshot_tasks.errors import NotFound, StorageError
+from snapshot_tasks.files import (
+    CHUNK_BYTES,
+    PUBLIC,
+    STAGING_PREFIX,
+    publish,
+    storage_errors,
+    sync_directory,
+)
+from snapshot_tasks.storage.base import AlreadyThere, Protected, Stored
+from snapshot_tasks.storage.place import Place
+
+_KEPT = (errno.EPERM, errno.EACCES, errno.EROFS)
+_NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.ENOSYS)
+
+
+class FolderStorage:
+    """Objects are files below one folder, which must be there: it may be a disk to be mounted."""
+
+    def __init__(self, place: Place, variables: Mapping[str, str]) -> None:
+        self.url = place.url
+        self._root = Path(place.prefix)
+
+    def list(self, folder: str) -> Iterator[Stored]:
+        """Yield what lies below a folder; what a killed write has left is no object."""
+        self._check_root()
+        top = self._root / folder
+        for parent, _, files in os.walk(top, onerror=self._raise):
+            for file in (f for f in files if not f.startswith(STAGING_PREFIX)):
+                path = Path(parent, file)
+                with suppress(FileNotFoundError), self._reading(path):
+                    found = path.stat()
+                    yield Stored(
+                        name=path.relative_to(self._root).as_posix(),
+                        size_bytes=found.st_size,
+                        modified_at=datetime.fromtimestamp(found.st_mtime, UTC),
+                    )
+
+    def read(self, name: str, *, offset: int = 0) -> Iterator[bytes]:
+        """Yield a file's bytes."""
+        self._check_root()
+        path = self._root / name
+        with self._reading(path):
+            try:
+                file = path.open("rb")
+            except FileNotFoundError:
+                raise NotFound(
+                    f"There is no {path}.", hint="See `inv snapshot.list --remote`."
+                ) from None
+            with file:
+                file.seek(offset)
+                while chunk := file.read(CHUNK_BYTES):
+                    yield chunk
+
+    def write(self, name: str, data: bytes, *, new: bool = False) -> None:
+        """Write a file durably; it gets its name by one rename, or by a link where it is new."""
+        self._check_root()
+        path = self._root / name
+        with storage_errors(self._root, setting="QDRANT_OFFSITE_URL"):
+            self._clear_stagings()
+            self._make_parents(path.parent)
+            with _locked_staging(self._root) as staging:
+                staging.write_bytes(data)
+                if new:
+                    _publish_new(staging, path)
+                else:
+                    publish(staging, path)
+            sync_directory(path.parent)
+
+    def delete(self, name: str) -> None:
+        """Delete a file, and the folders that are empty without it."""
+        self._check_root()
+        path = self._root / name
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            if error.errno in _KEPT:
+                raise Protected(
+                    f"{path} cannot be deleted: {error.strerror}.",
+                    hint="It is protected, nothing else was lost: prune again once it may go.",
+                ) from error
+            raise self._lost(path, error) from error
+        with suppress(OSError):
+            for parent in path.relative_to(self._root).parents[:-1]:
+                (self._root / parent).rmdir()
+
+    def _clear_stagings(self) -> None:
+        """Remove what killed writes have left: the kernel has freed the lock on it."""
+        for path in self._root.glob(f"{STAGING_PREFIX}*"):
+            with suppress(OSError), path.open("rb") as file:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                path.unlink()
+
+    def _make_parents(self, folder: Path) -> None:
+        for parent in reversed([folder, *folder.parents]):
+            if parent.is_relative_to(self._root) and not parent.exists():
+                parent.mkdir(exist_ok=True)
+                sync_directory(parent.parent)
+
+    def _check_root(self) -> None:
+        if not self._root.is_dir():
+            raise StorageError(
+                f"There is no folder {self._root}.",
+                hint="Mount its disk, or make the folder: it is never made for you, since then a"
+                " disk that is not mounted would go unnoticed.",
+            )
+
+    @contextmanager
+    def _reading(self, path: Path) -> Iterator[None]:
+        try:
+            yield
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            raise self._lost(path, error) from error
+
+    def _raise(self, error: OSError) -> None:
+        if not isinstance(error, FileNotFoundError | NotADirectoryError):
+            raise self._lost(self._root, error) from error
+
+    @staticmethod
+    def _lost(path: Path, error: OSError) -> StorageError:
+        reason = error.strerror or str(error)
+        return StorageError(f"{path}: {reason}.", hint="Look after that disk, then run this again.")
+
+
+@contextmanager
+def _locked_staging(folder: Path) -> Iterator[Path]:
+    """Yield a fresh hidden path that is locked, so that nobody takes it for a leftover."""
+    while True:
+        path = folder / f"{STAGING_PREFIX}{secrets.token_hex(8)}"
+        with path.open("xb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            if not path.exists():
+                # Another run has cleared it away before it was locked.
+                continue
+            try:
+                yield path
+            finally:
+                path.unlink(missing_ok=True)
+            return
+
+
+def _publish_new(staging: Path, path: Path) -> None:
+    """Give a staged file a name that nothing has, at once also for whoever else tries."""
+    staging.chmod(PUBLIC)
+    with staging.open("rb") as file:
+        os.fsync(file.fileno())
+    try:
+        os.link(staging, path)
+    except FileExistsError:
+        raise AlreadyThere(f"{path} is there already.", hint="Nothing was changed.") from None
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        if path.exists():
+            raise AlreadyThere(f"{path} is there already.", hint="Nothing was changed.") from None
+        os.replace(staging, path)

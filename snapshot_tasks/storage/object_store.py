@@ -1,0 +1,207 @@
+"""S3 and what speaks its protocol, Google Cloud Storage and Azure, all through `obstore`.
+
+Every object is written by one request, never as a multipart upload: so nothing unfinished can stay
+in a bucket, where nobody sees it and everybody pays for it.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, NoReturn, TypeVar, cast
+
+import obstore
+from obstore import exceptions
+from obstore.store import AzureStore, GCSStore, S3Store
+
+from snapshot_tasks.errors import NotFound, StorageError
+from snapshot_tasks.storage.base import AlreadyThere, Protected, Stored
+from snapshot_tasks.storage.place import Place
+from snapshot_tasks.untrusted import printable
+
+if TYPE_CHECKING:
+    from obstore import GetOptions, PutMode
+
+READ_ATTEMPTS = 5
+# How long an interrupted request may take to its end, so that its thread is gone before Python is.
+PARTING_SECONDS = 2.0
+CHUNK_BYTES = 1 << 20
+MAX_REASON = 300
+_T = TypeVar("_T")
+Store = S3Store | GCSStore | AzureStore
+_AGAIN = (
+    "See whether the store is up and reachable, then run this again: what has arrived is not sent"
+    " again."
+)
+_UNCONDITIONAL = "Set AWS_CONDITIONAL_PUT=disabled for a store that has no If-None-Match."
+_NO_BUCKET = re.compile(
+    "NoSuchBucket|ContainerNotFound|specified (bucket|container) does not exist", re.I
+)
+_LOCKED = re.compile("Immutab|ObjectLock|object lock|WORM|retention|RetentionPolicy", re.I)
+_REFUSED = re.compile(
+    "AccessDenied|InvalidAccessKeyId|SignatureDoesNotMatch|AuthorizationFailure|ExpiredToken"
+    "|InvalidToken|builder error|missing credentials|40[13] (Forbidden|Unauthorized)"
+    r"|not initialized with credentials|instance metadata|169\.254\.169\.254"
+)
+_URL = re.compile(r"https?://\S+")
+_SAID = re.compile(r"<Code>(?P<code>[^<]*)</Code>\s*<Message>(?P<message>[^<]*)</Message>")
+
+
+class ObjectStorage:
+    """A bucket, or what lies below a prefix in it."""
+
+    def __init__(self, place: Place, store: Store, *, secrets: tuple[str, ...] = ()) -> None:
+        self.url = place.url
+        self._place = place
+        self._store = store
+        self._secrets = secrets
+
+    def list(self, folder: str) -> Iterator[Stored]:
+        """Yield what lies below a folder, a page of a thousand at a time."""
+        pages = obstore.list(self._store, folder, chunk_size=1000)
+        while True:
+            with self._errors(folder):
+                page = _run(lambda: next(pages, None))
+            if page is None:
+                return
+            for meta in page:
+                yield Stored(
+                    name=meta["path"], size_bytes=meta["size"], modified_at=meta["last_modified"]
+                )
+
+    def read(self, name: str, *, offset: int = 0) -> Iterator[bytes]:
+        """Yield an object's bytes; what broke goes on from there, as long as something comes."""
+        failures = 0
+        while True:
+            try:
+                for chunk in self._read_on(name, offset):
+                    offset, failures = offset + len(chunk), 0
+                    yield chunk
+            except exceptions.GenericError as error:
+                failures += 1
+                if failures >= READ_ATTEMPTS:
+                    self._fail(name, error)
+            else:
+                return
+
+    def write(self, name: str, data: bytes, *, new: bool = False) -> None:
+        """Write an object by one request; a store that knows no condition just overwrites."""
+        try:
+            self._put(name, data, new=new)
+        except NotImplementedError:
+            self._put(name, data, new=False)
+
+    def delete(self, name: str) -> None:
+        """Delete an object. In a versioned bucket the store keeps its versions."""
+        with self._errors(name, deleting=True):
+            try:
+                _run(lambda: obstore.delete(self._store, name))
+            except FileNotFoundError as error:
+                if _NO_BUCKET.search(str(error)):
+                    raise
+
+    def _put(self, name: str, data: bytes, *, new: bool) -> None:
+        mode: PutMode = "create" if new else "overwrite"
+        with self._errors(name):
+            _run(lambda: obstore.put(self._store, name, data, mode=mode, use_multipart=False))
+
+    def _read_on(self, name: str, offset: int) -> Iterator[bytes]:
+        with self._errors(name, generic=False):
+            options: GetOptions | None = {"range": {"offset": offset}} if offset else None
+            result = _run(lambda: obstore.get(self._store, name, options=options))
+            stream = result.stream(min_chunk_size=CHUNK_BYTES)
+        while True:
+            with self._errors(name, generic=False):
+                chunk = _run(lambda: next(stream, None))
+            if chunk is None:
+                return
+            yield bytes(chunk)
+
+    @contextmanager
+    def _errors(self, name: str, *, deleting: bool = False, generic: bool = True) -> Iterator[None]:
+        """Turn obstore's errors into ours; its general one only where nobody tries again."""
+        try:
+            yield
+        except exceptions.GenericError as error:
+            if not generic and not _REFUSED.search(str(error)):
+                raise
+            self._fail(name, error, deleting=deleting)
+        except (exceptions.BaseError, OSError) as error:
+            self._fail(name, error, deleting=deleting)
+
+    def _fail(self, name: str, error: Exception, *, deleting: bool = False) -> NoReturn:
+        raise self._translated(name, error, deleting=deleting) from None
+
+    def _translated(self, name: str, error: Exception, *, deleting: bool) -> Exception:
+        reason = self._reason(name, str(error))
+        if _NO_BUCKET.search(reason):
+            return StorageError(
+                f"{self.url}: there is no bucket {self._place.bucket}.",
+                hint="Make it, or correct the off-site URL; the account and the region count too.",
+            )
+        if isinstance(error, FileNotFoundError):
+            return NotFound(f"{self.url} has no {name}.", hint="See `inv snapshot.list --remote`.")
+        refused = _REFUSED.search(reason) or isinstance(
+            error, exceptions.PermissionDeniedError | exceptions.UnauthenticatedError
+        )
+        if _LOCKED.search(reason) or (deleting and refused):
+            return Protected(
+                f"{self.url} keeps {name}: {reason}.",
+                hint="It is protected there, or these credentials may not delete. Nothing else was"
+                " lost; prune again once it may go.",
+            )
+        if isinstance(error, exceptions.AlreadyExistsError):
+            return AlreadyThere(f"{self.url} has {name} already.", hint="Nothing was changed.")
+        if refused:
+            return StorageError(
+                f"{self.url} refuses these credentials: {reason}.",
+                hint="Set the store's own variables (docs/offsite.md), such as AWS_ACCESS_KEY_ID,"
+                " in the environment or in .env.",
+            )
+        hint = _UNCONDITIONAL if "NotImplemented" in reason else _AGAIN
+        return StorageError(f"{self.url}: {reason}.", hint=hint)
+
+    def _reason(self, name: str, text: str) -> str:
+        """Return what a store says in one line, without anything that is secret.
+
+        Without names and URLs too: what they happen to spell must not be taken for its answer.
+        """
+        text = text.partition("\n\nDebug source")[0]
+        if said := _SAID.search(text):
+            text = f"{said['code']}, {said['message']}"
+        for secret in self._secrets:
+            text = text.replace(secret, "***")
+        path = "/".join(filter(None, (self._place.prefix, name)))
+        text = _URL.sub("", text).replace(f" {path}", "")
+        return printable(" ".join(text.split()), limit=MAX_REASON).rstrip(". ")
+
+
+def _run(ask: Callable[[], _T]) -> _T:
+    """Wait for the store in a way that Ctrl-C can end.
+
+    The request runs in a thread of its own, since nothing interrupts the library. Its asyncio
+    interface would be interruptible too, but its threads touch Python after they have answered:
+    that ends the process with SIGABRT where it happens to be exiting.
+    """
+    done: SimpleQueue[tuple[_T | None, BaseException | None]] = SimpleQueue()
+
+    def work() -> None:
+        try:
+            done.put((ask(), None))
+        except BaseException as error:  # raised where it is waited for
+            done.put((None, error))
+
+    thread = threading.Thread(target=work, name="store", daemon=True)
+    thread.start()
+    try:
+        result, error = done.get()
+    except BaseException:
+        # What is about to end does so; what hangs is left to its thread.
+        thread.join(PARTING_SECONDS)
+        raise
+    if error is not None:
+        raise error
+    return cast("_T", result)

@@ -1,0 +1,309 @@
+"""What every storage promises, over real servers of each protocol."""
+
+from __future__ import annotations
+
+import fcntl
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+
+from snapshot_tasks.errors import NotFound, SettingsError, StorageError
+from snapshot_tasks.storage.base import AlreadyThere, Protected, Storage
+from tests.contract.conftest import KINDS, REMOTE
+from tests.support.proxy import Answer, Exchange, lose_answer, truncate
+from tests.support.stores import Bucket, azure_bucket, s3_bucket, s3_client
+
+BIG = bytes(range(256)) * (40 << 12)
+SLOW_DOWN = Answer(
+    503, {}, b"<Error><Code>SlowDown</Code><Message>Reduce your rate</Message></Error>"
+)
+REFUSED = Answer(403, {}, b"<Error><Code>AccessDenied</Code><Message>Not you</Message></Error>")
+UNKNOWN = Answer(
+    403, {}, b"<Error><Code>InvalidAccessKeyId</Code><Message>No such key</Message></Error>"
+)
+IMMUTABLE = Answer(
+    409, {}, b"<Error><Code>BlobImmutableDueToPolicy</Code><Message>Kept</Message></Error>"
+)
+
+every = pytest.mark.parametrize("bucket", KINDS, indirect=True)
+remote = pytest.mark.parametrize("bucket", REMOTE, indirect=True)
+
+
+def contents(storage: Storage, name: str, offset: int = 0) -> bytes:
+    """Return what an object holds."""
+    return b"".join(storage.read(name, offset=offset))
+
+
+def names(storage: Storage, folder: str) -> list[str]:
+    """Return what lies below a folder."""
+    return sorted(stored.name for stored in storage.list(folder))
+
+
+@every
+def test_what_was_written_is_read_listed_and_deleted(bucket: Bucket) -> None:
+    """The same bytes under the same name, whatever characters the name was quoted from."""
+    storage = bucket.open()
+    name = f"data/{quote('a b/é%~+*:☃', safe='')}/x.json"
+    storage.write(name, b"first")
+    storage.write(name, b"second one")
+    storage.write("database/other", b"of another folder")
+    assert contents(storage, name) == b"second one"
+    assert contents(storage, name, 7) == b"one"
+    (stored,) = storage.list("data")
+    assert (stored.name, stored.size_bytes) == (name, 10)
+    assert stored.modified_at.utcoffset() is not None
+    storage.delete(name)
+    storage.delete(name)
+    assert names(storage, "data") == []
+    assert names(storage, "database") == ["database/other"]
+
+
+@remote
+def test_more_objects_than_one_page_holds(bucket: Bucket) -> None:
+    """S3 and Azure answer a thousand, or five thousand, at a time."""
+    storage = bucket.open()
+    wanted = [f"data/parts/{number:05d}" for number in range(1010)]
+    for name in wanted:
+        storage.write(name, b"x")
+    assert names(storage, "data") == wanted
+
+
+@every
+def test_an_object_larger_than_a_part_arrives_whole(bucket: Bucket) -> None:
+    """One request, no multipart upload, in chunks on the way back."""
+    storage = bucket.open()
+    storage.write("big", BIG)
+    assert contents(storage, "big") == BIG
+
+
+@every
+def test_an_object_is_whole_at_every_moment(bucket: Bucket) -> None:
+    """Whoever looks while it is written, and written over, sees all of it or nothing."""
+    storage = bucket.open()
+
+    def work() -> None:
+        for _ in range(3):
+            storage.write("data/big", BIG)
+
+    with ThreadPoolExecutor(1) as pool:
+        done, seen = pool.submit(work), set()
+        while not done.done():
+            seen |= {(s.name, s.size_bytes) for s in storage.list("data")}
+        done.result()
+    assert seen <= {("data/big", len(BIG))}
+
+
+@every
+def test_new_refuses_to_overwrite(bucket: Bucket) -> None:
+    """The one who comes second is told, and what the first wrote stays."""
+    storage = bucket.open()
+    storage.write("marker", b"first", new=True)
+    with pytest.raises(AlreadyThere) as caught:
+        storage.write("marker", b"second", new=True)
+    assert caught.value.exit_code == 24
+    assert contents(storage, "marker") == b"first"
+
+
+def test_an_s3_that_knows_no_condition(s3: str) -> None:
+    """Told so by its variable, a new object is written without asking whether one is there."""
+    storage = s3_bucket(s3, "unconditional").open(AWS_CONDITIONAL_PUT="disabled")
+    storage.write("marker", b"first", new=True)
+    storage.write("marker", b"second", new=True)
+    assert contents(storage, "marker") == b"second"
+
+
+def test_a_variable_with_an_impossible_value_is_a_setting(azure: str) -> None:
+    """14, with the reason; the value, which may be a key, is not repeated."""
+    bucket = azure_bucket(azure, "impossible")
+    with pytest.raises(SettingsError, match="cannot be used") as caught:
+        bucket.open(AZURE_STORAGE_ACCOUNT_KEY="hush!")
+    assert "hush" not in caught.value.message
+
+
+@pytest.mark.usefixtures("impatient")
+def test_an_s3_that_refuses_a_condition_says_how_to_do_without(s3: str) -> None:
+    """It answers 501; the hint names the variable."""
+    answer = Answer(501, {}, b"<Error><Code>NotImplemented</Code><Message>No</Message></Error>")
+    with s3_bucket(s3, "refuses-conditions").behind_proxy() as (through, proxy):
+        proxy.on("PUT", ".*", lambda e: e.answer(answer))
+        with pytest.raises(StorageError) as caught:
+            through.open().write("marker", b"1", new=True)
+    assert "AWS_CONDITIONAL_PUT" in caught.value.hint
+
+
+@every
+def test_what_is_not_there(bucket: Bucket) -> None:
+    """A missing object is told; a missing folder is empty."""
+    storage = bucket.open()
+    with pytest.raises(NotFound) as caught:
+        contents(storage, "nothing")
+    assert caught.value.exit_code == 10
+    assert names(storage, "nowhere") == []
+
+
+@every
+def test_a_bucket_that_is_not_there(bucket: Bucket, tmp_path: Path) -> None:
+    """It is told as the bucket, not as the object, and never made: it may be a disk to mount."""
+    gone = Bucket(bucket.url.replace("-", "x").replace("elsewhere", "gone"), bucket.variables)
+    storage = gone.open()
+    for use in (
+        lambda: storage.write("a", b"1"),
+        lambda: contents(storage, "a"),
+        lambda: names(storage, "a"),
+        lambda: storage.delete("a"),
+    ):
+        with pytest.raises(StorageError, match=r"[Tt]here is no (bucket|folder)") as caught:
+            use()
+        assert caught.value.exit_code == 15
+    assert not (tmp_path / "gone").exists()
+
+
+@remote
+def test_a_store_that_is_busy_is_asked_again(bucket: Bucket) -> None:
+    """Told to slow down twice, then it goes on: nobody notices."""
+    with bucket.behind_proxy() as (through, proxy):
+        storage = through.open()
+        for method in ("PUT", "GET"):
+            proxy.on(method, ".*", lambda e: e.answer(SLOW_DOWN), times=2)
+        storage.write("a", b"1")
+        assert contents(storage, "a") == b"1"
+
+
+@remote
+@pytest.mark.usefixtures("impatient")
+def test_a_store_that_stays_busy_is_given_up(bucket: Bucket) -> None:
+    """In the end it is told, with what to do."""
+    with bucket.behind_proxy() as (through, proxy):
+        storage = through.open()
+        for method in ("PUT", "GET"):
+            proxy.on(method, ".*", lambda e: e.answer(SLOW_DOWN))
+        for use in (lambda: storage.write("a", b"1"), lambda: contents(storage, "a")):
+            with pytest.raises(StorageError, match="SlowDown") as caught:
+                use()
+            assert "run this again" in caught.value.hint
+
+
+@remote
+def test_a_read_goes_on_where_it_was_cut(bucket: Bucket) -> None:
+    """Half of the answer, then silence, twice: the bytes are the right ones, each once."""
+    bucket.open().write("big", BIG)
+    with bucket.behind_proxy() as (through, proxy):
+        proxy.on("GET", ".*big", truncate, times=2)
+        assert contents(through.open(), "big") == BIG
+        assert proxy.requests("GET", ".*big") > 1
+
+
+@remote
+@pytest.mark.usefixtures("impatient")
+def test_a_read_that_never_ends_is_given_up(bucket: Bucket) -> None:
+    """A store that ends each connection is told."""
+    bucket.open().write("big", BIG)
+    with bucket.behind_proxy() as (through, proxy):
+        proxy.on("GET", ".*big", Exchange.drop)
+        with pytest.raises(StorageError):
+            contents(through.open(), "big")
+
+
+@remote
+def test_a_write_whose_answer_was_lost_is_whole(bucket: Bucket) -> None:
+    """It is sent again, and is there once."""
+    with bucket.behind_proxy() as (through, proxy):
+        storage = through.open()
+        proxy.on("PUT", ".*", lose_answer, times=1)
+        storage.write("big", BIG)
+    assert contents(bucket.open(), "big") == BIG
+
+
+@remote
+@pytest.mark.usefixtures("impatient")
+def test_a_write_that_never_arrives_leaves_nothing(bucket: Bucket) -> None:
+    """Every connection breaks: it is told, and nothing half-written can be seen."""
+    with bucket.behind_proxy() as (through, proxy):
+        proxy.on("PUT", ".*", Exchange.drop)
+        with pytest.raises(StorageError):
+            through.open().write("data/big", BIG)
+    assert names(bucket.open(), "data") == []
+
+
+@remote
+def test_refused_credentials_are_told_without_them(bucket: Bucket) -> None:
+    """The hint names the variables; the secret is nowhere."""
+    with bucket.behind_proxy() as (through, proxy):
+        proxy.on("PUT", ".*", lambda e: e.answer(UNKNOWN))
+        with pytest.raises(StorageError, match="refuses these credentials") as caught:
+            through.open().write("a", b"1")
+    assert caught.value.exit_code == 15
+    assert "AWS_ACCESS_KEY_ID" in caught.value.hint
+    for secret in (*bucket.variables.values(),):
+        if len(secret) > 20 and "://" not in secret:
+            assert secret not in caught.value.message
+
+
+@pytest.mark.parametrize("bucket", ["az"], indirect=True)
+def test_a_wrong_key_is_refused_by_the_store_itself(bucket: Bucket) -> None:
+    """Azurite checks signatures."""
+    storage = bucket.open(AZURE_STORAGE_ACCOUNT_KEY="d3Jvbmc=")
+    with pytest.raises(StorageError, match="refuses these credentials"):
+        storage.write("a", b"1")
+
+
+@remote
+@pytest.mark.parametrize("answer", [REFUSED, IMMUTABLE], ids=["denied", "immutable"])
+def test_a_delete_that_is_refused_is_told_apart(bucket: Bucket, answer: Answer) -> None:
+    """A policy or a lock keeps it: what was to go is told, and is still there."""
+    bucket.open().write("kept", b"1")
+    with bucket.behind_proxy() as (through, proxy):
+        for method in ("DELETE", "POST"):
+            proxy.on(method, ".*", lambda e: e.answer(answer))
+        with pytest.raises(Protected, match="kept") as caught:
+            through.open().delete("kept")
+    assert caught.value.exit_code == 15
+    assert contents(bucket.open(), "kept") == b"1"
+
+
+def test_a_locked_bucket_keeps_every_version(s3: str) -> None:
+    """Deleting and overwriting hide versions; the lock keeps them all."""
+    bucket = s3_bucket(s3, "locked", locked=True)
+    storage = bucket.open()
+    storage.write("kept", b"first")
+    storage.write("kept", b"second")
+    storage.delete("kept")
+    assert names(storage, "") == []
+    client = s3_client(s3)
+    versions = client.list_object_versions(Bucket="locked")["Versions"]
+    found = {
+        client.get_object(Bucket="locked", Key=v["Key"], VersionId=v["VersionId"])["Body"].read()
+        for v in versions
+    }
+    assert found == {b"first", b"second"}
+
+
+def test_every_object_on_s3_carries_its_checksum(s3: str) -> None:
+    """Without one, a bucket with an object lock takes nothing."""
+    bucket = s3_bucket(s3, "checksums")
+    sent: list[str] = []
+
+    def note(exchange: Exchange) -> None:
+        sent.append(exchange.header("x-amz-checksum-sha256"))
+        exchange.answer(exchange.forward())
+
+    with bucket.behind_proxy() as (through, proxy):
+        proxy.on("PUT", ".*", note)
+        through.open().write("a", b"1")
+    assert sent == ["a4ayc/80/OGda4BO/1o/V0etpOqiLx1JwB5S3beHW0s="]
+
+
+@pytest.mark.parametrize("bucket", ["file"], indirect=True)
+def test_what_a_killed_write_left_in_a_folder_goes(bucket: Bucket) -> None:
+    """It is no object, and the next write clears it; one that is still written is left alone."""
+    root = Path(bucket.url)
+    killed, alive = root / ".staging-killed", root / ".staging-alive"
+    killed.write_bytes(b"half")
+    with alive.open("wb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        storage = bucket.open()
+        assert names(storage, "") == []
+        storage.write("a", b"1")
+        assert sorted(p.name for p in root.iterdir()) == [".staging-alive", "a"]

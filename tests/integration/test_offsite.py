@@ -1,0 +1,390 @@
+"""`inv snapshot.push` and `pull` with a real S3 server and a real Qdrant, killed at any time."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import random
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pyrage
+import pytest
+
+from snapshot_tasks.catalog.folder import Catalog
+from snapshot_tasks.operations.push import REFRESHED
+from snapshot_tasks.process import free_ports
+from tests.conftest import Inv, Live, Ran
+from tests.integration.conftest import Take
+from tests.support.archives import Entry, archive, replaced, segment, snapshot_entries
+from tests.support.disks import fill, need_disks, small_disk
+from tests.support.manifests import TAKEN_AT, catalogued
+from tests.support.proxy import Hold
+from tests.support.stores import Bucket, s3_bucket, s3_client, s3_server
+from tests.support.world import assert_error, end_processes_below, ended, tree
+
+ROUNDS = int(os.environ.get("KILL_ROUNDS", "4"))
+SEED = int(os.environ.get("KILL_SEED", "0")) or random.SystemRandom().randrange(1 << 32)
+BIG_BYTES = 100 << 20
+
+
+@pytest.fixture(scope="module")
+def s3() -> Iterator[str]:
+    """Where an S3 server answers."""
+    with s3_server() as endpoint:
+        yield endpoint
+
+
+@pytest.fixture
+def bucket(s3: str, request: pytest.FixtureRequest) -> Bucket:
+    """A bucket of the test's own."""
+    return s3_bucket(s3, f"bucket-{abs(hash(request.node.nodeid))}")
+
+
+def with_store(inv: Inv, bucket: Bucket, **more: str) -> Inv:
+    """Return an `inv` whose `.env` names the bucket, and the credentials for it."""
+    values = {"QDRANT_OFFSITE_URL": bucket.url, **bucket.variables, **more}
+    (inv.root / ".env").write_text("".join(f"{n}={v}\n" for n, v in values.items()))
+    return inv
+
+
+def give(inv: Inv, catalog: Catalog) -> None:
+    """Put the snapshots of a catalogue into a project."""
+    shutil.copytree(
+        catalog.folder, inv.root / "qdrant_snapshots", dirs_exist_ok=True, symlinks=True
+    )
+
+
+def succeeded(ran: Ran) -> Ran:
+    """Assert that it did what it should."""
+    assert ran.code == 0, ran.stderr
+    return ran
+
+
+def copy_of(inv: Inv, root: Path) -> Inv:
+    """Return a fresh copy of the project with the same `.env`, and nothing else."""
+    left_out = shutil.ignore_patterns("__pycache__", "qdrant_snapshots", ".qdrant", "*.lock")
+    shutil.copytree(inv.root, root, ignore=left_out)
+    http, grpc = free_ports(2)
+    ports = {"QDRANT_HTTP_PORT": str(http), "QDRANT_GRPC_PORT": str(grpc)}
+    return Inv(root=root, environment={"QDRANT_ENGINE": "native", **ports})
+
+
+def test_one_command_brings_everything_back(
+    inv: Inv, qdrant: Live, take: Take, catalog: Catalog, bucket: Bucket, name: str, tmp_path: Path
+) -> None:
+    """A new machine, a copy of the project and its `.env`: the contents are those of the source."""
+    identity = pyrage.x25519.Identity.generate()
+    qdrant.loader.rich(name)
+    qdrant.loader.alias(f"{name}-alias", name)
+    taken = take(qdrant, name)
+    give(inv, catalog)
+    keys = {"QDRANT_AGE_RECIPIENTS": str(identity.to_public()), "QDRANT_COLLECTION_NAME": name}
+    with_store(inv, bucket, **keys)
+    succeeded(inv("snapshot.push"))
+    new = copy_of(inv, tmp_path / "new machine")
+    key_file = tmp_path / "key.txt"
+    key_file.write_text(f"{identity}\n")
+    assert_error(new("snapshot.pull", "--restore"), 14)
+    try:
+        ran = succeeded(
+            new("snapshot.pull", "--restore", "--json", QDRANT_AGE_IDENTITY_FILE=str(key_file))
+        )
+        (restored,) = ran.document["result"]["restored"]
+        assert restored["points_count"] == qdrant.loader.count(name) > 0
+        succeeded(new("snapshot.verify", "--level", "source"))
+        assert f"{name}-alias" in succeeded(new("stack.status")).stdout
+        (back,) = Catalog(new.root / "qdrant_snapshots").entries()
+        assert back.sealed is not None
+        assert taken.sealed is not None
+        assert back.sealed.digest == taken.sealed.digest
+        again = succeeded(
+            new("snapshot.pull", "--restore", "--json", QDRANT_AGE_IDENTITY_FILE=str(key_file))
+        )
+        assert again.document["result"]["restored"][0]["skipped"]
+    finally:
+        end_processes_below(new.root)
+
+
+def test_what_lies_off_site_is_listed(inv: Inv, catalog: Catalog, bucket: Bucket) -> None:
+    """Points, sizes and place of each, though nothing lies here; a dry run changes nothing."""
+    made = catalogued(catalog)
+    give(inv, catalog)
+    with_store(inv, bucket)
+    assert "would push" in succeeded(inv("--dry", "snapshot.push", "--all")).stdout
+    listed = succeeded(inv("snapshot.list", "--remote", "--json")).document["result"]
+    assert listed["snapshots"] == []
+    succeeded(inv("snapshot.push", "--all"))
+    shutil.rmtree(inv.root / "qdrant_snapshots")
+    (found,) = succeeded(inv("snapshot.list", "--remote", "--json")).document["result"]["snapshots"]
+    assert (found["snapshot"], found["points_count"]) == (made.name, 1234)
+    assert found["places"] == [bucket.url]
+    assert "would pull" in succeeded(inv("--dry", "snapshot.pull", "--all")).stdout
+    assert not (inv.root / "qdrant_snapshots").exists()
+
+
+def test_pruning_off_site_shows_its_plan_and_needs_consent(
+    inv: Inv, catalog: Catalog, bucket: Bucket
+) -> None:
+    """Without a terminal and `--yes` nothing is dropped; of another collection nothing ever is."""
+    make_days(catalog)
+    catalogued(catalog, collection="films")
+    catalogued(catalog, collection="films", taken_at=TAKEN_AT + timedelta(days=1))
+    give(inv, catalog)
+    with_store(inv, bucket, QDRANT_KEEP_LAST="1", QDRANT_COLLECTION_NAME="books")
+    succeeded(inv("snapshot.push", "--all"))
+    ran = inv("snapshot.prune", "--remote")
+    assert_error(ran, 24, "deletes 2 snapshots")
+    assert f"books in {bucket.url}" in ran.stderr
+    assert "books_20250103_120000.snapshot" in ran.stderr
+    plan = succeeded(inv("snapshot.prune", "--remote", "--dry-run", "--json")).document["result"]
+    (books,) = plan["collections"]
+    assert (books["place"], [p["keep"] for p in books["plan"]]) == (
+        bucket.url,
+        [True, False, False],
+    )
+    assert len(remote_names(inv)) == 5
+    ran = succeeded(inv("snapshot.prune", "--from", bucket.url, "--yes"))
+    assert ran.stdout.splitlines()[-1].startswith("Dropped 2 snapshots, ")
+    assert sorted(name.split("_")[0] for name in remote_names(inv)) == ["books", "films", "films"]
+    assert_error(inv("snapshot.prune", "--remote", "--collection", "nope", "--yes"), 10)
+    succeeded(inv("snapshot.prune", "--remote", "--all", "--yes"))
+    assert len(remote_names(inv)) == 2
+
+
+def test_pushed_and_pruned_in_one_go(inv: Inv, catalog: Catalog, bucket: Bucket) -> None:
+    """The flag is the consent, for cron: only of what was pushed, and never a pinned one."""
+    make_days(catalog)
+    catalogued(catalog, collection="films")
+    catalogued(catalog, collection="films", taken_at=TAKEN_AT + timedelta(days=1))
+    give(inv, catalog)
+    with_store(inv, bucket, QDRANT_COLLECTION_NAME="books")
+    pinned = "books_20250101_120000.snapshot"
+    succeeded(inv("snapshot.push", "--all"))
+    assert_error(inv("snapshot.push", "--prune"), 14, "QDRANT_KEEP_DAILY")
+    succeeded(inv("snapshot.pin", "--snapshot", pinned, "--note", "x"))
+    ran = succeeded(inv("snapshot.push", "--snapshot", pinned, "--json"))
+    assert ran.document["result"]["pushed"][0]["outcome"] == REFRESHED
+    dry = succeeded(inv("--dry", "snapshot.push", "--prune", QDRANT_KEEP_LAST="1"))
+    assert "would drop old ones" in dry.stdout
+    ran = succeeded(inv("snapshot.push", "--prune", "--json", QDRANT_KEEP_LAST="1"))
+    dropped = ran.document["result"]["dropped"]
+    assert [line["snapshot"] for line in dropped] == ["books_20250102_120000.snapshot"]
+    assert len(remote_names(inv)) == 4
+
+
+def make_days(catalog: Catalog) -> None:
+    """Catalogue three snapshots."""
+    for day in range(3):
+        catalogued(catalog, taken_at=TAKEN_AT + timedelta(days=day))
+
+
+def remote_names(inv: Inv) -> list[str]:
+    """Return what lies off-site."""
+    ran = succeeded(inv("snapshot.list", "--remote", "--json"))
+    return [s["snapshot"] for s in ran.document["result"]["snapshots"]]
+
+
+def test_no_place_is_told(inv: Inv, catalog: Catalog) -> None:
+    """Nothing is set: 14, with what to set."""
+    catalogued(catalog)
+    give(inv, catalog)
+    ran = inv("snapshot.push", "--collection", "books")
+    assert_error(ran, 14)
+    assert "QDRANT_OFFSITE_URL" in ran.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_push_ends_at_once(
+    inv: Inv, catalog: Catalog, bucket: Bucket, number: signal.Signals
+) -> None:
+    """A store that never answers does not keep Ctrl-C waiting; nothing is visible there."""
+    catalogued(catalog)
+    give(inv, catalog)
+    hold = Hold()
+    with bucket.behind_proxy() as (through, proxy):
+        proxy.on("PUT", ".*", hold.before)
+        with_store(inv, through, QDRANT_COLLECTION_NAME="books")
+        process = inv.start("snapshot.push")
+        hold.wait()
+        process.send_signal(number)
+        ran = ended(process)
+        hold.cancel()
+    assert_error(ran, 130)
+    with_store(inv, bucket)
+    assert remote_names(inv) == []
+
+
+@pytest.fixture(scope="module")
+def big(tmp_path_factory: pytest.TempPathFactory) -> Catalog:
+    """A snapshot of several parts that do not compress."""
+    catalog = Catalog(tmp_path_factory.mktemp("big"))
+    noise = random.Random(7).randbytes(BIG_BYTES)
+    vectors = Entry(name="snapshot/files/vector_storage/vectors/chunk_1.mmap", data=noise)
+    parts = replaced(snapshot_entries(), "0/segments/seg-0.tar", segment(also=[vectors]))
+    catalogued(catalog, content=archive(parts))
+    return catalog
+
+
+def test_an_interrupted_pull_goes_on(inv: Inv, big: Catalog, bucket: Bucket) -> None:
+    """Ctrl-C in the middle of the second part: 130, and the first is not fetched again."""
+    give(inv, big)
+    with_store(inv, bucket, QDRANT_COLLECTION_NAME="books")
+    succeeded(inv("snapshot.push"))
+    shutil.rmtree(inv.root / "qdrant_snapshots")
+    hold = Hold()
+    with bucket.behind_proxy() as (through, proxy):
+        proxy.on("GET", ".*/00001-.*", hold.halfway)
+        with_store(inv, through, QDRANT_COLLECTION_NAME="books")
+        process = inv.start("snapshot.pull")
+        hold.wait()
+        process.send_signal(signal.SIGINT)
+        ran = ended(process)
+        hold.cancel()
+        assert_error(ran, 130)
+        assert "not fetched again" in ran.stderr
+        assert Catalog(inv.root / "qdrant_snapshots").entries() == []
+        proxy.rules.clear()
+        proxy.seen.clear()
+        succeeded(inv("snapshot.pull"))
+        assert proxy.requests("GET", ".*/00000-.*") == 0
+        assert proxy.requests("GET", ".*/00001-.*") == 1
+    assert _same_bytes(Catalog(inv.root / "qdrant_snapshots"), big)
+
+
+def test_two_pushes_at_once_do_no_harm(inv: Inv, big: Catalog, bucket: Bucket) -> None:
+    """Both end well, and what lies there is whole."""
+    give(inv, big)
+    with_store(inv, bucket, QDRANT_COLLECTION_NAME="books")
+    both = [inv.start("snapshot.push") for _ in range(2)]
+    for process in both:
+        succeeded(ended(process))
+    assert len(remote_names(inv)) == 1
+    assert _pulls_whole(inv, bucket.url, big, inv.root / "check")
+
+
+def test_a_disk_that_fills_up(inv: Inv, big: Catalog, bucket: Bucket, tmp_path: Path) -> None:
+    """There: 15, and nothing half-written stays. Here: 15, and the room is given back."""
+    need_disks()
+    give(inv, big)
+    with_store(inv, bucket, QDRANT_COLLECTION_NAME="books")
+    with small_disk(tmp_path / "there", size="80m") as disk:
+        ran = inv("snapshot.push", "--to", str(disk), "--to", bucket.url)
+        assert_error(ran, 15)
+        assert "No space left" in ran.stderr
+        assert not list(disk.glob(".staging*"))
+        assert (
+            inv("snapshot.list", "--remote", "--from", str(disk), "--json").document["result"][
+                "snapshots"
+            ]
+            == []
+        )
+    hold = Hold()
+    with (
+        small_disk(tmp_path / "here", size="180m") as disk,
+        bucket.behind_proxy() as (
+            through,
+            proxy,
+        ),
+    ):
+        proxy.on("GET", ".*/00001-.*", hold.before)
+        with_store(inv, through, QDRANT_COLLECTION_NAME="books", QDRANT_SNAPSHOT_DIR=str(disk))
+        process = inv.start("snapshot.pull")
+        hold.wait()
+        filler = fill(disk)
+        hold.release.set()
+        ran = ended(process)
+        assert_error(ran, 15)
+        assert [n for n in tree(disk) if n != filler.name] == []
+
+
+@pytest.mark.parametrize("kind", ["s3", "file"])
+@pytest.mark.parametrize("task", ["push", "pull"])
+def test_killed_at_any_moment(
+    inv: Inv, big: Catalog, bucket: Bucket, tmp_path: Path, kind: str, task: str
+) -> None:
+    """Nothing half-made is seen, the next run finishes, and no residue is left."""
+    give(inv, big)
+    with_store(inv, bucket, QDRANT_COLLECTION_NAME="books")
+    place = tmp_path / "elsewhere"
+    place.mkdir()
+    url = bucket.url if kind == "s3" else str(place)
+    clear = _clearing(inv, bucket, place, task)
+    if task == "pull":
+        succeeded(inv("snapshot.push", "--to", url))
+    flag = "--to" if task == "push" else "--from"
+    clear()
+    start = time.monotonic()
+    succeeded(inv(f"snapshot.{task}", flag, url))
+    took, chance = time.monotonic() - start, random.Random(SEED)
+    for number in range(ROUNDS):
+        clear()
+        moment = took * (0.3 + 0.7 * chance.random())
+        where = f"round {number} of KILL_SEED={SEED}, after {moment:.2f} s"
+        _kill_after(inv, moment, f"snapshot.{task}", flag, url)
+        folder = Catalog(inv.root / "qdrant_snapshots")
+        if task == "pull":
+            for entry in folder.entries():
+                assert entry.size_bytes == big.entries()[0].size_bytes, where
+                assert entry.manifest is not None, where
+        else:
+            shown = inv("snapshot.list", "--remote", "--from", url, "--json").document["result"]
+            if shown["snapshots"]:
+                assert _pulls_whole(inv, url, big, tmp_path / f"check-{number}"), where
+        succeeded(inv(f"snapshot.{task}", flag, url))
+        assert _pulls_whole(inv, url, big, tmp_path / f"round-{number}"), where
+        _assert_no_residue(inv, place, where)
+
+
+def _clearing(inv: Inv, bucket: Bucket, place: Path, task: str) -> Callable[[], None]:
+    """Return what makes the world as it was before the task."""
+
+    def clear() -> None:
+        if task == "pull":
+            for path in (inv.root / "qdrant_snapshots").iterdir():
+                path.unlink()
+            return
+        client = s3_client(bucket.server)
+        name = bucket.url.split("/")[2]
+        for item in client.list_objects_v2(Bucket=name).get("Contents", []):
+            client.delete_object(Bucket=name, Key=item["Key"])
+        for path in place.iterdir():
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+    return clear
+
+
+def _kill_after(inv: Inv, seconds: float, *arguments: str) -> None:
+    process = inv.start(*arguments)
+    try:
+        process.communicate(timeout=seconds)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.communicate()
+
+
+def _pulls_whole(inv: Inv, url: str, source: Catalog, folder: Path) -> bool:
+    """Say whether a pull into an empty folder brings the very bytes."""
+    elsewhere = dataclasses.replace(
+        inv, environment={**inv.environment, "QDRANT_SNAPSHOT_DIR": str(folder)}
+    )
+    succeeded(elsewhere("snapshot.pull", "--from", url))
+    same = _same_bytes(Catalog(folder), source)
+    shutil.rmtree(folder)
+    return same
+
+
+def _same_bytes(here: Catalog, source: Catalog) -> bool:
+    (back,), (original,) = here.entries(), source.entries()
+    return back.path.read_bytes() == original.path.read_bytes()
+
+
+def _assert_no_residue(inv: Inv, place: Path, where: str) -> None:
+    here = tree(inv.root / "qdrant_snapshots")
+    there = [p.name for p in place.rglob("*")]
+    assert not [n for n in (*here, *there) if ".pull" in n or ".staging" in n], where

@@ -1,0 +1,607 @@
+"""Pushing and pulling between two folders: what arrives, what is refused, what is never seen."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import random
+import shutil
+import tracemalloc
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pyrage
+import pytest
+
+from snapshot_tasks.catalog.folder import Catalog
+from snapshot_tasks.catalog.snapshot import Snapshot
+from snapshot_tasks.checks.doctor import Patient
+from snapshot_tasks.checks.offsite import check_offsite
+from snapshot_tasks.errors import Damaged, NotFound, Refused, SettingsError, StorageError
+from snapshot_tasks.models import Silent
+from snapshot_tasks.offsite.codec import Packer, Unpacker
+from snapshot_tasks.offsite.depot import ABANDONED_AFTER, Depot, Unreadable
+from snapshot_tasks.offsite.layout import Key, parse_data_name, parse_marker_name
+from snapshot_tasks.offsite.marker import Marker, parse_marker
+from snapshot_tasks.operations.prune_remote import plan_remote, prune_remote
+from snapshot_tasks.operations.pull import SPARE_BYTES, pull, pull_each
+from snapshot_tasks.operations.push import (
+    PUSHED,
+    REFRESHED,
+    THERE,
+    Pushed,
+    PushRequest,
+    push,
+    push_each,
+)
+from snapshot_tasks.operations.remote import choose, list_remote
+from snapshot_tasks.retention import Policy
+from snapshot_tasks.settings import Settings
+from snapshot_tasks.storage.folder import FolderStorage
+from snapshot_tasks.storage.place import parse_place
+from snapshot_tasks.storage.select import open_storage
+from tests.support.archives import archive, replaced, snapshot_entries
+from tests.support.manifests import TAKEN_AT, catalogued, drill_proof
+from tests.support.world import tree
+
+PART = 64 << 10
+NOW = TAKEN_AT + timedelta(days=1)
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    """The folder that stands for another machine."""
+    folder = tmp_path / "elsewhere"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def depot(place: Path) -> Depot:
+    """A store with nothing in it."""
+    return Depot(open_storage(str(place), {}))
+
+
+@pytest.fixture
+def other(tmp_path: Path) -> Catalog:
+    """The catalogue of a machine that has lost everything."""
+    return Catalog(tmp_path / "new" / "snapshots")
+
+
+@pytest.fixture
+def snapshot(catalog: Catalog) -> Snapshot:
+    """A catalogued snapshot of several parts, with a proof."""
+    made = catalogued(catalog, content=content(), aliases=("library",))
+    made.append_proof(drill_proof(made, TAKEN_AT + timedelta(hours=1)))
+    return catalog.find(made.name)
+
+
+def content(seed: int = 1) -> bytes:
+    """Return a sound snapshot file of some parts that do not compress."""
+    noise = random.Random(seed).randbytes(3 * PART + 17)
+    return archive(replaced(snapshot_entries(), "0/wal/open-1", noise))
+
+
+def request(snapshot: Snapshot, **changes: Any) -> PushRequest:
+    """Return a request with small parts."""
+    facts: dict[str, Any] = {"snapshot": snapshot, "packer": Packer(), "part_bytes": PART}
+    return PushRequest(**(facts | changes))
+
+
+def pushed(snapshot: Snapshot, depot: Depot, **changes: Any) -> Pushed:
+    """Push it."""
+    return push(request(snapshot, **changes), depot, Silent())
+
+
+def pulled(depot: Depot, catalog: Catalog, unpacker: Unpacker = Unpacker()) -> Snapshot:  # noqa: B008
+    """Pull the newest."""
+    (remote, *_) = choose(list_remote([depot]))
+    catalog.make_folder()
+    return pull(remote, catalog, unpacker, Silent()).snapshot
+
+
+def beside(snapshot: Snapshot) -> dict[str, bytes]:
+    """Return every file of a snapshot."""
+    stem = snapshot.name.removesuffix(".snapshot")
+    return {p.name: p.read_bytes() for p in snapshot.path.parent.glob(f"{stem}*")}
+
+
+def key_pair(folder: Path) -> tuple[str, Path]:
+    """Return a new recipient, and the file of its identity."""
+    identity = pyrage.x25519.Identity.generate()
+    file = folder / f"{str(identity.to_public())[:12]}.txt"
+    file.write_text(f"# made for a test\n{identity}\n")
+    return str(identity.to_public()), file
+
+
+def blobs(place: Path) -> list[Path]:
+    """Return the data files there."""
+    return sorted(p for p in (place / "data").rglob("*") if p.is_file())
+
+
+def test_what_comes_back_is_what_went(snapshot: Snapshot, depot: Depot, other: Catalog) -> None:
+    """File, manifest and proofs, byte for byte; the latest link follows."""
+    done = pushed(snapshot, depot)
+    assert (done.outcome, len(done.marker.parts)) == (PUSHED, 4)
+    assert done.marker.proven_at == snapshot.proven_at is not None
+    back = pulled(depot, other)
+    assert beside(back) == beside(snapshot)
+    assert other.latest_target("books") == back.path
+    assert (back.proven_at, back.manifest) == (snapshot.proven_at, snapshot.manifest)
+    assert not [name for name in tree(other.folder) if ".pull" in name or ".staging" in name]
+
+
+def test_a_second_push_sends_nothing(snapshot: Snapshot, depot: Depot, place: Path) -> None:
+    """The same bytes there: nothing changes."""
+    pushed(snapshot, depot)
+    before = {p: p.stat().st_mtime_ns for p in place.rglob("*")}
+    again = pushed(snapshot, depot)
+    assert (again.outcome, again.sent_bytes) == (THERE, 0)
+    assert {p: p.stat().st_mtime_ns for p in place.rglob("*")} == before
+
+
+def test_a_new_proof_and_a_pin_follow(snapshot: Snapshot, depot: Depot, catalog: Catalog) -> None:
+    """What may change later is brought up to date, and no part is sent again."""
+    pushed(snapshot, depot)
+    later = TAKEN_AT + timedelta(days=3)
+    snapshot.append_proof(drill_proof(snapshot, later))
+    again = pushed(catalog.find(snapshot.name), depot, pinned=True)
+    assert (again.outcome, again.marker.proven_at, again.marker.pinned) == (REFRESHED, later, True)
+    assert again.sent_bytes < 1000
+    assert depot.find(again.marker.key) == again.marker
+
+
+def test_fewer_proofs_here_take_none_away_there(
+    snapshot: Snapshot, depot: Depot, catalog: Catalog
+) -> None:
+    """A folder that lost its proofs, or the manifest, does not take them from the copy."""
+    first = pushed(snapshot, depot)
+    snapshot.proofs_path.write_text('{"kind":"drill","ok":true,"at":"2025-01-01T00:00:00+00:00"}\n')
+    assert pushed(catalog.find(snapshot.name), depot).marker == first.marker
+    snapshot.proofs_path.unlink()
+    snapshot.path.with_name(snapshot.name + ".json").unlink()
+    again = pushed(catalog.find(snapshot.name), depot)
+    assert (again.outcome, again.marker) == (THERE, first.marker)
+
+
+def test_without_its_marker_a_push_is_invisible(
+    snapshot: Snapshot, depot: Depot, place: Path, other: Catalog
+) -> None:
+    """All parts are there and nothing else: no list shows it, and the next push sends only it."""
+    first = pushed(snapshot, depot)
+    (place / first.marker.key.marker).unlink()
+    assert list_remote([depot]).remotes == ()
+    with pytest.raises(NotFound):
+        pulled(depot, other)
+    again = pushed(snapshot, depot)
+    assert (again.outcome, again.sent_bytes) == (PUSHED, 0)
+
+
+def test_only_the_parts_that_are_missing_are_sent(
+    snapshot: Snapshot, depot: Depot, place: Path, other: Catalog
+) -> None:
+    """One part was lost and one was cut there: a push heals the copy."""
+    first = pushed(snapshot, depot)
+    folder = place / first.marker.key.folder
+    (folder / first.marker.parts[1].name).unlink()
+    os.truncate(folder / first.marker.parts[2].name, 5)
+    again = pushed(snapshot, depot)
+    assert again.outcome == PUSHED
+    assert again.sent_bytes == sum(p.stored_bytes for p in first.marker.parts[1:3])
+    assert beside(pulled(depot, other)) == beside(snapshot)
+
+
+def test_a_damaged_file_is_never_made_visible(snapshot: Snapshot, depot: Depot) -> None:
+    """Its sha256 is not the recorded one: 20, and no marker."""
+    data = bytearray(snapshot.path.read_bytes())
+    data[len(data) // 2] ^= 1
+    snapshot.path.write_bytes(data)
+    with pytest.raises(Damaged, match="sha256"):
+        pushed(snapshot, depot)
+    assert list_remote([depot]).remotes == ()
+
+
+def test_a_file_without_a_manifest(catalog: Catalog, depot: Depot, other: Catalog) -> None:
+    """It travels as it is; one that is cut is refused."""
+    path = catalog.folder / "foreign_20250101_120000.snapshot"
+    path.write_bytes(content())
+    pushed(catalog.find(path.name), depot)
+    back = pulled(depot, other)
+    assert (back.path.read_bytes(), back.manifest) == (content(), None)
+    cut = catalog.folder / "cut_20250101_120000.snapshot"
+    cut.write_bytes(content()[: 2 * PART])
+    with pytest.raises(Damaged):
+        pushed(catalog.find(cut.name), depot)
+
+
+def test_another_file_under_the_name_is_refused(
+    snapshot: Snapshot, depot: Depot, other: Catalog
+) -> None:
+    """There as here: 24, and nothing is overwritten."""
+    pushed(snapshot, depot)
+    other.make_folder()
+    rival = catalogued(other, content=content(seed=2))
+    assert rival.name == snapshot.name
+    with pytest.raises(Refused, match="another snapshot"):
+        pushed(rival, depot)
+    with pytest.raises(Refused, match="is not what lies off-site"):
+        pulled(depot, other)
+    assert rival.path.read_bytes() == content(seed=2)
+
+
+def test_one_place_that_fails_stops_no_other(
+    snapshot: Snapshot, depot: Depot, tmp_path: Path
+) -> None:
+    """The second copy is made though the first disk is not mounted."""
+    gone = Depot(open_storage(str(tmp_path / "gone"), {}))
+    result = push_each([request(snapshot)], [gone, depot], Silent(), clock=lambda: NOW)
+    ((name, error),) = result.errors
+    assert "gone" in name
+    assert isinstance(error, StorageError)
+    assert [p.url for p in result.pushed] == [depot.url]
+
+
+def test_what_is_here_already_is_not_fetched(
+    snapshot: Snapshot, depot: Depot, catalog: Catalog
+) -> None:
+    """The same file under the name: nothing to do."""
+    pushed(snapshot, depot)
+    (remote,) = list_remote([depot]).remotes
+    done = pull(remote, catalog, Unpacker(), Silent())
+    assert (done.already, done.fetched_bytes) == (True, 0)
+
+
+def test_parts_that_arrived_are_not_fetched_again(
+    snapshot: Snapshot, depot: Depot, place: Path, other: Catalog
+) -> None:
+    """A pull breaks at its last part; the next one goes on, and checks what it finds."""
+    marker = pushed(snapshot, depot).marker
+    last = place / marker.key.folder / marker.parts[-1].name
+    hidden = last.rename(place / "hidden")
+    with pytest.raises(Damaged, match="incomplete"):
+        pulled(depot, other)
+    (partial,) = other.folder.glob(".pull-*")
+    assert partial.stat().st_size == 3 * PART
+    with partial.open("r+b") as file:
+        file.seek(PART)
+        file.write(b"rot")
+    hidden.rename(last)
+    (remote,) = list_remote([depot]).remotes
+    done = pull(remote, other, Unpacker(), Silent())
+    assert done.fetched_bytes == marker.parts[1].stored_bytes + marker.parts[3].stored_bytes
+    assert beside(done.snapshot) == beside(snapshot)
+
+
+def test_what_a_killed_pull_of_another_left_goes(
+    snapshot: Snapshot, depot: Depot, other: Catalog
+) -> None:
+    """Nobody will ever go on with it."""
+    pushed(snapshot, depot)
+    other.make_folder()
+    (other.folder / ".pull-0123.part").write_bytes(b"half")
+    pull_each(choose(list_remote([depot])), other, Unpacker(), Silent())
+    assert not list(other.folder.glob(".pull-*"))
+
+
+@pytest.mark.parametrize("number", range(6))
+def test_damage_anywhere_off_site_is_noticed(
+    snapshot: Snapshot, depot: Depot, place: Path, other: Catalog, number: int
+) -> None:
+    """One bit in a part, the manifest or the proofs: 20, and nothing is catalogued."""
+    pushed(snapshot, depot)
+    victim = blobs(place)[number]
+    data = bytearray(victim.read_bytes())
+    data[len(data) // 2] ^= 1
+    victim.write_bytes(data)
+    with pytest.raises(Damaged):
+        pulled(depot, other)
+    assert other.entries() == []
+
+
+def test_the_next_place_helps_out(
+    snapshot: Snapshot, depot: Depot, place: Path, other: Catalog, tmp_path: Path
+) -> None:
+    """The first copy is damaged, the second is sound: the pull succeeds."""
+    second_place = tmp_path / "second"
+    second_place.mkdir()
+    second = Depot(open_storage(str(second_place), {}))
+    for one in (depot, second):
+        pushed(snapshot, one)
+    blobs(place)[3].write_bytes(b"rubbish")
+    (remote,) = list_remote([depot, second]).remotes
+    other.make_folder()
+    done = pull(remote, other, Unpacker(), Silent())
+    assert done.url == str(second_place)
+    assert beside(done.snapshot) == beside(snapshot)
+
+
+def test_an_older_one_does_not_take_the_latest_link(
+    catalog: Catalog, depot: Depot, other: Catalog
+) -> None:
+    """The link stays with the newest that is here."""
+    old = catalogued(catalog, content=content())
+    new = catalogued(catalog, content=content(2), taken_at=TAKEN_AT + timedelta(hours=1))
+    for one in (old, new):
+        pushed(one, depot)
+    back = pulled(depot, other)
+    assert back.name == new.name
+    (remote,) = choose(list_remote([depot]), snapshot=old.name.removesuffix(".snapshot"))
+    pull(remote, other, Unpacker(), Silent())
+    assert other.latest_target("books") == back.path
+    assert len(other.entries()) == 2
+
+
+def test_what_was_replaced_is_not_the_newest(catalog: Catalog, depot: Depot) -> None:
+    """A safety snapshot goes off-site too, and is pulled only by name."""
+    plain = catalogued(catalog, content=content())
+    safety = catalogued(
+        catalog, content=content(2), taken_at=TAKEN_AT + timedelta(hours=1), safety=True
+    )
+    for one in (plain, safety):
+        pushed(one, depot)
+    listing = list_remote([depot])
+    assert [r.marker.snapshot for r in choose(listing)] == [plain.name]
+    assert [r.marker.snapshot for r in choose(listing, snapshot=safety.name)] == [safety.name]
+
+
+def test_parts_in_another_order_are_not_the_file(
+    snapshot: Snapshot, depot: Depot, other: Catalog
+) -> None:
+    """Each part is sound, the whole is not; nothing of it is kept."""
+    marker = pushed(snapshot, depot).marker
+    one, two, *rest = marker.parts
+    depot.commit(dataclasses.replace(marker, parts=(two, one, *rest)), new=False)
+    with pytest.raises(Damaged, match="not what was pushed"):
+        pulled(depot, other)
+    assert tree(other.folder) == []
+
+
+def test_what_is_no_snapshot_is_not_taken_in(
+    catalog: Catalog, depot: Depot, other: Catalog
+) -> None:
+    """It came back as it went, and would restore nothing."""
+    pushed(catalogued(catalog, content=b"rubbish" * 1000), depot)
+    with pytest.raises(Damaged, match=r"books_20250101_120000\.snapshot is not a sound snapshot"):
+        pulled(depot, other)
+    assert tree(other.folder) == []
+
+
+def test_another_snapshots_manifest_is_not_taken_in(
+    snapshot: Snapshot, depot: Depot, other: Catalog, catalog: Catalog
+) -> None:
+    """A marker that names it is not enough."""
+    marker = pushed(snapshot, depot).marker
+    rival = pushed(catalogued(catalog, content=content(2)), depot).marker
+    data = depot.fetch(rival.key, rival.beside["manifest.json"], Unpacker())
+    stolen = depot.send(marker.key, rival.beside["manifest.json"].name, data, Packer(), {})
+    beside = {**marker.beside, "manifest.json": stolen}
+    depot.commit(dataclasses.replace(marker, beside=beside), new=False)
+    (remote,) = choose(list_remote([depot]), snapshot=snapshot.name)
+    other.make_folder()
+    with pytest.raises(Damaged, match="another snapshot's"):
+        pull(remote, other, Unpacker(), Silent())
+    assert tree(other.folder) == []
+
+
+def test_parts_that_vanish_while_it_is_pushed(snapshot: Snapshot, place: Path) -> None:
+    """Somebody cleans up there meanwhile: nothing incomplete becomes visible."""
+
+    class Cleaned(FolderStorage):
+        def write(self, name: str, data: bytes, *, new: bool = False) -> None:
+            super().write(name, data, new=new)
+            if "manifest" in name:
+                blobs(place)[0].unlink()
+
+    depot = Depot(Cleaned(parse_place(str(place), relative_to=place), {}))
+    with pytest.raises(StorageError, match="lost 1 parts"):
+        pushed(snapshot, depot)
+    assert list_remote([depot]).remotes == ()
+
+
+def test_a_disk_that_is_too_small_is_told_at_once(
+    snapshot: Snapshot, depot: Depot, other: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before anything is fetched. How much is free is made up: no test fills this disk."""
+    pushed(snapshot, depot)
+    usage = shutil.disk_usage(".")._replace(free=SPARE_BYTES)
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage)
+    with pytest.raises(StorageError, match="more bytes"):
+        pulled(depot, other)
+    assert other.entries() == []
+
+
+def test_only_a_recipient_can_read_what_lies_there(
+    snapshot: Snapshot, depot: Depot, place: Path, other: Catalog, tmp_path: Path
+) -> None:
+    """Neither the pushing host, nor another's identity, nor nobody; each recipient can."""
+    ours, theirs = key_pair(tmp_path), key_pair(tmp_path)
+    stranger = key_pair(tmp_path)
+    done = pushed(snapshot, depot, packer=Packer((ours[0], theirs[0])))
+    assert done.marker.encrypted_to == (ours[0], theirs[0])
+    assert all(p.read_bytes().startswith(b"age-encryption.org/v1") for p in blobs(place))
+    with pytest.raises(SettingsError, match="no identity is set"):
+        pulled(depot, other)
+    with pytest.raises(SettingsError, match="encrypted to others"):
+        pulled(depot, other, Unpacker(stranger[1]))
+    assert other.entries() == []
+    assert beside(pulled(depot, other, Unpacker(theirs[1]))) == beside(snapshot)
+
+
+def test_other_recipients_get_a_copy_of_their_own(
+    snapshot: Snapshot, depot: Depot, other: Catalog, tmp_path: Path
+) -> None:
+    """What was pushed plainly, or to others, does not pass for encrypted to these."""
+    pushed(snapshot, depot)
+    recipient, identity = key_pair(tmp_path)
+    again = pushed(snapshot, depot, packer=Packer((recipient,)))
+    assert again.outcome == PUSHED
+    assert again.marker.encrypted_to == (recipient,)
+    with pytest.raises(SettingsError):
+        pulled(depot, other)
+    assert beside(pulled(depot, other, Unpacker(identity))) == beside(snapshot)
+
+
+def test_a_part_that_unpacks_to_more_than_it_says_is_refused(depot: Depot) -> None:
+    """A small object cannot fill the memory."""
+    bomb = Packer().pack(bytes(64 << 20))
+    tracemalloc.start()
+    try:
+        with pytest.raises(Damaged, match="length"):
+            Unpacker().unpack("parts/00000-x.zst", bomb, max_bytes=1000)
+        assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    finally:
+        tracemalloc.stop()
+
+
+HOSTILE: dict[str, Callable[[dict[str, Any]], Any]] = {
+    "not an object": lambda d: [],
+    "another's": lambda d: d | {"snapshot": "other_20250101_120000.snapshot"},
+    "a path": lambda d: d | {"snapshot": "../../etc/x.snapshot"},
+    "a collection that leads out": lambda d: d | {"collection": "../x"},
+    "a part that leads out": lambda d: (
+        d | {"parts": [d["parts"][0] | {"name": "../../x"}, *d["parts"][1:]]}
+    ),
+    "parts of another length": lambda d: d | {"parts": d["parts"][:1]},
+    "an empty part": lambda d: d | {"parts": [*d["parts"], d["parts"][0] | {"size_bytes": 0}]},
+    "a part that fills the memory": lambda d: (
+        d | {"size_bytes": 1 << 40, "parts": [d["parts"][0] | {"size_bytes": 1 << 40}]}
+    ),
+    "no time zone": lambda d: d | {"created_at": "2025-01-01T00:00:00"},
+    "no hash": lambda d: d | {"sha256": "x"},
+    "a size below nothing": lambda d: d | {"size_bytes": -1},
+}
+
+
+@pytest.mark.parametrize("how", HOSTILE)
+def test_a_hostile_marker_is_refused(snapshot: Snapshot, depot: Depot, how: str) -> None:
+    """Whoever can write to the store cannot lead a pull astray; others are listed all the same."""
+    marker = pushed(snapshot, depot).marker
+    document = HOSTILE[how](json.loads(marker.dump()))
+    depot.storage.write(marker.key.marker, json.dumps(document).encode())
+    with pytest.raises(Damaged):
+        depot.find(marker.key)
+    (item,) = depot.markers()
+    assert isinstance(item, Unreadable)
+    listing = list_remote([depot])
+    assert (listing.remotes, len(listing.errors)) == ((), 1)
+    assert pushed(snapshot, depot).sent_bytes == 0
+    assert depot.find(marker.key) == marker
+
+
+def test_no_snapshot_takes_the_place_of_the_latest_link(snapshot: Snapshot, depot: Depot) -> None:
+    """Such a name would be overwritten by the link once it was here."""
+    marker = pushed(snapshot, depot).marker
+    rival = dataclasses.replace(marker, snapshot="books_latest.snapshot")
+    with pytest.raises(Damaged, match="latest link"):
+        parse_marker(rival.dump(), rival.key)
+
+
+def test_a_marker_of_a_newer_version_is_refused(snapshot: Snapshot, depot: Depot) -> None:
+    """It is told apart from damage, and never overwritten."""
+    marker = pushed(snapshot, depot).marker
+    document = json.loads(marker.dump()) | {"schema": 2}
+    depot.storage.write(marker.key.marker, json.dumps(document).encode())
+    with pytest.raises(Refused, match="newer version"):
+        pushed(snapshot, depot)
+
+
+def test_a_marker_comes_back_as_it_was(snapshot: Snapshot, depot: Depot) -> None:
+    """Every fact of it."""
+    marker = pushed(snapshot, depot, pinned=True).marker
+    assert parse_marker(marker.dump(), marker.key) == marker
+
+
+@pytest.mark.parametrize("name", ["a b/c", "é☃", "..", "100%", "x.push.json", "~"])
+def test_names_off_site_lead_nowhere_else(name: str) -> None:
+    """Whatever a collection is called, its names are read back, and have the one depth."""
+    key = Key(collection=name, snapshot=f"{name}_20250101_120000.snapshot")
+    assert parse_marker_name(key.marker) == key
+    assert key.marker.count("/") == 2
+    assert parse_data_name(f"{key.folder}/parts/x") == (key, "parts/x")
+
+
+def push_days(catalog: Catalog, depot: Depot, count: int) -> list[Marker]:
+    """Push one snapshot a day, the newest last; the first is pinned."""
+    return [
+        pushed(
+            catalogued(catalog, content=content(day), taken_at=TAKEN_AT + timedelta(days=day)),
+            depot,
+            pinned=day == 0,
+        ).marker
+        for day in range(count)
+    ]
+
+
+def test_retention_drops_off_site_by_the_same_rules(
+    catalog: Catalog, depot: Depot, place: Path
+) -> None:
+    """Pinned ones stay, what goes leaves nothing, and what stays is whole."""
+    markers = push_days(catalog, depot, 4)
+    policy = Policy(keep_last=1)
+    (plan,) = plan_remote(depot, policy, now=NOW)
+    gone = [m.snapshot for m in (markers[2], markers[1])]
+    assert [key.snapshot for key in plan.drops] == gone
+    result = prune_remote([plan], policy, Silent(), now=NOW)
+    assert ([one.name for _, one in result.dropped], result.errors) == (gone, ())
+    left = [r.marker for r in list_remote([depot]).remotes]
+    assert left == [markers[3], markers[0]]
+    assert len(blobs(place)) == sum(len(m.blobs) for m in left)
+
+
+def test_what_a_killed_push_left_is_swept_when_it_is_old(
+    snapshot: Snapshot, depot: Depot, place: Path
+) -> None:
+    """Seven days are patience enough; what is not ours stays, and so does what is whole."""
+    whole = pushed(snapshot, depot).marker
+    key = Key(collection="books", snapshot="books_20250102_120000.snapshot")
+    orphan, foreign = (place / key.folder / n for n in (whole.parts[0].name, "notes.txt"))
+    orphan.parent.mkdir(parents=True)
+    orphan.write_bytes(b"x")
+    foreign.write_bytes(b"mine")
+    now = datetime.now(UTC)
+    assert depot.sweep(now=now) == 0
+    assert orphan.exists()
+    assert depot.sweep(now=now + ABANDONED_AFTER + timedelta(minutes=1)) == 1
+    assert not orphan.exists()
+    assert foreign.exists()
+    assert depot.find(whole.key) == whole
+    assert len(blobs(place)) == len(whole.blobs) + 1
+
+
+def doctored(settings: Settings, catalog: Catalog, now: datetime) -> list[tuple[str, str]]:
+    """Return what the doctor says of the copies."""
+    patient = Patient(settings=settings, catalog=catalog, now=now)
+    return [(f.status.value, f.message) for f in check_offsite(patient)]
+
+
+def test_the_doctor_looks_off_site(
+    catalog: Catalog, depot: Depot, make_settings: Callable[..., Settings], tmp_path: Path
+) -> None:
+    """A place that is gone fails; a copy that is missing or old warns; nothing set says nothing."""
+    gone = tmp_path / "gone"
+    settings = make_settings(
+        QDRANT_OFFSITE_URL=f"{depot.url},{gone}", QDRANT_COLLECTION_NAME="books"
+    )
+    first = catalogued(catalog, content=content())
+    (status, message), (failed, why) = doctored(settings, catalog, NOW)
+    assert (status, failed) == ("WARN", "FAIL")
+    assert "no snapshot of books" in message
+    assert str(gone) in why
+    pushed(first, depot)
+    assert doctored(settings, catalog, NOW)[0][0] == "OK"
+    assert "old" in doctored(settings, catalog, NOW + timedelta(days=3))[0][1]
+    catalogued(catalog, content=content(2), taken_at=TAKEN_AT + timedelta(hours=1))
+    assert "not there" in doctored(settings, catalog, NOW)[0][1]
+    assert doctored(make_settings(), catalog, NOW) == []
+
+
+def test_the_doctor_tells_a_recipient_that_is_none(
+    catalog: Catalog, make_settings: Callable[..., Settings]
+) -> None:
+    """Before a push does."""
+    settings = make_settings(QDRANT_AGE_RECIPIENTS="age1" + "q" * 58)
+    with pytest.raises(SettingsError, match="QDRANT_AGE_RECIPIENTS"):
+        doctored(settings, catalog, NOW)
