@@ -8,9 +8,11 @@ import os
 import re
 import stat
 import unicodedata
+from collections.abc import Mapping
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, BinaryIO, NoReturn
+from typing import Any, BinaryIO, NoReturn, TypeVar
 
 import orjson
 
@@ -20,6 +22,8 @@ _COMMANDING = frozenset(("Cc", "Cf", "Cs", "Zl", "Zp"))
 MAX_JSON_VALUES = 250_000
 # serde_json, which reads these documents in Qdrant, goes no deeper.
 MAX_JSON_DEPTH = 128
+MAX_NUMBER = 1 << 63
+_T = TypeVar("_T")
 _HALF = re.compile(r"\\u[dD][89a-fA-F]")
 _NOT_STRUCTURE = bytes(set(range(256)) - set(b'[]{}"'))
 # A string, or what stands between strings and brackets.
@@ -58,6 +62,35 @@ def parse_json(data: bytes | str, *, strict: bool = False) -> Any:
         # Python alone takes half a character, and then cannot write it anywhere.
         json.dumps(value, ensure_ascii=False).encode("utf-8")
     return value
+
+
+def typed(document: Mapping[str, Any], key: str, kind: type[_T]) -> _T:
+    """Return what an object says under a key, which is of that kind and no impossible number.
+
+    Raises:
+        KeyError: when it says nothing.
+        TypeError: when it is of another kind.
+        ValueError: when it is a number out of range.
+    """
+    value = document[key]
+    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+        raise TypeError(f"{key} is not a {kind.__name__}")
+    if isinstance(value, int) and not 0 <= value < MAX_NUMBER:
+        raise ValueError(f"{key} is out of range")
+    return value
+
+
+def optional(document: Mapping[str, Any], key: str, kind: type[_T]) -> _T | None:
+    """Return the same, and None where it says nothing or null."""
+    return None if document.get(key) is None else typed(document, key, kind)
+
+
+def parse_moment(text: str) -> datetime:
+    """Return a time in UTC. Raises `ValueError` for what is none, or tells no zone."""
+    at = datetime.fromisoformat(text)
+    if at.tzinfo is None:
+        raise ValueError(f"{text!r} has no time zone")
+    return at.astimezone(UTC)
 
 
 def finite(value: Any) -> Any:

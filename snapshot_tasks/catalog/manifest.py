@@ -11,14 +11,14 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-from snapshot_tasks.catalog.names import SUFFIX, check_collection
+from snapshot_tasks.catalog.names import check_collection, check_file_name
 from snapshot_tasks.errors import Damaged, Refused, SettingsError
 from snapshot_tasks.models import CollectionState
-from snapshot_tasks.untrusted import parse_json, printable, read_text
+from snapshot_tasks.untrusted import optional, parse_json, parse_moment, printable, read_text, typed
 
 SCHEMA = 1
 DESCRIBED = (
@@ -31,10 +31,8 @@ DESCRIBED = (
     "sanity",
     "probes",
 )
-_T = TypeVar("_T")
 MAX_MANIFEST_BYTES = 16 << 20
 MAX_MESSAGE = 300
-MAX_NUMBER = 1 << 63
 # It becomes an image's tag, and part of a path.
 _VERSION = re.compile("[0-9A-Za-z][0-9A-Za-z.+_-]{0,63}")
 
@@ -148,35 +146,30 @@ def _unreadable(name: str, error: Exception) -> Damaged:
 
 
 def _parse(document: Mapping[str, Any], name: str) -> Manifest:
-    schema = _typed(document, "schema", int)
+    schema = typed(document, "schema", int)
     if schema > SCHEMA:
         raise Refused(
             f"The manifest {printable(name)} has schema {schema}; "
             f"this version reads up to {SCHEMA}.",
             hint="Update this project on this machine, then try again.",
         )
-    created_at = datetime.fromisoformat(_typed(document, "created_at", str))
-    if created_at.tzinfo is None:
-        raise ValueError("created_at has no time zone")
-    # A time at the end of all times has no equal in UTC.
-    created_at.astimezone(UTC)
     return Manifest(
         collection=_collection(document),
         snapshot=_file_name(document),
-        created_at=created_at,
-        size_bytes=_typed(document, "size_bytes", int),
-        sha256=_typed(document, "sha256", str),
+        created_at=parse_moment(typed(document, "created_at", str)),
+        size_bytes=typed(document, "size_bytes", int),
+        sha256=typed(document, "sha256", str),
         qdrant_version=_version(document),
-        source_url=_typed(document, "source_url", str),
-        points_count=_typed(document, "points_count", int),
-        source_points_before=_typed(document, "source_points_before", int),
-        source_points_after=_typed(document, "source_points_after", int),
-        source_moved=_typed(document, "source_moved", bool),
-        config=_typed(document, "config", dict),
-        payload_schema=_typed(document, "payload_schema", dict),
-        aliases=tuple(str(alias) for alias in _typed(document, "aliases", list)),
+        source_url=typed(document, "source_url", str),
+        points_count=typed(document, "points_count", int),
+        source_points_before=typed(document, "source_points_before", int),
+        source_points_after=typed(document, "source_points_after", int),
+        source_moved=typed(document, "source_moved", bool),
+        config=typed(document, "config", dict),
+        payload_schema=typed(document, "payload_schema", dict),
+        aliases=tuple(str(alias) for alias in typed(document, "aliases", list)),
         label=None if document.get("label") is None else str(document["label"]),
-        fingerprint=_optional(document, "fingerprint", dict),
+        fingerprint=optional(document, "fingerprint", dict),
         sanity=_sanity(document),
         probes=tuple(document.get("probes") or ()),
         safety=bool(document.get("safety")),
@@ -186,21 +179,20 @@ def _parse(document: Mapping[str, Any], name: str) -> Manifest:
 
 def _collection(document: Mapping[str, Any]) -> str:
     """Return the collection, whose name becomes part of file names and of a server's URLs."""
-    name = _typed(document, "collection", str)
+    name = typed(document, "collection", str)
     check_collection(name)
     return name
 
 
 def _file_name(document: Mapping[str, Any]) -> str:
     """Return the snapshot's file name, which is nothing but a name: no path leads elsewhere."""
-    name = _typed(document, "snapshot", str)
-    if "/" in name or "\0" in name or name.startswith(".") or not name.endswith(SUFFIX):
-        raise ValueError(f"snapshot {name!r} is no file name of one")
+    name = typed(document, "snapshot", str)
+    check_file_name(name)
     return name
 
 
 def _version(document: Mapping[str, Any]) -> str:
-    version = _typed(document, "qdrant_version", str)
+    version = typed(document, "qdrant_version", str)
     if not _VERSION.fullmatch(version):
         raise ValueError(f"qdrant_version {version!r} is none")
     return version
@@ -208,25 +200,12 @@ def _version(document: Mapping[str, Any]) -> str:
 
 def _sanity(document: Mapping[str, Any]) -> Mapping[str, Any] | None:
     """Return the counts that the next snapshot is compared with, all of them numbers."""
-    sanity = _optional(document, "sanity", dict)
+    sanity = optional(document, "sanity", dict)
     if sanity is None:
         return None
-    _typed({"without_vector": 0} | sanity, "without_vector", int)
+    typed({"without_vector": 0} | sanity, "without_vector", int)
     for key in ("zero_vectors", "nan_vectors", "payload_keys"):
-        counts = _typed({key: {}} | sanity, key, dict)
+        counts = typed({key: {}} | sanity, key, dict)
         for name in counts:
-            _typed(counts, name, int)
+            typed(counts, name, int)
     return sanity
-
-
-def _optional(document: Mapping[str, Any], key: str, kind: type[_T]) -> _T | None:
-    return None if document.get(key) is None else _typed(document, key, kind)
-
-
-def _typed(document: Mapping[str, Any], key: str, kind: type[_T]) -> _T:
-    value = document[key]
-    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-        raise TypeError(f"{key} is not a {kind.__name__}")
-    if isinstance(value, int) and not 0 <= value < MAX_NUMBER:
-        raise ValueError(f"{key} is out of range")
-    return value

@@ -28,6 +28,12 @@ def check_collection(collection: str) -> None:
         )
 
 
+def check_file_name(name: str) -> None:
+    """Raise `ValueError` for what is no snapshot's file name: no path may lead elsewhere."""
+    if "/" in name or "\0" in name or name.startswith(".") or not name.endswith(SUFFIX):
+        raise ValueError(f"snapshot {name!r} is no file name of one")
+
+
 def _is_text(name: str) -> bool:
     """Say whether a name is whole characters, and not bytes that are no UTF-8."""
     try:

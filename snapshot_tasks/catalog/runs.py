@@ -15,12 +15,12 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from snapshot_tasks.files import storage_errors, write_text
-from snapshot_tasks.untrusted import parse_json, read_text
+from snapshot_tasks.untrusted import parse_json, parse_moment, read_text
 
 RUNS_NAME = ".runs.json"
 MAX_RUNS_BYTES = 64 << 10
@@ -94,22 +94,15 @@ def _parse(task: str, facts: Mapping[str, Any]) -> LastRun | None:
         succeeded_at = facts["succeeded_at"]
         run = LastRun(
             task=task,
-            ended_at=_moment(facts["ended_at"]),
+            ended_at=parse_moment(facts["ended_at"]),
             seconds=float(facts["seconds"]),
             exit_code=int(facts["exit_code"]),
-            succeeded_at=_moment(succeeded_at) if succeeded_at is not None else None,
+            succeeded_at=parse_moment(succeeded_at) if succeeded_at is not None else None,
         )
     except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError):
         return None
     is_sound = math.isfinite(run.seconds) and run.seconds >= 0 and 0 <= run.exit_code <= 255
     return run if is_sound and _TASK.fullmatch(task) else None
-
-
-def _moment(text: str) -> datetime:
-    moment = datetime.fromisoformat(text)
-    if moment.tzinfo is None:
-        raise ValueError("a time without its zone")
-    return moment.astimezone(UTC)
 
 
 @contextmanager

@@ -10,23 +10,21 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
-from datetime import UTC, datetime
-from typing import Any, TypeVar
+from datetime import datetime
+from typing import Any
 
-from snapshot_tasks.catalog.names import SUFFIX, check_collection, latest_name
+from snapshot_tasks.catalog.names import check_collection, check_file_name, latest_name
 from snapshot_tasks.errors import Damaged, Refused, SettingsError
 from snapshot_tasks.offsite.codec import OVERHEAD_BYTES
 from snapshot_tasks.offsite.layout import BESIDE, Key, is_blob_name
-from snapshot_tasks.untrusted import parse_json, printable
+from snapshot_tasks.untrusted import optional, parse_json, parse_moment, printable, typed
 
 SCHEMA = 1
 PART_BYTES = 32 << 20
 MAX_MARKER_BYTES = 32 << 20
 MAX_BESIDE_BYTES = 64 << 20
-MAX_NUMBER = 1 << 63
 MAX_MESSAGE = 300
 _SHA256 = re.compile("[0-9a-f]{64}")
-_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,7 +101,7 @@ def parse_marker(data: bytes, key: Key) -> Marker:
         document = parse_json(data, strict=True)
         if not isinstance(document, dict):
             raise ValueError("not a JSON object")
-        schema = _typed(document, "schema", int)
+        schema = typed(document, "schema", int)
         if schema > SCHEMA:
             raise Refused(
                 f"{printable(key.snapshot)} was pushed by a newer version of this project.",
@@ -124,24 +122,24 @@ def parse_marker(data: bytes, key: Key) -> Marker:
 
 
 def _parse(document: Mapping[str, Any]) -> Marker:
-    beside = _typed(document, "beside", dict)
-    proven_at = _optional(document, "proven_at", str)
+    beside = typed(document, "beside", dict)
+    proven_at = optional(document, "proven_at", str)
     return Marker(
-        schema=_typed(document, "schema", int),
+        schema=typed(document, "schema", int),
         snapshot=_snapshot(document),
         collection=_collection(document),
-        created_at=_moment(_typed(document, "created_at", str)),
-        size_bytes=_typed(document, "size_bytes", int),
+        created_at=parse_moment(typed(document, "created_at", str)),
+        size_bytes=typed(document, "size_bytes", int),
         sha256=_hash(document),
-        parts=tuple(map(_blob, _typed(document, "parts", list))),
+        parts=tuple(map(_blob, typed(document, "parts", list))),
         beside={kind: _blob(beside[kind]) for kind in BESIDE if kind in beside},
-        points_count=_optional(document, "points_count", int),
-        qdrant_version=_optional(document, "qdrant_version", str),
-        proven_at=_moment(proven_at) if proven_at else None,
-        label=_optional(document, "label", str),
-        pinned=_typed(document, "pinned", bool),
-        safety=_typed(document, "safety", bool),
-        encrypted_to=tuple(map(str, _typed(document, "encrypted_to", list))),
+        points_count=optional(document, "points_count", int),
+        qdrant_version=optional(document, "qdrant_version", str),
+        proven_at=parse_moment(proven_at) if proven_at else None,
+        label=optional(document, "label", str),
+        pinned=typed(document, "pinned", bool),
+        safety=typed(document, "safety", bool),
+        encrypted_to=tuple(map(str, typed(document, "encrypted_to", list))),
     )
 
 
@@ -159,21 +157,20 @@ def _check_sizes(marker: Marker) -> None:
 def _blob(document: Any) -> Blob:
     if not isinstance(document, dict):
         raise TypeError("a part is no object")
-    name = _typed(document, "name", str)
+    name = typed(document, "name", str)
     if not is_blob_name(name):
         raise ValueError(f"{name!r} is no name of a part")
     return Blob(
         name=name,
-        size_bytes=_typed(document, "size_bytes", int),
-        stored_bytes=_typed(document, "stored_bytes", int),
+        size_bytes=typed(document, "size_bytes", int),
+        stored_bytes=typed(document, "stored_bytes", int),
         sha256=_hash(document),
     )
 
 
 def _snapshot(document: Mapping[str, Any]) -> str:
-    name = _typed(document, "snapshot", str)
-    if "/" in name or "\0" in name or name.startswith(".") or not name.endswith(SUFFIX):
-        raise ValueError(f"snapshot {name!r} is no file name of one")
+    name = typed(document, "snapshot", str)
+    check_file_name(name)
     if name.endswith(latest_name("")):
         # Taken in, it would be replaced by the link of that name.
         raise ValueError(f"snapshot {name!r} is the name of a latest link")
@@ -181,33 +178,13 @@ def _snapshot(document: Mapping[str, Any]) -> str:
 
 
 def _collection(document: Mapping[str, Any]) -> str:
-    name = _typed(document, "collection", str)
+    name = typed(document, "collection", str)
     check_collection(name)
     return name
 
 
 def _hash(document: Mapping[str, Any]) -> str:
-    value = _typed(document, "sha256", str)
+    value = typed(document, "sha256", str)
     if not _SHA256.fullmatch(value):
         raise ValueError("sha256 is none")
-    return value
-
-
-def _moment(text: str) -> datetime:
-    at = datetime.fromisoformat(text)
-    if at.tzinfo is None:
-        raise ValueError(f"{text!r} has no time zone")
-    return at.astimezone(UTC)
-
-
-def _optional(document: Mapping[str, Any], key: str, kind: type[_T]) -> _T | None:
-    return None if document.get(key) is None else _typed(document, key, kind)
-
-
-def _typed(document: Mapping[str, Any], key: str, kind: type[_T]) -> _T:
-    value = document[key]
-    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-        raise TypeError(f"{key} is not a {kind.__name__}")
-    if isinstance(value, int) and not 0 <= value < MAX_NUMBER:
-        raise ValueError(f"{key} is out of range")
     return value
