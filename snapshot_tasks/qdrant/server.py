@@ -1,4 +1,4 @@
-"""A Qdrant server as this project uses it: collections, aliases, snapshots, restores."""
+"""A Qdrant server as this project uses it: is it ready, its snapshots, restores."""
 
 from __future__ import annotations
 
@@ -14,13 +14,12 @@ import httpx
 
 from snapshot_tasks.errors import Damaged, NotFound, TaskError, Unreachable
 from snapshot_tasks.files import CHUNK_BYTES
-from snapshot_tasks.models import CollectionState, Endpoint, ServerSnapshot
+from snapshot_tasks.models import ServerSnapshot
+from snapshot_tasks.qdrant.collections import POLL_SECONDS, Collections, path_of
 from snapshot_tasks.qdrant.download import Download
-from snapshot_tasks.qdrant.guard import is_scoped, tls_error
-from snapshot_tasks.qdrant.http import Http
+from snapshot_tasks.qdrant.guard import tls_error
 from snapshot_tasks.qdrant.mark import SnapshotMark, date_of
 
-POLL_SECONDS = 0.05
 CHECK_SECONDS = 1.0
 RECONCILE_POLL_SECONDS = 1.0
 INTERRUPTED_SECONDS = 30.0
@@ -31,12 +30,8 @@ class NotVisible(Exception):
     """The server cannot read a file that it was told to restore from."""
 
 
-class Server:
+class Server(Collections):
     """One Qdrant server. Use it as a context manager, so that its connection is closed."""
-
-    def __init__(self, endpoint: Endpoint, *, operation_timeout_seconds: float) -> None:
-        self.endpoint = endpoint
-        self._http = Http(endpoint, operation_timeout_seconds=operation_timeout_seconds)
 
     def __enter__(self) -> Server:
         return self
@@ -102,88 +97,13 @@ class Server:
             time.sleep(POLL_SECONDS)
         return time.monotonic() - start
 
-    def collections(self) -> list[str]:
-        """Return the collections' names, sorted."""
-        return sorted(c["name"] for c in self._http.get("/collections")["collections"])
-
-    def aliases(self) -> dict[str, str]:
-        """Return every alias and the collection behind it."""
-        answer = self._http.get("/aliases")["aliases"]
-        return {a["alias_name"]: a["collection_name"] for a in answer}
-
-    @property
-    def hides_aliases(self) -> bool:
-        """Whether aliases are hidden: a token for single collections sees none, not even theirs."""
-        return is_scoped(self.endpoint.api_key)
-
-    def count(self, collection: str) -> int:
-        """Return the exact number of points (`points_count` is approximate while writes run)."""
-        answer = self._http.send(
-            "POST", f"{_of(collection)}/points/count", body={"exact": True}, long=True
-        )
-        return int(answer["count"])
-
-    def state(self, collection: str) -> CollectionState:
-        """Return the exact count, the configuration, the payload schema and the aliases."""
-        info = self._http.get(_of(collection))
-        schema = {
-            name: {key: value for key, value in index.items() if key != "points"}
-            for name, index in info["payload_schema"].items()
-        }
-        owned = self._http.get(f"{_of(collection)}/aliases")["aliases"]
-        return CollectionState(
-            points_count=self.count(collection),
-            config=info["config"],
-            payload_schema=schema,
-            aliases=tuple(sorted(a["alias_name"] for a in owned)),
-        )
-
-    def wait_green(self, collection: str, timeout_seconds: float) -> str:
-        """Wait until the optimizer is done; return the last status seen.
-
-        A restored collection may stay `grey` for ever; an empty update wakes its optimizer.
-        """
-        deadline = time.monotonic() + timeout_seconds
-        woken = False
-        while (status := str(self._http.get(_of(collection))["status"])) != "green":
-            if status == "grey" and not woken:
-                self._http.send("PATCH", _of(collection), body={"optimizers_config": {}}, long=True)
-                woken = True
-            if time.monotonic() >= deadline:
-                break
-            time.sleep(POLL_SECONDS)
-        return status
-
-    def wait_drained(self, collection: str, timeout_seconds: float) -> bool:
-        """Wait until no update is queued; False when that lasts, or the server cannot tell.
-
-        Qdrant tells the length of its update queue from 1.17 on.
-        """
-        deadline = time.monotonic() + timeout_seconds
-        while (queue := self._http.get(_of(collection)).get("update_queue")) is not None:
-            if queue["length"] == 0:
-                return True
-            if time.monotonic() >= deadline:
-                return False
-            time.sleep(POLL_SECONDS)
-        return False
-
-    def create_alias(self, alias: str, collection: str) -> None:
-        """Point a new alias at a collection."""
-        action = {"create_alias": {"alias_name": alias, "collection_name": collection}}
-        self._http.send("POST", "/collections/aliases", body={"actions": [action]}, long=True)
-
-    def delete_collection(self, collection: str) -> None:
-        """Delete a collection. Its server snapshots stay on the server's disk."""
-        self._http.send("DELETE", _of(collection), long=True)
-
     def snapshots(self, collection: str) -> list[ServerSnapshot]:
         """Return the server snapshots of a collection."""
-        return [_snapshot(item) for item in self._http.get(f"{_of(collection)}/snapshots")]
+        return [_snapshot(item) for item in self._http.get(f"{path_of(collection)}/snapshots")]
 
     def mark(self, collection: str) -> SnapshotMark:
         """Return what tells a server snapshot that is made from now on from those before."""
-        response = self._http.raw_get(f"{_of(collection)}/snapshots")
+        response = self._http.raw_get(f"{path_of(collection)}/snapshots")
         before = tuple(sorted(str(item["name"]) for item in self._http.result(response)))
         return SnapshotMark(before=before, since=date_of(response))
 
@@ -200,7 +120,7 @@ class Server:
         instead of asking a second time.
         """
         try:
-            response = self._http.raw("POST", f"{_of(collection)}/snapshots", long=True)
+            response = self._http.raw("POST", f"{path_of(collection)}/snapshots", long=True)
         except httpx.ConnectError as error:
             raise self._http.unreachable(error) from error
         except httpx.TransportError as error:
@@ -255,7 +175,7 @@ class Server:
         """Delete one server snapshot; one that is gone already is fine."""
         try:
             self._http.send(
-                "DELETE", f"{_of(collection)}/snapshots/{quote(name, safe='')}", long=True
+                "DELETE", f"{path_of(collection)}/snapshots/{quote(name, safe='')}", long=True
             )
         except NotFound:
             return
@@ -274,7 +194,7 @@ class Server:
             Damaged: when fewer or more bytes come than Qdrant announced.
             Unreachable: when it is lost for good.
         """
-        path = f"{_of(collection)}/snapshots/{quote(snapshot.name, safe='')}"
+        path = f"{path_of(collection)}/snapshots/{quote(snapshot.name, safe='')}"
         received = Download(self._http, path, take).run(note)
         if received != snapshot.size_bytes:
             raise Damaged(
@@ -293,7 +213,7 @@ class Server:
             "priority": "snapshot",
             "checksum": sha256,
         }
-        path = f"{_of(collection)}/snapshots/recover"
+        path = f"{path_of(collection)}/snapshots/recover"
         try:
             self._http.send("PUT", path, body=body, params={"wait": "true"}, long=True)
         except TaskError as error:
@@ -315,7 +235,7 @@ class Server:
 
         When this fails, `discard_upload` takes that copy away.
         """
-        path = f"{_of(collection)}/snapshots/upload"
+        path = f"{path_of(collection)}/snapshots/upload"
         params = {"wait": "true", "priority": "snapshot", "checksum": sha256}
         with file.open("rb") as content:
             files = {"snapshot": (name, _Reader(content, advance), "application/octet-stream")}
@@ -331,7 +251,7 @@ class Server:
         if collection in self.collections():
             self.delete_snapshot(collection, name)
             return
-        self._http.send("PUT", _of(collection), body={"vectors": {}}, long=True)
+        self._http.send("PUT", path_of(collection), body={"vectors": {}}, long=True)
         try:
             self.delete_snapshot(collection, name)
         finally:
@@ -388,10 +308,6 @@ class _Reader:
 
     def fileno(self) -> int:
         return int(self._file.fileno())
-
-
-def _of(collection: str) -> str:
-    return f"/collections/{quote(collection, safe='')}"
 
 
 def _snapshot(item: Mapping[str, Any]) -> ServerSnapshot:

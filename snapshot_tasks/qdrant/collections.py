@@ -1,0 +1,102 @@
+"""The collections and aliases of a Qdrant server."""
+
+from __future__ import annotations
+
+import time
+from urllib.parse import quote
+
+from snapshot_tasks.models import CollectionState, Endpoint
+from snapshot_tasks.qdrant.guard import is_scoped
+from snapshot_tasks.qdrant.http import Http
+
+POLL_SECONDS = 0.05
+
+
+class Collections:
+    """What a server holds, asked over one connection."""
+
+    def __init__(self, endpoint: Endpoint, *, operation_timeout_seconds: float) -> None:
+        self.endpoint = endpoint
+        self._http = Http(endpoint, operation_timeout_seconds=operation_timeout_seconds)
+
+    def collections(self) -> list[str]:
+        """Return the collections' names, sorted."""
+        return sorted(c["name"] for c in self._http.get("/collections")["collections"])
+
+    def aliases(self) -> dict[str, str]:
+        """Return every alias and the collection behind it."""
+        answer = self._http.get("/aliases")["aliases"]
+        return {a["alias_name"]: a["collection_name"] for a in answer}
+
+    @property
+    def hides_aliases(self) -> bool:
+        """Whether aliases are hidden: a token for single collections sees none, not even theirs."""
+        return is_scoped(self.endpoint.api_key)
+
+    def count(self, collection: str) -> int:
+        """Return the exact number of points (`points_count` is approximate while writes run)."""
+        answer = self._http.send(
+            "POST", f"{path_of(collection)}/points/count", body={"exact": True}, long=True
+        )
+        return int(answer["count"])
+
+    def state(self, collection: str) -> CollectionState:
+        """Return the exact count, the configuration, the payload schema and the aliases."""
+        info = self._http.get(path_of(collection))
+        schema = {
+            name: {key: value for key, value in index.items() if key != "points"}
+            for name, index in info["payload_schema"].items()
+        }
+        owned = self._http.get(f"{path_of(collection)}/aliases")["aliases"]
+        return CollectionState(
+            points_count=self.count(collection),
+            config=info["config"],
+            payload_schema=schema,
+            aliases=tuple(sorted(a["alias_name"] for a in owned)),
+        )
+
+    def wait_green(self, collection: str, timeout_seconds: float) -> str:
+        """Wait until the optimizer is done; return the last status seen.
+
+        A restored collection may stay `grey` for ever; an empty update wakes its optimizer.
+        """
+        deadline = time.monotonic() + timeout_seconds
+        woken = False
+        while (status := str(self._http.get(path_of(collection))["status"])) != "green":
+            if status == "grey" and not woken:
+                self._http.send(
+                    "PATCH", path_of(collection), body={"optimizers_config": {}}, long=True
+                )
+                woken = True
+            if time.monotonic() >= deadline:
+                break
+            time.sleep(POLL_SECONDS)
+        return status
+
+    def wait_drained(self, collection: str, timeout_seconds: float) -> bool:
+        """Wait until no update is queued; False when that lasts, or the server cannot tell.
+
+        Qdrant tells the length of its update queue from 1.17 on.
+        """
+        deadline = time.monotonic() + timeout_seconds
+        while (queue := self._http.get(path_of(collection)).get("update_queue")) is not None:
+            if queue["length"] == 0:
+                return True
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(POLL_SECONDS)
+        return False
+
+    def create_alias(self, alias: str, collection: str) -> None:
+        """Point a new alias at a collection."""
+        action = {"create_alias": {"alias_name": alias, "collection_name": collection}}
+        self._http.send("POST", "/collections/aliases", body={"actions": [action]}, long=True)
+
+    def delete_collection(self, collection: str) -> None:
+        """Delete a collection. Its server snapshots stay on the server's disk."""
+        self._http.send("DELETE", path_of(collection), long=True)
+
+
+def path_of(collection: str) -> str:
+    """Return the path of a collection's resources."""
+    return f"/collections/{quote(collection, safe='')}"
