@@ -41,6 +41,7 @@ NAMED_HELP = "A name from `inv snapshot.list --remote`; by default the newest of
         "snapshot": SNAPSHOT_HELP,
         "collection": COLLECTION_HELP,
         "all": "Every snapshot of the catalogue, or of --collection.",
+        "again": "Send all of it anew, such as after a pull has found it damaged there.",
         "prune": "Then drop old ones there by the QDRANT_KEEP_... rules, without asking: for cron.",
     },
     watched=True,
@@ -53,6 +54,7 @@ def push(
     collection: str = "",
     all: bool = False,
     prune: bool = False,
+    again: bool = False,
 ) -> Outcome:
     """Copy a snapshot off-site, resumable, and visible there only once it is whole."""
     from snapshot_tasks.cli.render_offsite import pushed_json, render_pushed
@@ -75,6 +77,7 @@ def push(
             packer=packer,
             collection=collection or None,
             pinned=entry.pin is not None,
+            again=again,
         )
         for entry in chosen
     ]

@@ -102,6 +102,8 @@ def _snapshot_row(snapshot: Snapshot, now: datetime) -> tuple[str, ...]:
         state = "manifest unreadable"
     else:
         state = f"proven {ago(proven_at, now)}" if proven_at else "never"
+        if snapshot.failed_at is not None:
+            state = f"FAILED {ago(snapshot.failed_at, now)}"
     return (
         snapshot.name,
         (snapshot.collection or "unknown")

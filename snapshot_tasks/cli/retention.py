@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     # What went, each with its size in bytes, and what could not go.
     Dropped = tuple[list[tuple[str, int]], list[tuple[str, TaskError]]]
 
-BY_SETTING = Count(0)
+# Not given: 0 is a number that may be.
+BY_SETTING = Count(-1)
 
 
 @command(
@@ -77,9 +78,11 @@ def prune(
         "keep_monthly": keep_monthly,
         "keep_yearly": keep_yearly,
         "keep_minimum": keep_minimum,
-        "max_age": Span(max_age).value,
     }
-    policy = replace(run.settings.retention, **{k: v for k, v in given.items() if v})
+    rules = {name: count for name, count in given.items() if count != BY_SETTING}
+    if span := Span(max_age).value:
+        rules["max_age"] = span
+    policy = replace(run.settings.retention, **rules)
     check_policy(policy)
     names = None if all else list(dict.fromkeys(collection or [run.settings.collection]))
     dry = run.dry or dry_run

@@ -13,6 +13,7 @@ from snapshot_tasks.errors import SettingsError
 
 if TYPE_CHECKING:
     from snapshot_tasks.schedule.request import Request
+    from snapshot_tasks.settings import Settings
 
 
 @command(
@@ -57,7 +58,8 @@ def schedule(
         shown = map(str, written) if written else "\n".join(made.files.values()).splitlines()
         for line in shown:
             tell(line)
-        run.progress.note("To install it:")
+        where = f"in {folder}" if written else "with --output-dir DIR, and there"
+        run.progress.note(f"To install it, {where}:")
         for line in made.install:
             run.progress.note(f"  {line}")
 
@@ -91,7 +93,17 @@ def _request(run: Run, every: Span, at: str, drill_every: Span, all: bool, push:
         retention=settings.retention,
         push=push or bool(settings.offsite_urls),
         operation_timeout_seconds=settings.operation_timeout_seconds,
+        writes=_written(settings),
+        store_names=tuple(sorted(settings.store_variables)),
+        recipients=settings.age_recipients,
     )
+
+
+def _written(settings: Settings) -> tuple[Path, ...]:
+    """Return the folders that tasks write to beside that of the snapshots."""
+    folders = [Path(url) for url in settings.offsite_urls if "://" not in url]
+    metrics = settings.watching.metrics_file
+    return (*folders, *((metrics.parent,) if metrics else ()))
 
 
 def _user() -> str:

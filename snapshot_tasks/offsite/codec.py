@@ -22,7 +22,7 @@ LEVEL = 3
 # What zstd and age add at the most to bytes that are not compressible.
 OVERHEAD_BYTES = 1 << 20
 MAX_IDENTITY_BYTES = 1 << 20
-_HINT = "Pull from another copy, or push it again from where the snapshot is sound."
+_HINT = "Pull an older one or another copy; `inv snapshot.push --again` mends it from a sound file."
 
 
 @dataclass(frozen=True)

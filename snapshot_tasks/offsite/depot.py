@@ -23,7 +23,9 @@ from snapshot_tasks.untrusted import printable
 
 # What has no marker after so long belongs to no push that still runs.
 ABANDONED_AFTER = timedelta(days=7)
-_HINT = "Pull from another copy, or push it again from where the snapshot is sound."
+_HINT = (
+    "Pull an older one or from another copy; `inv snapshot.push --again` mends it from a sound file."
+)
 Advance = Callable[[int], None]
 
 

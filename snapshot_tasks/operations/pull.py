@@ -103,9 +103,15 @@ def pull(remote: Remote, catalog: Catalog, unpacker: Unpacker, progress: Progres
 def _same(catalog: Catalog, here: Path, marker: Marker, progress: Progress) -> Snapshot:
     snapshot = catalog.find(str(here))
     sha256 = snapshot.sha256
-    if sha256 is None and snapshot.manifest_problem is None:
+    recorded = sha256
+    if snapshot.manifest_problem is None:
         with progress.phase("checking the file", total_bytes=snapshot.size_bytes) as advance:
             sha256 = sha256_of(snapshot.path, advance=advance)
+    if recorded == marker.sha256 != sha256:
+        raise Damaged(
+            f"{here} is there, and damaged.",
+            hint="Move it away, and run this again: what lies off-site takes its place.",
+        )
     if sha256 != marker.sha256 or snapshot.size_bytes != marker.size_bytes:
         raise Refused(
             f"{here} is there, and is not what lies off-site under this name.",

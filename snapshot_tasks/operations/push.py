@@ -26,13 +26,15 @@ _DAMAGED = "Push an older one, or bring this file back; `inv snapshot.verify` te
 class PushRequest:
     """What to push. `collection` is for a file of which nothing tells which one it holds.
 
-    `pinned` tells those who prune off-site that it is to stay.
+    `pinned` tells those who prune off-site that it is to stay. `again` sends everything anew, where
+    what lies there is damaged.
     """
 
     snapshot: Snapshot
     packer: Packer
     collection: str | None = None
     pinned: bool = False
+    again: bool = False
     part_bytes: int = PART_BYTES
 
 
@@ -98,7 +100,7 @@ def push(request: PushRequest, depot: Depot, progress: Progress) -> Pushed:
         if found is None:
             return _push_anew(request, depot, key, depot.present(key), progress)
         _check_same(request, depot, found, progress)
-        present = _sound(depot.present(key), found)
+        present = {} if request.again else _sound(depot.present(key), found)
         if _is_whole(found, present) and set(found.encrypted_to) == set(request.packer.recipients):
             return _refresh(request, depot, found, present)
         # Something of it is lost there, or it is to be encrypted to others by now.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from snapshot_tasks.retention import Policy
 from snapshot_tasks.schedule.request import Request, Schedule
 from snapshot_tasks.spans import format_span
@@ -9,6 +11,7 @@ from snapshot_tasks.spans import format_span
 NAME = "qdrant-snapshot.yml"
 # A store of another kind reads others: docs/offsite.md.
 _STORE = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+_SECRET = re.compile("KEY|SECRET|TOKEN|PASSWORD|SAS|CREDENTIAL|ACCOUNT")
 _HEAD = """\
 # Takes a snapshot of your Qdrant, proves that it restores, and uploads the proof; by
 # `inv snapshot.schedule`. The snapshot itself goes with the runner: whoever may read a repository's
@@ -27,12 +30,17 @@ def workflow(request: Request) -> Schedule:
     secrets = ["QDRANT_API_KEY"]
     if request.push:
         variables.append("QDRANT_OFFSITE_URL")
-        secrets += _STORE
+        names = request.store_names or _STORE
+        secrets += [name for name in names if _SECRET.search(name)]
+        variables += [name for name in names if not _SECRET.search(name)]
     environment = {name: f"${{{{ vars.{name} }}}}" for name in variables}
     environment |= {name: f"${{{{ secrets.{name} }}}}" for name in secrets}
     environment["QDRANT_ENGINE"] = "external"
     if request.push:
         environment |= _rules(request.retention)
+    if request.push and request.recipients:
+        # Public keys: here none can forget them, and push what everybody can read.
+        environment["QDRANT_AGE_RECIPIENTS"] = f'"{",".join(request.recipients)}"'
     head = _HEAD.format(variables=_and(variables), secrets=_and(secrets))
     lines = "".join(f"      {name}: {value}\n" for name, value in environment.items())
     text = head + _BODY.format(
@@ -41,6 +49,7 @@ def workflow(request: Request) -> Schedule:
         # The runner's own folder is empty at first: only off-site there is something to prune.
         create=" ".join(("snapshot.create", *request.which, *request.push_tasks)),
         drill=" ".join(request.drill_tasks),
+        proof=_PUSH_PROOF if request.push else "",
     )
     install = (f"git add .github/workflows/{NAME}",)
     return Schedule(folder=".github/workflows", files={NAME: text}, install=install)
@@ -60,6 +69,11 @@ def _and(names: list[str]) -> str:
     return f"{', '.join(most)} and {last}" if most else last
 
 
+_PUSH_PROOF = """\
+      - name: Push the proof
+        if: always()
+        run: ./inv snapshot.push --all
+"""
 _BODY = """\
 name: Qdrant snapshot
 on:
@@ -89,6 +103,7 @@ jobs:
           python-version: "3.11"
       - run: ./inv {create}
       - run: ./inv {drill} --junit test-results/restore.xml
+{proof}\
       - name: Write the report
         if: always()
         run: ./inv report --output test-results/report.html

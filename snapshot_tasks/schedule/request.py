@@ -27,6 +27,11 @@ class Request:
     retention: Policy
     push: bool
     limit_seconds: int
+    # Folders beside that of the snapshots that tasks write to.
+    writes: tuple[Path, ...] = ()
+    # What the off-site stores need: their own variables by name, and whom copies are encrypted to.
+    store_names: tuple[str, ...] = ()
+    recipients: tuple[str, ...] = ()
 
     @property
     def launcher(self) -> Path:
@@ -83,6 +88,9 @@ def make_request(
     retention: Policy,
     push: bool,
     operation_timeout_seconds: float,
+    writes: tuple[Path, ...] = (),
+    store_names: tuple[str, ...] = (),
+    recipients: tuple[str, ...] = (),
 ) -> Request:
     """Check what was asked for, and return the request.
 
@@ -92,7 +100,7 @@ def make_request(
     Raises:
         SettingsError: for a span that no calendar has, a wrong time, or a path that no text holds.
     """
-    for path in (project, snapshot_dir):
+    for path in (project, snapshot_dir, *writes):
         _check_path(path)
     start = time_of_day(at)
     later = min(HOUR, every / 2 // MINUTE * MINUTE)
@@ -109,6 +117,9 @@ def make_request(
         push=push,
         # Making, downloading, sealing and pushing may each take as long.
         limit_seconds=round(4 * operation_timeout_seconds),
+        writes=writes,
+        store_names=store_names,
+        recipients=recipients,
     )
 
 

@@ -107,10 +107,14 @@ TimeoutStartSec={request.limit_seconds}
 # inv is told to stop, and stops what it has started itself.
 KillMode=mixed
 
-# It writes only here: what else you have it write (a copy on a disk, a file of metrics) gets a line
-# of its own. After an update of the project, run `./inv` once by hand.
-ReadWritePaths={_word(str(request.snapshot_dir))}
-{_temporary(request)}{_HARDENING}"""
+# It writes only here: what else you have it write, such as by a hook, gets a line of its own. After
+# an update of the project, run `./inv` once by hand.
+{_writes(request)}{_temporary(request)}{_HARDENING}"""
+
+
+def _writes(request: Request) -> str:
+    folders = dict.fromkeys((request.snapshot_dir, *request.writes))
+    return "".join(f"ReadWritePaths={_word(str(folder))}\n" for folder in folders)
 
 
 def _temporary(request: Request) -> str:

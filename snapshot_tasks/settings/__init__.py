@@ -161,7 +161,9 @@ def only_in_environment(
     return tuple(
         name
         for name, value in sorted(environment.items())
-        if name.startswith(("QDRANT_", "COMPOSE_")) and value and written.get(name) != value
+        if name.startswith(("QDRANT_", "COMPOSE_", *STORE_PREFIXES))
+        and value
+        and written.get(name) != value
     )
 
 

@@ -203,5 +203,12 @@ def _run(ask: Callable[[], _T]) -> _T:
         thread.join(PARTING_SECONDS)
         raise
     if error is not None:
+        if not isinstance(error, Exception) and type(error).__name__ == "PanicException":
+            # A panic of the library is no Exception: nothing above would tell it as an error.
+            raise StorageError(
+                f"The store's library gave up: {printable(str(error), limit=MAX_REASON)}.",
+                hint="Look at the store's variables: AWS_ENDPOINT_URL and its like are whole URLs,"
+                " with http:// or https://.",
+            )
         raise error
     return cast("_T", result)

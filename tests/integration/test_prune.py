@@ -123,6 +123,14 @@ def test_rules_come_from_settings_and_a_flag_replaces_its_own(inv: Inv, folder: 
     assert names(folder) == [s.name for s in taken[:3]]
 
 
+def test_a_rule_of_the_settings_can_be_turned_off(inv: Inv, folder: Catalog) -> None:
+    """0 is a number: `--keep-daily 0` is no rule by day, whatever the settings say."""
+    taken = fill(folder, 3)
+    flags = ("--keep-last", "1", "--keep-daily", "0", "--yes", "--json")
+    answer = result(inv("snapshot.prune", *flags, QDRANT_KEEP_DAILY="7"))
+    assert answer["dropped"] == [taken[1].name, taken[2].name]
+
+
 def test_without_any_rule_nothing_is_dropped(inv: Inv, folder: Catalog) -> None:
     """14, and how to say one."""
     fill(folder, 3)

@@ -45,7 +45,7 @@ from snapshot_tasks.storage.place import parse_place
 from snapshot_tasks.storage.select import open_storage
 from tests.support.archives import archive, replaced, snapshot_entries
 from tests.support.manifests import TAKEN_AT, catalogued, drill_proof
-from tests.support.world import tree
+from tests.support.world import flip_byte, tree
 
 PART = 64 << 10
 NOW = TAKEN_AT + timedelta(days=1)
@@ -284,6 +284,43 @@ def test_what_a_killed_pull_of_another_left_goes(
     (other.folder / ".pull-0123.part").write_bytes(b"half")
     pull_each(choose(list_remote([depot])), other, Unpacker(), Silent())
     assert not list(other.folder.glob(".pull-*"))
+
+
+def test_pushed_again_mends_what_is_damaged_there(
+    snapshot: Snapshot, depot: Depot, place: Path, other: Catalog
+) -> None:
+    """A byte that changed at the same size is only found by a pull; `again` sends all of it."""
+    part = pushed(snapshot, depot).marker.parts[0]
+    flip_byte(place / Key(collection="books", snapshot=snapshot.name).folder / part.name)
+    assert pushed(snapshot, depot).outcome == THERE
+    with pytest.raises(Damaged) as told:
+        pulled(depot, other)
+    assert "--again" in told.value.hint
+    assert pushed(snapshot, depot, again=True).outcome == PUSHED
+    assert pulled(depot, other).sha256 == snapshot.sha256
+
+
+def test_a_damaged_file_here_is_not_taken_for_what_lies_off_site(
+    snapshot: Snapshot, depot: Depot, catalog: Catalog
+) -> None:
+    """Its manifest says the same; its bytes do not: it is told what to do."""
+    pushed(snapshot, depot)
+    flip_byte(snapshot.path)
+    with pytest.raises(Damaged) as told:
+        pulled(depot, catalog)
+    assert "Move it away" in told.value.hint
+
+
+def test_a_panic_of_the_library_is_an_error_with_a_remedy() -> None:
+    """Obstore panics for an endpoint that is no whole URL; a panic is no Exception."""
+    variables = {
+        "AWS_ENDPOINT_URL": "127.0.0.1:9",
+        "AWS_ACCESS_KEY_ID": "a",
+        "AWS_SECRET_ACCESS_KEY": "b",
+    }
+    with pytest.raises(StorageError) as told:
+        list(open_storage("s3://bucket", variables).list("x"))
+    assert "http://" in told.value.hint
 
 
 @pytest.mark.parametrize("number", range(6))

@@ -38,6 +38,8 @@ def test_the_catalogue_is_a_table(catalog: Catalog, capsys: Captured) -> None:
     """One line for each snapshot, with what is known, and the last proof."""
     proven = catalogued(catalog)
     proven.append_proof(drill_proof(proven, TAKEN_AT + timedelta(hours=1)))
+    damaged = catalogued(catalog, taken_at=TAKEN_AT - timedelta(hours=1))
+    damaged.append_proof(drill_proof(damaged, TAKEN_AT, ok=False))
     (catalog.folder / "odd.snapshot").write_bytes(b"xyz")
     broken = catalogued(catalog, collection="films", fingerprint={"digest": "x"})
     (catalog.folder / f"{broken.name}.json").write_text("{", encoding="utf-8")
@@ -48,6 +50,7 @@ def test_the_catalogue_is_a_table(catalog: Catalog, capsys: Captured) -> None:
     assert "1,234" in lines[proven.name]
     assert "3 h ago" in lines[proven.name]
     assert "proven 2 h ago" in lines[proven.name]
+    assert "FAILED 3 h ago" in lines[damaged.name]
     assert lines["odd.snapshot"].count("unknown") == 3
     assert "manifest unreadable" in lines[broken.name]
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from itertools import islice, pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cronsim import CronSim
@@ -35,6 +36,7 @@ def request_for(  # every fact that a test may want to change
     retention: Policy = Policy(),  # noqa: B008
     drill_engine: str = "native",
     user: str = "backup",
+    **more: Any,
 ) -> Request:
     """Return a request, of which a test names only what it is about."""
     return make_request(
@@ -49,6 +51,7 @@ def request_for(  # every fact that a test may want to change
         retention=retention,
         push=push,
         operation_timeout_seconds=3600.0,
+        **more,
     )
 
 
@@ -213,3 +216,27 @@ def test_the_docs_show_what_is_printed() -> None:
         text = "\n".join(FORMATS[given["--format"]](request).files.values())
         for part in shown.split("…\n"):
             assert part in text
+
+
+def test_units_may_write_where_the_settings_send_them() -> None:
+    """A copy on another disk and a file of metrics: without these lines both would end with 15."""
+    made = FORMATS["systemd"](request_for(writes=(Path("/mnt/a b"), Path("/var/lib/metrics"))))
+    for name in ("qdrant-snapshot.service", "qdrant-snapshot-drill.service"):
+        assert 'ReadWritePaths="/mnt/a b"' in made.files[name]
+        assert 'ReadWritePaths="/var/lib/metrics"' in made.files[name]
+
+
+def test_a_workflow_carries_what_pushing_needs() -> None:
+    """Recipients as they are, for whoever forgets them pushes in the clear; secrets as secrets."""
+    made = FORMATS["github"](
+        request_for(
+            push=True,
+            store_names=("AWS_ENDPOINT_URL", "AWS_REGION", "AWS_SECRET_ACCESS_KEY"),
+            recipients=("age1one", "age1two"),
+        )
+    )
+    (text,) = made.files.values()
+    assert 'QDRANT_AGE_RECIPIENTS: "age1one,age1two"' in text
+    assert "AWS_REGION: ${{ vars.AWS_REGION }}" in text
+    assert "AWS_SECRET_ACCESS_KEY: ${{ secrets.AWS_SECRET_ACCESS_KEY }}" in text
+    assert text.index("snapshot.test-restore") < text.rindex("snapshot.push --all")
