@@ -161,7 +161,7 @@ def run_told(
     Raises:
         OSError: when it cannot be run.
     """
-    inherited = {name: value for name, value in os.environ.items() if value != secret}
+    inherited = {name: value for name, value in os.environ.items() if value.strip() != secret}
     child = subprocess.Popen(
         argv,
         env={**inherited, **env},

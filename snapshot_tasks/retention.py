@@ -18,6 +18,9 @@ PERIODS: dict[str, Callable[[datetime], str]] = {
     "monthly": lambda at: f"{at:%Y-%m}",
     "yearly": lambda at: f"{at:%Y}",
 }
+# Why one stands aside, wherever it lies.
+REPLACED = "holds what a restore replaced"
+FAILED = "failed its last test: look at it"
 Reason = tuple["Candidate", str]
 
 

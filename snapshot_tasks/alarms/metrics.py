@@ -13,6 +13,7 @@ from typing import Any
 
 from snapshot_tasks.catalog.runs import LastRun
 from snapshot_tasks.catalog.snapshot import Snapshot
+from snapshot_tasks.errors import StorageError
 from snapshot_tasks.files import storage_errors, write_text
 
 Sample = tuple[str, float | None]
@@ -28,6 +29,11 @@ def write_metrics(
     Raises:
         StorageError: where it cannot be written.
     """
+    if path.exists() and not path.is_file():
+        raise StorageError(
+            f"{path} is no regular file, so no metrics were written.",
+            hint="Set QDRANT_METRICS_FILE to a name of its own.",
+        )
     with storage_errors(path.parent, setting="QDRANT_METRICS_FILE"):
         write_text(path, render_metrics(entries, runs, now=now))
 

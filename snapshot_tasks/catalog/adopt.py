@@ -8,6 +8,7 @@ from pathlib import Path
 
 from snapshot_tasks.catalog.folder import Catalog
 from snapshot_tasks.catalog.names import PROOFS_SUFFIX, SUFFIX, latest_name, parse_name
+from snapshot_tasks.catalog.proofs import MAX_PROOFS_BYTES
 from snapshot_tasks.catalog.snapshot import Snapshot
 from snapshot_tasks.errors import NotFound
 from snapshot_tasks.files import (
@@ -17,6 +18,7 @@ from snapshot_tasks.files import (
     sync_directory,
     write_text,
 )
+from snapshot_tasks.untrusted import read_end
 
 
 def adopt(
@@ -36,15 +38,29 @@ def adopt(
         publish(staging, final)
         sync_directory(catalog.folder)
         found = catalog.find(str(final))
-        if not found.is_safety and found.collection and _is_newest(catalog, found):
-            point_link(catalog.folder / latest_name(found.collection), name)
+        follow_link(catalog, found)
     return found
+
+
+def follow_link(catalog: Catalog, found: Snapshot) -> None:
+    """Point the latest link at a snapshot from elsewhere, where nothing newer is here, or was.
+
+    The caller holds the catalogue's lock.
+    """
+    if found.is_safety or not found.collection:
+        return
+    link = catalog.folder / latest_name(found.collection)
+    names_it = os.path.islink(link) and os.readlink(link) == found.name
+    if not names_it and _is_newest(catalog, found):
+        with storage_errors(catalog.folder):
+            point_link(link, found.name)
 
 
 def _add_proofs(path: Path, proofs: str) -> None:
     """Add the proofs that are not there yet: some may have outlived their snapshot."""
-    here = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
-    lines = [*here, *(line for line in proofs.splitlines() if line.strip() and line not in here)]
+    text = read_end(path, max_bytes=MAX_PROOFS_BYTES) if path.is_file() else ""
+    here = [line for line in text.split("\n") if line.strip()]
+    lines = [*here, *(line for line in proofs.split("\n") if line.strip() and line not in here)]
     if len(lines) > len(here):
         write_text(path, "\n".join(lines) + "\n")
 

@@ -199,15 +199,18 @@ class Catalog:
     def finish_drops(self) -> None:
         """Remove what killed runs have begun to remove; the caller holds the lock."""
         for hidden in self.folder.glob(f"{DROPPED_PREFIX}*{SUFFIX}"):
-            with storage_errors(self.folder):
-                self._finish_drop(hidden)
+            if hidden.is_file():
+                with storage_errors(self.folder):
+                    self._finish_drop(hidden)
 
     def _finish_drop(self, hidden: Path) -> None:
         visible = self.folder / hidden.name.removeprefix(DROPPED_PREFIX)
         # Where it is there again, somebody has brought it back: what stands beside is that one's.
         if not os.path.lexists(visible):
             for path in beside(visible):
-                path.unlink(missing_ok=True)
+                # A name may be too long to have anything beside it, and a folder is none of ours.
+                if os.path.lexists(path) and not path.is_dir():
+                    path.unlink(missing_ok=True)
             sync_directory(self.folder)
         hidden.unlink(missing_ok=True)
 

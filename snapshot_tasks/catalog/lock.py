@@ -35,7 +35,8 @@ def folder_lock(folder: Path, *, task: str) -> Iterator[None]:
     try:
         with storage_errors(folder):
             _take(descriptor, folder)
-            _sign(descriptor, task)
+            if fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_ACCMODE != os.O_RDONLY:
+                _sign(descriptor, task)
         yield
     finally:
         os.close(descriptor)
@@ -48,9 +49,15 @@ def _open(folder: Path) -> int | None:
                 folder / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644
             )
         except OSError as error:
-            if error.errno in (errno.EROFS, errno.EACCES, errno.ENOENT):
+            if error.errno == errno.ENOENT:
                 return None
-            raise
+            if error.errno not in (errno.EROFS, errno.EACCES):
+                raise
+        try:
+            # Another user's lock file: the kernel's lock does not need it to be writable.
+            return os.open(folder / LOCK_NAME, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        except OSError:
+            return None
 
 
 def _take(descriptor: int, folder: Path) -> None:
@@ -65,7 +72,7 @@ def _take(descriptor: int, folder: Path) -> None:
 
 def _sign(descriptor: int, task: str) -> None:
     since = datetime.now(UTC).isoformat("T", "seconds")
-    os.truncate(descriptor, 0)
+    os.ftruncate(descriptor, 0)
     os.pwrite(
         descriptor, json.dumps({"pid": os.getpid(), "task": task, "since": since}).encode(), 0
     )

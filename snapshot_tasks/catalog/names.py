@@ -64,7 +64,8 @@ def parse_name(name: str) -> tuple[str | None, datetime | None]:
         if match := pattern.fullmatch(stem):
             try:
                 taken_at = datetime.strptime(match["stamp"], form).replace(tzinfo=UTC)
-            except ValueError:
+                check_collection(match["collection"])
+            except (ValueError, SettingsError):
                 return None, None
             return match["collection"], taken_at
     return None, None

@@ -152,15 +152,17 @@ class Snapshot:
         except (OSError, ValueError, KeyError, TypeError, RecursionError):
             return ""
 
-    def set_pin(self, note: str, at: datetime) -> None:
+    def set_pin(self, note: str) -> None:
         """Keep it from being pruned. Raises `StorageError` where the folder cannot be written."""
         with storage_errors(self.path.parent):
-            write_text(self.pin_path, json.dumps({"note": note, "at": at.isoformat()}) + "\n")
+            write_text(self.pin_path, json.dumps({"note": note}) + "\n")
+        self.__dict__.pop("pin", None)
 
     def remove_pin(self) -> None:
         """Let it be pruned again. Raises `StorageError` where the folder cannot be written."""
         with storage_errors(self.path.parent):
             self.pin_path.unlink(missing_ok=True)
+        self.__dict__.pop("pin", None)
 
     def check_manifest(self) -> None:
         """Raise what was wrong with the manifest when it was read, if anything."""

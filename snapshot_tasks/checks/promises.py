@@ -12,13 +12,14 @@ from datetime import datetime, timedelta
 
 from snapshot_tasks.catalog.runs import LastRun
 from snapshot_tasks.catalog.snapshot import Snapshot
+from snapshot_tasks.errors import Damaged
 from snapshot_tasks.models import Finding, Status
 from snapshot_tasks.spans import format_span
 from snapshot_tasks.units import age
 
 MAX_AGE = timedelta(hours=26)
 MAX_PROOF_AGE = timedelta(days=8)
-NOT_PROMISED = ("snapshot.check", "snapshot.restore", "snapshot.pull")
+NOT_PROMISED = tuple(f"snapshot.{name}" for name in ("check", "restore", "pull", "verify", "prune"))
 # Clocks of two machines differ a little; more is a wrong clock, before which nothing gets old.
 CLOCK_TOLERANCE = timedelta(minutes=5)
 
@@ -42,6 +43,7 @@ def promises(
     return (
         check_age(own[0], max_age, now),
         check_file(own[0]),
+        *check_points(own),
         check_proof(own, max_proof_age, now),
     )
 
@@ -85,7 +87,20 @@ def check_file(newest: Snapshot) -> Finding:
     if size != wanted:
         message = f"{newest.name} has {size:,} bytes, its manifest says {wanted:,}"
         return _fail("file", message, "Bring it back from a copy, or take a new snapshot.")
+    try:
+        _ = newest.sealed, newest.probes
+    except Damaged as error:
+        return _fail("file", error.message, error.hint)
     return _ok("file", f"{size:,} bytes, as its manifest says")
+
+
+def check_points(own: Sequence[Snapshot]) -> Iterator[Finding]:
+    """The newest holds points, where the one before it does."""
+    counts = [s.manifest.points_count for s in own[:2] if s.manifest]
+    if len(counts) == 2 and counts[0] == 0 < counts[1]:
+        message = f"{own[0].name} holds no point, the one before it {counts[1]:,}"
+        remedy = "Look at the source. Pin the one before it until you know: `inv snapshot.pin`."
+        yield _fail("points", message, remedy)
 
 
 def check_proof(own: Sequence[Snapshot], max_age: timedelta, now: datetime) -> Finding:
@@ -99,14 +114,34 @@ def check_proof(own: Sequence[Snapshot], max_age: timedelta, now: datetime) -> F
         ago = _span(now - newest.failed_at)
         message = f"{newest.name} failed {ago} ago, and was not proven since"
         return _fail("proof", message, "`inv snapshot.test-restore` shows what is wrong with it.")
-    proven = [(at, s) for s in own if (at := s.proven_at) is not None]
+    proven = [(at, s) for s in own if (at := s.proven_at) is not None and _is_whole(s)]
     if not proven:
         return _fail("proof", "no snapshot was ever proven", test)
     at, snapshot = max(proven, key=lambda pair: pair[0])
     message = f"{snapshot.name} proven {_span(now - at)} ago"
+    if now - at < -CLOCK_TOLERANCE:
+        late = f"{snapshot.name} says it was proven in the future"
+        return _fail("proof", late, f"Set the clock right. {test}")
     if now - at > max_age:
         return _fail("proof", f"{message}, promised {format_span(max_age)}", test)
     return _ok("proof", message)
+
+
+def _is_whole(snapshot: Snapshot) -> bool:
+    """Say whether a file still has the size that its manifest tells."""
+    return snapshot.manifest is not None and snapshot.size_bytes == snapshot.manifest.size_bytes
+
+
+def check_pushed(runs: Iterable[LastRun], max_age: timedelta, now: datetime) -> Finding:
+    """Snapshots go off-site, where that is set: the last push that went well is young enough."""
+    check, push = "off-site", "Run `inv snapshot.push --all`, after each `inv snapshot.create`."
+    last = next((run.succeeded_at for run in runs if run.task == "snapshot.push"), None)
+    if last is None:
+        return _fail(check, "nothing was pushed from here yet", push)
+    message = f"pushed {_span(now - last)} ago"
+    if now - last > max_age:
+        return _fail(check, f"{message}, promised {format_span(max_age)}", push)
+    return _ok(check, message)
 
 
 def check_pointer(newest: Snapshot | None, target: str | None) -> Finding:

@@ -42,7 +42,7 @@ def check(
 ) -> Outcome:
     """Check that what the backups promise holds; end with 23 naming each promise that does not."""
     from snapshot_tasks.catalog.runs import read_runs
-    from snapshot_tasks.checks.promises import check_runs
+    from snapshot_tasks.checks.promises import check_pushed, check_runs
     from snapshot_tasks.cli.render import render_findings
 
     if all and collection:
@@ -61,8 +61,12 @@ def check(
     ]
     if not judged:
         judged = [("the catalogue", (_NOTHING,))]
-    if runs := tuple(check_runs(read_runs(catalog.folder), now())):
-        judged.append((TASKS, runs))
+    runs = read_runs(catalog.folder)
+    of_tasks = list(check_runs(runs, now()))
+    if run.settings.offsite_urls:
+        of_tasks.append(check_pushed(runs, age, now()))
+    if of_tasks:
+        judged.append((TASKS, tuple(of_tasks)))
 
     def render() -> None:
         for title, findings in judged:

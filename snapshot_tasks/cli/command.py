@@ -8,6 +8,7 @@ import json as json_module
 import os
 import signal
 import sys
+import threading
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -34,6 +35,7 @@ from snapshot_tasks.untrusted import finite
 # What a task is made of, all to be had here.
 __all__ = ("JSON_HELP", "PROJECT_ROOT", "Count", "Outcome", "Run", "Seconds", "Span", "command")
 PROJECT_ROOT = Path(__file__).resolve().parents[2]
+AGAIN_SECONDS = 0.01
 JSON_HELP = "Print one JSON document on stdout, also on failure."
 
 
@@ -231,9 +233,20 @@ def _interruptible(seen: list[int]) -> Iterator[None]:
             raise KeyboardInterrupt
         say("still cleaning up")
 
+    def lost(what: sys.UnraisableHookArgs) -> None:
+        # Where nothing can be raised, such as in a destructor, Python drops the interruption.
+        if seen and what.exc_type is KeyboardInterrupt:
+            again = threading.Timer(AGAIN_SECONDS, os.kill, (os.getpid(), seen.pop()))
+            again.daemon = True
+            again.start()
+        else:
+            sys.__unraisablehook__(what)
+
     previous = {number: signal.signal(number, handle) for number in INTERRUPTING_SIGNALS}
+    hook, sys.unraisablehook = sys.unraisablehook, lost
     try:
         yield
     finally:
+        sys.unraisablehook = hook
         for number, handler in previous.items():
             signal.signal(number, handler)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from snapshot_tasks.cli.command import Outcome, Run, Seconds, command
 from snapshot_tasks.cli.console import tell
-from snapshot_tasks.cli.retention import check_policy
+from snapshot_tasks.cli.retention import check_policy, pinned_here
 from snapshot_tasks.cli.stack import TIMEOUT_HELP
 from snapshot_tasks.cli.wiring import (
     COLLECTION_HELP,
@@ -144,7 +144,7 @@ def pull(
     catalog = open_catalog(run)
     result = pull_each(chosen, catalog, Unpacker(run.settings.age_identity_file), run.progress)
     restored = _restore(run, catalog, [p.snapshot for p in result.pulled], timeout, wanted=restore)
-    failed = [*result.errors, *(restored.errors if restored else ())]
+    failed = [*result.errors, *(restored.errors if restored else ()), *listing.errors]
 
     def render() -> None:
         render_pulled(result.pulled)
@@ -198,17 +198,17 @@ def _prune_pushed(
     """
     from snapshot_tasks.operations.prune_remote import plan_remote, prune_remote
 
-    policy = run.settings.retention
+    policy, pinned = run.settings.retention, pinned_here(run)
     depots_by_url = {depot.url: depot for depot in places}
     plans: list[RemotePlan] = []
     errors: list[tuple[str, TaskError]] = []
     for url, collection in dict.fromkeys((p.url, p.marker.collection) for p in pushed):
         try:
             depot = depots_by_url[url]
-            plans += plan_remote(depot, policy, collection=collection, now=now())
+            plans += plan_remote(depot, policy, collection=collection, now=now(), pinned=pinned)
         except TaskError as error:
             errors.append((url, error))
-    result = prune_remote(plans, policy, run.progress, now=now())
+    result = prune_remote(plans, policy, run.progress, now=now(), pinned=pinned)
     dropped = [{"url": depot.url, "snapshot": one.name} for depot, one in result.dropped]
     return dropped, [*errors, *result.errors]
 

@@ -105,9 +105,17 @@ def _prune_here(
     plans = [plan_prune(catalog, name, policy, now=now()) for name in names]
 
     def work() -> Dropped:
+        gone: list[tuple[str, int]] = []
+        errors: list[tuple[str, TaskError]] = []
         with catalog.lock("snapshot.prune"):
-            gone = prune(plans, catalog, policy, now=now())
-        return [(entry.name, entry.size_bytes) for entry in gone], []
+            for plan in plans:
+                try:
+                    pruned = prune([plan], catalog, policy, now=now())
+                except TaskError as error:
+                    errors.append((plan.collection, error))
+                else:
+                    gone += [(entry.name, entry.size_bytes) for entry in pruned]
+        return gone, errors
 
     return _carried_out(run, [Placed(plan=plan) for plan in plans], work, dry=dry, yes=yes)
 
@@ -125,19 +133,22 @@ def _prune_off_site(
     from snapshot_tasks.operations.prune_remote import plan_remote, prune_remote
 
     everything: list[str | None] = [None]
-    plans = [
-        plan
-        for depot in places
-        for name in (names or everything)
-        for plan in plan_remote(depot, policy, collection=name, now=now())
-    ]
+    pinned, plans, unanswered = pinned_here(run), [], []
+    for depot in places:
+        try:
+            for name in names or everything:
+                plans += plan_remote(depot, policy, collection=name, now=now(), pinned=pinned)
+        except TaskError as error:
+            unanswered.append((depot.url, error))
+    if not plans and unanswered:
+        raise unanswered[0][1]
     if not plans:
         raise NotFound("No such snapshot lies off-site.", hint="See `inv snapshot.list --remote`.")
 
     def work() -> Dropped:
-        result = prune_remote(plans, policy, run.progress, now=now())
+        result = prune_remote(plans, policy, run.progress, now=now(), pinned=pinned)
         gone = [(one.name, one.size_bytes) for _, one in result.dropped]
-        return gone, list(result.errors)
+        return gone, [*result.errors, *unanswered]
 
     shown = [Placed(plan=each.plan, place=each.depot.url) for each in plans]
     return _carried_out(run, shown, work, dry=dry, yes=yes)
@@ -182,11 +193,11 @@ def _carried_out(
 def pin(run: Run, snapshot: str = "", collection: str = "", note: str = "") -> Outcome:
     """Keep a snapshot whatever the rules of `snapshot.prune` say."""
     catalog = open_catalog(run)
-    found = find_snapshot(run, catalog, snapshot, collection)
     if run.dry:
-        return run.would(f"pin {found.name}")
+        return run.would(f"pin {find_snapshot(run, catalog, snapshot, collection).name}")
     with catalog.lock("snapshot.pin"):
-        found.set_pin(note, now())
+        found = find_snapshot(run, catalog, snapshot, collection)
+        found.set_pin(note)
     return Outcome(
         result={"snapshot": found.name, "pinned": note},
         render=lambda: tell(f"{found.name} is pinned: no rule drops it."),
@@ -197,17 +208,22 @@ def pin(run: Run, snapshot: str = "", collection: str = "", note: str = "") -> O
 def unpin(run: Run, snapshot: str = "", collection: str = "") -> Outcome:
     """Let the rules of `snapshot.prune` decide on a pinned snapshot again."""
     catalog = open_catalog(run)
-    found = find_snapshot(run, catalog, snapshot, collection)
     if run.dry:
-        return run.would(f"unpin {found.name}")
-    was = found.pin
+        return run.would(f"unpin {find_snapshot(run, catalog, snapshot, collection).name}")
     with catalog.lock("snapshot.unpin"):
+        found = find_snapshot(run, catalog, snapshot, collection)
+        was = found.pin
         found.remove_pin()
     text = "was not pinned" if was is None else "is no longer pinned: the rules decide on it"
     return Outcome(
         result={"snapshot": found.name, "pinned": None, "was_pinned": was},
         render=lambda: tell(f"{found.name} {text}."),
     )
+
+
+def pinned_here(run: Run) -> set[str]:
+    """Return the names of the snapshots that are pinned in the snapshot folder."""
+    return {entry.name for entry in open_catalog(run).entries() if entry.pin is not None}
 
 
 def check_policy(policy: Policy) -> None:

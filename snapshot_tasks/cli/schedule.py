@@ -81,9 +81,11 @@ def _request(run: Run, every: Span, at: str, drill_every: Span, all: bool, push:
             "--every and --drill-every need a span of time.", hint="Give one such as 24h."
         )
     settings = run.settings
+    if push and not settings.offsite_urls:
+        run.progress.note("Nothing is pushed before QDRANT_OFFSITE_URL says where to.")
     return make_request(
         project=PROJECT_ROOT,
-        snapshot_dir=settings.snapshot_dir,
+        snapshot_dir=Path(os.path.normpath(settings.snapshot_dir)),
         user=_user(),
         drill_engine=drill_engine(settings).engine.name,
         every=every.value,

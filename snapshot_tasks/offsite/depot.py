@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from snapshot_tasks.errors import Damaged, NotFound, Refused, TaskError
 from snapshot_tasks.offsite.codec import OVERHEAD_BYTES, Packer, Unpacker
 from snapshot_tasks.offsite.layout import (
+    MANIFEST,
+    PARTS,
     Key,
     data_of,
     is_blob_name,
@@ -23,9 +25,7 @@ from snapshot_tasks.untrusted import printable
 
 # What has no marker after so long belongs to no push that still runs.
 ABANDONED_AFTER = timedelta(days=7)
-_HINT = (
-    "Pull an older one or from another copy; `inv snapshot.push --again` mends it from a sound file."
-)
+_HINT = "Pull an older one or another copy; `inv snapshot.push --again` mends it from a sound file."
 Advance = Callable[[int], None]
 
 
@@ -139,13 +139,18 @@ class Depot:
                 it no longer does.
         """
         self.storage.delete(key.marker)
-        for name in list(self.present(key)):
+        # What stands beside the parts first: with a manifest, what has no marker is never swept.
+        for name in sorted(self.present(key), key=lambda name: name.startswith(f"{PARTS}/")):
             self.storage.delete(f"{key.folder}/{name}")
+        # A push that came in between has made visible what is gone by now.
+        self.storage.delete(key.marker)
 
     def sweep(self, *, now: datetime, collection: str | None = None) -> int:
         """Delete data of ours that no marker refers to and nobody has added to for long.
 
-        Returns how many objects went. What bears other names than ours is left alone.
+        A manifest comes last, and goes first: where one is, all of a snapshot is, and only its
+        marker was lost. That is left alone, and so is what bears other names than ours. Returns how
+        many objects went.
         """
         groups: dict[Key, list[Stored]] = {}
         for stored in self.storage.list(data_of(collection)):
@@ -154,14 +159,17 @@ class Depot:
                 groups.setdefault(parsed[0], []).append(stored)
         swept = 0
         for key, objects in groups.items():
-            if now - max(o.modified_at for o in objects) < ABANDONED_AFTER:
+            old = [o for o in objects if now - o.modified_at >= ABANDONED_AFTER]
+            if not old:
                 continue
             try:
                 marker = self.find(key)
             except (Damaged, Refused):
                 continue
+            if marker is None and (len(old) < len(objects) or _was_whole(key, objects)):
+                continue
             kept = {f"{key.folder}/{blob.name}" for blob in marker.blobs} if marker else set()
-            for stored in objects:
+            for stored in old:
                 if stored.name not in kept:
                     self.storage.delete(stored.name)
                     swept += 1
@@ -174,3 +182,8 @@ class Depot:
             if len(data) > max_bytes:
                 raise Damaged(f"{name} in {self.url} is larger than it may be.", hint=_HINT)
         return bytes(data)
+
+
+def _was_whole(key: Key, objects: Sequence[Stored]) -> bool:
+    stem = f"{key.folder}/{MANIFEST.partition('.')[0]}-"
+    return any(stored.name.startswith(stem) for stored in objects)

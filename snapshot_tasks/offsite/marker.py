@@ -54,6 +54,7 @@ class Marker:
     points_count: int | None = None
     qdrant_version: str | None = None
     proven_at: datetime | None = None
+    failed_at: datetime | None = None
     label: str | None = None
     pinned: bool = False
     safety: bool = False
@@ -83,6 +84,7 @@ class Marker:
             **plain,
             "created_at": self.created_at.isoformat(),
             "proven_at": self.proven_at.isoformat() if self.proven_at else None,
+            "failed_at": self.failed_at.isoformat() if self.failed_at else None,
             "parts": [asdict(part) for part in self.parts],
             "beside": {kind: asdict(blob) for kind, blob in self.beside.items()},
             "encrypted_to": list(self.encrypted_to),
@@ -123,7 +125,7 @@ def parse_marker(data: bytes, key: Key) -> Marker:
 
 def _parse(document: Mapping[str, Any]) -> Marker:
     beside = typed(document, "beside", dict)
-    proven_at = optional(document, "proven_at", str)
+    proven_at, failed_at = (optional(document, f"{what}_at", str) for what in ("proven", "failed"))
     return Marker(
         schema=typed(document, "schema", int),
         snapshot=_snapshot(document),
@@ -136,6 +138,7 @@ def _parse(document: Mapping[str, Any]) -> Marker:
         points_count=optional(document, "points_count", int),
         qdrant_version=optional(document, "qdrant_version", str),
         proven_at=parse_moment(proven_at) if proven_at else None,
+        failed_at=parse_moment(failed_at) if failed_at else None,
         label=optional(document, "label", str),
         pinned=typed(document, "pinned", bool),
         safety=typed(document, "safety", bool),

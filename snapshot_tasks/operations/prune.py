@@ -9,7 +9,7 @@ from snapshot_tasks.catalog.folder import Catalog
 from snapshot_tasks.catalog.snapshot import Snapshot
 from snapshot_tasks.errors import NotFound
 from snapshot_tasks.process import shielded
-from snapshot_tasks.retention import Candidate, Plan, Policy, plan_retention
+from snapshot_tasks.retention import FAILED, REPLACED, Candidate, Plan, Policy, plan_retention
 
 
 def plan_prune(catalog: Catalog, collection: str, policy: Policy, *, now: datetime) -> Plan:
@@ -26,7 +26,8 @@ def plan_prune(catalog: Catalog, collection: str, policy: Policy, *, now: dateti
         )
     held = catalog.held(collection)
     # That one stays as the newest; a second reason would only say the same.
-    held.pop(entries[0].name, None)
+    if not _aside(entries[0]):
+        held.pop(entries[0].name, None)
     candidates = [_candidate(entry, held.get(entry.name, "")) for entry in entries]
     return plan_retention(collection, candidates, policy, now=now)
 
@@ -72,8 +73,12 @@ def _candidate(entry: Snapshot, held: str) -> Candidate:
 
 def _aside(entry: Snapshot) -> str:
     if entry.is_safety:
-        return "holds what a restore replaced"
-    return "failed its last test: look at it" if entry.failed_at else ""
+        return REPLACED
+    if entry.manifest and entry.size_bytes != entry.manifest.size_bytes:
+        return "is not as long as it was taken: look at it"
+    if entry.manifest and entry.manifest.points_count == 0:
+        return "holds no point: look at it"
+    return FAILED if entry.failed_at else ""
 
 
 def _hold(entry: Snapshot) -> str:

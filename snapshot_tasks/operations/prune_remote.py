@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -11,10 +11,16 @@ from snapshot_tasks.models import Progress
 from snapshot_tasks.offsite.depot import Depot, Unreadable
 from snapshot_tasks.offsite.layout import MANIFEST, Key
 from snapshot_tasks.offsite.marker import Marker
-from snapshot_tasks.retention import Candidate, Plan, Policy, plan_retention
+from snapshot_tasks.retention import (
+    FAILED,
+    REPLACED,
+    Candidate,
+    Plan,
+    Policy,
+    plan_retention,
+)
 
-ASIDE = "holds what a restore replaced"
-PINNED = "pinned"
+PINNED, PINNED_HERE = "pinned", "pinned here"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,11 +46,18 @@ class DropResult:
 
 
 def plan_remote(
-    depot: Depot, policy: Policy, *, collection: str | None = None, now: datetime
+    depot: Depot,
+    policy: Policy,
+    *,
+    collection: str | None = None,
+    now: datetime,
+    pinned: Collection[str] = (),
 ) -> list[RemotePlan]:
     """Decide for one collection, or for each that lies in this place; nothing changes.
 
-    What cannot be read is no candidate: it is never dropped.
+    `pinned` are the names of those that are pinned in the snapshot folder: their pins hold at
+    once, also where they have not been pushed since. What cannot be read is no candidate: it is
+    never dropped.
 
     Raises:
         StorageError: when the place does not answer.
@@ -52,7 +65,7 @@ def plan_remote(
     by_collection: dict[str, list[Candidate]] = {}
     for item in depot.markers(collection):
         if not isinstance(item, Unreadable):
-            by_collection.setdefault(item.collection, []).append(_candidate(item))
+            by_collection.setdefault(item.collection, []).append(_candidate(item, pinned))
     return [
         RemotePlan(depot=depot, plan=plan_retention(name, candidates, policy, now=now))
         for name, candidates in sorted(by_collection.items())
@@ -60,7 +73,12 @@ def plan_remote(
 
 
 def prune_remote(
-    agreed: Sequence[RemotePlan], policy: Policy, progress: Progress, *, now: datetime
+    agreed: Sequence[RemotePlan],
+    policy: Policy,
+    progress: Progress,
+    *,
+    now: datetime,
+    pinned: Collection[str] = (),
 ) -> DropResult:
     """Drop what was agreed on, as far as a plan made now still drops it.
 
@@ -72,7 +90,7 @@ def prune_remote(
         depot = each.depot
         with progress.phase(f"pruning {each.plan.collection} in {depot.url}"):
             try:
-                keys = _still_dropped(each, policy, now)
+                keys = _still_dropped(each, policy, now, pinned)
             except TaskError as error:
                 errors.append((depot.url, error))
                 continue
@@ -87,9 +105,12 @@ def prune_remote(
     return DropResult(dropped=tuple(dropped), errors=tuple(errors))
 
 
-def _still_dropped(agreed: RemotePlan, policy: Policy, now: datetime) -> set[Key]:
+def _still_dropped(
+    agreed: RemotePlan, policy: Policy, now: datetime, pinned: Collection[str]
+) -> set[Key]:
     """Plan again: somebody may have deleted meanwhile what the first plan relied on."""
-    again = plan_remote(agreed.depot, policy, collection=agreed.plan.collection, now=now)
+    collection = agreed.plan.collection
+    again = plan_remote(agreed.depot, policy, collection=collection, now=now, pinned=pinned)
     return {key for each in again for key in each.drops}
 
 
@@ -103,13 +124,14 @@ def _sweep(depots: dict[str, Depot], now: datetime) -> list[tuple[str, TaskError
     return errors
 
 
-def _candidate(marker: Marker) -> Candidate:
+def _candidate(marker: Marker, pinned: Collection[str]) -> Candidate:
+    hold = PINNED if marker.pinned else PINNED_HERE if marker.snapshot in pinned else ""
     return Candidate(
         name=marker.snapshot,
         created_at=marker.created_at,
         size_bytes=marker.stored_bytes,
         proven_at=marker.proven_at,
         checked=MANIFEST in marker.beside,
-        aside=ASIDE if marker.safety else "",
-        hold=PINNED if marker.pinned else "",
+        aside=REPLACED if marker.safety else FAILED if marker.failed_at else "",
+        hold=hold,
     )

@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import BinaryIO
 
 from snapshot_tasks.archive import check_archive
-from snapshot_tasks.catalog.adopt import adopt
+from snapshot_tasks.catalog.adopt import adopt, follow_link
 from snapshot_tasks.catalog.folder import Catalog
-from snapshot_tasks.catalog.manifest import parse_manifest
+from snapshot_tasks.catalog.manifest import load_manifest, parse_manifest
 from snapshot_tasks.catalog.names import FINGERPRINT_SUFFIX, MANIFEST_SUFFIX
 from snapshot_tasks.catalog.partial import clear_partials, own_partial, partial_name
-from snapshot_tasks.catalog.snapshot import Snapshot
+from snapshot_tasks.catalog.snapshot import Snapshot, manifest_path
 from snapshot_tasks.errors import (
     Damaged,
     NotFound,
@@ -86,9 +86,10 @@ def pull(remote: Remote, catalog: Catalog, unpacker: Unpacker, progress: Progres
     marker = remote.marker
     here = catalog.folder / marker.snapshot
     if os.path.lexists(here):
-        return Pulled(
-            snapshot=_same(catalog, here, marker, progress), url="", fetched_bytes=0, already=True
-        )
+        snapshot = _same(catalog, here, marker, progress)
+        with catalog.lock("snapshot.pull"):
+            follow_link(catalog, snapshot)
+        return Pulled(snapshot=snapshot, url="", fetched_bytes=0, already=True)
     failures: list[TaskError] = []
     for depot in remote.depots:
         try:
@@ -144,8 +145,21 @@ def _pull_from(
                 raise Refused(
                     f"{marker.snapshot} has come to be here meanwhile.", hint="Run this again."
                 )
+            _check_record(catalog, marker)
             snapshot = adopt(catalog, partial, marker.snapshot, texts, _text(beside.get(PROOFS)))
+            if marker.pinned and snapshot.pin is None:
+                snapshot.set_pin("pinned off-site")
     return Pulled(snapshot=snapshot, url=depot.url, fetched_bytes=fetched)
+
+
+def _check_record(catalog: Catalog, marker: Marker) -> None:
+    """Insist that a manifest which has outlived its file here tells of the same bytes."""
+    here = load_manifest(manifest_path(catalog.folder / marker.snapshot))
+    if here and here.sha256 != marker.sha256:
+        raise Refused(
+            f"The manifest of {marker.snapshot} that is here tells of other bytes.",
+            hint="What lies off-site is not what was taken here. Pull another, or look into it.",
+        )
 
 
 @contextmanager

@@ -15,7 +15,13 @@ from snapshot_tasks.offsite.codec import Packer
 from snapshot_tasks.offsite.depot import Depot
 from snapshot_tasks.offsite.layout import PROOFS, Key
 from snapshot_tasks.offsite.marker import PART_BYTES, Blob, Marker
-from snapshot_tasks.operations.push_beside import beside_of, marker_of, send_beside
+from snapshot_tasks.operations.push_beside import (
+    beside_of,
+    failed_at,
+    marker_of,
+    proven_at,
+    send_beside,
+)
 from snapshot_tasks.storage.base import AlreadyThere, Stored
 
 PUSHED, REFRESHED, THERE = "pushed", "proofs brought up to date", "already there"
@@ -26,8 +32,8 @@ _DAMAGED = "Push an older one, or bring this file back; `inv snapshot.verify` te
 class PushRequest:
     """What to push. `collection` is for a file of which nothing tells which one it holds.
 
-    `pinned` tells those who prune off-site that it is to stay. `again` sends everything anew, where
-    what lies there is damaged.
+    `pinned` tells those who prune off-site that it is to stay; a pin that another machine has set
+    stays. `again` sends everything anew, where what lies there is damaged, or pinned no more.
     """
 
     snapshot: Snapshot
@@ -100,6 +106,11 @@ def push(request: PushRequest, depot: Depot, progress: Progress) -> Pushed:
         if found is None:
             return _push_anew(request, depot, key, depot.present(key), progress)
         _check_same(request, depot, found, progress)
+        if found.encrypted_to and not request.packer.recipients:
+            raise Refused(
+                f"{key.snapshot} lies encrypted in {depot.url}, and no recipient is set any more.",
+                hint="Set QDRANT_AGE_RECIPIENTS; what may be in the clear goes to another prefix.",
+            )
         present = {} if request.again else _sound(depot.present(key), found)
         if _is_whole(found, present) and set(found.encrypted_to) == set(request.packer.recipients):
             return _refresh(request, depot, found, present)
@@ -221,12 +232,18 @@ def _refresh(
     snapshot = request.snapshot
     here = beside_of(snapshot)
     known = found.beside.get(PROOFS)
-    marker, sent = replace(found, pinned=request.pinned), 0
-    if PROOFS in here and (known is None or len(here[PROOFS]) > known.size_bytes):
+    marker, sent = replace(found, pinned=found.pinned or request.pinned), 0
+    if PROOFS in here and _goes_on(here[PROOFS], known):
         proofs = send_beside(request.packer, depot, found.key, present, {PROOFS: here[PROOFS]})
         sent = proofs[PROOFS].stored_bytes
-        marker = replace(marker, beside={**found.beside, **proofs}, proven_at=snapshot.proven_at)
+        marker = replace(
+            marker,
+            beside={**found.beside, **proofs},
+            proven_at=proven_at(snapshot),
+            failed_at=failed_at(snapshot),
+        )
     if marker != found:
+        _check_all_there(marker, depot)
         depot.commit(marker, new=False)
     return Pushed(
         snapshot=snapshot,
@@ -235,6 +252,14 @@ def _refresh(
         marker=marker,
         sent_bytes=sent,
     )
+
+
+def _goes_on(here: bytes, known: Blob | None) -> bool:
+    """Say whether these proofs are those that lie there, and more: not another machine's."""
+    if known is None:
+        return True
+    start = here[: known.size_bytes]
+    return len(here) > len(start) and hashlib.sha256(start).hexdigest() == known.sha256
 
 
 def _other_content(snapshot: Snapshot, depot: Depot) -> Refused:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from datetime import datetime
 
 from snapshot_tasks.catalog.names import FINGERPRINT_SUFFIX, MANIFEST_SUFFIX
-from snapshot_tasks.catalog.proofs import MAX_PROOFS_BYTES
+from snapshot_tasks.catalog.proofs import MAX_PROOFS_BYTES, last_failed_at, last_proven_at
 from snapshot_tasks.catalog.snapshot import Snapshot
 from snapshot_tasks.errors import Damaged
+from snapshot_tasks.models import JsonObject
 from snapshot_tasks.offsite.codec import Packer
 from snapshot_tasks.offsite.depot import Depot
 from snapshot_tasks.offsite.layout import FINGERPRINT, MANIFEST, PROOFS, Key
@@ -39,6 +41,8 @@ def beside_of(snapshot: Snapshot) -> dict[str, bytes]:
     files = {}
     for kind, suffix in ((MANIFEST, MANIFEST_SUFFIX), (FINGERPRINT, FINGERPRINT_SUFFIX)):
         path = snapshot.path.with_name(snapshot.name + suffix)
+        if snapshot.manifest and kind == MANIFEST and not path.is_file():
+            raise Damaged(f"{path.name} has gone meanwhile.", hint=_DAMAGED)
         if snapshot.manifest and path.is_file():
             data = path.read_bytes()
             if len(data) > MAX_BESIDE_BYTES:
@@ -71,9 +75,24 @@ def marker_of(
         beside=beside,
         points_count=manifest.points_count if manifest else None,
         qdrant_version=manifest.qdrant_version if manifest else None,
-        proven_at=snapshot.proven_at,
+        proven_at=proven_at(snapshot),
+        failed_at=failed_at(snapshot),
         label=manifest.label if manifest else None,
         pinned=pinned,
         safety=snapshot.is_safety,
         encrypted_to=packer.recipients,
     )
+
+
+def proven_at(snapshot: Snapshot) -> datetime | None:
+    """Return when these bytes were proven; what other bytes failed here, those there did not."""
+    return last_proven_at(_proofs_of_these_bytes(snapshot), snapshot.sha256)
+
+
+def failed_at(snapshot: Snapshot) -> datetime | None:
+    """Return when these bytes failed a test that none has succeeded since."""
+    return last_failed_at(_proofs_of_these_bytes(snapshot))
+
+
+def _proofs_of_these_bytes(snapshot: Snapshot) -> tuple[JsonObject, ...]:
+    return tuple(p for p in snapshot.proofs if p.get("sha256") in (None, snapshot.sha256))

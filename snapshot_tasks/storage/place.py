@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -36,6 +37,8 @@ def parse_place(text: str, *, relative_to: Path) -> Place:
         ValueError: saying what was expected. It does not repeat a URL that may hold a secret.
     """
     scheme, has_scheme, rest = text.partition("://")
+    if not has_scheme and re.match("[a-z][a-z0-9]+:", text):
+        raise ValueError(f"{EXPECTED}, got a URL without its two slashes")
     if not has_scheme:
         return Place(scheme=FILE, bucket="", prefix=str(relative_to / Path(text).expanduser()))
     if scheme not in SCHEMES:

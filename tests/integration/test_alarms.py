@@ -180,7 +180,9 @@ def test_credentials_of_a_url_are_used_and_not_shown(watched: Inv, listener: Lis
     url = listener.url.replace("//", "//user:hunter2@")
     ran = watched("snapshot.verify", QDRANT_PING_URL=url)
     assert ran.code == 0
-    assert listener.posts[0].headers["Authorization"].startswith("Basic ")
+    pings = [post for post in listener.posts if post.path != "/hook"]
+    assert pings
+    assert all(post.headers["Authorization"].startswith("Basic ") for post in pings)
     gone = url.replace(listener.url.rpartition(":")[2], str(free_ports(1)[0]))
     refused = watched("snapshot.verify", QDRANT_PING_URL=gone)
     assert refused.code == 0

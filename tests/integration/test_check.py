@@ -46,11 +46,10 @@ def statuses(document: dict[str, object]) -> dict[str, str]:
 
 def test_all_promises_hold(inv: Inv, sample: Path) -> None:
     """Each line is OK, and the check asks nobody but the catalogue: no Qdrant runs here."""
-    assert inv("snapshot.verify", "--collection", "sample-plain").code == 0
     ran = inv(*ARGUMENTS)
     assert ran.code == 0, ran.stderr
     lines = [line.split("  ")[0] for line in ran.stdout.splitlines()]
-    assert lines == ["sample-plain", *["OK"] * 4, "the tasks", "OK"]
+    assert lines == ["sample-plain", *["OK"] * 4]
     assert sample.name in ran.stdout
 
 

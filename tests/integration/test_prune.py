@@ -179,6 +179,15 @@ def test_what_is_damaged_pushes_no_whole_one_out(inv: Inv, folder: Catalog) -> N
     assert names(folder) == [taken[0].name, taken[1].name]
 
 
+def test_what_was_cut_or_emptied_pushes_no_other_out(inv: Inv, folder: Catalog) -> None:
+    """Neither is a backup of what was there, whatever its date."""
+    taken = fill(folder, 3)
+    empty = catalogued(folder, taken_at=NOW + timedelta(hours=1), points_count=0)
+    taken[0].path.write_bytes(b"")
+    inv("snapshot.prune", "--keep-last", "1", "--yes")
+    assert names(folder) == [empty.name, taken[0].name, taken[1].name]
+
+
 def test_a_safety_snapshot_goes_by_age_only(inv: Inv, folder: Catalog) -> None:
     """It counts for no rule, and a run that was cut off may still need it."""
     fill(folder, 2)
@@ -239,7 +248,7 @@ def test_a_year_of_daily_runs_on_a_disk(folder: Catalog) -> None:
         now = start + day * DAY
         taken = catalogued(folder, taken_at=now, content=f"{day}".encode())
         if now.month == 4 and now.day == 11:
-            taken.set_pin("before the migration", now)
+            taken.set_pin("before the migration")
         if now.month == 12 and now.day == 16:
             taken.append_proof(drill_proof(taken, now))
         plan = plan_prune(folder, "books", policy, now=now)

@@ -50,7 +50,7 @@ def history(
     """Add snapshots, each proven 20 minutes after it was taken, those in `failed` not."""
     for number in range(count):
         taken_at = NOW - newest - apart * (count - 1 - number)
-        seal = {"digest": "ab" * 32} if sealed else None
+        seal = {"digest": "ab" * 32, "points_count": 1234} if sealed else None
         snapshot = catalogued(
             catalog,
             collection=collection,

@@ -93,10 +93,14 @@ def test_never_proven(catalog: Catalog) -> None:
 def test_a_time_in_the_future_is_not_young_for_ever(catalog: Catalog) -> None:
     """A wrong clock would keep every promise until that day."""
     sound(catalog)
-    assert attention(watched(catalog, now=TAKEN_AT - timedelta(minutes=4))) == ()
-    found = only(attention(watched(catalog, now=TAKEN_AT - DAY)))
-    assert (found.check, found.status) == ("newest snapshot", Status.FAIL)
-    assert "in the future" in found.message
+    early = attention(watched(catalog, now=TAKEN_AT + HOUR - timedelta(minutes=4)))
+    assert early == ()
+    found = attention(watched(catalog, now=TAKEN_AT - DAY))
+    assert [(f.check, f.status) for f in found] == [
+        ("newest snapshot", Status.FAIL),
+        ("proof", Status.FAIL),
+    ]
+    assert all("in the future" in f.message for f in found)
 
 
 def test_nothing_left_but_a_dangling_link(catalog: Catalog) -> None:
@@ -133,9 +137,10 @@ def test_a_file_that_was_cut(catalog: Catalog) -> None:
     """Its size alone tells, without reading it."""
     snapshot = sound(catalog)
     os.truncate(snapshot.path, 5)
-    found = only(attention(watched(catalog)))
+    found, proof = attention(watched(catalog))
     assert (found.check, found.status) == ("file", Status.FAIL)
     assert "has 5 bytes" in found.message
+    assert proof.check == "proof"
 
 
 def test_an_unsealed_one(catalog: Catalog) -> None:

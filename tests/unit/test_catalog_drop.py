@@ -27,7 +27,7 @@ def furnished(catalog: Catalog) -> Snapshot:
     """Return a snapshot with everything that may stand beside one."""
     snapshot = catalogued(catalog)
     snapshot.append_proof(drill_proof(snapshot, TAKEN_AT))
-    snapshot.set_pin("note", TAKEN_AT)
+    snapshot.set_pin("note")
     snapshot.path.with_name(snapshot.name + ".fingerprint.json").write_text("{}")
     return snapshot
 
@@ -99,6 +99,16 @@ def test_the_next_snapshot_finishes_a_drop(catalog: Catalog) -> None:
     (catalog.folder / "books_20240101_000000.snapshot.json").write_text("{}")
     catalogued(catalog)
     assert [name for name in tree(catalog.folder) if "2024" in name] == []
+
+
+def test_a_name_that_leaves_no_room_beside_it_is_dropped(catalog: Catalog) -> None:
+    """A foreign file of nearly 255 bytes has nothing beside it, since nothing could be."""
+    name = f"{'b' * 214}_20240101_000000.snapshot"
+    (catalog.folder / name).write_bytes(b"old")
+    (catalog.folder / f"{DROPPED_PREFIX}folder.snapshot").mkdir()
+    catalog.drop(catalog.find(name))
+    catalog.finish_drops()
+    assert name not in tree(catalog.folder)
 
 
 def test_what_cannot_be_removed_is_a_storage_error(

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -149,3 +150,24 @@ def test_a_disk_without_locks_is_a_storage_error(
     monkeypatch.setattr(fcntl, "flock", unsupported)
     with pytest.raises(StorageError):
         take(tmp_path)
+
+
+def test_another_users_lock_is_taken_all_the_same(tmp_path: Path) -> None:
+    """Its file cannot be written; the kernel's lock does not need that."""
+    lock = tmp_path / LOCK_NAME
+    lock.write_text("{}")
+    real = os.open
+
+    def refusing(path: Any, flags: int, *more: Any) -> int:
+        if str(path) == str(lock) and flags & os.O_RDWR:
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return real(path, flags, *more)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "open", refusing)
+        with (
+            folder_lock(tmp_path, task="one"),
+            pytest.raises(Locked),
+            folder_lock(tmp_path, task="two"),
+        ):
+            pass

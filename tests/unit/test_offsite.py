@@ -642,3 +642,106 @@ def test_the_doctor_tells_a_recipient_that_is_none(
     settings = make_settings(QDRANT_AGE_RECIPIENTS="age1" + "q" * 58)
     with pytest.raises(SettingsError, match="QDRANT_AGE_RECIPIENTS"):
         doctored(settings, catalog, NOW)
+
+
+def test_a_pin_of_one_machine_is_not_taken_away_by_another(
+    snapshot: Snapshot, depot: Depot, other: Catalog
+) -> None:
+    """It comes with a pull, and a push from where there is none leaves it."""
+    pushed(snapshot, depot, pinned=True)
+    assert pulled(depot, other).pin == "pinned off-site"
+    assert pushed(snapshot, depot, pinned=False).marker.pinned
+    assert not pushed(snapshot, depot, again=True).marker.pinned
+
+
+def test_a_pin_here_holds_off_site_at_once(catalog: Catalog, depot: Depot) -> None:
+    """Also before it was pushed."""
+    markers, policy = push_days(catalog, depot, 3), Policy(keep_last=1)
+    pinned = {markers[1].snapshot}
+    (plan,) = plan_remote(depot, policy, now=NOW, pinned=pinned)
+    assert [key.snapshot for key in plan.drops] == [markers[0].snapshot] or not plan.drops
+    result = prune_remote([plan], policy, Silent(), now=NOW, pinned=pinned)
+    assert markers[1].snapshot not in [one.name for _, one in result.dropped]
+
+
+def test_a_damaged_file_here_unproves_nothing_there(
+    snapshot: Snapshot, depot: Depot, catalog: Catalog
+) -> None:
+    """What lies there has other bytes than those that failed here."""
+    proven_at = pushed(snapshot, depot).marker.proven_at
+    assert proven_at
+    failure = {"kind": "verify", "ok": False, "at": NOW.isoformat(), "sha256": "0" * 64}
+    snapshot.append_proof(failure)
+    again = pushed(catalog.find(snapshot.name), depot)
+    assert (again.outcome, again.marker.proven_at) == (REFRESHED, proven_at)
+    assert again.marker.failed_at is None
+
+
+def test_proofs_of_another_machine_are_not_written_over(
+    snapshot: Snapshot, depot: Depot, catalog: Catalog, other: Catalog
+) -> None:
+    """A longer file of other proofs does not hold those that lie there."""
+    pushed(snapshot, depot)
+    there = pulled(depot, other)
+    there.append_proof(drill_proof(there, NOW))
+    theirs = pushed(other.find(there.name), depot).marker
+    for _ in range(5):
+        snapshot.append_proof({"kind": "verify", "ok": True, "at": NOW.isoformat()})
+    assert pushed(catalog.find(snapshot.name), depot).marker == theirs
+
+
+def test_what_failed_its_test_stands_aside_there_too(catalog: Catalog, depot: Depot) -> None:
+    """A newest that does not restore pushes the one before it out neither here nor there."""
+    for day in range(2):
+        made = catalogued(catalog, taken_at=TAKEN_AT + timedelta(days=day))
+    made.append_proof(drill_proof(made, NOW, ok=False))
+    for entry in catalog.entries():
+        pushed(entry, depot)
+    (plan,) = plan_remote(depot, Policy(keep_last=1), now=NOW)
+    assert plan.drops == ()
+
+
+def test_data_whose_marker_was_lost_is_never_swept(
+    snapshot: Snapshot, depot: Depot, place: Path
+) -> None:
+    """With its manifest there, all of it is there."""
+    marker = pushed(snapshot, depot).marker
+    (place / marker.key.marker).unlink()
+    now = datetime.now(UTC) + ABANDONED_AFTER + timedelta(days=1)
+    assert depot.sweep(now=now) == 0
+    assert len(blobs(place)) == len(marker.blobs)
+    assert pushed(snapshot, depot).sent_bytes == 0
+
+
+def test_encryption_does_not_fall_away_unnoticed(
+    snapshot: Snapshot, depot: Depot, tmp_path: Path
+) -> None:
+    """What lies there encrypted is not sent again in the clear because a setting is missing."""
+    recipient, _ = key_pair(tmp_path)
+    pushed(snapshot, depot, packer=Packer((recipient,)))
+    with pytest.raises(Refused) as told:
+        pushed(snapshot, depot)
+    assert "QDRANT_AGE_RECIPIENTS" in told.value.hint
+
+
+def test_a_record_that_outlived_its_file_is_believed(
+    snapshot: Snapshot, depot: Depot, catalog: Catalog
+) -> None:
+    """Other bytes under its name are refused, however consistent they are off-site."""
+    pushed(snapshot, depot)
+    snapshot.path.unlink()
+    path = snapshot.manifest_path
+    path.write_text(path.read_text().replace(str(snapshot.sha256), "0" * 64))
+    with pytest.raises(Refused):
+        pulled(depot, catalog)
+
+
+def test_a_link_that_a_killed_pull_left_behind_is_set(
+    snapshot: Snapshot, depot: Depot, catalog: Catalog
+) -> None:
+    """All is here but the link: the next pull sets it."""
+    pushed(snapshot, depot)
+    link = catalog.folder / "books_latest.snapshot"
+    link.unlink()
+    pulled(depot, catalog)
+    assert catalog.latest_target("books") == snapshot.path

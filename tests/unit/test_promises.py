@@ -9,11 +9,13 @@ from datetime import datetime, timedelta
 import pytest
 
 from snapshot_tasks.catalog.folder import Catalog
+from snapshot_tasks.catalog.runs import LastRun
 from snapshot_tasks.checks.promises import (
     MAX_AGE,
     MAX_PROOF_AGE,
     as_warnings,
     check_pointer,
+    check_pushed,
     promises,
 )
 from snapshot_tasks.cli.check import check
@@ -86,6 +88,32 @@ def manifest_broken(catalog: Catalog) -> None:
     newest.path.with_name(newest.name + ".json").write_text("{", encoding="utf-8")
 
 
+def emptied(catalog: Catalog) -> None:
+    """Have a newest that holds no point, after one that did; proven, for that it restores."""
+    proven_yesterday(catalog)
+    catalogued(catalog, taken_at=TAKEN_AT + HOUR, points_count=0)
+
+
+def proven_in_the_future(catalog: Catalog) -> None:
+    """Have a proof that a wrong clock has dated, which would hold for years."""
+    catalogued(catalog).append_proof(drill_proof(catalog.newest("books"), NOW + 900 * DAY))
+
+
+def proven_one_is_cut(catalog: Catalog) -> None:
+    """Have a young untested one, and the only proven file without its end."""
+    proven_yesterday(catalog)
+    older = catalog.entries("books")[1]
+    older.path.write_bytes(b"")
+
+
+def seal_is_garbage(catalog: Catalog) -> None:
+    """Have a newest whose fingerprint nobody can read: it cannot be verified, nor tested."""
+    proven_yesterday(catalog)
+    seal = {"digest": "ab" * 32, "points_count": 1234}
+    newest = catalogued(catalog, taken_at=TAKEN_AT + HOUR, fingerprint=seal)
+    newest.fingerprint_path.write_text("garbage", encoding="utf-8")
+
+
 def none_at_all(catalog: Catalog) -> None:
     """Have only what a restore replaced, and another collection's snapshot."""
     catalogued(catalog, safety=True)
@@ -101,6 +129,10 @@ def none_at_all(catalog: Catalog) -> None:
         (newest_failed, "proof", "snapshot.test-restore"),
         (cut_short, "file", "copy"),
         (manifest_broken, "file", "copy"),
+        (emptied, "points", "snapshot.pin"),
+        (proven_in_the_future, "proof", "clock"),
+        (proven_one_is_cut, "proof", "snapshot.test-restore"),
+        (seal_is_garbage, "file", "copy"),
         (none_at_all, "newest snapshot", "snapshot.create"),
     ],
 )
@@ -161,3 +193,13 @@ def test_the_check_asks_by_default_for_what_the_doctor_asks() -> None:
     flags = inspect.signature(check.body).parameters
     assert flags["max_age"].default.value == MAX_AGE
     assert flags["max_proof_age"].default.value == MAX_PROOF_AGE
+
+
+def test_what_goes_off_site_goes_on_doing_so() -> None:
+    """Never pushed, pushed lately, and not any more."""
+    run = LastRun(
+        task="snapshot.push", ended_at=NOW, seconds=1.0, exit_code=13, succeeded_at=NOW - 30 * HOUR
+    )
+    assert check_pushed([], 26 * HOUR, NOW).status is Status.FAIL
+    assert check_pushed([run], 26 * HOUR, NOW).status is Status.FAIL
+    assert check_pushed([run], 31 * HOUR, NOW).status is Status.OK

@@ -131,7 +131,7 @@ def test_a_failed_run_is_a_broken_promise(tmp_path: Path) -> None:
     """But not that of the check itself, nor of what a person does by hand."""
     for task in ("snapshot.check", "snapshot.create", "snapshot.pull", "snapshot.restore"):
         record(tmp_path, task, 13)
-    record(tmp_path, "snapshot.verify", 0)
+    record(tmp_path, "snapshot.test-restore", 0)
     findings = list(check_runs(read_runs(tmp_path), AT + 3 * HOUR))
     assert [f.status for f in findings] == [Status.FAIL, Status.OK]
     assert findings[0].message == "snapshot.create 3 h ago ended with 13"
