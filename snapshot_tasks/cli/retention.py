@@ -110,7 +110,7 @@ def _prune_here(
         with catalog.lock("snapshot.prune"):
             for plan in plans:
                 try:
-                    pruned = prune([plan], catalog, policy, now=now())
+                    pruned = prune(plan, catalog, policy, now=now())
                 except TaskError as error:
                     errors.append((plan.collection, error))
                 else:

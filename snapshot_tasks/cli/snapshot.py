@@ -122,7 +122,7 @@ def _prune_after(run: Run, catalog: Catalog, taken: CreateResult) -> list[Snapsh
     for name in (str(created.snapshot.collection) for created in taken.created):
         try:
             plan = plan_prune(catalog, name, policy, now=now())
-            gone += prune([plan], catalog, policy, now=now())
+            gone += prune(plan, catalog, policy, now=now())
         except TaskError as error:
             taken.errors.append((f"{name}, pruning", error))
     return gone

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from datetime import datetime
 
 from snapshot_tasks.catalog.folder import Catalog
@@ -32,9 +31,7 @@ def plan_prune(catalog: Catalog, collection: str, policy: Policy, *, now: dateti
     return plan_retention(collection, candidates, policy, now=now)
 
 
-def prune(
-    agreed: Iterable[Plan], catalog: Catalog, policy: Policy, *, now: datetime
-) -> list[Snapshot]:
+def prune(agreed: Plan, catalog: Catalog, policy: Policy, *, now: datetime) -> list[Snapshot]:
     """Drop what was agreed on, as far as a plan made now still drops it; return what went.
 
     The caller holds the catalogue's lock. Between the plan that somebody has agreed to and this,
@@ -43,19 +40,18 @@ def prune(
     Raises:
         StorageError: when the folder cannot be written.
     """
-    gone: list[Snapshot] = []
     catalog.finish_drops()
-    for plan in agreed:
-        agreed_names = {candidate.name for candidate in plan.dropped}
-        if not agreed_names:
-            continue
-        again = plan_prune(catalog, plan.collection, policy, now=now)
-        names = agreed_names & {candidate.name for candidate in again.dropped}
-        for entry in catalog.entries(plan.collection):
-            if entry.name in names:
-                with shielded():
-                    catalog.drop(entry)
-                gone.append(entry)
+    agreed_names = {candidate.name for candidate in agreed.dropped}
+    if not agreed_names:
+        return []
+    again = plan_prune(catalog, agreed.collection, policy, now=now)
+    names = agreed_names & {candidate.name for candidate in again.dropped}
+    gone: list[Snapshot] = []
+    for entry in catalog.entries(agreed.collection):
+        if entry.name in names:
+            with shielded():
+                catalog.drop(entry)
+            gone.append(entry)
     return gone
 
 

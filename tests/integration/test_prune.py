@@ -252,7 +252,7 @@ def test_a_year_of_daily_runs_on_a_disk(folder: Catalog) -> None:
         if now.month == 12 and now.day == 16:
             taken.append_proof(drill_proof(taken, now))
         plan = plan_prune(folder, "books", policy, now=now)
-        prune([plan], folder, policy, now=now)
+        prune(plan, folder, policy, now=now)
     left = [f"{entry.created_at:%m-%d}" for entry in folder.entries()]
     assert left == [
         *("12-31", "12-30", "12-29", "12-28", "12-27", "12-26", "12-25"),
