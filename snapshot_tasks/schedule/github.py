@@ -30,7 +30,9 @@ def workflow(request: Request) -> Schedule:
     secrets = ["QDRANT_API_KEY"]
     if request.push:
         variables.append("QDRANT_OFFSITE_URL")
-        names = request.store_names or _STORE
+        names = list(request.store_names)
+        if not any(map(_SECRET.search, names)):
+            names += _STORE
         secrets += [name for name in names if _SECRET.search(name)]
         variables += [name for name in names if not _SECRET.search(name)]
     environment = {name: f"${{{{ vars.{name} }}}}" for name in variables}
