@@ -42,6 +42,8 @@ def series(ages: dict[str, int], success: dict[str, int]) -> list[dict[str, str]
         "newest": 'qdrant_snapshot_newest_timestamp_seconds{instance="db1",collection="books"}',
         "proof": 'qdrant_snapshot_proof_timestamp_seconds{instance="db1",collection="books"}',
         "metrics": 'qdrant_snapshot_metrics_timestamp_seconds{instance="db1"}',
+        "push": 'qdrant_snapshot_task_last_success_timestamp_seconds{instance="db1",'
+        'task="snapshot.push"}',
     }
     values = {names[name]: AT - age for name, age in ages.items()} | {
         f'qdrant_snapshot_task_last_run_success{{instance="db1",task="{task}"}}': value
@@ -78,6 +80,8 @@ def run_rules(promtool: str, tmp_path: Path, test: dict[str, Any]) -> None:
         ({}, dict.fromkeys(NOT_PROMISED, 0), []),
         ({"metrics": 26 * HOUR - MINUTE}, {}, []),
         ({"metrics": 26 * HOUR + 6 * MINUTE}, {}, ["QdrantSnapshotMetricsStale"]),
+        ({"push": 26 * HOUR - MINUTE}, {}, []),
+        ({"push": 26 * HOUR + 6 * MINUTE}, {}, ["QdrantSnapshotPushTooOld"]),
         ({"newest": None, "proof": None}, {}, ["QdrantSnapshotNeverRan"]),
         ({"newest": None, "proof": None, "metrics": None}, {}, ["QdrantSnapshotNeverRan"]),
     ],
