@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from snapshot_tasks.checks.promises import MAX_AGE
 from snapshot_tasks.errors import TaskError
 from snapshot_tasks.models import Finding, Status
 from snapshot_tasks.offsite.codec import Packer
 from snapshot_tasks.offsite.depot import Depot
 from snapshot_tasks.offsite.marker import Marker
 from snapshot_tasks.storage.select import open_storage
+from snapshot_tasks.units import age
 
 if TYPE_CHECKING:
     from snapshot_tasks.checks.doctor import Patient
 
 CHECK = "off-site"
-# As for the newest snapshot here: a day, and what the push may take.
-MAX_AGE = timedelta(hours=26)
-_PUSH = "Run `inv snapshot.push`, from cron after each snapshot."
+_PUSH = "Run `inv snapshot.push --all`, from cron after each snapshot."
 
 
 def check_offsite(patient: Patient) -> Iterator[Finding]:
@@ -47,12 +46,13 @@ def _look_at(depot: Depot, patient: Patient) -> Finding:
     newest = max(markers, key=lambda marker: marker.created_at, default=None)
     if newest is None:
         return _warn(f"{depot.url} has no snapshot of {patient.settings.collection}")
-    hours = (patient.now - newest.created_at).total_seconds() / 3600
+    old = patient.now - newest.created_at
+    how_old = f"{age(old.total_seconds())} old"
     if patient.newest and patient.newest.created_at > newest.created_at:
-        return _warn(f"{depot.url}: the newest snapshot is not there, one {hours:.0f} h old is")
-    if patient.now - newest.created_at > MAX_AGE:
-        return _warn(f"{depot.url}: the newest is {hours:.0f} h old")
-    message = f"{depot.url}: the newest is {hours:.0f} h old, {len(markers)} in all"
+        return _warn(f"{depot.url}: the newest snapshot is not there, one {how_old} is")
+    if old > MAX_AGE:
+        return _warn(f"{depot.url}: the newest is {how_old}")
+    message = f"{depot.url}: the newest is {how_old}, {len(markers)} in all"
     return Finding(check=CHECK, status=Status.OK, message=message)
 
 

@@ -48,10 +48,10 @@ def list_remote(depots: Sequence[Depot], collection: str | None = None) -> Listi
     return Listing(remotes=tuple(remotes), errors=tuple(errors))
 
 
-def choose(listing: Listing, *, snapshot: str = "", all_of_them: bool = False) -> list[Remote]:
+def choose(listing: Listing, *, snapshot: str = "") -> list[Remote]:
     """Return the snapshot that is named, or the newest of each collection.
 
-    What a restore replaced is never the newest; `all_of_them` takes every collection's.
+    What a restore replaced is never the newest.
 
     Raises:
         NotFound: when there is none.
@@ -59,8 +59,7 @@ def choose(listing: Listing, *, snapshot: str = "", all_of_them: bool = False) -
     """
     if snapshot:
         names = (snapshot, f"{snapshot}.snapshot")
-        chosen = [r for r in listing.remotes if r.marker.snapshot in names]
-        chosen = chosen if all_of_them else chosen[:1]
+        chosen = [r for r in listing.remotes if r.marker.snapshot in names][:1]
     else:
         newest: dict[str, Remote] = {}
         for remote in listing.remotes:
