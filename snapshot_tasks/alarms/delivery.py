@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 import time
 from dataclasses import dataclass, field
+from importlib import import_module
 from urllib.parse import urlsplit
 
 from snapshot_tasks.models import is_loopback
@@ -67,6 +68,15 @@ class Delivery:
             self._reason = _send(self._message)
         except Exception as error:  # whatever it is, it is no reason for the task to fail
             self._reason = _reason(error)
+
+
+def prepare() -> None:
+    """Import what sending takes, before a thread does.
+
+    A signal that met two threads in the same import would leave its lock taken for good.
+    """
+    for name in ("httpx", "tenacity"):
+        import_module(name)
 
 
 def settle(deliveries: list[Delivery], *, seconds: float = DEADLINE_SECONDS) -> list[str]:

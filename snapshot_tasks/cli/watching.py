@@ -47,16 +47,10 @@ class Watch:
     def _begin(self) -> Delivery | None:
         if not self._watching.ping_url:
             return None
-        # Imported here and not by the thread that sends: a signal that met both threads in the same
-        # import would leave its lock taken for good.
-        import httpx
-        import tenacity
-
-        from snapshot_tasks.alarms.delivery import Delivery
+        from snapshot_tasks.alarms.delivery import Delivery, prepare
         from snapshot_tasks.alarms.ping import start_ping
 
-        assert httpx
-        assert tenacity
+        prepare()
         return Delivery(start_ping(self._watching.ping_url, self._task))
 
     def _keep(self, document: Mapping[str, Any], seconds: float) -> Iterator[str]:
