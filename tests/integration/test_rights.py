@@ -59,7 +59,11 @@ def live(
 @pytest.fixture
 def with_right(inv: Inv, live: Live) -> Inv:
     """`inv` that talks to that server; each call names its key."""
+    elsewhere = inv.root / "elsewhere"
+    elsewhere.mkdir()
     environment = {
+        "QDRANT_KEEP_LAST": "9",
+        "QDRANT_OFFSITE_URL": str(elsewhere),
         "QDRANT_ENGINE": "external",
         "QDRANT_DRILL_ENGINE": "native",
         "QDRANT_URL": live.url,
@@ -92,6 +96,8 @@ def test_the_least_right_suffices(with_right: Inv, live: Live, task: str, right:
     words = task.split()
     if task == "snapshot.restore":
         words.append("--as=back")
+    if task == "snapshot.pull":
+        assert with_right("snapshot.push").code == 0
     if right in LESS and task not in SHOWING:
         assert_error(with_right(*words, QDRANT_API_KEY=TOKENS[LESS[right]]), 12, "credentials")
         assert collections(live) == ["main", "other"]
