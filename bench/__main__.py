@@ -112,6 +112,7 @@ def prepare(endpoint: Endpoint, folder: Path, size: Size) -> Asked:
         "snapshot": str(taken.snapshot.path),
         "sha256": taken.snapshot.sha256,
         "server_snapshot": left.name,
+        "server_bytes": left.size_bytes,
     }
 
 

@@ -124,7 +124,8 @@ def requests_download(asked: Asked) -> int:
 
 def hashed_download(asked: Asked) -> int:
     """The snapshot as this project fetches it, hashed on the way."""
-    made = ServerSnapshot(name=asked["server_snapshot"], size_bytes=asked["bytes"], sha256=None)
+    name, size_bytes = asked["server_snapshot"], asked["server_bytes"]
+    made = ServerSnapshot(name=name, size_bytes=size_bytes, sha256=None)
     digest: Any = hashlib.sha256()
     with (
         tempfile.TemporaryFile(dir=asked["folder"]) as output,
