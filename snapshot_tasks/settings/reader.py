@@ -20,6 +20,15 @@ def is_version(text: str) -> bool:
     return re.fullmatch(r"\d+\.\d+\.\d+(-[A-Za-z0-9.]+)?", text) is not None
 
 
+def _is_http(text: str) -> bool:
+    """Say whether a text is a URL that http can be spoken to."""
+    try:
+        parts = urlsplit(text)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
+
+
 class Reader:
     """Reads single values, noting each problem instead of raising."""
 
@@ -54,12 +63,7 @@ class Reader:
         if "?" in value or "#" in value:
             self._problems.append(f"{name}: expected nothing after the path, neither ? nor #")
             return None
-        try:
-            parts = urlsplit(value)
-            valid = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-        except ValueError:
-            valid = False
-        if not valid:
+        if not _is_http(value):
             self._wrong(name, "a URL such as http://localhost:6333", value)
             return None
         return value.rstrip("/")
@@ -69,12 +73,7 @@ class Reader:
         value = self.text(name)
         if value is None:
             return None
-        try:
-            parts = urlsplit(value)
-            valid = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-        except ValueError:
-            valid = False
-        if not valid or not re.fullmatch(r"[!-~]+", value):
+        if not _is_http(value) or not re.fullmatch(r"[!-~]+", value):
             self._problems.append(f"{name}: expected a URL such as https://example.com/name")
             return None
         return value
