@@ -54,6 +54,11 @@ class Snapshot:
         return self.manifest.sha256 if self.manifest else None
 
     @property
+    def has_its_size(self) -> bool:
+        """Whether the file is as long as its manifest tells; nothing tells it without one."""
+        return self.manifest is not None and self.size_bytes == self.manifest.size_bytes
+
+    @property
     def is_safety(self) -> bool:
         """Whether it holds what a restore replaced, and so is never taken by default."""
         return self.manifest is not None and self.manifest.safety

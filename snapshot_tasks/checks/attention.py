@@ -12,7 +12,8 @@ from datetime import datetime, timedelta
 
 from snapshot_tasks.catalog.proofs import DRILL, VERIFY, findings_of
 from snapshot_tasks.catalog.snapshot import Snapshot
-from snapshot_tasks.checks.promises import promises, remedy
+from snapshot_tasks.checks.findings import fail, warn
+from snapshot_tasks.checks.promises import code, promises, remedy
 from snapshot_tasks.errors import TaskError
 from snapshot_tasks.models import Finding, JsonObject, Status, failed
 from snapshot_tasks.units import ago
@@ -48,7 +49,7 @@ class Watched:
 def check_link(watched: Watched) -> Iterator[Finding]:
     """The latest pointer dangles: the newest snapshot is gone, and no task takes an older one."""
     if problem := watched.link_problem:
-        yield _fail("latest link", problem.message, problem.hint)
+        yield fail("latest link", problem.message, problem.hint)
 
 
 def check_promises(watched: Watched) -> Iterator[Finding]:
@@ -72,7 +73,7 @@ def check_seal(watched: Watched) -> Iterator[Finding]:
     newest = watched.newest
     if newest and newest.manifest and newest.manifest.fingerprint is None:
         message = f"{newest.name} is not sealed: nothing tells what each point should be"
-        yield _warn("seal", message, watched.remedy("snapshot.create"))
+        yield warn("seal", message, watched.remedy("snapshot.create"))
 
 
 def check_last_words(watched: Watched) -> Iterator[Finding]:
@@ -88,9 +89,7 @@ def check_older(watched: Watched) -> Iterator[Finding]:
     wrong = [s.name for s in watched.snapshots[1:] if s.manifest_problem or _has_failed(s)]
     if wrong:
         message = f"{len(wrong)} damaged or not restorable: {_some(wrong)}"
-        yield _warn(
-            "older snapshots", message, "Do not rely on them; `inv snapshot.show` says why."
-        )
+        yield warn("older snapshots", message, "Do not rely on them; `inv snapshot.show` says why.")
 
 
 ATTENTION_CHECKS: tuple[Callable[[Watched], Iterator[Finding]], ...] = (
@@ -122,32 +121,18 @@ def _words_of(
         reasons = list(dict.fromkeys(f"{f.check}: {f.message}" for f in failed(findings)))
         message = f"{snapshot.name} failed {when}: {_some(reasons) or 'for an unknown reason'}"
         remedy = watched.remedy("snapshot.test-restore --create")
-        yield _fail(check, message, f"Do not rely on it. {remedy}")
+        yield fail(check, message, f"Do not rely on it. {remedy}")
     # After the restart, the same is found again.
     warned = {f.message: f for f in reversed(findings) if f.status is Status.WARN}
     for finding in reversed(warned.values()):
-        show = f"See {_code(f'inv snapshot.show --snapshot {shlex.quote(snapshot.name)}')}."
-        yield _warn(check, f"{finding.check}: {finding.message}", finding.remedy or show)
+        show = f"See {code(f'inv snapshot.show --snapshot {shlex.quote(snapshot.name)}')}."
+        yield warn(check, f"{finding.check}: {finding.message}", finding.remedy or show)
 
 
 def _has_failed(snapshot: Snapshot) -> bool:
     return any((proof := last_of(snapshot, kind)) and not proof["ok"] for kind in (DRILL, VERIFY))
 
 
-def _code(command: str) -> str:
-    """Return a command in backticks, in twice as many where it holds some itself."""
-    ticks = "``" if "`" in command else "`"
-    return f"{ticks}{command}{ticks}"
-
-
 def _some(texts: Sequence[str]) -> str:
     more = f"; and {len(texts) - MAX_NAMED} more" if len(texts) > MAX_NAMED else ""
     return "; ".join(texts[:MAX_NAMED]) + more
-
-
-def _fail(check: str, message: str, remedy: str) -> Finding:
-    return Finding(check=check, status=Status.FAIL, message=message, remedy=remedy)
-
-
-def _warn(check: str, message: str, remedy: str) -> Finding:
-    return Finding(check=check, status=Status.WARN, message=message, remedy=remedy)

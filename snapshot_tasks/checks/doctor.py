@@ -16,6 +16,7 @@ from importlib.metadata import version as package_version
 
 from snapshot_tasks.catalog.folder import Catalog
 from snapshot_tasks.catalog.snapshot import Snapshot
+from snapshot_tasks.checks.findings import fail, ok, warn
 from snapshot_tasks.checks.offsite import CHECK as OFFSITE
 from snapshot_tasks.checks.offsite import check_offsite
 from snapshot_tasks.checks.promises import (
@@ -69,21 +70,21 @@ def check_engine(patient: Patient) -> Iterator[Finding]:
     settings = patient.settings
     selection = live_engine(settings)
     name = selection.engine.name
-    yield _ok("engine", f"{name} ({selection.reason})")
+    yield ok("engine", f"{name} ({selection.reason})")
     if name == "compose":
         problem = docker_problem()
         if problem:
             raise Unreachable(problem, hint="Start Docker, or set QDRANT_ENGINE=native.")
-        yield _ok("compose", f"Docker Compose {compose_version()}")
+        yield ok("compose", f"Docker Compose {compose_version()}")
     elif name == "native":
         binary = settings.binary or find_binary(settings, settings.version)
         if binary is None:
             message = f"no Qdrant {settings.version} on this machine yet"
-            yield _warn("binary", message, "Run `inv engine.install`.")
+            yield warn("binary", message, "Run `inv engine.install`.")
         elif (found := binary_version(binary)) is None:
-            yield _fail("binary", f"{binary} does not run", "Correct QDRANT_BINARY.")
+            yield fail("binary", f"{binary} does not run", "Correct QDRANT_BINARY.")
         else:
-            yield _ok("binary", f"{binary}, version {found}")
+            yield ok("binary", f"{binary}, version {found}")
 
 
 def check_server(patient: Patient) -> Iterator[Finding]:
@@ -91,14 +92,14 @@ def check_server(patient: Patient) -> Iterator[Finding]:
     with patient.server() as server:
         found = server.version()
     client, wanted = package_version("qdrant-client"), patient.settings.version
-    yield _ok("server", f"Qdrant {found} at {patient.settings.url}")
+    yield ok("server", f"Qdrant {found} at {patient.settings.url}")
     if version_fit(found, client) is not Fit.FITS and version_fit(client, found) is not Fit.FITS:
         message = f"qdrant-client {client} is more than one minor version from {found}"
-        yield _warn("versions", message, "Pin the qdrant-client that fits the server.")
+        yield warn("versions", message, "Pin the qdrant-client that fits the server.")
     elif found != wanted:
-        yield _warn("versions", f"running {found}, QDRANT_VERSION is {wanted}", "Make them agree.")
+        yield warn("versions", f"running {found}, QDRANT_VERSION is {wanted}", "Make them agree.")
     else:
-        yield _ok("versions", f"client {client}, server {found}")
+        yield ok("versions", f"client {client}, server {found}")
 
 
 def check_credentials(patient: Patient) -> Iterator[Finding]:
@@ -106,7 +107,7 @@ def check_credentials(patient: Patient) -> Iterator[Finding]:
     with patient.server() as server:
         names = server.collections()
     kind = "with the key" if patient.settings.api_key else "without a key"
-    yield _ok("credentials", f"{len(names)} collection{'s' * (len(names) != 1)} visible {kind}")
+    yield ok("credentials", f"{len(names)} collection{'s' * (len(names) != 1)} visible {kind}")
 
 
 def check_collection(patient: Patient) -> Iterator[Finding]:
@@ -123,7 +124,7 @@ def check_collection(patient: Patient) -> Iterator[Finding]:
                 f"There is no collection {name}.",
                 hint="Set QDRANT_COLLECTION_NAME, or restore it with `inv snapshot.restore`.",
             )
-        yield _ok("collection", f"{name}, {server.count(name):,} points")
+        yield ok("collection", f"{name}, {server.count(name):,} points")
 
 
 def check_folder(patient: Patient) -> Iterator[Finding]:
@@ -139,11 +140,11 @@ def check_folder(patient: Patient) -> Iterator[Finding]:
     needed = max(MIN_FREE_BYTES, 2 * (patient.newest.size_bytes if patient.newest else 0))
     message = f"{folder}, {free / 1e9:.1f} GB free"
     if free < needed:
-        yield _warn(
+        yield warn(
             "folder", message, f"Make {needed / 1e9:.1f} GB free: twice the newest snapshot."
         )
     else:
-        yield _ok("folder", message)
+        yield ok("folder", message)
 
 
 def check_latest(patient: Patient) -> Iterator[Finding]:
@@ -178,9 +179,9 @@ def check_compose_file(patient: Patient) -> Iterator[Finding]:
     yield from problems
     if not engine.mounts():
         remedy = f"Mount {patient.catalog.folder} read-only below {SERVER_SNAPSHOTS}."
-        yield _warn("snapshot mount", "Qdrant does not see the folder: restores upload", remedy)
+        yield warn("snapshot mount", "Qdrant does not see the folder: restores upload", remedy)
     elif not problems:
-        yield _ok("compose file", "image pinned, snapshots path writable, folder mounted")
+        yield ok("compose file", "image pinned, snapshots path writable, folder mounted")
 
 
 def check_drills(patient: Patient) -> Iterator[Finding]:
@@ -190,17 +191,17 @@ def check_drills(patient: Patient) -> Iterator[Finding]:
     killed, kept = find_labelled(is_gone), find_labelled(lambda o: o.startswith(KEPT))
     if killed:
         message = f"a killed drill has left {', '.join(killed)}"
-        yield _warn("drills", message, "The next `inv snapshot.test-restore` clears it.")
+        yield warn("drills", message, "The next `inv snapshot.test-restore` clears it.")
     if kept:
         message = f"kept: {', '.join(kept)}"
-        yield _warn("drills", message, "docs/drill.md says how to remove it.")
+        yield warn("drills", message, "docs/drill.md says how to remove it.")
 
 
 def _image_traps(image: str) -> Iterator[Finding]:
     tag = image.rpartition(":")[2] if ":" in image.rpartition("/")[2] else "latest"
     if tag in ("latest", "master", "dev"):
         remedy = "Pin it: an unforeseen upgrade may not read old snapshots."
-        yield _fail("image", f"{image or 'no image'} is not a fixed version", remedy)
+        yield fail("image", f"{image or 'no image'} is not a fixed version", remedy)
 
 
 def _mount_traps(service: object) -> Iterator[Finding]:
@@ -209,15 +210,15 @@ def _mount_traps(service: object) -> Iterator[Finding]:
     snapshots = mounts.get(SERVER_SNAPSHOTS)
     if snapshots is not None and snapshots.get("read_only"):
         remedy = "Mount a volume there, and the host folder read-only below it."
-        yield _fail(
+        yield fail(
             "snapshots path", f"{SERVER_SNAPSHOTS} is read-only: Qdrant will not start", remedy
         )
     elif snapshots is None:
         remedy = f"Mount a named volume on {SERVER_SNAPSHOTS}."
-        yield _warn("snapshots path", f"{SERVER_SNAPSHOTS} is in the container's own layer", remedy)
+        yield warn("snapshots path", f"{SERVER_SNAPSHOTS} is in the container's own layer", remedy)
     if not any(target.startswith("/qdrant/storage") for target in mounts):
         remedy = "Mount a named volume on /qdrant/storage."
-        yield _fail("storage", "the data is in the container's own layer and goes with it", remedy)
+        yield fail("storage", "the data is in the container's own layer and goes with it", remedy)
 
 
 # Each check under the label of its first line, which is also that of an error it raises.
@@ -245,21 +246,9 @@ def examine(patient: Patient) -> tuple[tuple[Finding, ...], TaskError | None]:
         except TaskError as error:
             if findings and findings[-1].message == error.message:
                 continue
-            findings.append(_fail(label, error.message, error.hint))
+            findings.append(fail(label, error.message, error.hint))
             first = first or error
         wrong = [f for f in findings if f.status is Status.FAIL]
         if wrong and first is None:
             first = SettingsError(wrong[0].message, hint=wrong[0].remedy)
     return tuple(findings), first
-
-
-def _ok(check: str, message: str) -> Finding:
-    return Finding(check=check, status=Status.OK, message=message)
-
-
-def _warn(check: str, message: str, remedy: str) -> Finding:
-    return Finding(check=check, status=Status.WARN, message=message, remedy=remedy)
-
-
-def _fail(check: str, message: str, remedy: str) -> Finding:
-    return Finding(check=check, status=Status.FAIL, message=message, remedy=remedy)

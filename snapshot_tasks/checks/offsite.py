@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from snapshot_tasks.checks.findings import fail, ok, warn
 from snapshot_tasks.checks.promises import MAX_AGE
 from snapshot_tasks.errors import TaskError
-from snapshot_tasks.models import Finding, Status
+from snapshot_tasks.models import Finding
 from snapshot_tasks.offsite.codec import Packer
 from snapshot_tasks.offsite.depot import Depot
 from snapshot_tasks.offsite.marker import Marker
@@ -34,7 +35,7 @@ def check_offsite(patient: Patient) -> Iterator[Finding]:
             depot = Depot(open_storage(url, patient.settings.store_variables))
             yield _look_at(depot, patient)
         except TaskError as error:
-            yield Finding(check=CHECK, status=Status.FAIL, message=error.message, remedy=error.hint)
+            yield fail(CHECK, error.message, error.hint)
 
 
 def _look_at(depot: Depot, patient: Patient) -> Finding:
@@ -45,16 +46,14 @@ def _look_at(depot: Depot, patient: Patient) -> Finding:
     ]
     newest = max(markers, key=lambda marker: marker.created_at, default=None)
     if newest is None:
-        return _warn(f"{depot.url} has no snapshot of {patient.settings.collection}")
+        return warn(CHECK, f"{depot.url} has no snapshot of {patient.settings.collection}", _PUSH)
     old = patient.now - newest.created_at
     how_old = f"{age(old.total_seconds())} old"
     if patient.newest and patient.newest.created_at > newest.created_at:
-        return _warn(f"{depot.url}: the newest snapshot is not there, one {how_old} is")
+        return warn(
+            CHECK, f"{depot.url}: the newest snapshot is not there, one {how_old} is", _PUSH
+        )
     if old > MAX_AGE:
-        return _warn(f"{depot.url}: the newest is {how_old}")
+        return warn(CHECK, f"{depot.url}: the newest is {how_old}", _PUSH)
     message = f"{depot.url}: the newest is {how_old}, {len(markers)} in all"
-    return Finding(check=CHECK, status=Status.OK, message=message)
-
-
-def _warn(message: str) -> Finding:
-    return Finding(check=CHECK, status=Status.WARN, message=message, remedy=_PUSH)
+    return ok(CHECK, message)

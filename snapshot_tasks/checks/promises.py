@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 
 from snapshot_tasks.catalog.runs import LastRun
 from snapshot_tasks.catalog.snapshot import Snapshot
+from snapshot_tasks.checks.findings import fail, ok, warn
 from snapshot_tasks.errors import Damaged
 from snapshot_tasks.models import Finding, Status
 from snapshot_tasks.spans import format_span
@@ -39,7 +40,7 @@ def promises(
     """
     own = own_of(collection, entries)
     if not own:
-        return (_fail("newest snapshot", f"no snapshot of {collection}", _create(collection)),)
+        return (fail("newest snapshot", f"no snapshot of {collection}", _create(collection)),)
     return (
         check_age(own[0], max_age, now),
         check_file(own[0]),
@@ -63,35 +64,30 @@ def check_age(newest: Snapshot, max_age: timedelta, now: datetime) -> Finding:
     old, check = now - newest.created_at, "newest snapshot"
     if old < -CLOCK_TOLERANCE:
         message = f"{newest.name} says it was taken in the future"
-        return _fail(check, message, "Set the clock right, then take a new snapshot.")
+        return fail(check, message, "Set the clock right, then take a new snapshot.")
     message = f"{newest.name}, {_span(old)} old"
     if old > max_age:
         create = _create(str(newest.collection))
-        return _fail(check, f"{message}, promised {format_span(max_age)}", create)
-    return _ok(check, message)
+        return fail(check, f"{message}, promised {format_span(max_age)}", create)
+    return ok(check, message)
 
 
 def check_file(newest: Snapshot) -> Finding:
     """The newest file has the size that its manifest tells; its bytes are for `verify`."""
     if newest.manifest_problem:
-        return _fail("file", newest.manifest_problem.message, newest.manifest_problem.hint)
+        return fail("file", newest.manifest_problem.message, newest.manifest_problem.hint)
     if newest.manifest is None:
         message = f"{newest.name} has no manifest, so nothing tells what it should be"
-        return Finding(
-            check="file",
-            status=Status.WARN,
-            message=message,
-            remedy=_create(str(newest.collection)),
-        )
+        return warn("file", message, _create(str(newest.collection)))
     size, wanted = newest.size_bytes, newest.manifest.size_bytes
-    if size != wanted:
+    if not newest.has_its_size:
         message = f"{newest.name} has {size:,} bytes, its manifest says {wanted:,}"
-        return _fail("file", message, "Bring it back from a copy, or take a new snapshot.")
+        return fail("file", message, "Bring it back from a copy, or take a new snapshot.")
     try:
         _ = newest.sealed, newest.probes
     except Damaged as error:
-        return _fail("file", error.message, error.hint)
-    return _ok("file", f"{size:,} bytes, as its manifest says")
+        return fail("file", error.message, error.hint)
+    return ok("file", f"{size:,} bytes, as its manifest says")
 
 
 def check_points(own: Sequence[Snapshot]) -> Iterator[Finding]:
@@ -100,7 +96,7 @@ def check_points(own: Sequence[Snapshot]) -> Iterator[Finding]:
     if len(counts) == 2 and counts[0] == 0 < counts[1]:
         message = f"{own[0].name} holds no point, the one before it {counts[1]:,}"
         remedy = "Look at the source. Pin the one before it until you know: `inv snapshot.pin`."
-        yield _fail("points", message, remedy)
+        yield fail("points", message, remedy)
 
 
 def check_proof(own: Sequence[Snapshot], max_age: timedelta, now: datetime) -> Finding:
@@ -113,23 +109,18 @@ def check_proof(own: Sequence[Snapshot], max_age: timedelta, now: datetime) -> F
     if newest.failed_at is not None:
         ago = _span(now - newest.failed_at)
         message = f"{newest.name} failed {ago} ago, and was not proven since"
-        return _fail("proof", message, "`inv snapshot.test-restore` shows what is wrong with it.")
-    proven = [(at, s) for s in own if (at := s.proven_at) is not None and _is_whole(s)]
+        return fail("proof", message, "`inv snapshot.test-restore` shows what is wrong with it.")
+    proven = [(at, s) for s in own if (at := s.proven_at) is not None and s.has_its_size]
     if not proven:
-        return _fail("proof", "no snapshot was ever proven", test)
+        return fail("proof", "no snapshot was ever proven", test)
     at, snapshot = max(proven, key=lambda pair: pair[0])
     message = f"{snapshot.name} proven {_span(now - at)} ago"
     if now - at < -CLOCK_TOLERANCE:
         late = f"{snapshot.name} says it was proven in the future"
-        return _fail("proof", late, f"Set the clock right. {test}")
+        return fail("proof", late, f"Set the clock right. {test}")
     if now - at > max_age:
-        return _fail("proof", f"{message}, promised {format_span(max_age)}", test)
-    return _ok("proof", message)
-
-
-def _is_whole(snapshot: Snapshot) -> bool:
-    """Say whether a file still has the size that its manifest tells."""
-    return snapshot.manifest is not None and snapshot.size_bytes == snapshot.manifest.size_bytes
+        return fail("proof", f"{message}, promised {format_span(max_age)}", test)
+    return ok("proof", message)
 
 
 def check_pushed(runs: Iterable[LastRun], max_age: timedelta, now: datetime) -> Finding:
@@ -137,23 +128,23 @@ def check_pushed(runs: Iterable[LastRun], max_age: timedelta, now: datetime) -> 
     check, push = "off-site", "Run `inv snapshot.push --all`, after each `inv snapshot.create`."
     last = next((run.succeeded_at for run in runs if run.task == "snapshot.push"), None)
     if last is None:
-        return _fail(check, "nothing was pushed from here yet", push)
+        return fail(check, "nothing was pushed from here yet", push)
     message = f"pushed {_span(now - last)} ago"
     if now - last > max_age:
-        return _fail(check, f"{message}, promised {format_span(max_age)}", push)
-    return _ok(check, message)
+        return fail(check, f"{message}, promised {format_span(max_age)}", push)
+    return ok(check, message)
 
 
 def check_pointer(newest: Snapshot | None, target: str | None) -> Finding:
     """The latest pointer names the newest snapshot; `target` is the name that it holds."""
     check, remedy = "latest link", "The next `inv snapshot.create` swaps it."
     if newest is None:
-        return _ok(check, "no snapshot yet, so no link")
+        return ok(check, "no snapshot yet, so no link")
     if target is None:
-        return _fail(check, "there is none", "The next `inv snapshot.create` makes it.")
+        return fail(check, "there is none", "The next `inv snapshot.create` makes it.")
     if target != newest.name:
-        return _fail(check, f"it points at {target}, newest is {newest.name}", remedy)
-    return _ok(check, target)
+        return fail(check, f"it points at {target}, newest is {newest.name}", remedy)
+    return ok(check, target)
 
 
 def check_runs(runs: Iterable[LastRun], now: datetime) -> Iterator[Finding]:
@@ -167,17 +158,21 @@ def check_runs(runs: Iterable[LastRun], now: datetime) -> Iterator[Finding]:
             continue
         message = f"{run.task} {_span(now - run.ended_at)} ago"
         if run.ok:
-            yield _ok("last run", f"{message}, ended well")
+            yield ok("last run", f"{message}, ended well")
         else:
             remedy = f"Run `inv {run.task}` and do what it says."
-            yield _fail("last run", f"{message} ended with {run.exit_code}", remedy)
+            yield fail("last run", f"{message} ended with {run.exit_code}", remedy)
 
 
 def remedy(task: str, collection: str, more: str = "") -> str:
     """Return a sentence with a task on a collection, typed right whatever its name is."""
-    typed = f"inv {task} --collection {shlex.quote(collection)}"
-    ticks = "``" if "`" in typed else "`"
-    return f"Run {ticks}{typed}{ticks}{more}."
+    return f"Run {code(f'inv {task} --collection {shlex.quote(collection)}')}{more}."
+
+
+def code(command: str) -> str:
+    """Return a command in backticks, in twice as many where it holds some itself."""
+    ticks = "``" if "`" in command else "`"
+    return f"{ticks}{command}{ticks}"
 
 
 def _create(collection: str) -> str:
@@ -197,11 +192,3 @@ def as_warnings(findings: Iterable[Finding]) -> Iterator[Finding]:
     for f in findings:
         status = Status.WARN if f.status is Status.FAIL else f.status
         yield Finding(check=f.check, status=status, message=f.message, remedy=f.remedy)
-
-
-def _ok(check: str, message: str) -> Finding:
-    return Finding(check=check, status=Status.OK, message=message)
-
-
-def _fail(check: str, message: str, remedy: str) -> Finding:
-    return Finding(check=check, status=Status.FAIL, message=message, remedy=remedy)

@@ -70,7 +70,7 @@ def _candidate(entry: Snapshot, held: str) -> Candidate:
 def _aside(entry: Snapshot) -> str:
     if entry.is_safety:
         return REPLACED
-    if entry.manifest and entry.size_bytes != entry.manifest.size_bytes:
+    if entry.manifest and not entry.has_its_size:
         return "is not as long as it was taken: look at it"
     if entry.manifest and entry.manifest.points_count == 0:
         return "holds no point: look at it"
