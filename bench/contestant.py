@@ -43,7 +43,7 @@ def main(contest: str, name: str) -> int:
     asked = json.load(sys.stdin)
     # Whatever a contestant imports is imported before the clock starts.
     contestants: Mapping[str, Contestant] = import_module(f"bench.{contest}").CONTESTANTS
-    for module in ("qdrant_client", "qdrant_edge", "httpx"):
+    for module in ("qdrant_client", "qdrant_edge", "httpx", "urllib3"):
         import_module(module)
     clock = asked["clock"] = Clock()
     amount = contestants[name](asked)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
+from urllib.request import getproxies
 
 import httpx
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential
@@ -43,19 +44,9 @@ class Http:
         refuse_exposed_key(endpoint)
         self.endpoint = endpoint
         self.operation_timeout_seconds = operation_timeout_seconds
-        headers = {"Accept-Encoding": "identity"}
-        if endpoint.api_key:
-            headers["api-key"] = endpoint.api_key
-        self._client = httpx.Client(
-            base_url=endpoint.url,
-            headers=headers,
-            timeout=self._patience(long=False),
-            # Loading the certificate bundle costs more than a whole request over plain http.
-            verify=tls_context(endpoint.tls) if endpoint.is_https else False,
-            follow_redirects=False,
-            # A proxy has no place between this machine and itself.
-            trust_env=not endpoint.is_loopback,
-        )
+        # Loading the certificate bundle costs more than a whole request over plain http.
+        self._tls = tls_context(endpoint.tls) if endpoint.is_https else None
+        self._client = self._new_client()
 
     def close(self) -> None:
         """Close the connection: Qdrant waits 5 s for idle ones when it is told to stop."""
@@ -120,7 +111,11 @@ class Http:
     @contextmanager
     def stream(self, path: str, *, headers: Mapping[str, str]) -> Iterator[httpx.Response]:
         """GET as a stream of exactly the bytes that Qdrant holds (uncompressed on the way)."""
-        with self._meanings(path), self._client.stream("GET", path, headers=headers) as response:
+        with (
+            self._meanings(path),
+            self._new_client(streaming=True) as client,
+            client.stream("GET", path, headers=headers) as response,
+        ):
             refuse_redirect(response)
             if not response.is_success:
                 response.read()
@@ -159,6 +154,28 @@ class Http:
             )
         return Unreachable(
             f"Qdrant at {self.endpoint.url} cannot be reached: {reason}.", hint=_START
+        )
+
+    def _new_client(self, *, streaming: bool = False) -> httpx.Client:
+        endpoint = self.endpoint
+        headers = {"Accept-Encoding": "identity"}
+        if endpoint.api_key:
+            headers["api-key"] = endpoint.api_key
+        transport = None
+        # Behind a proxy stays httpx, which knows all kinds of them: the proxy is slower anyway.
+        if streaming and (endpoint.is_loopback or not getproxies()):
+            from snapshot_tasks.qdrant.streaming import Streaming
+
+            transport = Streaming(self._tls)
+        return httpx.Client(
+            base_url=endpoint.url,
+            headers=headers,
+            timeout=self._patience(long=False),
+            verify=self._tls or False,
+            follow_redirects=False,
+            transport=transport,
+            # A proxy has no place between this machine and itself.
+            trust_env=not endpoint.is_loopback,
         )
 
     def _patience(self, long: bool) -> httpx.Timeout:
