@@ -161,7 +161,7 @@ def engine_values(asked: Asked) -> int:
 def file_fingerprint(asked: Asked) -> int:
     """This project's reader of the same unpacked shard, the start of its process included."""
     with unpacked(asked) as folder:
-        result = ask(CHILD, "read", folder, take=lambda line: None)
+        result = ask(CHILD, "read", folder, "0", "1", take=lambda line: None)
         asked["clock"](end=True)
     return int(result["fingerprint"]["points_count"])
 

@@ -1,4 +1,4 @@
-"""Read one unpacked shard with Qdrant's in-process engine. Runs as a process of its own.
+"""Read an unpacked shard, or a slice, with Qdrant's in-process engine. A process of its own.
 
 A damaged file may panic the engine or exhaust memory; here that ends this process and nothing else.
 On the way it says `{"points": n}` after each batch.
@@ -28,6 +28,9 @@ ID_BATCH = 10_000
 # Private memory only: the files that the engine maps do not count.
 MAX_MEMORY_BYTES = 8 << 30
 MAX_KEY_SETS = 1000
+
+# The number of a slice of a shard's points, and how many slices there are.
+Slice = tuple[int, int]
 
 
 class Sanity:
@@ -104,49 +107,62 @@ def _query(vector: Any) -> Any:
     return query if values and all(map(math.isfinite, values)) else None
 
 
-def read_shard(folder: str) -> dict[str, Any]:
-    """Return the fingerprint and the sanity counts of an unpacked shard."""
-    total, sanity, sample = Accumulator(), Sanity(), Sample()
+def read_shard(folder: str, part: Slice) -> dict[str, Any]:
+    """Return the fingerprint and the sanity counts of a slice, and the count of the whole shard."""
+    import qdrant_edge as edge
+
+    total, sanity, sample, seen = Accumulator(), Sanity(), Sample(), 0
     with _opened(folder) as shard:
-        for records in _batches(shard):
+        counted = shard.count(edge.CountRequest(exact=True))
+        for records in _batches(shard, part):
             for identity, payload, vectors in map(_point, records):
                 sanity.take(payload, vectors)
                 sample.take(identity, vectors)
                 total.add(identity, _components(payload, vectors))
+            seen += len(records)
             say(points=len(records))
     return {
+        "seen": seen,
+        "counted": counted,
         "fingerprint": total.result().as_json(),
         "sanity": sanity.as_json(),
         "sample": sample.as_json(),
     }
 
 
-def answer(folder: str, path: str) -> dict[str, Any]:
-    """Answer the queries of a JSON file, each exactly and by HNSW."""
+def answer(folder: str, part: Slice, path: str) -> dict[str, Any]:
+    """Answer this part's share of the queries of a JSON file, each exactly and by HNSW."""
     import qdrant_edge as edge
 
-    def ask(shard: Any, query: dict[str, Any], *, exact: bool) -> list[tuple[int | str, float]]:
-        given = query["query"]
-        if isinstance(given, dict):
-            given = edge.SparseVector(indices=given["indices"], values=given["values"])
-        request = edge.QueryRequest(
-            limit=LIMIT,
-            query=edge.Query.Nearest(given, using=query["vector"] or None),
-            params=edge.SearchParams(exact=exact),
-        )
-        return [(_identity(hit.id), hit.score) for hit in shard.query(request)]
+    index, of = part
+    queries = json.loads(Path(path).read_text(encoding="utf-8"))[index::of]
 
-    queries = json.loads(Path(path).read_text(encoding="utf-8"))
+    def ask(shard: Any, *, exact: bool) -> list[list[tuple[int | str, float]]]:
+        # Together they take half as long as one by one.
+        asked = edge.QueryBatchRequest([_request(query, exact=exact) for query in queries])
+        return [
+            [(_identity(hit.id), hit.score) for hit in hits] for hits in shard.query_batch(asked)
+        ]
+
     with _opened(folder) as shard:
-        return {
-            "answers": [
-                {"exact": ask(shard, q, exact=True), "hnsw": ask(shard, q, exact=False)}
-                for q in queries
-            ]
-        }
+        pairs = zip(ask(shard, exact=True), ask(shard, exact=False), strict=True)
+        return {"answers": [{"exact": exact, "hnsw": hnsw} for exact, hnsw in pairs]}
 
 
-def locate(folder: str, text: str) -> dict[str, Any]:
+def _request(query: dict[str, Any], *, exact: bool) -> Any:
+    import qdrant_edge as edge
+
+    given = query["query"]
+    if isinstance(given, dict):
+        given = edge.SparseVector(indices=given["indices"], values=given["values"])
+    return edge.QueryRequest(
+        limit=LIMIT,
+        query=edge.Query.Nearest(given, using=query["vector"] or None),
+        params=edge.SearchParams(exact=exact),
+    )
+
+
+def locate(folder: str, part: Slice, text: str) -> dict[str, Any]:
     """Print the id and the leaf of each point in these buckets, batch by batch."""
     buckets = frozenset(map(int, text.split(",")))
 
@@ -154,7 +170,7 @@ def locate(folder: str, text: str) -> dict[str, Any]:
         return canon.bucket_of(canon.id_bytes(_identity(record.id))) in buckets
 
     with _opened(folder) as shard:
-        for ids in _batches(shard, limit=ID_BATCH, whole=False):
+        for ids in _batches(shard, part, limit=ID_BATCH, whole=False):
             wanted = [record.id for record in ids if lies_there(record)]
             for start in range(0, len(wanted), BATCH):
                 records = shard.retrieve(wanted[start : start + BATCH], True, True)
@@ -174,14 +190,14 @@ TASKS: dict[str, Callable[..., dict[str, Any]]] = {
 }
 
 
-def main(task: str, folder: str, *rest: str) -> int:
-    """Do one task on a shard, print what came of it, and return the exit code."""
+def main(task: str, folder: str, index: str, of: str, *rest: str) -> int:
+    """Do one task on a slice of a shard, print what came of it, and return the exit code."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_DATA, (MAX_MEMORY_BYTES, MAX_MEMORY_BYTES))
     # Nothing here makes cycles, and looking for them costs a fifth of the time.
     gc.disable()
     try:
-        say(result=TASKS[task](folder, *rest))
+        say(result=TASKS[task](folder, (int(index), int(of)), *rest))
     except KeyboardInterrupt:
         return 130
     except BaseException as error:  # a Rust panic is no Exception
@@ -201,14 +217,23 @@ def _opened(folder: str) -> Iterator[Any]:
         shard.close()
 
 
-def _batches(shard: Any, *, limit: int = BATCH, whole: bool = True) -> Iterator[list[Any]]:
-    """Yield the records of every point, and insist that they are as many as counted."""
+def _batches(
+    shard: Any, part: Slice, *, limit: int = BATCH, whole: bool = True
+) -> Iterator[list[Any]]:
+    """Yield the records of every point of a slice, and insist that they are as many as counted."""
     import qdrant_edge as edge
 
-    expected, seen, offset = shard.count(edge.CountRequest(exact=True)), 0, None
+    index, of = part
+    chosen = None
+    if of > 1:
+        # Its type stubs lack it.
+        slice_of = edge.SliceCondition(total=of, index=index)  # type: ignore[attr-defined]
+        chosen = edge.Filter(must=[slice_of])
+    expected = shard.count(edge.CountRequest(exact=True, filter=chosen))
+    seen, offset = 0, None
     while True:
         request = edge.ScrollRequest(
-            offset=offset, limit=limit, with_payload=whole, with_vector=whole
+            offset=offset, limit=limit, filter=chosen, with_payload=whole, with_vector=whole
         )
         records, offset = shard.scroll(request)
         seen += len(records)

@@ -1,9 +1,10 @@
-"""The contents of a snapshot file, read without a server: one process for each shard."""
+"""The contents of a snapshot file, read without a server, by processes of their own."""
 
 from __future__ import annotations
 
 import json
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -13,9 +14,11 @@ from typing import Any
 
 from snapshot_tasks.children import ChildFailed, ask
 from snapshot_tasks.errors import Damaged
+from snapshot_tasks.files import storage_errors
 from snapshot_tasks.fingerprint import Accumulator, Fingerprint
 from snapshot_tasks.models import Progress
 from snapshot_tasks.scratch import scratch_folder
+from snapshot_tasks.sealing.parts import Part, split
 from snapshot_tasks.sealing.unpack import Shard, unpack
 from snapshot_tasks.search_parity import QUERIES, Probe, merge_hits, recall
 
@@ -47,19 +50,22 @@ def read_contents(
         Damaged: when the engine cannot read it.
     """
     total, sanities, samples = Accumulator(), [], []
-    with _unpacked(snapshot, progress) as shards:
+    with _unpacked(snapshot, progress, points_count=points_count) as parts:
         label = "reading every point of the file"
         with progress.phase(label, total_points=points_count) as advance:
 
             def take(line: dict[str, Any]) -> None:
                 advance(line.get("points", 0))
 
-            for result in _each(snapshot, shards, take, "read"):
-                total.merge(Fingerprint.from_json(result["fingerprint"]))
-                sanities.append(result["sanity"])
-                samples += result["sample"]
+            results = _each(snapshot, parts, take, "read")
+        _check_counts(snapshot, parts, results)
+        for result in results:
+            total.merge(Fingerprint.from_json(result["fingerprint"]))
+            sanities.append(result["sanity"])
+            samples += result["sample"]
         with progress.phase("asking the file for its search answers"):
-            probes = _probes(snapshot, shards, _chosen(samples))
+            probes = _probes(snapshot, parts, _chosen(samples))
+    shards = tuple(part.shard for part in parts if part.index == 0)
     return Contents(
         fingerprint=total.result(),
         pending_count=sum(shard.pending_count for shard in shards),
@@ -84,47 +90,66 @@ def locate_points(
         found.update((identity, bytes.fromhex(leaf)) for identity, leaf in line.get("found", ()))
 
     with (
-        _unpacked(snapshot, progress) as shards,
+        _unpacked(snapshot, progress) as parts,
         progress.phase("looking for the points in the file") as advance,
     ):
-        _each(snapshot, shards, take, "locate", ",".join(map(str, sorted(buckets))))
+        _each(snapshot, parts, take, "locate", ",".join(map(str, sorted(buckets))))
     return found
 
 
 @contextmanager
-def _unpacked(snapshot: Path, progress: Progress) -> Iterator[tuple[Shard, ...]]:
+def _unpacked(
+    snapshot: Path, progress: Progress, *, points_count: int | None = 0
+) -> Iterator[tuple[Part, ...]]:
     with scratch_folder() as folder:
         with progress.phase("unpacking"):
             shards = unpack(snapshot, folder)
-        yield shards
+            with storage_errors(folder, setting="TMPDIR"):
+                parts = split(shards, folder, points_count=points_count)
+        yield parts
 
 
 def _each(
     snapshot: Path,
-    shards: tuple[Shard, ...],
+    parts: tuple[Part, ...],
     take: Callable[[dict[str, Any]], None],
     task: str,
     *rest: str,
 ) -> list[dict[str, Any]]:
-    """Run one reader for each shard, as many at once as there are processors."""
+    """Run one reader for each part, as many at once as there are processors."""
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
-        return list(pool.map(lambda shard: _read(snapshot, shard, take, task, *rest), shards))
+        return list(pool.map(lambda part: _read(snapshot, part, take, task, *rest), parts))
 
 
 def _read(
     snapshot: Path,
-    shard: Shard,
+    part: Part,
     take: Callable[[dict[str, Any]], None],
     task: str,
     *rest: str,
 ) -> dict[str, Any]:
+    which = (str(part.folder), str(part.index), str(part.of))
     try:
-        return ask(CHILD, task, str(shard.folder), *rest, take=take, cwd=shard.folder.parent)
+        return ask(CHILD, task, *which, *rest, take=take, cwd=part.folder.parent)
     except ChildFailed as failure:
-        raise Damaged(
-            f"Shard {shard.name} of {snapshot.name} cannot be read: {failure}.",
-            hint="Use an older snapshot from `inv snapshot.list`.",
-        ) from failure
+        raise _unreadable(snapshot, part.shard, str(failure)) from failure
+
+
+def _check_counts(snapshot: Path, parts: tuple[Part, ...], results: list[dict[str, Any]]) -> None:
+    """Insist that the parts of each shard are all of its points: slicing is the engine's affair."""
+    seen: Counter[str] = Counter()
+    for part, result in zip(parts, results, strict=True):
+        seen[part.shard.name] += result["seen"]
+        if part.index == part.of - 1 and seen[part.shard.name] != result["counted"]:
+            reason = f"counted {result['counted']:,} points, read {seen[part.shard.name]:,}"
+            raise _unreadable(snapshot, part.shard, reason)
+
+
+def _unreadable(snapshot: Path, shard: Shard, reason: str) -> Damaged:
+    return Damaged(
+        f"Shard {shard.name} of {snapshot.name} cannot be read: {reason}.",
+        hint="Use an older snapshot from `inv snapshot.list`.",
+    )
 
 
 def _chosen(samples: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -136,17 +161,21 @@ def _chosen(samples: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _probes(
-    snapshot: Path, shards: tuple[Shard, ...], queries: list[dict[str, Any]]
+    snapshot: Path, parts: tuple[Part, ...], queries: list[dict[str, Any]]
 ) -> tuple[Probe, ...]:
-    """Ask every shard the same queries and merge what they answer."""
+    """Ask every shard the same queries, its readers in turn, and merge what they answer."""
     if not queries:
         return ()
-    path = shards[0].folder.parent / "queries.json"
+    path = parts[0].folder.parent / "queries.json"
     path.write_text(json.dumps(queries), encoding="utf-8")
-    results = _each(snapshot, shards, lambda line: None, "answer", str(path))
+    results = _each(snapshot, parts, lambda line: None, "answer", str(path))
     probes = []
     for number, query in enumerate(queries):
-        answers = [result["answers"][number] for result in results]
+        answers = [
+            result["answers"][number // part.of]
+            for part, result in zip(parts, results, strict=True)
+            if number % part.of == part.index
+        ]
         exact = merge_hits([tuple(hit) for hit in answer["exact"]] for answer in answers)
         hnsw = merge_hits([tuple(hit) for hit in answer["hnsw"]] for answer in answers)
         probes.append(

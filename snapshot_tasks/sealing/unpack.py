@@ -150,6 +150,19 @@ class _Unpacking:
             file.truncate(member.size)
 
 
+def copy_sparse(source: Path, target: Path) -> None:
+    """Copy a folder of regular files; holes stay holes. Raises OSError where it cannot."""
+    for path in sorted(source.rglob("*")):
+        if path.is_dir():
+            continue
+        copy = target / path.relative_to(source)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("rb") as reader, copy.open("xb") as writer:
+            size = path.stat().st_size
+            _copy(reader, writer, size)
+            writer.truncate(size)
+
+
 def _check_versions(shard: Shard) -> None:
     """Refuse points from the future: Qdrant would confirm later writes to them and drop them."""
     last = max(shard.log_end, shard.applied)
