@@ -117,6 +117,10 @@ class Endpoint:
         """Whether it is on this very machine."""
         return is_loopback(self.host)
 
+    def server_paths(self, file: Path) -> tuple[str, ...]:
+        """Return where the server sees a file of ours; nothing where it has to be sent."""
+        return tuple(path for mount in self.mounts if (path := mount.server_path(file)))
+
     @property
     def exposes_key(self) -> bool:
         """Whether the key would travel readable for others, and nobody has allowed that."""

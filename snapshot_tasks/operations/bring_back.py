@@ -196,14 +196,13 @@ def _send(
     """Restore from the server's own view of the file, else by upload; say which it was."""
     path = plan.snapshot.path
     try:
-        for mount in server.endpoint.mounts:
-            if server_path := mount.server_path(path):
-                with (
-                    suppress(NotVisible),
-                    progress.phase(f"Qdrant restores {plan.target} from the mounted folder"),
-                ):
-                    server.recover(plan.target, server_path, sha256)
-                    return "file"
+        for server_path in server.endpoint.server_paths(path):
+            with (
+                suppress(NotVisible),
+                progress.phase(f"Qdrant restores {plan.target} from the mounted folder"),
+            ):
+                server.recover(plan.target, server_path, sha256)
+                return "file"
         with progress.phase(
             f"uploading {plan.target}", total_bytes=plan.snapshot.size_bytes
         ) as advance:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from snapshot_tasks.catalog.journal import RESTORE
-from snapshot_tasks.errors import Refused
+from snapshot_tasks.catalog.snapshot import Snapshot
+from snapshot_tasks.errors import Damaged, Refused
 from snapshot_tasks.models import Progress
 from snapshot_tasks.operations.bring_back import RestoreResult, bring_back, new_upload_name
 from snapshot_tasks.operations.replace import replace_collection
 from snapshot_tasks.operations.restore_plan import RestorePlan, RestoreRequest, plan_restore
-from snapshot_tasks.operations.verify import verified
+from snapshot_tasks.operations.verify import sha256_to_find, verified
 from snapshot_tasks.qdrant.server import Server
 
 
 def restore(request: RestoreRequest, server: Server, progress: Progress) -> RestoreResult:
-    """Verify the file, restore it, compare; a collection that came back wrong is removed again.
+    """Check the file, restore it, compare; a collection that came back wrong is removed again.
 
     Raises:
         Damaged: before anything is touched.
@@ -22,9 +23,9 @@ def restore(request: RestoreRequest, server: Server, progress: Progress) -> Rest
     plan = plan_restore(request, server)
     if plan.skip:
         return RestoreResult(snapshot=plan.snapshot, target=plan.target, skipped=True)
-    sha256 = request.verified_sha256 or verified(plan.snapshot, progress).sha256
     if not plan.exists:
-        return _restore_anew(plan, request, server, sha256, progress)
+        return _restore_anew(plan, request, server, progress)
+    sha256 = request.verified_sha256 or verified(plan.snapshot, progress).sha256
     assert request.save_existing is not None
     return replace_collection(
         plan, server, sha256, request.save_existing, request.journal, progress
@@ -32,8 +33,9 @@ def restore(request: RestoreRequest, server: Server, progress: Progress) -> Rest
 
 
 def _restore_anew(
-    plan: RestorePlan, request: RestoreRequest, server: Server, sha256: str, progress: Progress
+    plan: RestorePlan, request: RestoreRequest, server: Server, progress: Progress
 ) -> RestoreResult:
+    sha256 = request.verified_sha256 or _checked_sha256(plan.snapshot, server, progress)
     # Reading the file may have taken a while.
     if plan.target in server.collections():
         raise Refused(
@@ -49,9 +51,21 @@ def _restore_anew(
         aliases=list(plan.aliases),
         snapshot=str(plan.snapshot.path),
     )
-    result = bring_back(
-        plan, server, sha256, progress, upload_name=upload_name, removed=pending.done
-    )
+    try:
+        result = bring_back(
+            plan, server, sha256, progress, upload_name=upload_name, removed=pending.done
+        )
+    except Damaged:
+        # Qdrant found other bytes: if those here are others as well, say so.
+        verified(plan.snapshot, progress)
+        raise
     if result.error is None:
         pending.done()
     return result
+
+
+def _checked_sha256(snapshot: Snapshot, server: Server, progress: Progress) -> str:
+    """Return the SHA-256 to restore by; a damaged file is never sent."""
+    if server.endpoint.server_paths(snapshot.path):
+        return sha256_to_find(snapshot, progress)
+    return verified(snapshot, progress).sha256

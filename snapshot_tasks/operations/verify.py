@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from snapshot_tasks.archive import ArchiveSummary, check_archive
@@ -62,32 +63,62 @@ def verify(snapshot: Snapshot, progress: Progress) -> Verification:
     """
     snapshot.check_manifest()
     start = time.monotonic()
-    try:
-        with progress.phase("checking the file", total_bytes=snapshot.size_bytes) as advance:
-            findings, sha256 = _findings(snapshot, advance)
-    except OSError as error:
-        raise StorageError(
-            f"{snapshot.path} cannot be read: {error.strerror}.",
-            hint="Make it readable for this user.",
-        ) from error
+    with (
+        _readable(snapshot),
+        progress.phase("checking the file", total_bytes=snapshot.size_bytes) as advance,
+    ):
+        sha256 = sha256_of(snapshot.path, advance=advance)
+        findings = _findings(snapshot, sha256)
     return Verification(
         snapshot=snapshot, findings=findings, sha256=sha256, seconds=time.monotonic() - start
     )
 
 
+def sha256_to_find(snapshot: Snapshot, progress: Progress) -> str:
+    """Return the SHA-256 that Qdrant is to find in a file before it restores it.
+
+    Of a catalogued file it is the recorded one: Qdrant hashes what it reads, so hashing it here too
+    would take longer and say no more. Manifest, size and structure are checked all the same.
+
+    Raises:
+        Damaged: when the file is not what was taken, as far as that shows without hashing it.
+        Refused, StorageError: as `verify`.
+    """
+    snapshot.check_manifest()
+    if snapshot.manifest is None:
+        return verified(snapshot, progress).sha256
+    recorded = snapshot.manifest.sha256
+    with _readable(snapshot):
+        findings = _findings(snapshot, recorded)
+    return _sound(
+        Verification(snapshot=snapshot, findings=findings, sha256=recorded, seconds=0.0)
+    ).sha256
+
+
 def verified(snapshot: Snapshot, progress: Progress) -> Verification:
     """Return the verification of a sound file. Raises `Damaged` for any other."""
-    verification = verify(snapshot, progress)
+    return _sound(verify(snapshot, progress))
+
+
+def _sound(verification: Verification) -> Verification:
     if verification.error:
         raise verification.error
     return verification
 
 
-def _findings(
-    snapshot: Snapshot, advance: Callable[[int], None]
-) -> tuple[tuple[Finding, ...], str]:
-    sha256 = sha256_of(snapshot.path, advance=advance)
-    return (*_against_manifest(snapshot, sha256), _structure(snapshot)), sha256
+@contextmanager
+def _readable(snapshot: Snapshot) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise StorageError(
+            f"{snapshot.path} cannot be read: {error.strerror}.",
+            hint="Make it readable for this user.",
+        ) from error
+
+
+def _findings(snapshot: Snapshot, sha256: str) -> tuple[Finding, ...]:
+    return (*_against_manifest(snapshot, sha256), _structure(snapshot))
 
 
 def _against_manifest(snapshot: Snapshot, sha256: str) -> tuple[Finding, ...]:

@@ -496,6 +496,17 @@ def test_a_damaged_file_is_never_sent(samples: Samples, target: Live, external: 
     assert "sample-plain" not in target.loader.names()
 
 
+def test_a_damaged_file_that_the_server_sees_is_named(
+    samples: Samples, target: Live, visible: Catalog
+) -> None:
+    """Where Qdrant reads the file itself, it alone hashes it: nothing comes of a damaged one."""
+    path = samples.put("plain", visible.folder)
+    flip_byte(path)
+    with pytest.raises(Damaged, match="sha256 is"):
+        bring(target, visible.find(path.name))
+    assert target.loader.names() == []
+
+
 @pytest.mark.parametrize("key", ["points_count", "config", "payload_schema"])
 def test_what_came_back_other_than_recorded_is_removed(
     qdrant: Live, target: Live, name: str, take: Take, key: str
