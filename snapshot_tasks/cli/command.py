@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from invoke.context import Context
 from invoke.exceptions import Exit
@@ -27,10 +27,12 @@ from snapshot_tasks.cli.flags import Count, Seconds, Span
 from snapshot_tasks.cli.redaction import without_key
 from snapshot_tasks.cli.watching import Watch, begin_watch
 from snapshot_tasks.errors import Interrupted, Refused, TaskError
-from snapshot_tasks.models import Progress
 from snapshot_tasks.process import INTERRUPTING_SIGNALS
-from snapshot_tasks.settings import Settings, load_settings
 from snapshot_tasks.untrusted import finite
+
+if TYPE_CHECKING:
+    from snapshot_tasks.models import Progress
+    from snapshot_tasks.settings import Settings
 
 # What a task is made of, all to be had here.
 __all__ = ("JSON_HELP", "PROJECT_ROOT", "Count", "Outcome", "Run", "Seconds", "Span", "command")
@@ -60,6 +62,8 @@ class Run:
     @cached_property
     def settings(self) -> Settings:
         """The settings. Raises `SettingsError` naming all that are wrong."""
+        from snapshot_tasks.settings import load_settings
+
         return load_settings(PROJECT_ROOT)
 
     def would(self, *steps: str) -> Outcome:

@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
-from snapshot_tasks.settings.github import in_actions
 from snapshot_tasks.units import duration, points, size
 from snapshot_tasks.untrusted import printable
 
@@ -87,6 +86,8 @@ def shown(text: str, *, limit: int | None = None) -> str:
     anywhere once a table folds, and `##[` anywhere.
     """
     line = printable(text, limit=limit)
+    from snapshot_tasks.settings.github import in_actions
+
     return re.sub(r":(?=:)|#(?=#\[)", _escaped, line) if in_actions() else line
 
 

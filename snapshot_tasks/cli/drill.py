@@ -19,7 +19,6 @@ from snapshot_tasks.cli.wiring import (
     scratch,
 )
 from snapshot_tasks.errors import Interrupted, NotFound, SettingsError, TaskError, join_errors
-from snapshot_tasks.settings import DEFAULT_VERSION, is_version
 
 if TYPE_CHECKING:
     from snapshot_tasks.catalog.folder import Catalog
@@ -61,6 +60,7 @@ def drill(
     """Prove a restore: an empty Qdrant, restore, compare, restart, compare again, throw it away."""
     from snapshot_tasks.cli.checked import checked_drill
     from snapshot_tasks.cli.render import render_drill
+    from snapshot_tasks.settings import DEFAULT_VERSION, is_version
 
     if sum((all, bool(snapshot), create, random)) > 1:
         raise SettingsError(

@@ -5,7 +5,6 @@ from __future__ import annotations
 from snapshot_tasks.cli.command import Outcome, Run, command
 from snapshot_tasks.cli.console import tell
 from snapshot_tasks.errors import SettingsError
-from snapshot_tasks.settings import DEFAULT_VERSION, is_version
 
 
 @command(
@@ -15,6 +14,7 @@ def install(run: Run, version: str = "") -> Outcome:
     """Fetch the native Qdrant binary, checked by its sha256, into the cache of this user."""
     from snapshot_tasks.engines.binary import cached_binary, find_binary
     from snapshot_tasks.engines.install import install as fetch
+    from snapshot_tasks.settings import DEFAULT_VERSION, is_version
 
     wanted = version.removeprefix("v") or run.settings.version
     if not is_version(wanted):

@@ -10,11 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from snapshot_tasks.errors import TaskError
-from snapshot_tasks.settings import load_watching
-from snapshot_tasks.settings.watching import ALWAYS, Watching
 
 if TYPE_CHECKING:
     from snapshot_tasks.alarms.delivery import Delivery
+    from snapshot_tasks.settings.watching import Watching
 
 
 class Watch:
@@ -24,6 +23,8 @@ class Watch:
     """
 
     def __init__(self, task: str, project_root: Path) -> None:
+        from snapshot_tasks.settings import load_watching
+
         self._task = task
         self._watching: Watching = load_watching(project_root)
         self._started_at = datetime.now(UTC)
@@ -88,6 +89,7 @@ class Watch:
         from snapshot_tasks.alarms.delivery import Delivery, settle
         from snapshot_tasks.alarms.ping import end_ping
         from snapshot_tasks.alarms.webhook import webhook
+        from snapshot_tasks.settings.watching import ALWAYS
 
         if watching.ping_url:
             ping = end_ping(watching.ping_url, self._task, document["exit_code"], printed)
