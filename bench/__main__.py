@@ -15,6 +15,7 @@ from bench.contestant import Asked
 from bench.contests import CONTESTS, Result
 from bench.data import NAME, load
 from bench.growth import GROWING, QUICK_SIZES, SIZES, Grown, Size, draw
+from bench.memory import watch
 from bench.page import as_markdown
 from bench.server import (
     PROJECT_ROOT,
@@ -124,19 +125,35 @@ def prepare(endpoint: Endpoint, folder: Path, size: Size) -> Asked:
 
 
 def run(module: str, name: str, asked: Asked, endpoint: Endpoint) -> Result:
-    """Run one contestant; `server` is how long it kept the measured Qdrant's processors busy."""
+    """Run one contestant.
+
+    `own` is the memory that it took for its work, `children` all that the processes it started
+    held; `server` is how long it kept the measured Qdrant's processors busy.
+    """
     process = server_process(endpoint)
     before = cpu_seconds(process)
-    done = subprocess.run(
+    with subprocess.Popen(
         [sys.executable, "-m", "bench.contestant", module, name],
-        input=json.dumps(asked),
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
-        check=True,
         cwd=PROJECT_ROOT,
-    )
-    result: dict[str, Any] = json.loads(done.stdout)
-    return result | {"server": cpu_seconds(process) - before}
+    ) as contestant:
+        assert contestant.stdin is not None
+        assert contestant.stdout is not None
+        with contestant.stdin as stdin:
+            json.dump(asked, stdin)
+        most, children = watch(contestant)
+        if contestant.returncode:
+            raise subprocess.CalledProcessError(contestant.returncode, contestant.args)
+        result: dict[str, Any] = json.loads(contestant.stdout.read())
+    return {
+        "amount": result["amount"],
+        "seconds": result["seconds"],
+        "own": max(0, most - result["before"]),
+        "children": children,
+        "server": cpu_seconds(process) - before,
+    }
 
 
 def say(message: str) -> None:

@@ -6,12 +6,13 @@
 from __future__ import annotations
 
 import json
-import resource
 import sys
 import time
 from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import Any
+
+from bench.memory import anonymous_bytes
 
 Asked = dict[str, Any]
 # Does its work and returns how much of it: points, bytes or calls.
@@ -22,14 +23,15 @@ class Clock:
     """Measures from its making, or from when it was last started again, until it is stopped."""
 
     def __init__(self) -> None:
-        self._start = time.perf_counter()
         self._seconds: float | None = None
+        self._start, self.bytes_before = time.perf_counter(), anonymous_bytes("self")
 
     def __call__(self, *, end: bool = False) -> None:
         """Start again, or stop."""
         if end:
             self._seconds = time.perf_counter() - self._start
         else:
+            self.bytes_before = anonymous_bytes("self")
             self._start = time.perf_counter()
 
     @property
@@ -48,11 +50,7 @@ def main(contest: str, name: str) -> int:
     clock = asked["clock"] = Clock()
     amount = contestants[name](asked)
     seconds = clock.seconds
-    own, children = (
-        resource.getrusage(who).ru_maxrss << 10
-        for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
-    )
-    print(json.dumps({"amount": amount, "seconds": seconds, "own": own, "children": children}))
+    print(json.dumps({"amount": amount, "seconds": seconds, "before": clock.bytes_before}))
     return 0
 
 

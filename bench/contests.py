@@ -63,12 +63,14 @@ TAKING = Contest(
     module="takers",
     unit="MB/s",
     contestants=(
+        "dd: copy the file, sync",
         "curl: create, download, sha256sum, sync",
         "script: qdrant-client and requests",
         "create --no-seal",
         "create",
         "seal",
         "engine: unpack, read",
+        "engine: unpack, touch every value",
     ),
     comparisons=(
         Comparison(
@@ -76,6 +78,12 @@ TAKING = Contest(
         ),
         Comparison(
             ours="create", minus="create --no-seal", other="engine: unpack, read", at_most=1.0
+        ),
+        Comparison(
+            ours="create",
+            minus="create --no-seal",
+            other="engine: unpack, touch every value",
+            at_most=1.0,
         ),
     ),
 )
@@ -98,9 +106,11 @@ RESTORING = Contest(
         "recover from file://, with checksum",
         "restore from file://",
         "curl: multipart upload",
+        "curl: multipart upload, with checksum",
         "script: requests files=",
         "restore by upload",
         "start, recover, read every point",
+        "hash, start, recover, read, restart, read, stop",
         "test-restore",
     ),
     comparisons=(
@@ -109,6 +119,14 @@ RESTORING = Contest(
         ),
         Comparison(ours="restore from file://", other="recover from file://", at_most=1.25),
         Comparison(ours="restore by upload", other="curl: multipart upload", at_most=1.1),
+        Comparison(
+            ours="restore by upload", other="curl: multipart upload, with checksum", at_most=1.1
+        ),
+        Comparison(
+            ours="test-restore",
+            other="hash, start, recover, read, restart, read, stop",
+            at_most=1.3,
+        ),
         Comparison(ours="test-restore", other="start, recover, read every point", at_most=1.3),
     ),
 )

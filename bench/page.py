@@ -12,7 +12,7 @@ from bench.contests import CONTESTS, Contest, Runs, comparisons
 from bench.growth import Grown
 
 RATIOS = ("contest", "this project", "beside", "ratio", "spread", "target", "met")
-COSTS = ("what", "s", "speed", "memory, MB", "its children's, MB", "Qdrant's processors")
+COSTS = ("what", "s", "speed", "memory added, MB", "its children's, MB", "Qdrant's processors")
 
 
 def as_markdown(
@@ -32,7 +32,9 @@ def as_markdown(
             "",
             *_table(RATIOS, _ratios(runs)),
             "",
-            "`create` is compared by what it takes longer than `create --no-seal`.",
+            "`create` is compared by what it takes longer than `create --no-seal`. Memory is the",
+            "most that was a process's own, without the pages of files: what the work added to it,",
+            "and what all processes held at once that it started, a throw-away Qdrant among them.",
             *(line for contest in CONTESTS for line in _costs(contest, runs)),
             *_growth(grown, plot),
             "",

@@ -106,25 +106,31 @@ def locate_live(asked: Asked) -> int:
 
 
 @contextmanager
+def scratch() -> Iterator[Path]:
+    """Make a folder for an unpacked snapshot."""
+    folder = Path(tempfile.mkdtemp(prefix="qdrant-bench-"))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder)
+
+
+@contextmanager
 def unpacked(asked: Asked) -> Iterator[str]:
     """Unpack the snapshot, whose only shard is what the engine opens."""
-    scratch = Path(tempfile.mkdtemp(prefix="qdrant-bench-"))
-    try:
-        (shard,) = unpack(Path(asked["snapshot"]), scratch)
+    with scratch() as folder:
+        (shard,) = unpack(Path(asked["snapshot"]), folder)
         asked["clock"]()
         yield str(shard.folder)
-    finally:
-        shutil.rmtree(scratch)
 
 
 def engine_read(asked: Asked) -> int:
     """One bare read of the file by its engine: unpack it, let every point be scrolled past."""
     import qdrant_edge as edge
 
-    scratch = Path(tempfile.mkdtemp(prefix="qdrant-bench-"))
-    try:
-        (folder,) = unpack(Path(asked["snapshot"]), scratch)
-        shard, offset = edge.EdgeShard.load(str(folder.folder)), None
+    with scratch() as folder:
+        (unpacked_shard,) = unpack(Path(asked["snapshot"]), folder)
+        shard, offset = edge.EdgeShard.load(str(unpacked_shard.folder)), None
         while True:
             _, offset = shard.scroll(
                 edge.ScrollRequest(offset=offset, limit=BATCH, with_payload=True, with_vector=True)
@@ -133,28 +139,38 @@ def engine_read(asked: Asked) -> int:
                 break
         asked["clock"](end=True)
         shard.close()
-    finally:
-        shutil.rmtree(scratch)
     return int(asked["bytes"])
 
 
 def engine_values(asked: Asked) -> int:
     """The in-process engine alone: every payload fetched, every vector made an array of float32."""
+    with unpacked(asked) as folder:
+        return _touch_values(asked, folder)
+
+
+def engine_values_unpacked(asked: Asked) -> int:
+    """The same, unpacking included."""
+    with scratch() as folder:
+        (shard,) = unpack(Path(asked["snapshot"]), folder)
+        _touch_values(asked, str(shard.folder))
+    return int(asked["bytes"])
+
+
+def _touch_values(asked: Asked, folder: str) -> int:
     import qdrant_edge as edge
 
-    with unpacked(asked) as folder:
-        shard, offset, count = edge.EdgeShard.load(folder), None, 0
-        while True:
-            records, offset = shard.scroll(
-                edge.ScrollRequest(offset=offset, limit=BATCH, with_payload=True, with_vector=True)
-            )
-            for record in records:
-                vector: Any = record.vector
-                count += bool(array("f", vector)) and record.payload is not None
-            if offset is None:
-                break
-        asked["clock"](end=True)
-        shard.close()
+    shard, offset, count = edge.EdgeShard.load(folder), None, 0
+    while True:
+        records, offset = shard.scroll(
+            edge.ScrollRequest(offset=offset, limit=BATCH, with_payload=True, with_vector=True)
+        )
+        for record in records:
+            vector: Any = record.vector
+            count += bool(array("f", vector)) and record.payload is not None
+        if offset is None:
+            break
+    asked["clock"](end=True)
+    shard.close()
     return count
 
 

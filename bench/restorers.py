@@ -62,6 +62,14 @@ def curl_upload(asked: Asked) -> int:
     return _restored(asked, lambda: shell("curl", "-sf", "-X", "POST", "-F", form, url))
 
 
+def curl_upload_checked(asked: Asked) -> int:
+    """Curl's multipart upload, whose checksum Qdrant compares."""
+    url = f"{asked['url']}/collections/{COPY}/snapshots/upload?priority=snapshot&wait=true"
+    form = f"snapshot=@{asked['snapshot']}"
+    checked = f"{url}&checksum={asked['sha256']}"
+    return _restored(asked, lambda: shell("curl", "-sf", "-X", "POST", "-F", form, checked))
+
+
 def script_upload(asked: Asked) -> int:
     """What scripts do: requests with `files=`, which reads all of it into memory."""
     import requests
@@ -108,6 +116,22 @@ def bare_drill(asked: Asked) -> int:
     return int(asked["bytes"])
 
 
+def bare_drill_parts(asked: Asked) -> int:
+    """All that a fresh restore test does, by the barest means: what a proof takes, unproven."""
+    path, engine = Path(asked["snapshot"]), bench_engine()
+    asked["clock"]()
+    shell("sha256sum", str(path))
+    request = FreshRequest(version=asked["version"], folder=path.parent)
+    with engine.fresh(request, Silent()) as server:
+        there = {"url": server.endpoint.url, "grpc_port": server.endpoint.grpc_port}
+        _recover(server.endpoint.url, NAME, str(path), checksum=asked["sha256"])
+        grpc_bytes(asked | there)
+        server.restart()
+        grpc_bytes(asked | there)
+    asked["clock"](end=True)
+    return int(asked["bytes"])
+
+
 def whole_drill(asked: Asked) -> int:
     """This project's fresh restore test, with its restart, second comparison and teardown."""
     path = Path(asked["snapshot"])
@@ -128,8 +152,10 @@ CONTESTANTS: dict[str, Contestant] = {
     "recover from file://, with checksum": bare_recover_checked,
     "restore from file://": restore_file,
     "curl: multipart upload": curl_upload,
+    "curl: multipart upload, with checksum": curl_upload_checked,
     "script: requests files=": script_upload,
     "restore by upload": restore_upload,
     "start, recover, read every point": bare_drill,
+    "hash, start, recover, read, restart, read, stop": bare_drill_parts,
     "test-restore": whole_drill,
 }

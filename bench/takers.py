@@ -13,7 +13,7 @@ from urllib.request import urlopen
 
 from bench.contestant import Asked, Contestant
 from bench.data import NAME, endpoint_of
-from bench.readers import engine_read
+from bench.readers import engine_read, engine_values_unpacked
 from snapshot_tasks.catalog.folder import Catalog
 from snapshot_tasks.models import ServerSnapshot, Silent
 from snapshot_tasks.operations.create import CreateRequest, create
@@ -85,6 +85,15 @@ def _create(asked: Asked, *, seal: bool) -> int:
         return snapshot.size_bytes
 
 
+def dd(asked: Asked) -> int:
+    """The disk alone: the snapshot's bytes read once, written once and synced."""
+    with tempfile.TemporaryDirectory(dir=asked["folder"]) as folder:
+        copy = f"of={folder}/snapshot"
+        shell("dd", f"if={asked['snapshot']}", copy, "bs=1M", "conv=fsync", "status=none")
+        asked["clock"](end=True)
+    return int(asked["bytes"])
+
+
 def create_unsealed(asked: Asked) -> int:
     """This project's `create --no-seal`."""
     return _create(asked, seal=False)
@@ -147,12 +156,14 @@ def _snapshot_url(asked: Asked) -> str:
 
 
 CONTESTANTS: dict[str, Contestant] = {
+    "dd: copy the file, sync": dd,
     "curl: create, download, sha256sum, sync": curl_minimum,
     "script: qdrant-client and requests": script,
     "create --no-seal": create_unsealed,
     "create": create_sealed,
     "seal": seal,
     "engine: unpack, read": engine_read,
+    "engine: unpack, touch every value": engine_values_unpacked,
     "urllib": urllib_download,
     "requests with its defaults": requests_download,
     "download with sha256": hashed_download,

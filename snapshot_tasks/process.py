@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import IO
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGKILL)
+# For what has nothing to put in order first.
+KILL = (signal.SIGKILL,)
 # What a single line of another program's output may hold; a longer one is told in pieces.
 CHUNK_CHARACTERS = 8192
 INTERRUPTING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -245,9 +247,14 @@ def started_at(pid: int) -> float | None:
         return None
 
 
-def stop(pid: int, *, patience_seconds: float = 10.0) -> None:
-    """End a process: interrupt, then terminate, then kill, waiting in between."""
-    for number in STOP_SIGNALS:
+def stop(
+    pid: int,
+    *,
+    patience_seconds: float = 10.0,
+    signals: Sequence[signal.Signals] = STOP_SIGNALS,
+) -> None:
+    """End a process: interrupt, then terminate, then kill, waiting for it after each."""
+    for number in signals:
         try:
             os.kill(pid, number)
         except ProcessLookupError:
