@@ -15,10 +15,10 @@ from typing import Any
 
 from bench.contestant import Asked, Contestant
 from bench.data import BATCH, NAME, channel, endpoint_of
-from snapshot_tasks.children import ask
 from snapshot_tasks.models import Silent
 from snapshot_tasks.qdrant.points import locate_live_points, read_fingerprint
-from snapshot_tasks.sealing.read import CHILD, locate_points, read_contents
+from snapshot_tasks.sealing.parts import split
+from snapshot_tasks.sealing.read import locate_points, read_contents, read_parts
 from snapshot_tasks.sealing.unpack import unpack
 
 BUCKETS = frozenset({3, 1024, 2077, 4000})
@@ -175,11 +175,14 @@ def _touch_values(asked: Asked, folder: str) -> int:
 
 
 def file_fingerprint(asked: Asked) -> int:
-    """This project's reader of the same unpacked shard, the start of its process included."""
-    with unpacked(asked) as folder:
-        result = ask(CHILD, "read", folder, "0", "1", take=lambda line: None)
+    """This project's readers of the same unpacked shard, copies and starts included."""
+    with scratch() as folder:
+        shards = unpack(Path(asked["snapshot"]), folder)
+        asked["clock"]()
+        parts = split(shards, folder, points_count=asked["points"])
+        results = read_parts(Path(asked["snapshot"]), parts, lambda line: None)
         asked["clock"](end=True)
-    return int(result["fingerprint"]["points_count"])
+    return sum(int(result["seen"]) for result in results)
 
 
 def seal(asked: Asked) -> int:

@@ -14,8 +14,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO, NoReturn, TypeVar
 
-import orjson
-
 # Controls, invisible marks that turn or hide text, halves of characters, other line ends.
 _COMMANDING = frozenset(("Cc", "Cf", "Cs", "Zl", "Zp"))
 # A value takes up to a hundred bytes in memory, and as few as two in the text.
@@ -50,6 +48,8 @@ def parse_json(data: bytes | str, *, strict: bool = False) -> Any:
     Raises:
         ValueError: for anything that is no JSON, too deep, or of too many values.
     """
+    import orjson
+
     text = data.decode("utf-8") if isinstance(data, bytes) else data
     if text.count(",") + text.count("[") + text.count("{") > MAX_JSON_VALUES:
         raise ValueError(f"more than {MAX_JSON_VALUES:,} values")

@@ -8,7 +8,6 @@ from snapshot_tasks.cli.ci import tell_ci
 from snapshot_tasks.cli.command import Outcome, Run, Span, command
 from snapshot_tasks.cli.wiring import now, open_catalog
 from snapshot_tasks.errors import BudgetMissed, NotFound, SettingsError, StorageError
-from snapshot_tasks.models import Finding, Status, failed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,8 +16,9 @@ if TYPE_CHECKING:
     from snapshot_tasks.catalog.folder import Catalog
     from snapshot_tasks.catalog.snapshot import Snapshot
     from snapshot_tasks.cli.checked import Checked
+    from snapshot_tasks.models import Finding
 
-Judged = list[tuple[str, tuple[Finding, ...]]]
+    Judged = list[tuple[str, tuple[Finding, ...]]]
 TASKS = "the tasks"
 
 
@@ -60,7 +60,7 @@ def check(
         (name, _judge(catalog, entries, name, age, proof_age)) for name in dict.fromkeys(names)
     ]
     if not judged:
-        judged = [("the catalogue", (_NOTHING,))]
+        judged = [("the catalogue", (_nothing(),))]
     runs = read_runs(catalog.folder)
     of_tasks = list(check_runs(runs, now()))
     if run.settings.offsite_urls:
@@ -81,12 +81,15 @@ def check(
     return Outcome(result=result, render=render, error=_broken(judged))
 
 
-_NOTHING = Finding(
-    check="newest snapshot",
-    status=Status.FAIL,
-    message="no snapshot of any collection",
-    remedy="Run `inv snapshot.create`, from cron every day.",
-)
+def _nothing() -> Finding:
+    from snapshot_tasks.models import Finding, Status
+
+    return Finding(
+        check="newest snapshot",
+        status=Status.FAIL,
+        message="no snapshot of any collection",
+        remedy="Run `inv snapshot.create`, from cron every day.",
+    )
 
 
 def _judge(
@@ -98,6 +101,7 @@ def _judge(
 ) -> tuple[Finding, ...]:
     from snapshot_tasks.catalog.names import check_collection
     from snapshot_tasks.checks.promises import check_pointer, newest_of, promises
+    from snapshot_tasks.models import Finding, Status
 
     check_collection(collection)
     findings = promises(
@@ -117,6 +121,7 @@ def _judge(
 def _checked(title: str, findings: Sequence[Finding]) -> Checked:
     """Return the promises about one collection, or of the tasks, for CI."""
     from snapshot_tasks.cli.checked import Checked
+    from snapshot_tasks.models import failed
 
     broken = failed(findings)
     verdict = f"{len(broken)} of {len(findings)} promises broken" if broken else "promises hold"
@@ -125,6 +130,8 @@ def _checked(title: str, findings: Sequence[Finding]) -> Checked:
 
 def _broken(judged: Judged) -> BudgetMissed | None:
     """Return one error that names every broken promise."""
+    from snapshot_tasks.models import failed
+
     wrong = [(title, f) for title, findings in judged for f in failed(findings)]
     if not wrong:
         return None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -178,6 +177,8 @@ def _tools(run: Run, commands: tuple[tuple[str, ...], ...]) -> Outcome:
 
 def _install_dev_requirements(run: Run) -> None:
     """Bring `.venv` up to date with requirements-dev.txt; any other environment is left alone."""
+    import hashlib
+
     from snapshot_tasks import process
 
     wanted = hashlib.sha256(DEV_REQUIREMENTS.read_bytes()).hexdigest()

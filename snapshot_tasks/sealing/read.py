@@ -57,8 +57,7 @@ def read_contents(
             def take(line: dict[str, Any]) -> None:
                 advance(line.get("points", 0))
 
-            results = _each(snapshot, parts, take, "read")
-        _check_counts(snapshot, parts, results)
+            results = read_parts(snapshot, parts, take)
         for result in results:
             total.merge(Fingerprint.from_json(result["fingerprint"]))
             sanities.append(result["sanity"])
@@ -73,6 +72,15 @@ def read_contents(
         sanity=_merged(sanities),
         probes=probes,
     )
+
+
+def read_parts(
+    snapshot: Path, parts: tuple[Part, ...], take: Callable[[dict[str, Any]], None]
+) -> list[dict[str, Any]]:
+    """Return what the readers of all parts found, once it is certain that they saw every point."""
+    results = _each(snapshot, parts, take, "read")
+    _check_counts(snapshot, parts, results)
+    return results
 
 
 def locate_points(
