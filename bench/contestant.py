@@ -13,6 +13,7 @@ from importlib import import_module
 from typing import Any
 
 from bench.memory import anonymous_bytes
+from snapshot_tasks.process import collect_rarely
 
 Asked = dict[str, Any]
 # Does its work and returns how much of it: points, bytes or calls.
@@ -47,6 +48,8 @@ def main(contest: str, name: str) -> int:
     contestants: Mapping[str, Contestant] = import_module(f"bench.{contest}").CONTESTANTS
     for module in ("qdrant_client", "qdrant_edge", "httpx", "urllib3"):
         import_module(module)
+    # As every task of this project does.
+    collect_rarely()
     clock = asked["clock"] = Clock()
     amount = contestants[name](asked)
     seconds = clock.seconds

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import socket
@@ -16,11 +17,20 @@ from pathlib import Path
 from typing import IO
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGKILL)
-# For what has nothing to put in order first.
-KILL = (signal.SIGKILL,)
 # What a single line of another program's output may hold; a longer one is told in pieces.
 CHUNK_CHARACTERS = 8192
+# How many more objects there must be than when cycles were last looked for.
+COLLECT_OBJECTS = 50_000
 INTERRUPTING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def collect_rarely() -> None:
+    """Let this process look for cycles of objects rarely.
+
+    It makes next to none, and looking for them takes a tenth of the time to read a collection, and
+    a third of that to read a thousand manifests (docs/benchmark.md).
+    """
+    gc.set_threshold(COLLECT_OBJECTS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -247,14 +257,9 @@ def started_at(pid: int) -> float | None:
         return None
 
 
-def stop(
-    pid: int,
-    *,
-    patience_seconds: float = 10.0,
-    signals: Sequence[signal.Signals] = STOP_SIGNALS,
-) -> None:
-    """End a process: interrupt, then terminate, then kill, waiting for it after each."""
-    for number in signals:
+def stop(pid: int, *, patience_seconds: float = 10.0) -> None:
+    """End a process: interrupt, then terminate, then kill, waiting in between."""
+    for number in STOP_SIGNALS:
         try:
             os.kill(pid, number)
         except ProcessLookupError:

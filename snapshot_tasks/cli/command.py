@@ -27,7 +27,7 @@ from snapshot_tasks.cli.flags import Count, Seconds, Span
 from snapshot_tasks.cli.redaction import without_key
 from snapshot_tasks.cli.watching import Watch, begin_watch
 from snapshot_tasks.errors import Interrupted, Refused, TaskError
-from snapshot_tasks.process import INTERRUPTING_SIGNALS
+from snapshot_tasks.process import INTERRUPTING_SIGNALS, collect_rarely
 from snapshot_tasks.untrusted import finite
 
 if TYPE_CHECKING:
@@ -105,6 +105,7 @@ def command(
     def decorate(function: Callable[..., Outcome]) -> Task[Callable[..., None]]:
         @functools.wraps(function)
         def body(context: Context, *, json: bool = False, **flags: Any) -> None:
+            collect_rarely()
             run = Run(name, dry=bool(context.config.run.dry), json=json)
             is_real = not run.dry and not flags.get("dry_run")
             watch = begin_watch(name, PROJECT_ROOT) if watched and is_real else None

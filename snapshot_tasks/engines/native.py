@@ -149,8 +149,7 @@ class NativeEngine:
             if not (started and request.keep):
                 with process.shielded():
                     for pid in pids:
-                        # Nothing of it is kept, so there is nothing to wait for.
-                        process.stop(pid, signals=process.KILL)
+                        process.stop(pid, patience_seconds=5)
                     shutil.rmtree(home, ignore_errors=True)
 
     def _binary_for(self, version: str, progress: Progress) -> tuple[Path, str, str]:

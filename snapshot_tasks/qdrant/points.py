@@ -5,13 +5,12 @@ All readers refuse compression: the server would otherwise spend most of its tim
 
 from __future__ import annotations
 
-import gc
 import json
 import struct
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, suppress
 from typing import Any
 from urllib.parse import quote
 
@@ -120,7 +119,7 @@ def read_fingerprint(endpoint: Endpoint, collection: str, advance: Advance) -> F
         Unreachable: when the server is lost on the way.
         NotANumber: when only REST answers, and a vector holds a NaN or an infinity.
     """
-    with closing(Reader(endpoint, collection)) as reader, _no_cycles():
+    with closing(Reader(endpoint, collection)) as reader:
         if reader.points_count > SMALL_POINTS:
             with suppress(GrpcClosed):
                 return read_over_both(reader, advance)
@@ -132,18 +131,6 @@ def read_fingerprint(endpoint: Endpoint, collection: str, advance: Advance) -> F
                 return read_over_both(reader, lambda count: None)
             except GrpcClosed:
                 raise refusal from None
-
-
-@contextmanager
-def _no_cycles() -> Iterator[None]:
-    """Spare the search for cycles, of which nothing here makes any: a tenth of the time."""
-    searched = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if searched:
-            gc.enable()
 
 
 def locate_live_points(
