@@ -86,6 +86,12 @@ TAKING = Contest(
             at_most=1.0,
         ),
     ),
+    remark="`engine: unpack, read` lets go of every point unseen. Sealing makes Python values of "
+    "each element and hashes them: 17 µs a point of 384 dimensions beside the engine's 4 µs, "
+    "of which 4 µs are the list of a vector, 3 µs its float32 bits, 3 µs the hashes, 2 µs the "
+    "sanity counts. So 1.0 is out of reach in Python. It is shared by as many processes as "
+    "there are processors, and begins once the file is whole: before, Qdrant and the download "
+    "keep them busy.",
 )
 DOWNLOADING = Contest(
     title="Downloading",
@@ -129,6 +135,12 @@ RESTORING = Contest(
         ),
         Comparison(ours="test-restore", other="start, recover, read every point", at_most=1.3),
     ),
+    remark="In a folder that Qdrant sees, Qdrant alone hashes the file; what that takes is the "
+    "difference between both recovers. By upload the file is read once before, so that a "
+    "damaged one is never sent, and Qdrant hashes what arrived: both are wanted. A fresh "
+    "restore test reads every point and asks its searches twice, before and after a restart. "
+    "That is what it proves, and more than 1.3 × a single bare read; beside all of its parts, "
+    "done bare, it is within 1.3.",
 )
 READING = Contest(
     title="Reading every point",
@@ -156,8 +168,8 @@ READING = Contest(
     ),
     remark="Locating lists the id of every point, then reads those that may differ. Qdrant takes "
     "1.2 µs to list an id, which is 6 % of what reading its whole point takes: so 0.05 is out of "
-    "reach while every id is listed. In the file, most of it is unpacking, which sealing needs as "
-    "well.",
+    "reach while every id is listed. In the file, most of it is unpacking, which sealing "
+    "needs as well.",
 )
 STARTING = Contest(
     title="Starting",
@@ -170,6 +182,8 @@ STARTING = Contest(
         "snapshot.list, 1,000 snapshots",
     ),
     comparisons=(Comparison(ours="inv --list", other="inv --list, one bare task", at_most=1.3),),
+    remark="Each takes three calls. Of what a thousand snapshots take, the larger part is laying "
+    "out the table of a thousand rows, the rest parsing manifests of 40 kB each.",
 )
 CONTESTS = (TAKING, DOWNLOADING, RESTORING, READING, STARTING)
 

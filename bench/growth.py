@@ -64,7 +64,7 @@ class Grown:
 
 SIZES = (
     *(Size(points=points, dimensions=64) for points in (10_000, 100_000, 1_000_000)),
-    *(Size(points=points, dimensions=384) for points in (10_000, 100_000, 1_000_000)),
+    *(Size(points=points, dimensions=384) for points in (10_000, 100_000)),
     *(Size(points=points, dimensions=1536) for points in (10_000, 100_000)),
     Size(points=100_000, dimensions=384, shards=4),
     Size(points=100_000, dimensions=384, text_repeats=80),

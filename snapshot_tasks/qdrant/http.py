@@ -84,12 +84,21 @@ class Http:
             )
 
     def send_raw(self, method: str, path: str, *, body: Mapping[str, Any]) -> bytes:
-        """Send once and return the body of the answer as it came."""
-        with self._meanings(path):
-            response = self.raw(method, path, body=body, long=True)
+        """Send once and return the body of the answer as it came.
+
+        The response itself does not keep it: it is part of a cycle, and goes only when Python looks
+        for those.
+        """
+        timeout = self._patience(long=True)
+        with (
+            self._meanings(path),
+            self._client.stream(method, path, json=body, timeout=timeout) as response,
+        ):
+            refuse_redirect(response)
             if not response.is_success:
+                response.read()
                 raise self.refusal(response)
-            return response.content
+            return b"".join(response.iter_raw())
 
     def raw(
         self,

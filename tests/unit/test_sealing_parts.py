@@ -1,0 +1,76 @@
+"""How a shard is shared by several readers, and that none of its points can fall between them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from snapshot_tasks.errors import Damaged
+from snapshot_tasks.sealing import parts as parts_module
+from snapshot_tasks.sealing import read
+from snapshot_tasks.sealing.parts import SMALL_POINTS, Part, split
+from snapshot_tasks.sealing.unpack import Shard
+
+MIB = 1 << 20
+
+
+@pytest.fixture(autouse=True)
+def _four_processors(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "cpu_count", lambda: 4)
+
+
+def shard(scratch: Path, name: str) -> Shard:
+    """Make an unpacked shard with a file that is mostly a hole."""
+    folder = scratch / name / "segments" / "one"
+    folder.mkdir(parents=True)
+    with (folder / "page.dat").open("wb") as file:
+        file.write(b"begin")
+        file.seek(8 * MIB)
+        file.write(b"end")
+    return Shard(name=name, folder=scratch / name)
+
+
+def test_each_reader_has_a_copy_of_its_own(tmp_path: Path) -> None:
+    """Same bytes, same holes, other files: the engine locks and writes what it opens."""
+    parts = split((shard(tmp_path, "0"),), tmp_path, points_count=None)
+    assert [(part.index, part.of) for part in parts] == [(0, 4), (1, 4), (2, 4), (3, 4)]
+    pages = [part.folder / "segments" / "one" / "page.dat" for part in parts]
+    assert len({page.stat().st_ino for page in pages}) == 4
+    assert {page.read_bytes() for page in pages} == {pages[0].read_bytes()}
+    assert all(page.stat().st_blocks * 512 < 4 * MIB for page in pages)
+
+
+def test_processors_are_shared_by_the_shards(tmp_path: Path) -> None:
+    """Two shards on four processors: two readers each; five shards: one each."""
+    two = tuple(shard(tmp_path, str(number)) for number in range(2))
+    assert [part.of for part in split(two, tmp_path, points_count=None)] == [2] * 4
+    five = tuple(shard(tmp_path, f"1{number}") for number in range(5))
+    assert [part.of for part in split(five, tmp_path, points_count=None)] == [1] * 5
+
+
+def test_a_small_collection_is_not_worth_it(tmp_path: Path) -> None:
+    """Starting a process takes longer than reading some thousand points."""
+    (part,) = split((shard(tmp_path, "0"),), tmp_path, points_count=SMALL_POINTS - 1)
+    assert part.folder == tmp_path / "0"
+
+
+def test_copies_never_fill_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without room for copies one reader does it alone."""
+    monkeypatch.setattr(parts_module, "MAX_COPIES_SHARE", 0)
+    (part,) = split((shard(tmp_path, "0"),), tmp_path, points_count=None)
+    assert (part.index, part.of) == (0, 1)
+
+
+@pytest.mark.parametrize("seen", [(40, 59), (40, 61)])
+def test_points_between_two_readers_are_damage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seen: tuple[int, int]
+) -> None:
+    """The slices must be as many points as the shard has, whatever the engine calls a slice."""
+    one = Shard(name="0", folder=tmp_path)
+    parts = tuple(Part(shard=one, folder=tmp_path, index=i, of=2) for i in range(2))
+    results = [{"seen": number, "counted": 100} for number in seen]
+    monkeypatch.setattr(read, "_each", lambda *arguments: results)
+    with pytest.raises(Damaged, match="counted 100 points, read"):
+        read.read_parts(tmp_path / "x.snapshot", parts, lambda line: None)
