@@ -89,9 +89,8 @@ TAKING = Contest(
     remark="`engine: unpack, read` lets go of every point unseen. Sealing makes Python values of "
     "each element and hashes them: 17 µs a point of 384 dimensions beside the engine's 4 µs, "
     "of which 4 µs are the list of a vector, 3 µs its float32 bits, 3 µs the hashes, 2 µs the "
-    "sanity counts. So 1.0 is out of reach in Python. It is shared by as many processes as "
-    "there are processors, and begins once the file is whole: before, Qdrant and the download "
-    "keep them busy.",
+    "sanity counts. So 1.0 is out of reach in Python. It is shared by two processes, and "
+    "begins once the file is whole: before, Qdrant and the download keep both processors busy.",
 )
 DOWNLOADING = Contest(
     title="Downloading",

@@ -98,7 +98,7 @@ class Http:
             if not response.is_success:
                 response.read()
                 raise self.refusal(response)
-            return b"".join(response.iter_raw())
+            return b"".join(response.iter_bytes())
 
     def raw(
         self,

@@ -16,8 +16,10 @@ from snapshot_tasks.sealing.unpack import Shard, copy_sparse
 
 # Below this many points, copying and starting a process takes longer than it saves.
 SMALL_POINTS = 20_000
+# Each has the engine's tables of the whole shard in memory, and a copy of it on the disk.
+MAX_READERS = 2
 # Copies are for speed alone: they never take more than this share of what is free.
-MAX_COPIES_SHARE = 0.5
+MAX_COPIES_SHARE = 0.25
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,12 +35,12 @@ class Part:
 def split(
     shards: tuple[Shard, ...], scratch: Path, *, points_count: int | None
 ) -> tuple[Part, ...]:
-    """Return the parts of all shards, as many as there are processors if that is worth it.
+    """Return the parts of all shards: more than one of each where that is worth it.
 
     Raises:
         OSError: when a copy cannot be written.
     """
-    readers = max(1, (os.cpu_count() or 1) // len(shards))
+    readers = min(MAX_READERS, max(1, (os.cpu_count() or 1) // len(shards)))
     is_small = points_count is not None and points_count < SMALL_POINTS
     if is_small or not _has_room(shards, scratch, readers - 1):
         readers = 1
