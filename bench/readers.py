@@ -180,7 +180,7 @@ def file_fingerprint(asked: Asked) -> int:
         shards = unpack(Path(asked["snapshot"]), folder)
         asked["clock"]()
         parts = split(shards, folder, points_count=asked["points"])
-        results = read_parts(Path(asked["snapshot"]), parts, lambda line: None)
+        _, results = read_parts(Path(asked["snapshot"]), parts, lambda line: None)
         asked["clock"](end=True)
     return sum(int(result["seen"]) for result in results)
 

@@ -21,6 +21,7 @@ from snapshot_tasks.errors import (
 )
 from snapshot_tasks.models import Finding, Progress, Status, failed
 from snapshot_tasks.operations.restore_plan import RestorePlan, RestoreRequest, plan_restore
+from snapshot_tasks.operations.verify import verified
 from snapshot_tasks.qdrant.points import read_fingerprint
 from snapshot_tasks.qdrant.server import NotVisible, Server
 
@@ -30,6 +31,10 @@ ARRIVAL_SECONDS = 10.0
 # How long to wait for a restore that Qdrant goes on with; after that the next run clears up.
 PATIENCE_SECONDS = 60.0
 POLL_SECONDS = 0.2
+
+
+class Untouched(Damaged):
+    """The file was refused by its checksum before anything was made of it, or sent."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,6 +99,9 @@ def bring_back(
             seconds=seconds,
             way=way,
         )
+    except Untouched:
+        removed()
+        raise
     except BaseException as error:
         lost = isinstance(error, KeyboardInterrupt | Unreachable)
         _undo(plan.target, upload_name, server, progress, removed, lost=lost)
@@ -195,14 +203,24 @@ def _send(
 ) -> str:
     """Restore from the server's own view of the file, else by upload; say which it was."""
     path = plan.snapshot.path
+    server_paths = server.endpoint.server_paths(path)
     try:
-        for server_path in server.endpoint.server_paths(path):
+        for server_path in server_paths:
             with (
                 suppress(NotVisible),
                 progress.phase(f"Qdrant restores {plan.target} from the mounted folder"),
             ):
                 server.recover(plan.target, server_path, sha256)
                 return "file"
+    except ServerFailure as error:
+        meaning = _meaning(plan, error)
+        if isinstance(meaning, Damaged):
+            raise Untouched(meaning.message, hint=meaning.hint) from error
+        raise meaning from error
+    if server_paths:
+        # It was left to Qdrant to hash it, which does not see it after all.
+        _check_before_sending(plan, sha256, progress)
+    try:
         with progress.phase(
             f"uploading {plan.target}", total_bytes=plan.snapshot.size_bytes
         ) as advance:
@@ -210,6 +228,17 @@ def _send(
             return "upload"
     except ServerFailure as error:
         raise _meaning(plan, error) from error
+
+
+def _check_before_sending(plan: RestorePlan, sha256: str, progress: Progress) -> None:
+    try:
+        verification = verified(plan.snapshot, progress)
+    except Damaged as error:
+        raise Untouched(error.message, hint=error.hint) from error
+    if verification.sha256 != sha256:
+        raise Untouched(
+            f"{plan.snapshot.name} has changed while it was restored.", hint="Run this again."
+        )
 
 
 def _meaning(plan: RestorePlan, error: ServerFailure) -> TaskError:

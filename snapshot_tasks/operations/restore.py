@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from snapshot_tasks.catalog.journal import RESTORE
 from snapshot_tasks.catalog.snapshot import Snapshot
-from snapshot_tasks.errors import Damaged, Refused
+from snapshot_tasks.errors import Damaged, Refused, StorageError
 from snapshot_tasks.models import Progress
 from snapshot_tasks.operations.bring_back import RestoreResult, bring_back, new_upload_name
 from snapshot_tasks.operations.replace import replace_collection
@@ -57,7 +59,8 @@ def _restore_anew(
         )
     except Damaged:
         # Qdrant found other bytes: if those here are others as well, say so.
-        verified(plan.snapshot, progress)
+        with suppress(StorageError):
+            verified(plan.snapshot, progress)
         raise
     if result.error is None:
         pending.done()

@@ -59,7 +59,7 @@ class RestorePlan:
         if self.skip:
             return [f"{self.target} exists: nothing to do"]
         name = self.snapshot.name
-        steps = [f"verify every byte of {name}", self._space()]
+        steps = [f"check every byte of {name}", self._space()]
         if self.named_by_alias:
             steps.insert(0, f"take {self.target}, which the alias {self.named_by_alias} stands for")
         if self.exists:
@@ -132,7 +132,7 @@ def plan_restore(request: RestoreRequest, server: Server) -> RestorePlan:
 
 def _needed_bytes(snapshot: Snapshot, server: Server) -> int:
     """Return what a restore takes at its peak: what is uploaded lies there as well."""
-    is_seen = any(mount.server_path(snapshot.path) for mount in server.endpoint.mounts)
+    is_seen = bool(server.endpoint.server_paths(snapshot.path))
     return int(snapshot.size_bytes * (SPACE_FACTOR + (0 if is_seen else 1)))
 
 

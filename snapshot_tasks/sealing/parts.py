@@ -20,6 +20,7 @@ SMALL_POINTS = 20_000
 MAX_READERS = 2
 # Copies are for speed alone: they never take more than this share of what is free.
 MAX_COPIES_SHARE = 0.25
+COPY = "copy-"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,29 +36,40 @@ class Part:
 def split(
     shards: tuple[Shard, ...], scratch: Path, *, points_count: int | None
 ) -> tuple[Part, ...]:
-    """Return the parts of all shards: more than one of each where that is worth it.
-
-    Raises:
-        OSError: when a copy cannot be written.
-    """
-    readers = min(MAX_READERS, max(1, (os.cpu_count() or 1) // len(shards)))
+    """Return the parts of all shards: more than one of each where that is worth it."""
+    readers = min(MAX_READERS, max(1, _processors() // len(shards)))
     is_small = points_count is not None and points_count < SMALL_POINTS
-    if is_small or not _has_room(shards, scratch, readers - 1):
-        readers = 1
-    return tuple(part for shard in shards for part in _parts(shard, scratch, readers))
+    if not is_small and readers > 1 and _has_room(shards, scratch, readers - 1):
+        try:
+            return tuple(part for shard in shards for part in _parts(shard, scratch, readers))
+        except OSError:
+            # Somebody else filled the disk, or there is a quota: it goes without copies.
+            for copies in scratch.glob(f"{COPY}*"):
+                shutil.rmtree(copies, ignore_errors=True)
+    return whole(shards)
+
+
+def whole(shards: tuple[Shard, ...]) -> tuple[Part, ...]:
+    """Return one part for each shard: all of it."""
+    return tuple(Part(shard=shard, folder=shard.folder, index=0, of=1) for shard in shards)
+
+
+def _processors() -> int:
+    """Return how many processors this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _parts(shard: Shard, scratch: Path, readers: int) -> Iterator[Part]:
     for index in range(readers):
         folder = shard.folder
         if index:
-            folder = scratch / f"copy-{index}" / shard.name
+            folder = scratch / f"{COPY}{index}" / shard.name
             copy_sparse(shard.folder, folder)
         yield Part(shard=shard, folder=folder, index=index, of=readers)
 
 
 def _has_room(shards: tuple[Shard, ...], scratch: Path, copies: int) -> bool:
-    if not copies:
-        return True
     stored = (path.lstat().st_blocks * 512 for shard in shards for path in shard.folder.rglob("*"))
     return copies * sum(stored) <= MAX_COPIES_SHARE * shutil.disk_usage(scratch).free

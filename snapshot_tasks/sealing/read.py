@@ -18,7 +18,7 @@ from snapshot_tasks.files import storage_errors
 from snapshot_tasks.fingerprint import Accumulator, Fingerprint
 from snapshot_tasks.models import Progress
 from snapshot_tasks.scratch import scratch_folder
-from snapshot_tasks.sealing.parts import Part, split
+from snapshot_tasks.sealing.parts import Part, split, whole
 from snapshot_tasks.sealing.unpack import Shard, unpack
 from snapshot_tasks.search_parity import QUERIES, Probe, merge_hits, recall
 
@@ -57,14 +57,14 @@ def read_contents(
             def take(line: dict[str, Any]) -> None:
                 advance(line.get("points", 0))
 
-            results = read_parts(snapshot, parts, take)
+            readers, results = read_parts(snapshot, parts, take)
         for result in results:
             total.merge(Fingerprint.from_json(result["fingerprint"]))
             sanities.append(result["sanity"])
             samples += result["sample"]
         with progress.phase("asking the file for its search answers"):
-            probes = _probes(snapshot, parts, _chosen(samples))
-    shards = tuple(part.shard for part in parts if part.index == 0)
+            probes = _probes(snapshot, readers, _chosen(samples))
+    shards = tuple(part.shard for part in readers if part.index == 0)
     return Contents(
         fingerprint=total.result(),
         pending_count=sum(shard.pending_count for shard in shards),
@@ -76,11 +76,24 @@ def read_contents(
 
 def read_parts(
     snapshot: Path, parts: tuple[Part, ...], take: Callable[[dict[str, Any]], None]
-) -> list[dict[str, Any]]:
-    """Return what the readers of all parts found, once it is certain that they saw every point."""
-    results = _each(snapshot, parts, take, "read")
-    _check_counts(snapshot, parts, results)
-    return results
+) -> tuple[tuple[Part, ...], list[dict[str, Any]]]:
+    """Return the parts, and what the reader of each found: as many points as the shards have.
+
+    Where that fails and a shard was shared, each is read once more by one reader alone: two of them
+    may be too much for the machine, and only what one cannot read is damaged.
+
+    Raises:
+        Damaged: when the engine cannot read it.
+    """
+    try:
+        results = _each(snapshot, parts, take, "read")
+        _check_counts(snapshot, parts, results)
+    except Damaged:
+        if all(part.of == 1 for part in parts):
+            raise
+        parts = whole(tuple(part.shard for part in parts if part.index == 0))
+        return read_parts(snapshot, parts, take)
+    return parts, results
 
 
 def locate_points(

@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import itertools
 import math
+import os
 import random
 import struct
+import uuid
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
@@ -19,6 +21,7 @@ import pytest
 from qdrant_client import grpc as wire
 
 from snapshot_tasks.catalog.folder import Catalog
+from snapshot_tasks.children import ask
 from snapshot_tasks.engines.native import NativeEngine
 from snapshot_tasks.fingerprint import BUCKETS, Fingerprint
 from snapshot_tasks.models import Silent
@@ -102,6 +105,40 @@ def make(live: Live, config: dict[str, Any], points: list[dict[str, Any]]) -> st
     live.loader.request("PUT", f"/collections/{name}", config)
     live.loader.fill(name, iter(points))
     return name
+
+
+@pytest.mark.parametrize("points", [1, 2500])
+def test_two_readers_find_what_one_does(
+    live: Live, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, points: int
+) -> None:
+    """Slices of a shard with ids of both kinds: fingerprint, sanity counts and search answers."""
+    name = make(
+        live,
+        {"vectors": {"size": 4, "distance": "Cosine"}},
+        [
+            {
+                "id": number if number % 2 else str(uuid.UUID(int=number + 1)),
+                "vector": [number % 7, 1.0, -number, 0.5],
+                "payload": {"number": number},
+            }
+            for number in range(points)
+        ],
+    )
+    path = download(live, name, tmp_path)
+    alone = read_contents(path, Silent(), points_count=1)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0, 1})
+    asked: list[str] = []
+
+    def noted(module: str, *arguments: str, **more: Any) -> dict[str, Any]:
+        asked.append(arguments[3])
+        return ask(module, *arguments, **more)
+
+    monkeypatch.setattr("snapshot_tasks.sealing.read.ask", noted)
+    shared = read_contents(path, Silent())
+    assert set(asked) == {"2"}
+    assert shared.fingerprint.digest == alone.fingerprint.digest
+    assert shared.fingerprint.points_count == points
+    assert (shared.sanity, shared.probes) == (alone.sanity, alone.probes)
 
 
 @pytest.mark.parametrize("shards", [1, 2])

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import signal
 from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -502,8 +505,34 @@ def test_a_damaged_file_that_the_server_sees_is_named(
     """Where Qdrant reads the file itself, it alone hashes it: nothing comes of a damaged one."""
     path = samples.put("plain", visible.folder)
     flip_byte(path)
-    with pytest.raises(Damaged, match="sha256 is"):
-        bring(target, visible.find(path.name))
+    with faulty(target.url) as proxy:
+        seen = replace(target.fresh.endpoint, url=proxy.url)
+        with (
+            Server(seen, operation_timeout_seconds=30) as server,
+            pytest.raises(Damaged, match="sha256 is"),
+        ):
+            restore(RestoreRequest(snapshot=visible.find(path.name)), server, Silent())
+    changing = [(method, address) for method, address in proxy.seen if method != "GET"]
+    assert [method for method, _ in changing] == ["PUT"]
+    assert re.search(RECOVER, changing[0][1])
+    assert target.loader.names() == []
+
+
+def test_a_damaged_file_that_the_server_does_not_see_is_not_sent(
+    samples: Samples, target: Live, tmp_path: Path
+) -> None:
+    """A mount that is there in the settings alone: Qdrant is asked to look, and no more."""
+    path = samples.put("plain", tmp_path)
+    flip_byte(path)
+    wrong = Mount(host_dir=tmp_path, server_dir="/nowhere")
+    with faulty(target.url) as proxy:
+        seen = replace(target.fresh.endpoint, url=proxy.url, mounts=(wrong,))
+        with (
+            Server(seen, operation_timeout_seconds=30) as server,
+            pytest.raises(Damaged, match="sha256 is"),
+        ):
+            restore(RestoreRequest(snapshot=Catalog(tmp_path).find(path.name)), server, Silent())
+    assert [method for method, _ in proxy.seen if method != "GET"] == ["PUT"]
     assert target.loader.names() == []
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,7 +20,7 @@ MIB = 1 << 20
 
 @pytest.fixture(autouse=True)
 def _four_processors(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "cpu_count", lambda: 4)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0, 1, 2, 3})
 
 
 def shard(scratch: Path, name: str) -> Shard:
@@ -63,14 +65,53 @@ def test_copies_never_fill_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert (part.index, part.of) == (0, 1)
 
 
+def test_a_copy_that_cannot_be_written_is_done_without(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A quota, or somebody else who fills the disk: one reader does it alone, no copy stays."""
+
+    def full(source: Path, target: Path) -> None:
+        target.mkdir(parents=True)
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(parts_module, "copy_sparse", full)
+    (part,) = split((shard(tmp_path, "0"),), tmp_path, points_count=None)
+    assert (part.folder, part.of) == (tmp_path / "0", 1)
+    assert [path.name for path in tmp_path.iterdir()] == ["0"]
+
+
 @pytest.mark.parametrize("seen", [(40, 59), (40, 61)])
-def test_points_between_two_readers_are_damage(
+def test_points_between_two_readers_are_read_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seen: tuple[int, int]
 ) -> None:
-    """The slices must be as many points as the shard has, whatever the engine calls a slice."""
-    one = Shard(name="0", folder=tmp_path)
-    parts = tuple(Part(shard=one, folder=tmp_path, index=i, of=2) for i in range(2))
-    results = [{"seen": number, "counted": 100} for number in seen]
-    monkeypatch.setattr(read, "_each", lambda *arguments: results)
-    with pytest.raises(Damaged, match="counted 100 points, read"):
-        read.read_parts(tmp_path / "x.snapshot", parts, lambda line: None)
+    """Slices that are not as many points as the shard has, whatever the engine calls a slice."""
+    asked: list[int] = []
+
+    def each(snapshot: Path, parts: tuple[Part, ...], *rest: Any) -> list[dict[str, int]]:
+        asked.append(len(parts))
+        counts = seen if len(parts) == 2 else (100,)
+        return [{"seen": number, "counted": 100} for number in counts]
+
+    monkeypatch.setattr(read, "_each", each)
+    parts, results = read.read_parts(tmp_path / "x", two_parts(tmp_path), lambda line: None)
+    assert asked == [2, 1]
+    assert [part.of for part in parts] == [1]
+    assert [result["seen"] for result in results] == [100]
+
+
+def test_what_one_reader_alone_cannot_read_is_damaged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A reader that is killed for its memory, first of two and then alone."""
+    monkeypatch.setattr(read, "_each", lambda snapshot, parts, *rest: [SHORT] * len(parts))
+    with pytest.raises(Damaged, match="counted 100 points, read 7"):
+        read.read_parts(tmp_path / "x.snapshot", two_parts(tmp_path), lambda line: None)
+
+
+SHORT = {"seen": 7, "counted": 100}
+
+
+def two_parts(folder: Path) -> tuple[Part, ...]:
+    """Return one shard for two readers."""
+    one = Shard(name="0", folder=folder)
+    return tuple(Part(shard=one, folder=folder, index=index, of=2) for index in range(2))
