@@ -16,11 +16,11 @@ COSTS = ("what", "s", "speed", "memory added, MB", "its children's, MB", "Qdrant
 
 GROWTH = (
     "",
-    "The time is linear in bytes. Taking and restoring hold the same few MB at every size. Sealing",
-    "holds the engine's own table of ids, once in each of its two processes: it grows with points, so",
-    "the target (1 GB within 20 % of 10 MB) is not met there. Reading a live collection holds batches",
-    "of 1,000 points: that grows with dimensions and payload, not with points. Below 20,000 points it",
-    "reads them as a whole over REST, which holds most.",
+    "The time is linear in bytes. Taking and restoring hold the same few MB at every size.",
+    "Sealing holds the engine's own table of ids, once in each of its two processes: it grows",
+    "with points, so the target (1 GB within 20 % of 10 MB) is not met there. Reading a live",
+    "collection holds batches of 1,000 points: that grows with dimensions and payload, not with",
+    "points. Below 20,000 points it reads them as a whole over REST, which holds most.",
 )
 TRIED = (
     "",
