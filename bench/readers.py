@@ -126,19 +126,10 @@ def unpacked(asked: Asked) -> Iterator[str]:
 
 def engine_read(asked: Asked) -> int:
     """One bare read of the file by its engine: unpack it, let every point be scrolled past."""
-    import qdrant_edge as edge
-
     with scratch() as folder:
-        (unpacked_shard,) = unpack(Path(asked["snapshot"]), folder)
-        shard, offset = edge.EdgeShard.load(str(unpacked_shard.folder)), None
-        while True:
-            _, offset = shard.scroll(
-                edge.ScrollRequest(offset=offset, limit=BATCH, with_payload=True, with_vector=True)
-            )
-            if offset is None:
-                break
-        asked["clock"](end=True)
-        shard.close()
+        (shard,) = unpack(Path(asked["snapshot"]), folder)
+        for _ in _scrolled(asked, str(shard.folder)):
+            pass
     return int(asked["bytes"])
 
 
@@ -157,21 +148,28 @@ def engine_values_unpacked(asked: Asked) -> int:
 
 
 def _touch_values(asked: Asked, folder: str) -> int:
+    count = 0
+    for records in _scrolled(asked, folder):
+        for record in records:
+            vector: Any = record.vector
+            count += bool(array("f", vector)) and record.payload is not None
+    return count
+
+
+def _scrolled(asked: Asked, folder: str) -> Iterator[list[Any]]:
+    """Yield every batch of a shard, and stop the clock behind the last."""
     import qdrant_edge as edge
 
-    shard, offset, count = edge.EdgeShard.load(folder), None, 0
+    shard, offset = edge.EdgeShard.load(folder), None
     while True:
         records, offset = shard.scroll(
             edge.ScrollRequest(offset=offset, limit=BATCH, with_payload=True, with_vector=True)
         )
-        for record in records:
-            vector: Any = record.vector
-            count += bool(array("f", vector)) and record.payload is not None
+        yield records
         if offset is None:
             break
     asked["clock"](end=True)
     shard.close()
-    return count
 
 
 def file_fingerprint(asked: Asked) -> int:

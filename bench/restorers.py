@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from urllib.parse import urlencode
 
 from bench.contestant import Asked, Contestant
 from bench.data import NAME, endpoint_of
@@ -55,19 +56,17 @@ def bare_recover_checked(asked: Asked) -> int:
     return _restored(asked, lambda: _recover(asked["url"], COPY, asked["snapshot"], **checksum))
 
 
-def curl_upload(asked: Asked) -> int:
+def curl_upload(asked: Asked, **more: str) -> int:
     """Curl's multipart upload."""
-    url = f"{asked['url']}/collections/{COPY}/snapshots/upload?priority=snapshot&wait=true"
+    query = urlencode({"priority": "snapshot", "wait": "true", **more})
+    url = f"{asked['url']}/collections/{COPY}/snapshots/upload?{query}"
     form = f"snapshot=@{asked['snapshot']}"
     return _restored(asked, lambda: shell("curl", "-sf", "-X", "POST", "-F", form, url))
 
 
 def curl_upload_checked(asked: Asked) -> int:
     """Curl's multipart upload, whose checksum Qdrant compares."""
-    url = f"{asked['url']}/collections/{COPY}/snapshots/upload?priority=snapshot&wait=true"
-    form = f"snapshot=@{asked['snapshot']}"
-    checked = f"{url}&checksum={asked['sha256']}"
-    return _restored(asked, lambda: shell("curl", "-sf", "-X", "POST", "-F", form, checked))
+    return curl_upload(asked, checksum=asked["sha256"])
 
 
 def script_upload(asked: Asked) -> int:

@@ -16,6 +16,7 @@ from snapshot_tasks.errors import (
     Damaged,
     RestoreIncomplete,
     ServerFailure,
+    StorageError,
     TaskError,
     Unreachable,
 )
@@ -215,11 +216,14 @@ def _send(
     except ServerFailure as error:
         meaning = _meaning(plan, error)
         if isinstance(meaning, Damaged):
+            # If those here are other bytes as well, say so.
+            with suppress(StorageError):
+                _refuse_damaged(plan, sha256, progress)
             raise Untouched(meaning.message, hint=meaning.hint) from error
         raise meaning from error
     if server_paths:
         # It was left to Qdrant to hash it, which does not see it after all.
-        _check_before_sending(plan, sha256, progress)
+        _refuse_damaged(plan, sha256, progress)
     try:
         with progress.phase(
             f"uploading {plan.target}", total_bytes=plan.snapshot.size_bytes
@@ -230,7 +234,7 @@ def _send(
         raise _meaning(plan, error) from error
 
 
-def _check_before_sending(plan: RestorePlan, sha256: str, progress: Progress) -> None:
+def _refuse_damaged(plan: RestorePlan, sha256: str, progress: Progress) -> None:
     try:
         verification = verified(plan.snapshot, progress)
     except Damaged as error:

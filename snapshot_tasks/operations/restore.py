@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
-
 from snapshot_tasks.catalog.journal import RESTORE
 from snapshot_tasks.catalog.snapshot import Snapshot
-from snapshot_tasks.errors import Damaged, Refused, StorageError
+from snapshot_tasks.errors import Refused
 from snapshot_tasks.models import Progress
 from snapshot_tasks.operations.bring_back import RestoreResult, bring_back, new_upload_name
 from snapshot_tasks.operations.replace import replace_collection
@@ -53,15 +51,9 @@ def _restore_anew(
         aliases=list(plan.aliases),
         snapshot=str(plan.snapshot.path),
     )
-    try:
-        result = bring_back(
-            plan, server, sha256, progress, upload_name=upload_name, removed=pending.done
-        )
-    except Damaged:
-        # Qdrant found other bytes: if those here are others as well, say so.
-        with suppress(StorageError):
-            verified(plan.snapshot, progress)
-        raise
+    result = bring_back(
+        plan, server, sha256, progress, upload_name=upload_name, removed=pending.done
+    )
     if result.error is None:
         pending.done()
     return result

@@ -37,7 +37,7 @@ def split(
     shards: tuple[Shard, ...], scratch: Path, *, points_count: int | None
 ) -> tuple[Part, ...]:
     """Return the parts of all shards: more than one of each where that is worth it."""
-    readers = min(MAX_READERS, max(1, _processors() // len(shards)))
+    readers = min(MAX_READERS, processors() // len(shards))
     is_small = points_count is not None and points_count < SMALL_POINTS
     if not is_small and readers > 1 and _has_room(shards, scratch, readers - 1):
         try:
@@ -54,7 +54,7 @@ def whole(shards: tuple[Shard, ...]) -> tuple[Part, ...]:
     return tuple(Part(shard=shard, folder=shard.folder, index=0, of=1) for shard in shards)
 
 
-def _processors() -> int:
+def processors() -> int:
     """Return how many processors this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))

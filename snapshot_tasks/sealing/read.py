@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -14,11 +13,10 @@ from typing import Any
 
 from snapshot_tasks.children import ChildFailed, ask
 from snapshot_tasks.errors import Damaged
-from snapshot_tasks.files import storage_errors
 from snapshot_tasks.fingerprint import Accumulator, Fingerprint
 from snapshot_tasks.models import Progress
 from snapshot_tasks.scratch import scratch_folder
-from snapshot_tasks.sealing.parts import Part, split, whole
+from snapshot_tasks.sealing.parts import Part, processors, split, whole
 from snapshot_tasks.sealing.unpack import Shard, unpack
 from snapshot_tasks.search_parity import QUERIES, Probe, merge_hits, recall
 
@@ -125,8 +123,7 @@ def _unpacked(
     with scratch_folder() as folder:
         with progress.phase("unpacking"):
             shards = unpack(snapshot, folder)
-            with storage_errors(folder, setting="TMPDIR"):
-                parts = split(shards, folder, points_count=points_count)
+            parts = split(shards, folder, points_count=points_count)
         yield parts
 
 
@@ -138,7 +135,7 @@ def _each(
     *rest: str,
 ) -> list[dict[str, Any]]:
     """Run one reader for each part, as many at once as there are processors."""
-    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
+    with ThreadPoolExecutor(max_workers=processors()) as pool:
         return list(pool.map(lambda part: _read(snapshot, part, take, task, *rest), parts))
 
 
