@@ -25,9 +25,10 @@ from bench.server import (
     server_process,
 )
 from snapshot_tasks.catalog.folder import Catalog
-from snapshot_tasks.models import Endpoint, Silent
-from snapshot_tasks.operations.create import CreateRequest, create
+from snapshot_tasks.domain.endpoint import Endpoint
+from snapshot_tasks.operations.create.one import CreateRequest, create
 from snapshot_tasks.qdrant.server import Server
+from snapshot_tasks.system.progress import Silent
 
 OPTIMIZING_SECONDS = 600
 # Qdrant flushes every 5 s, and only then shortens its log.

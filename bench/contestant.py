@@ -13,7 +13,7 @@ from importlib import import_module
 from typing import Any
 
 from bench.memory import anonymous_bytes
-from snapshot_tasks.process import collect_rarely
+from snapshot_tasks.system.process import collect_rarely
 
 Asked = dict[str, Any]
 # Does its work and returns how much of it: points, bytes or calls.

@@ -9,7 +9,7 @@ import grpc
 import numpy as np
 from qdrant_client import grpc as wire
 
-from snapshot_tasks.models import Endpoint
+from snapshot_tasks.domain.endpoint import Endpoint
 
 NAME = "bench"
 BATCH = 1000

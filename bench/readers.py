@@ -15,11 +15,11 @@ from typing import Any
 
 from bench.contestant import Asked, Contestant
 from bench.data import BATCH, NAME, channel, endpoint_of
-from snapshot_tasks.models import Silent
 from snapshot_tasks.qdrant.points import locate_live_points, read_fingerprint
 from snapshot_tasks.sealing.parts import split
-from snapshot_tasks.sealing.read import locate_points, read_contents, read_parts
+from snapshot_tasks.sealing.reader import locate_points, read_contents, read_parts
 from snapshot_tasks.sealing.unpack import unpack
+from snapshot_tasks.system.progress import Silent
 
 BUCKETS = frozenset({3, 1024, 2077, 4000})
 CLIENT_POINTS = 20_000

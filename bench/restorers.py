@@ -15,12 +15,13 @@ from bench.readers import grpc_bytes
 from bench.server import bench_engine
 from bench.takers import shell
 from snapshot_tasks.catalog.folder import Catalog
+from snapshot_tasks.domain.endpoint import Endpoint, Mount
 from snapshot_tasks.engines.base import FreshRequest
-from snapshot_tasks.models import Endpoint, Mount, Silent
-from snapshot_tasks.operations.drill import DrillRequest, drill
-from snapshot_tasks.operations.restore import restore
-from snapshot_tasks.operations.restore_plan import RestoreRequest
+from snapshot_tasks.operations.prove.drill import DrillRequest, drill
+from snapshot_tasks.operations.restore.one import restore
+from snapshot_tasks.operations.restore.plan import RestoreRequest
 from snapshot_tasks.qdrant.server import Server
+from snapshot_tasks.system.progress import Silent
 
 COPY = "copy"
 JSON = ("-H", "Content-Type: application/json")

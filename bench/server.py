@@ -12,10 +12,11 @@ from urllib.parse import urlsplit
 
 import psutil
 
+from snapshot_tasks.domain.endpoint import Endpoint
 from snapshot_tasks.engines.base import Engine, FreshRequest
 from snapshot_tasks.engines.select import drill_engine
-from snapshot_tasks.models import Endpoint, Silent
 from snapshot_tasks.settings import load_settings
+from snapshot_tasks.system.progress import Silent
 
 PROJECT_ROOT = Path(__file__).resolve().parents[1]
 

@@ -15,10 +15,11 @@ from bench.contestant import Asked, Contestant
 from bench.data import NAME, endpoint_of
 from bench.readers import engine_read, engine_values_unpacked
 from snapshot_tasks.catalog.folder import Catalog
-from snapshot_tasks.models import ServerSnapshot, Silent
-from snapshot_tasks.operations.create import CreateRequest, create
+from snapshot_tasks.domain.collection import ServerSnapshot
+from snapshot_tasks.operations.create.one import CreateRequest, create
 from snapshot_tasks.qdrant.server import Server
-from snapshot_tasks.sealing.read import read_contents
+from snapshot_tasks.sealing.reader import read_contents
+from snapshot_tasks.system.progress import Silent
 
 # What widely copied scripts read at a time.
 SCRIPT_CHUNK_BYTES = 8192

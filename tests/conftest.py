@@ -21,9 +21,9 @@ from snapshot_tasks.engines.base import FreshRequest, FreshServer
 from snapshot_tasks.engines.binary import find_binary
 from snapshot_tasks.engines.compose_client import docker_problem
 from snapshot_tasks.engines.native import NativeEngine
-from snapshot_tasks.models import Silent
 from snapshot_tasks.qdrant.server import Server
 from snapshot_tasks.settings import STORE_PREFIXES, Settings, load_settings
+from snapshot_tasks.system.progress import Silent
 from tests.support.collections import Loader
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from urllib.parse import urlsplit
 
-from snapshot_tasks.models import is_loopback
-from snapshot_tasks.untrusted import printable
+from snapshot_tasks.domain.endpoint import is_loopback
+from snapshot_tasks.system.untrusted import printable
 
 # All that the end of a task waits for its alarms.
 DEADLINE_SECONDS = 5.0

@@ -13,8 +13,8 @@ from typing import Any
 
 from snapshot_tasks.catalog.runs import LastRun
 from snapshot_tasks.catalog.snapshot import Snapshot
-from snapshot_tasks.errors import StorageError
-from snapshot_tasks.files import storage_errors, write_text
+from snapshot_tasks.system.errors import StorageError
+from snapshot_tasks.system.files import storage_errors, write_text
 
 Sample = tuple[str, float | None]
 Family = tuple[str, str, str, Iterable[Sample]]

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from snapshot_tasks.alarms.delivery import Message
-from snapshot_tasks.untrusted import finite
+from snapshot_tasks.system.untrusted import finite
 
 MAX_RESULT_BYTES = 64_000
 

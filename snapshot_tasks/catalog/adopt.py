@@ -7,18 +7,18 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from snapshot_tasks.catalog.folder import Catalog
-from snapshot_tasks.catalog.names import PROOFS_SUFFIX, SUFFIX, latest_name, parse_name
 from snapshot_tasks.catalog.proofs import MAX_PROOFS_BYTES
 from snapshot_tasks.catalog.snapshot import Snapshot
-from snapshot_tasks.errors import NotFound
-from snapshot_tasks.files import (
+from snapshot_tasks.domain.names import PROOFS_SUFFIX, SUFFIX, latest_name, parse_name
+from snapshot_tasks.system.errors import NotFound
+from snapshot_tasks.system.files import (
     point_link,
     publish,
     storage_errors,
     sync_directory,
     write_text,
 )
-from snapshot_tasks.untrusted import read_end
+from snapshot_tasks.system.untrusted import read_end
 
 
 def adopt(

@@ -11,14 +11,6 @@ from pathlib import Path
 
 from snapshot_tasks.catalog.journal import Journal
 from snapshot_tasks.catalog.lock import folder_lock
-from snapshot_tasks.catalog.manifest import Manifest, dump_manifest
-from snapshot_tasks.catalog.names import (
-    MANIFEST_SUFFIX,
-    SUFFIX,
-    check_collection,
-    latest_name,
-    snapshot_names,
-)
 from snapshot_tasks.catalog.snapshot import (
     Snapshot,
     beside,
@@ -26,8 +18,17 @@ from snapshot_tasks.catalog.snapshot import (
     load_snapshot,
     manifest_path,
 )
-from snapshot_tasks.errors import NotFound
-from snapshot_tasks.files import (
+from snapshot_tasks.domain.fingerprint import Fingerprint
+from snapshot_tasks.domain.manifest import Manifest, dump_manifest
+from snapshot_tasks.domain.names import (
+    MANIFEST_SUFFIX,
+    SUFFIX,
+    check_collection,
+    latest_name,
+    snapshot_names,
+)
+from snapshot_tasks.system.errors import NotFound
+from snapshot_tasks.system.files import (
     point_link,
     publish,
     remove_stagings,
@@ -36,7 +37,6 @@ from snapshot_tasks.files import (
     sync_directory,
     write_text,
 )
-from snapshot_tasks.fingerprint import Fingerprint
 
 # A snapshot under this name is being removed.
 DROPPED_PREFIX = ".drop-"

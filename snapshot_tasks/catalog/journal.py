@@ -15,9 +15,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from snapshot_tasks.errors import StorageError
-from snapshot_tasks.files import storage_errors, write_text
-from snapshot_tasks.untrusted import parse_json, read_text
+from snapshot_tasks.system.errors import StorageError
+from snapshot_tasks.system.files import storage_errors, write_text
+from snapshot_tasks.system.untrusted import parse_json, read_text
 
 PREFIX = ".pending-"
 MAX_ENTRY_BYTES = 16 << 20

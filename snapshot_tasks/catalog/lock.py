@@ -15,8 +15,8 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from snapshot_tasks.errors import Locked
-from snapshot_tasks.files import storage_errors
+from snapshot_tasks.system.errors import Locked
+from snapshot_tasks.system.files import storage_errors
 
 LOCK_NAME = ".lock"
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from snapshot_tasks.errors import Locked
+from snapshot_tasks.system.errors import Locked
 
 PREFIX, SUFFIX = ".pull-", ".part"
 

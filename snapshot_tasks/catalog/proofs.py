@@ -9,9 +9,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from snapshot_tasks.files import append_line, storage_errors
-from snapshot_tasks.models import Finding, Status
-from snapshot_tasks.untrusted import parse_json, read_end
+from snapshot_tasks.domain.findings import Finding, Status
+from snapshot_tasks.system.files import append_line, storage_errors
+from snapshot_tasks.system.untrusted import parse_json, read_end
 
 DRILL = "drill"
 REHEARSAL = "rehearsal"

@@ -19,8 +19,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from snapshot_tasks.files import storage_errors, write_text
-from snapshot_tasks.untrusted import parse_json, parse_moment, read_text
+from snapshot_tasks.system.files import storage_errors, write_text
+from snapshot_tasks.system.untrusted import parse_json, parse_moment, read_text
 
 RUNS_NAME = ".runs.json"
 MAX_RUNS_BYTES = 64 << 10

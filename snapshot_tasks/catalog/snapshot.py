@@ -11,8 +11,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from snapshot_tasks.catalog.manifest import MAX_MESSAGE, Manifest, load_manifest
-from snapshot_tasks.catalog.names import (
+from snapshot_tasks.catalog.proofs import append_proof, last_failed_at, last_proven_at, read_proofs
+from snapshot_tasks.domain.fingerprint import Fingerprint, Sealed
+from snapshot_tasks.domain.manifest import MAX_MESSAGE, Manifest, load_manifest
+from snapshot_tasks.domain.names import (
     FINGERPRINT_SUFFIX,
     MANIFEST_SUFFIX,
     PIN_SUFFIX,
@@ -20,12 +22,10 @@ from snapshot_tasks.catalog.names import (
     SUFFIX,
     parse_name,
 )
-from snapshot_tasks.catalog.proofs import append_proof, last_failed_at, last_proven_at, read_proofs
-from snapshot_tasks.errors import Damaged, TaskError
-from snapshot_tasks.files import storage_errors, write_text
-from snapshot_tasks.fingerprint import Fingerprint, Sealed
-from snapshot_tasks.search_parity import Probe
-from snapshot_tasks.untrusted import parse_json, printable, read_text
+from snapshot_tasks.domain.search_parity import Probe
+from snapshot_tasks.system.errors import Damaged, TaskError
+from snapshot_tasks.system.files import storage_errors, write_text
+from snapshot_tasks.system.untrusted import parse_json, printable, read_text
 
 # 131 kB for each vector name.
 MAX_FINGERPRINT_BYTES = 64 << 20

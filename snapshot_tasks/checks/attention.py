@@ -12,11 +12,11 @@ from datetime import datetime, timedelta
 
 from snapshot_tasks.catalog.proofs import DRILL, VERIFY, findings_of
 from snapshot_tasks.catalog.snapshot import Snapshot
-from snapshot_tasks.checks.findings import fail, warn
 from snapshot_tasks.checks.promises import code, promises, remedy
-from snapshot_tasks.errors import TaskError
-from snapshot_tasks.models import Finding, JsonObject, Status, failed
-from snapshot_tasks.units import ago
+from snapshot_tasks.domain.findings import Finding, Status, fail, failed, warn
+from snapshot_tasks.system.errors import TaskError
+from snapshot_tasks.system.units import ago
+from snapshot_tasks.system.untrusted import JsonObject
 
 MAX_NAMED = 3
 

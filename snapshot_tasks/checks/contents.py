@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from snapshot_tasks.fingerprint import PAYLOAD_NAME, Fingerprint, Name, Sealed
-from snapshot_tasks.models import Finding, Status
+from snapshot_tasks.domain.findings import Finding, Status
+from snapshot_tasks.domain.fingerprint import PAYLOAD_NAME, Fingerprint, Name, Sealed
 
 MAX_DROP_SHARE = 0.1
 

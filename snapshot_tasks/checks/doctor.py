@@ -9,57 +9,37 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from datetime import datetime
-from functools import cached_property
 from importlib.metadata import version as package_version
 
-from snapshot_tasks.catalog.folder import Catalog
-from snapshot_tasks.catalog.snapshot import Snapshot
-from snapshot_tasks.checks.findings import fail, ok, warn
 from snapshot_tasks.checks.offsite import CHECK as OFFSITE
 from snapshot_tasks.checks.offsite import check_offsite
+from snapshot_tasks.checks.patient import Patient
 from snapshot_tasks.checks.promises import (
     MAX_AGE,
     MAX_PROOF_AGE,
     as_warnings,
     check_pointer,
-    newest_of,
     promises,
 )
-from snapshot_tasks.comparison import Fit, version_fit
+from snapshot_tasks.domain.comparison import Fit, version_fit
+from snapshot_tasks.domain.findings import Finding, Status, fail, ok, warn
 from snapshot_tasks.engines.binary import binary_version, find_binary
 from snapshot_tasks.engines.compose import ComposeEngine
 from snapshot_tasks.engines.compose_client import compose_version, docker_problem
 from snapshot_tasks.engines.compose_document import KEPT, qdrant_service
 from snapshot_tasks.engines.compose_leftovers import find_labelled
-from snapshot_tasks.engines.select import drill_engine, live_endpoint, live_engine
-from snapshot_tasks.errors import NotFound, SettingsError, StorageError, TaskError, Unreachable
-from snapshot_tasks.models import Finding, Status
-from snapshot_tasks.qdrant.server import Server
-from snapshot_tasks.scratch import is_gone
-from snapshot_tasks.settings import Settings
+from snapshot_tasks.engines.select import drill_engine, live_engine
+from snapshot_tasks.system.errors import (
+    NotFound,
+    SettingsError,
+    StorageError,
+    TaskError,
+    Unreachable,
+)
+from snapshot_tasks.system.scratch import is_gone
 
 MIN_FREE_BYTES = 1 << 30
 SERVER_SNAPSHOTS = "/qdrant/snapshots"
-
-
-@dataclass(frozen=True)
-class Patient:
-    """What the doctor looks at."""
-
-    settings: Settings
-    catalog: Catalog
-    now: datetime
-
-    @cached_property
-    def newest(self) -> Snapshot | None:
-        """The newest snapshot of the configured collection, if there is one."""
-        return newest_of(self.settings.collection, self.catalog.entries())
-
-    def server(self) -> Server:
-        """Return a connection to the live Qdrant."""
-        return Server(live_endpoint(self.settings), operation_timeout_seconds=30)
 
 
 Check = Callable[[Patient], Iterator[Finding]]

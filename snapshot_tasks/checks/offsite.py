@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
-from snapshot_tasks.checks.findings import fail, ok, warn
+from snapshot_tasks.checks.patient import Patient
 from snapshot_tasks.checks.promises import MAX_AGE
-from snapshot_tasks.errors import TaskError
-from snapshot_tasks.models import Finding
+from snapshot_tasks.domain.findings import Finding, fail, ok, warn
 from snapshot_tasks.offsite.codec import Packer
-from snapshot_tasks.offsite.depot import Depot
 from snapshot_tasks.offsite.marker import Marker
+from snapshot_tasks.offsite.repository import Depot
 from snapshot_tasks.storage.select import open_storage
-from snapshot_tasks.units import age
-
-if TYPE_CHECKING:
-    from snapshot_tasks.checks.doctor import Patient
+from snapshot_tasks.system.errors import TaskError
+from snapshot_tasks.system.units import age
 
 CHECK = "off-site"
 _PUSH = "Run `inv snapshot.push --all`, from cron after each snapshot."

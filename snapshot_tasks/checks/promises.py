@@ -12,11 +12,10 @@ from datetime import datetime, timedelta
 
 from snapshot_tasks.catalog.runs import LastRun
 from snapshot_tasks.catalog.snapshot import Snapshot
-from snapshot_tasks.checks.findings import fail, ok, warn
-from snapshot_tasks.errors import Damaged
-from snapshot_tasks.models import Finding, Status
-from snapshot_tasks.spans import format_span
-from snapshot_tasks.units import age
+from snapshot_tasks.domain.findings import Finding, Status, fail, ok, warn
+from snapshot_tasks.system.errors import Damaged
+from snapshot_tasks.system.spans import format_span
+from snapshot_tasks.system.units import age
 
 MAX_AGE = timedelta(hours=26)
 MAX_PROOF_AGE = timedelta(days=8)

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from snapshot_tasks.comparison import added_only, differences, same_minor
-from snapshot_tasks.errors import ContentsDiffer, RestoreIncomplete, TaskError
-from snapshot_tasks.models import CollectionState, Finding, JsonObject, Status, failed
+from snapshot_tasks.domain.collection import CollectionState
+from snapshot_tasks.domain.comparison import added_only, differences, same_minor
+from snapshot_tasks.domain.findings import Finding, Status, failed
+from snapshot_tasks.system.errors import ContentsDiffer, RestoreIncomplete, TaskError
+from snapshot_tasks.system.untrusted import JsonObject
 
 MAX_LISTED = 5
 # Updates may delete while a snapshot is made, but hardly half of a collection.

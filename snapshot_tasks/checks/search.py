@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from snapshot_tasks.errors import ServerFailure
-from snapshot_tasks.models import Endpoint, Finding, JsonObject, Status
+from snapshot_tasks.domain.endpoint import Endpoint
+from snapshot_tasks.domain.findings import Finding, Status
+from snapshot_tasks.domain.search_parity import Hit, Probe, recall, same_answer, tolerance_of
 from snapshot_tasks.qdrant.search import search_stored_vectors
-from snapshot_tasks.search_parity import Hit, Probe, recall, same_answer, tolerance_of
+from snapshot_tasks.system.errors import ServerFailure
+from snapshot_tasks.system.untrusted import JsonObject
 
 # HNSW graphs travel with a snapshot, but a restore may optimise further: a hint, never a verdict.
 RECALL_MARGIN = 0.05

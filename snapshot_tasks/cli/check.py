@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from snapshot_tasks.cli.ci import tell_ci
 from snapshot_tasks.cli.command import Outcome, Run, Span, command
 from snapshot_tasks.cli.wiring import now, open_catalog
-from snapshot_tasks.errors import BudgetMissed, NotFound, SettingsError, StorageError
+from snapshot_tasks.system.errors import BudgetMissed, NotFound, SettingsError, StorageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from snapshot_tasks.catalog.folder import Catalog
     from snapshot_tasks.catalog.snapshot import Snapshot
     from snapshot_tasks.cli.checked import Checked
-    from snapshot_tasks.models import Finding
+    from snapshot_tasks.domain.findings import Finding
 
     Judged = list[tuple[str, tuple[Finding, ...]]]
 TASKS = "the tasks"
@@ -82,7 +82,7 @@ def check(
 
 
 def _nothing() -> Finding:
-    from snapshot_tasks.models import Finding, Status
+    from snapshot_tasks.domain.findings import Finding, Status
 
     return Finding(
         check="newest snapshot",
@@ -99,9 +99,9 @@ def _judge(
     max_age: timedelta,
     max_proof_age: timedelta,
 ) -> tuple[Finding, ...]:
-    from snapshot_tasks.catalog.names import check_collection
     from snapshot_tasks.checks.promises import check_pointer, newest_of, promises
-    from snapshot_tasks.models import Finding, Status
+    from snapshot_tasks.domain.findings import Finding, Status
+    from snapshot_tasks.domain.names import check_collection
 
     check_collection(collection)
     findings = promises(
@@ -121,7 +121,7 @@ def _judge(
 def _checked(title: str, findings: Sequence[Finding]) -> Checked:
     """Return the promises about one collection, or of the tasks, for CI."""
     from snapshot_tasks.cli.checked import Checked
-    from snapshot_tasks.models import failed
+    from snapshot_tasks.domain.findings import failed
 
     broken = failed(findings)
     verdict = f"{len(broken)} of {len(findings)} promises broken" if broken else "promises hold"
@@ -130,7 +130,7 @@ def _checked(title: str, findings: Sequence[Finding]) -> Checked:
 
 def _broken(judged: Judged) -> BudgetMissed | None:
     """Return one error that names every broken promise."""
-    from snapshot_tasks.models import failed
+    from snapshot_tasks.domain.findings import failed
 
     wrong = [(title, f) for title, findings in judged for f in failed(findings)]
     if not wrong:

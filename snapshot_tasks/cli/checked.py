@@ -7,14 +7,14 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from snapshot_tasks.errors import BudgetMissed, TaskError
-from snapshot_tasks.models import Finding, Status, failed
-from snapshot_tasks.units import duration
+from snapshot_tasks.domain.findings import Finding, Status, failed
+from snapshot_tasks.system.errors import BudgetMissed, TaskError
+from snapshot_tasks.system.units import duration
 
 if TYPE_CHECKING:
-    from snapshot_tasks.operations.drill import DrillReport
-    from snapshot_tasks.operations.selftest import Row, SelfTestReport
-    from snapshot_tasks.operations.verify import Verification
+    from snapshot_tasks.checks.file import Verification
+    from snapshot_tasks.operations.prove.drill import DrillReport
+    from snapshot_tasks.operations.prove.selftest import Row, SelfTestReport
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

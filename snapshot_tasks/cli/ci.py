@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from snapshot_tasks.cli.command import Run, redact
 from snapshot_tasks.cli.wiring import now
-from snapshot_tasks.errors import TaskError
+from snapshot_tasks.system.errors import TaskError
 
 if TYPE_CHECKING:
     from snapshot_tasks.cli.checked import Checked

@@ -26,13 +26,13 @@ from snapshot_tasks.cli.console import PRINTED, TerminalProgress, ask, say, tell
 from snapshot_tasks.cli.flags import Count, Seconds, Span
 from snapshot_tasks.cli.redaction import without_key
 from snapshot_tasks.cli.watching import Watch, begin_watch
-from snapshot_tasks.errors import Interrupted, Refused, TaskError
-from snapshot_tasks.process import INTERRUPTING_SIGNALS, collect_rarely
-from snapshot_tasks.untrusted import finite
+from snapshot_tasks.system.errors import Interrupted, Refused, TaskError
+from snapshot_tasks.system.process import INTERRUPTING_SIGNALS, collect_rarely
+from snapshot_tasks.system.untrusted import finite
 
 if TYPE_CHECKING:
-    from snapshot_tasks.models import Progress
     from snapshot_tasks.settings import Settings
+    from snapshot_tasks.system.progress import Progress
 
 # What a task is made of, all to be had here.
 __all__ = ("JSON_HELP", "PROJECT_ROOT", "Count", "Outcome", "Run", "Seconds", "Span", "command")

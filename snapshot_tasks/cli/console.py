@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
-from snapshot_tasks.units import duration, points, size
-from snapshot_tasks.untrusted import printable
+from snapshot_tasks.system.units import duration, points, size
+from snapshot_tasks.system.untrusted import printable
 
 if TYPE_CHECKING:
     from rich.console import Console

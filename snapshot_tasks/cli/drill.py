@@ -18,12 +18,18 @@ from snapshot_tasks.cli.wiring import (
     run_hook,
     scratch,
 )
-from snapshot_tasks.errors import Interrupted, NotFound, SettingsError, TaskError, join_errors
+from snapshot_tasks.system.errors import (
+    Interrupted,
+    NotFound,
+    SettingsError,
+    TaskError,
+    join_errors,
+)
 
 if TYPE_CHECKING:
     from snapshot_tasks.catalog.folder import Catalog
     from snapshot_tasks.catalog.snapshot import Snapshot
-    from snapshot_tasks.operations.drill import DrillReport
+    from snapshot_tasks.operations.prove.drill import DrillReport
 
 
 @command(
@@ -126,8 +132,8 @@ def _fresh(
     run: Run, keep: bool, max_seconds: float, engine_version: str
 ) -> Callable[[Snapshot], DrillReport]:
     from snapshot_tasks.engines.select import drill_engine
-    from snapshot_tasks.operations.drill import DrillRequest
-    from snapshot_tasks.operations.drill import drill as drill_one
+    from snapshot_tasks.operations.prove.drill import DrillRequest
+    from snapshot_tasks.operations.prove.drill import drill as drill_one
 
     settings = run.settings
     selection = drill_engine(settings)
@@ -149,7 +155,7 @@ def _fresh(
 
 def _in_place(run: Run, catalog: Catalog, yes: bool) -> Callable[[Snapshot], DrillReport]:
     from snapshot_tasks.engines.select import managed_engine, restore_endpoint
-    from snapshot_tasks.operations.drill_in_place import InPlaceRequest, drill_in_place
+    from snapshot_tasks.operations.prove.drill_in_place import InPlaceRequest, drill_in_place
 
     settings = run.settings
     engine = managed_engine(settings).engine
@@ -179,9 +185,9 @@ def _chosen_for_drill(
 ) -> list[Snapshot]:
     from secrets import choice
 
-    from snapshot_tasks.operations.create import CreateRequest
-    from snapshot_tasks.operations.create import create as create_one
-    from snapshot_tasks.operations.tidy import tidy
+    from snapshot_tasks.operations.create.one import CreateRequest
+    from snapshot_tasks.operations.create.one import create as create_one
+    from snapshot_tasks.operations.restore.unfinished import tidy
 
     name = collection or run.settings.collection
     if all:

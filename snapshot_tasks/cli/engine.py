@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from snapshot_tasks.cli.command import Outcome, Run, command
 from snapshot_tasks.cli.console import tell
-from snapshot_tasks.errors import SettingsError
+from snapshot_tasks.system.errors import SettingsError
 
 
 @command(

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from invoke.exceptions import ParseError
 
-from snapshot_tasks.spans import parse_span
+from snapshot_tasks.system.spans import parse_span
 
 
 class Count(int):

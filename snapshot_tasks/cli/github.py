@@ -7,11 +7,12 @@ import sys
 from collections.abc import Iterator, Sequence
 
 from snapshot_tasks.cli.checked import Checked
-from snapshot_tasks.files import append_line
-from snapshot_tasks.models import Finding, Progress, Status, failed
+from snapshot_tasks.domain.findings import Finding, Status, failed
 from snapshot_tasks.settings.github import in_actions, step_summary
-from snapshot_tasks.units import duration
-from snapshot_tasks.untrusted import printable
+from snapshot_tasks.system.files import append_line
+from snapshot_tasks.system.progress import Progress
+from snapshot_tasks.system.units import duration
+from snapshot_tasks.system.untrusted import printable
 
 # GitHub takes 1 MiB for a step, and drops what is larger altogether.
 MAX_SUMMARY_BYTES = 900_000

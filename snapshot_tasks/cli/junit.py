@@ -8,8 +8,8 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from snapshot_tasks.cli.checked import Checked
-from snapshot_tasks.files import by_umask, storage_errors, write_text
-from snapshot_tasks.models import Finding, Status, failed
+from snapshot_tasks.domain.findings import Finding, Status, failed
+from snapshot_tasks.system.files import by_umask, storage_errors, write_text
 
 _FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 

@@ -18,18 +18,18 @@ from snapshot_tasks.cli.wiring import (
     now,
     open_catalog,
 )
-from snapshot_tasks.errors import NotFound, SettingsError, TaskError, join_errors
+from snapshot_tasks.system.errors import NotFound, SettingsError, TaskError, join_errors
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from snapshot_tasks.catalog.folder import Catalog
     from snapshot_tasks.catalog.snapshot import Snapshot
-    from snapshot_tasks.offsite.depot import Depot
-    from snapshot_tasks.operations.prune_remote import RemotePlan
-    from snapshot_tasks.operations.push import Pushed
-    from snapshot_tasks.operations.remote import Remote
-    from snapshot_tasks.operations.restore_all import RestoreAllResult
+    from snapshot_tasks.offsite.repository import Depot
+    from snapshot_tasks.operations.offsite.listing import Remote
+    from snapshot_tasks.operations.offsite.prune import RemotePlan
+    from snapshot_tasks.operations.offsite.push import Pushed
+    from snapshot_tasks.operations.restore.many import RestoreAllResult
 
 NAMED_HELP = "A name from `inv snapshot.list --remote`; by default the newest of the collection."
 
@@ -59,7 +59,7 @@ def push(
     """Copy a snapshot off-site, resumable, and visible there only once it is whole."""
     from snapshot_tasks.cli.render_offsite import pushed_json, render_pushed
     from snapshot_tasks.offsite.codec import Packer
-    from snapshot_tasks.operations.push import PushRequest, push_each
+    from snapshot_tasks.operations.offsite.push import PushRequest, push_each
 
     if all and snapshot:
         raise SettingsError("--all and --snapshot exclude each other.", hint="Give one of them.")
@@ -127,8 +127,8 @@ def pull(
     from snapshot_tasks.cli.render import render_restored, restore_json
     from snapshot_tasks.cli.render_offsite import pulled_json, render_pulled
     from snapshot_tasks.offsite.codec import Unpacker
-    from snapshot_tasks.operations.pull import pull_each
-    from snapshot_tasks.operations.remote import choose, list_remote
+    from snapshot_tasks.operations.offsite.listing import choose, list_remote
+    from snapshot_tasks.operations.offsite.pull import pull_each
 
     if all and (snapshot or collection):
         raise SettingsError(
@@ -165,7 +165,7 @@ def pull(
 def list_off_site(run: Run, places: Sequence[str] | None, collection: str) -> Outcome:
     """List what lies off-site, newest first."""
     from snapshot_tasks.cli.render_offsite import remote_json, render_remotes
-    from snapshot_tasks.operations.remote import list_remote
+    from snapshot_tasks.operations.offsite.listing import list_remote
 
     listing = list_remote(depots(run, places), collection or None)
     return Outcome(
@@ -196,7 +196,7 @@ def _prune_pushed(
 
     The flag was the consent, and of others' collections in the same place nothing is known here.
     """
-    from snapshot_tasks.operations.prune_remote import plan_remote, prune_remote
+    from snapshot_tasks.operations.offsite.prune import plan_remote, prune_remote
 
     policy, pinned = run.settings.retention, pinned_here(run)
     depots_by_url = {depot.url: depot for depot in places}
@@ -217,7 +217,7 @@ def _restore(
     run: Run, catalog: Catalog, snapshots: list[Snapshot], timeout: float, *, wanted: bool
 ) -> RestoreAllResult | None:
     from snapshot_tasks.engines.select import live_engine, points_at_engine, restore_endpoint
-    from snapshot_tasks.operations.pull_restore import restore_pulled
+    from snapshot_tasks.operations.offsite.pull_restore import restore_pulled
 
     if not wanted or not snapshots:
         return None

@@ -9,7 +9,7 @@ from pathlib import Path
 from snapshot_tasks.cli.ci import tell_ci
 from snapshot_tasks.cli.command import PROJECT_ROOT, Count, Outcome, Run, command
 from snapshot_tasks.cli.console import tell
-from snapshot_tasks.errors import SettingsError, TaskError
+from snapshot_tasks.system.errors import SettingsError, TaskError
 
 DEMO_FOLDER = "demo_snapshots"
 DEV_REQUIREMENTS = PROJECT_ROOT / "requirements-dev.txt"
@@ -26,7 +26,8 @@ LINTERS = (
 def doctor(run: Run) -> Outcome:
     """Check everything that could go wrong: one OK, WARN or FAIL line each, with its remedy."""
     from snapshot_tasks.catalog.folder import Catalog
-    from snapshot_tasks.checks.doctor import Patient, examine
+    from snapshot_tasks.checks.doctor import examine
+    from snapshot_tasks.checks.patient import Patient
     from snapshot_tasks.cli.checked import Checked
     from snapshot_tasks.cli.render import render_findings
 
@@ -146,7 +147,7 @@ def _module(
     run: Run, module: str, flags: tuple[str, ...], markdown: str, *, failure: str
 ) -> Outcome:
     """Run a module of this project that prints a page."""
-    from snapshot_tasks import process
+    from snapshot_tasks.system import process
 
     page = (f"--markdown={markdown}",) if markdown else ()
     argv = (sys.executable, "-m", module, *flags, *page)
@@ -159,7 +160,7 @@ def _module(
 
 
 def _tools(run: Run, commands: tuple[tuple[str, ...], ...]) -> Outcome:
-    from snapshot_tasks import process
+    from snapshot_tasks.system import process
 
     if run.dry:
         return run.would(*(" ".join(argv) for argv in commands))
@@ -179,7 +180,7 @@ def _install_dev_requirements(run: Run) -> None:
     """Bring `.venv` up to date with requirements-dev.txt; any other environment is left alone."""
     import hashlib
 
-    from snapshot_tasks import process
+    from snapshot_tasks.system import process
 
     wanted = hashlib.sha256(DEV_REQUIREMENTS.read_bytes()).hexdigest()
     environment = Path(sys.prefix)

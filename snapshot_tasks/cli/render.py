@@ -7,14 +7,14 @@ from datetime import datetime
 from typing import Any
 
 from snapshot_tasks.catalog.snapshot import Snapshot
+from snapshot_tasks.checks.file import SOURCE
 from snapshot_tasks.cli.console import output, shown, tell
-from snapshot_tasks.errors import BudgetMissed
-from snapshot_tasks.models import Finding
-from snapshot_tasks.operations.bring_back import RestoreResult
-from snapshot_tasks.operations.drill import DrillReport
+from snapshot_tasks.domain.findings import Finding
+from snapshot_tasks.operations.prove.drill import DrillReport
+from snapshot_tasks.operations.restore.into_empty import RestoreResult
 from snapshot_tasks.operations.stack import StackReport
-from snapshot_tasks.operations.verify import SOURCE
-from snapshot_tasks.units import ago, duration, moment, size
+from snapshot_tasks.system.errors import BudgetMissed
+from snapshot_tasks.system.units import ago, duration, moment, size
 
 # A label may be as long as its manifest.
 MAX_CELL = 2000

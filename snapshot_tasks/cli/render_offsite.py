@@ -8,10 +8,10 @@ from typing import Any
 
 from snapshot_tasks.cli.console import tell
 from snapshot_tasks.cli.render import table
-from snapshot_tasks.operations.pull import Pulled
-from snapshot_tasks.operations.push import PUSHED, Pushed
-from snapshot_tasks.operations.remote import Remote
-from snapshot_tasks.units import ago, size
+from snapshot_tasks.operations.offsite.listing import Remote
+from snapshot_tasks.operations.offsite.pull import Pulled
+from snapshot_tasks.operations.offsite.push import PUSHED, Pushed
+from snapshot_tasks.system.units import ago, size
 
 
 def remote_json(remote: Remote) -> dict[str, Any]:

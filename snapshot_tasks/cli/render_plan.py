@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from snapshot_tasks.cli.console import tell
-from snapshot_tasks.retention import Plan
-from snapshot_tasks.units import size
+from snapshot_tasks.domain.retention import Plan
+from snapshot_tasks.system.units import size
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

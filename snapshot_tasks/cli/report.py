@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from snapshot_tasks.cli.command import Outcome, Run, Span, command
 from snapshot_tasks.cli.console import tell
 from snapshot_tasks.cli.wiring import now, open_catalog
-from snapshot_tasks.errors import Refused
+from snapshot_tasks.system.errors import Refused
 
 if TYPE_CHECKING:
     from snapshot_tasks.operations.report import Report
@@ -30,9 +30,9 @@ def report(
     max_proof_age: str = Span("8d"),
 ) -> Outcome:
     """Write one HTML page: what is protected, when it was proven, what needs attention."""
-    from snapshot_tasks.files import by_umask, storage_errors, write_text
     from snapshot_tasks.operations.report import collect
     from snapshot_tasks.report.page import render_page
+    from snapshot_tasks.system.files import by_umask, storage_errors, write_text
 
     assert isinstance(max_age, Span)
     assert isinstance(max_proof_age, Span)

@@ -18,7 +18,7 @@ from snapshot_tasks.cli.wiring import (
     open_catalog,
     scratch,
 )
-from snapshot_tasks.errors import Refused, SettingsError
+from snapshot_tasks.system.errors import Refused, SettingsError
 
 if TYPE_CHECKING:
     from snapshot_tasks.catalog.folder import Catalog
@@ -57,8 +57,8 @@ def restore(
 ) -> Outcome:
     """Restore a snapshot into the running Qdrant and compare what came back."""
     from snapshot_tasks.engines.select import free_bytes
-    from snapshot_tasks.operations.restore_plan import RestoreRequest
-    from snapshot_tasks.operations.tidy import tidied
+    from snapshot_tasks.operations.restore.plan import RestoreRequest
+    from snapshot_tasks.operations.restore.unfinished import tidied
 
     _check_restore_flags(all, if_missing, snapshot, as_, replace)
     catalog = open_catalog(run)
@@ -85,8 +85,8 @@ def restore(
 
 def _restore_one(run: Run, request: Any, server: Server, *, yes: bool, dry: bool) -> Outcome:
     from snapshot_tasks.cli.render import render_restored, restore_json
-    from snapshot_tasks.operations.restore import restore
-    from snapshot_tasks.operations.restore_plan import plan_restore
+    from snapshot_tasks.operations.restore.one import restore
+    from snapshot_tasks.operations.restore.plan import plan_restore
 
     plan = plan_restore(request, server)
     if dry:
@@ -107,7 +107,7 @@ def _restore_missing(
     run: Run, catalog: Catalog, server: Server, names: list[str], *, dry: bool
 ) -> Outcome:
     from snapshot_tasks.cli.render import render_restored, restore_json
-    from snapshot_tasks.operations.restore_all import restore_missing
+    from snapshot_tasks.operations.restore.many import restore_missing
 
     if dry:
         here = set(server.collections()) | set(server.aliases())
@@ -129,8 +129,8 @@ def _restore_missing(
 
 
 def _saver(run: Run, catalog: Catalog, server: Server) -> Callable[[str], Snapshot]:
-    from snapshot_tasks.operations.create import CreateRequest
-    from snapshot_tasks.operations.create import create as create_one
+    from snapshot_tasks.operations.create.one import CreateRequest
+    from snapshot_tasks.operations.create.one import create as create_one
 
     def save(collection: str) -> Snapshot:
         request = CreateRequest(

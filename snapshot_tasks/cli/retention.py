@@ -18,12 +18,12 @@ from snapshot_tasks.cli.wiring import (
     now,
     open_catalog,
 )
-from snapshot_tasks.errors import NotFound, SettingsError, TaskError, join_errors
+from snapshot_tasks.system.errors import NotFound, SettingsError, TaskError, join_errors
 
 if TYPE_CHECKING:
     from snapshot_tasks.cli.render_plan import Placed
-    from snapshot_tasks.offsite.depot import Depot
-    from snapshot_tasks.retention import Policy
+    from snapshot_tasks.domain.retention import Policy
+    from snapshot_tasks.offsite.repository import Depot
 
     # What went, each with its size in bytes, and what could not go.
     Dropped = tuple[list[tuple[str, int]], list[tuple[str, TaskError]]]
@@ -130,7 +130,7 @@ def _prune_off_site(
     yes: bool,
 ) -> Outcome:
     from snapshot_tasks.cli.render_plan import Placed
-    from snapshot_tasks.operations.prune_remote import plan_remote, prune_remote
+    from snapshot_tasks.operations.offsite.prune import plan_remote, prune_remote
 
     everything: list[str | None] = [None]
     pinned, plans, unanswered = pinned_here(run), [], []

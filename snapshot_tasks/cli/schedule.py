@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from snapshot_tasks.cli.command import PROJECT_ROOT, Outcome, Run, Span, command
 from snapshot_tasks.cli.console import tell
-from snapshot_tasks.errors import SettingsError
+from snapshot_tasks.system.errors import SettingsError
 
 if TYPE_CHECKING:
     from snapshot_tasks.schedule.request import Request
@@ -39,7 +39,7 @@ def schedule(
     output_dir: str = "",
 ) -> Outcome:
     """Print what takes, prunes, pushes and proves snapshots on a schedule."""
-    from snapshot_tasks.operations.write_schedule import write_schedule
+    from snapshot_tasks.operations.schedule import write_schedule
     from snapshot_tasks.schedule import FORMATS
 
     if format not in FORMATS:

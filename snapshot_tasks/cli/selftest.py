@@ -17,7 +17,7 @@ from snapshot_tasks.cli.wiring import (
 )
 
 if TYPE_CHECKING:
-    from snapshot_tasks.operations.selftest import Attempt, Row, SelfTestReport
+    from snapshot_tasks.operations.prove.selftest import Attempt, Row, SelfTestReport
 
 COLUMNS = ("fault", "as it is", "seconds", "re-signed", "seconds")
 NOT_CAUGHT = "NOT CAUGHT"
@@ -56,8 +56,8 @@ def selftest(
     """Damage copies of a snapshot in every known way; fail with 21 where no check notices."""
     from snapshot_tasks.cli.checked import checked_faults
     from snapshot_tasks.engines.select import drill_engine
-    from snapshot_tasks.operations.selftest import SelfTestRequest
-    from snapshot_tasks.operations.selftest import selftest as test_checks
+    from snapshot_tasks.operations.prove.selftest import SelfTestRequest
+    from snapshot_tasks.operations.prove.selftest import selftest as test_checks
 
     settings = run.settings
     found = find_snapshot(run, open_catalog(run), snapshot, collection)
@@ -72,7 +72,7 @@ def selftest(
     run.progress.note(f"engine: {selection.engine.name} ({selection.reason})")
     report = test_checks(request, selection.engine, run.progress, clock=now)
     if markdown:
-        from snapshot_tasks.files import by_umask, storage_errors, write_text
+        from snapshot_tasks.system.files import by_umask, storage_errors, write_text
 
         path = Path(markdown)
         with storage_errors(path.parent):

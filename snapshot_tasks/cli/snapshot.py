@@ -19,13 +19,19 @@ from snapshot_tasks.cli.wiring import (
     run_hook,
     scratch,
 )
-from snapshot_tasks.errors import NotFound, SettingsError, StorageError, TaskError, join_errors
+from snapshot_tasks.system.errors import (
+    NotFound,
+    SettingsError,
+    StorageError,
+    TaskError,
+    join_errors,
+)
 
 if TYPE_CHECKING:
     from snapshot_tasks.catalog.folder import Catalog
     from snapshot_tasks.catalog.snapshot import Snapshot
-    from snapshot_tasks.operations.create import CreateResult
-    from snapshot_tasks.operations.verify import Verification
+    from snapshot_tasks.checks.file import Verification
+    from snapshot_tasks.operations.create.one import CreateResult
 
 
 @command(
@@ -57,8 +63,8 @@ def create(
     """Take a snapshot of a live collection: checked byte for byte, sealed, catalogued."""
     from snapshot_tasks.cli.render import render_created, render_findings, snapshot_json
     from snapshot_tasks.cli.render_plan import render_dropped
-    from snapshot_tasks.operations.create import CreateRequest, create_each
-    from snapshot_tasks.operations.tidy import tidied
+    from snapshot_tasks.operations.create.one import CreateRequest, create_each
+    from snapshot_tasks.operations.restore.unfinished import tidied
 
     if all and collection:
         raise SettingsError("--all and --collection exclude each other.", hint="Give one of them.")
@@ -197,12 +203,12 @@ def verify(
     junit: str = "",
 ) -> Outcome:
     """Check that a snapshot's file is still what was taken."""
+    from snapshot_tasks.checks.file import LEVELS
     from snapshot_tasks.cli.checked import checked_file
     from snapshot_tasks.cli.render import render_findings
     from snapshot_tasks.engines.select import live_endpoint
-    from snapshot_tasks.operations.keep_proof import keep_proof
-    from snapshot_tasks.operations.verify import LEVELS
-    from snapshot_tasks.operations.verify_contents import verify_at
+    from snapshot_tasks.operations.prove.contents import verify_at
+    from snapshot_tasks.operations.prove.keep_proof import keep_proof
 
     if level not in LEVELS:
         levels = ", ".join(LEVELS)

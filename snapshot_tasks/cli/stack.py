@@ -106,8 +106,8 @@ def status(run: Run) -> Outcome:
     """Show the engine, the server's version, and the collections with their exact counts."""
     from snapshot_tasks.cli.render import render_stack, stack_json
     from snapshot_tasks.engines.select import live_endpoint, live_engine
-    from snapshot_tasks.errors import TaskError
     from snapshot_tasks.operations.stack import stack_report
+    from snapshot_tasks.system.errors import TaskError
 
     settings = run.settings
     selection = live_engine(settings)

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from snapshot_tasks.errors import TaskError
+from snapshot_tasks.system.errors import TaskError
 
 if TYPE_CHECKING:
     from snapshot_tasks.alarms.delivery import Delivery

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 
 from snapshot_tasks.cli.command import Run
 from snapshot_tasks.cli.console import say
-from snapshot_tasks.errors import SettingsError, TaskError
+from snapshot_tasks.system.errors import SettingsError, TaskError
 
 if TYPE_CHECKING:
     from snapshot_tasks.catalog.folder import Catalog
     from snapshot_tasks.catalog.snapshot import Snapshot
-    from snapshot_tasks.offsite.depot import Depot
-    from snapshot_tasks.operations.seal import Scratch
+    from snapshot_tasks.offsite.repository import Depot
+    from snapshot_tasks.operations.create.seal import Scratch
     from snapshot_tasks.qdrant.server import Server
 
 SNAPSHOT_HELP = (
@@ -55,7 +55,7 @@ def depots(run: Run, urls: Sequence[str] | None) -> list[Depot]:
     Raises:
         SettingsError: when there is none, or a URL is wrong.
     """
-    from snapshot_tasks.offsite.depot import Depot
+    from snapshot_tasks.offsite.repository import Depot
     from snapshot_tasks.storage.select import open_storage
 
     wanted = dict.fromkeys(urls or run.settings.offsite_urls)
@@ -77,7 +77,7 @@ def find_snapshot(run: Run, catalog: Catalog, snapshot: str, collection: str) ->
 def scratch(run: Run) -> Scratch:
     """Return how to run a throw-away server for a seal."""
     from snapshot_tasks.engines.select import drill_engine
-    from snapshot_tasks.operations.seal import Scratch
+    from snapshot_tasks.operations.create.seal import Scratch
 
     return Scratch(
         engine=lambda: drill_engine(run.settings).engine,
@@ -87,7 +87,7 @@ def scratch(run: Run) -> Scratch:
 
 def run_hook(run: Run, snapshots: Sequence[Snapshot]) -> list[tuple[str, TaskError]]:
     """Run QDRANT_POST_CREATE_HOOK for each new snapshot; its output goes to stderr as it comes."""
-    from snapshot_tasks.operations.hook import run_hooks
+    from snapshot_tasks.operations.create.hook import run_hooks
 
     settings = run.settings
     return run_hooks(settings.post_create_hook, snapshots, say, secret=settings.api_key)

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from snapshot_tasks.models import Endpoint, Mount, Progress
+from snapshot_tasks.domain.endpoint import Endpoint, Mount
+from snapshot_tasks.system.progress import Progress
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

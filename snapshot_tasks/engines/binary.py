@@ -7,10 +7,10 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from snapshot_tasks import process
 from snapshot_tasks.engines.install import install
-from snapshot_tasks.models import Progress
 from snapshot_tasks.settings import Settings
+from snapshot_tasks.system import process
+from snapshot_tasks.system.progress import Progress
 
 
 def cache_dir() -> Path:

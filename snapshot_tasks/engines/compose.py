@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from functools import cached_property
 from typing import Any
 
-from snapshot_tasks import process
+from snapshot_tasks.domain.endpoint import Endpoint, Mount
 from snapshot_tasks.engines.base import EngineStatus, FreshRequest, FreshServer
 from snapshot_tasks.engines.compose_client import (
     COMMAND_SECONDS,
@@ -28,11 +28,12 @@ from snapshot_tasks.engines.compose_document import (
 )
 from snapshot_tasks.engines.compose_drill import drill_server
 from snapshot_tasks.engines.ports import check_ports
-from snapshot_tasks.errors import NotFound, SettingsError
-from snapshot_tasks.models import Endpoint, Mount, Progress
-from snapshot_tasks.process import Completed
 from snapshot_tasks.qdrant.server import Server
 from snapshot_tasks.settings import Settings
+from snapshot_tasks.system import process
+from snapshot_tasks.system.errors import NotFound, SettingsError
+from snapshot_tasks.system.process import Completed
+from snapshot_tasks.system.progress import Progress
 
 STORAGE = "/qdrant/storage"
 DEFAULT_FILES = ("compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from snapshot_tasks import process
 from snapshot_tasks.engines.compose_document import SERVICE
-from snapshot_tasks.errors import TaskError, Unreachable
-from snapshot_tasks.process import Completed
+from snapshot_tasks.system import process
+from snapshot_tasks.system.errors import TaskError, Unreachable
+from snapshot_tasks.system.process import Completed
 
 DAEMON_SECONDS = 2.0
 COMMAND_SECONDS = 900.0

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from snapshot_tasks.errors import SettingsError
-from snapshot_tasks.models import Mount
+from snapshot_tasks.domain.endpoint import Mount
+from snapshot_tasks.system.errors import SettingsError
 
 SERVICE = "qdrant"
 # On everything of a drill: for which run it was made, so that what a killed run left is known.

@@ -9,16 +9,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from snapshot_tasks import process
+from snapshot_tasks.domain.endpoint import Endpoint, Mount
 from snapshot_tasks.engines.base import FreshRequest, FreshServer
 from snapshot_tasks.engines.compose_client import check_alive, must
 from snapshot_tasks.engines.compose_document import DRILL_SNAPSHOTS, KEPT, SERVICE, drill_document
 from snapshot_tasks.engines.compose_leftovers import remove_labelled
-from snapshot_tasks.models import Endpoint, Mount, Progress
-from snapshot_tasks.process import Completed
 from snapshot_tasks.qdrant.server import Server
-from snapshot_tasks.scratch import is_gone, owner_of, scratch_folder
 from snapshot_tasks.settings import Settings
+from snapshot_tasks.system import process
+from snapshot_tasks.system.process import Completed
+from snapshot_tasks.system.progress import Progress
+from snapshot_tasks.system.scratch import is_gone, owner_of, scratch_folder
 
 TEAR_DOWN_ATTEMPTS = 3
 # What would make Compose read more than the drill's own document.

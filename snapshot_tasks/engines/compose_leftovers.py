@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from snapshot_tasks import process
 from snapshot_tasks.engines.compose_document import DRILL_LABEL
+from snapshot_tasks.system import process
 
 COMMAND_SECONDS = 120.0
 # While the daemon still removes a container, its network and volumes cannot be removed.

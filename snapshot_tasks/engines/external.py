@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager
 
+from snapshot_tasks.domain.endpoint import Mount
 from snapshot_tasks.engines.base import EngineStatus, FreshRequest, FreshServer
-from snapshot_tasks.errors import SettingsError
-from snapshot_tasks.models import Mount, Progress
+from snapshot_tasks.system.errors import SettingsError
+from snapshot_tasks.system.progress import Progress
 
 
 class ExternalEngine:

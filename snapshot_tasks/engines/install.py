@@ -20,11 +20,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from snapshot_tasks import process
-from snapshot_tasks.errors import NotFound
-from snapshot_tasks.files import CHUNK_BYTES, sha256_of, storage_errors
-from snapshot_tasks.models import Progress
 from snapshot_tasks.settings import Settings
+from snapshot_tasks.system import process
+from snapshot_tasks.system.errors import NotFound
+from snapshot_tasks.system.files import CHUNK_BYTES, sha256_of, storage_errors
+from snapshot_tasks.system.progress import Progress
 
 FETCH_SECONDS = 600.0
 CONNECTION_SECONDS = 20.0

@@ -11,16 +11,17 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from snapshot_tasks import files, process
+from snapshot_tasks.domain.endpoint import Endpoint, Mount
 from snapshot_tasks.engines.base import EngineStatus, FreshRequest, FreshServer
 from snapshot_tasks.engines.binary import binary_version, find_binary, live_binary, obtain_binary
 from snapshot_tasks.engines.ports import check_ports
-from snapshot_tasks.errors import NotFound, SettingsError, Unreachable
-from snapshot_tasks.files import PRIVATE, PRIVATE_FOLDER, storage_errors, write_text
-from snapshot_tasks.models import Endpoint, Mount, Progress
 from snapshot_tasks.qdrant.server import Server
-from snapshot_tasks.scratch import scratch_folder
 from snapshot_tasks.settings import Settings
+from snapshot_tasks.system import files, process
+from snapshot_tasks.system.errors import NotFound, SettingsError, Unreachable
+from snapshot_tasks.system.files import PRIVATE, PRIVATE_FOLDER, storage_errors, write_text
+from snapshot_tasks.system.progress import Progress
+from snapshot_tasks.system.scratch import scratch_folder
 
 # From here on `file://` must lie inside the server's own snapshots folder, so files are uploaded.
 FIRST_CONFINED_VERSION = (1, 17, 1)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from snapshot_tasks import process
-from snapshot_tasks.errors import SettingsError
 from snapshot_tasks.settings import Settings
+from snapshot_tasks.system import process
+from snapshot_tasks.system.errors import SettingsError
 
 
 def check_ports(settings: Settings) -> None:

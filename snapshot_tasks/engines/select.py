@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from snapshot_tasks.domain.endpoint import Endpoint, Mount
 from snapshot_tasks.engines.base import Engine
 from snapshot_tasks.engines.compose import ComposeEngine
 from snapshot_tasks.engines.compose_client import docker_problem
 from snapshot_tasks.engines.external import ExternalEngine
 from snapshot_tasks.engines.native import NativeEngine
-from snapshot_tasks.errors import SettingsError, TaskError
-from snapshot_tasks.models import Endpoint, Mount
 from snapshot_tasks.settings import Settings
+from snapshot_tasks.system.errors import SettingsError, TaskError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,8 +15,8 @@ from pathlib import Path
 import pyrage
 from backports import zstd
 
-from snapshot_tasks.errors import Damaged, SettingsError
-from snapshot_tasks.untrusted import read_text
+from snapshot_tasks.system.errors import Damaged, SettingsError
+from snapshot_tasks.system.untrusted import read_text
 
 LEVEL = 3
 # What zstd and age add at the most to bytes that are not compressible.

@@ -13,11 +13,11 @@ from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime
 from typing import Any
 
-from snapshot_tasks.catalog.names import check_collection, check_file_name, latest_name
-from snapshot_tasks.errors import Damaged, Refused, SettingsError
+from snapshot_tasks.domain.names import check_collection, check_file_name, latest_name
 from snapshot_tasks.offsite.codec import OVERHEAD_BYTES
 from snapshot_tasks.offsite.layout import BESIDE, Key, is_blob_name
-from snapshot_tasks.untrusted import optional, parse_json, parse_moment, printable, typed
+from snapshot_tasks.system.errors import Damaged, Refused, SettingsError
+from snapshot_tasks.system.untrusted import optional, parse_json, parse_moment, printable, typed
 
 SCHEMA = 1
 PART_BYTES = 32 << 20

@@ -12,11 +12,11 @@ from typing import Any
 from snapshot_tasks.catalog.folder import Catalog
 from snapshot_tasks.catalog.snapshot import Snapshot
 from snapshot_tasks.engines.base import Engine, FreshRequest
-from snapshot_tasks.models import Clock, Progress
-from snapshot_tasks.operations.create import CreateRequest, create
-from snapshot_tasks.operations.drill import DrillReport, DrillRequest, drill
+from snapshot_tasks.operations.create.one import CreateRequest, create
+from snapshot_tasks.operations.prove.drill import DrillReport, DrillRequest, drill
 from snapshot_tasks.qdrant.sample import load_points
 from snapshot_tasks.qdrant.server import Server
+from snapshot_tasks.system.progress import Clock, Progress
 
 DATA = Path(__file__).resolve().parents[1] / "demo_data"
 COLLECTION = "campus-demo"

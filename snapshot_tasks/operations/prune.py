@@ -6,9 +6,16 @@ from datetime import datetime
 
 from snapshot_tasks.catalog.folder import Catalog
 from snapshot_tasks.catalog.snapshot import Snapshot
-from snapshot_tasks.errors import NotFound
-from snapshot_tasks.process import shielded
-from snapshot_tasks.retention import FAILED, REPLACED, Candidate, Plan, Policy, plan_retention
+from snapshot_tasks.domain.retention import (
+    FAILED,
+    REPLACED,
+    Candidate,
+    Plan,
+    Policy,
+    plan_retention,
+)
+from snapshot_tasks.system.errors import NotFound
+from snapshot_tasks.system.process import shielded
 
 
 def plan_prune(catalog: Catalog, collection: str, policy: Policy, *, now: datetime) -> Plan:

@@ -11,8 +11,8 @@ from snapshot_tasks.catalog.folder import Catalog
 from snapshot_tasks.catalog.proofs import DRILL, VERIFY, findings_of
 from snapshot_tasks.catalog.snapshot import Snapshot
 from snapshot_tasks.checks.attention import Watched, attention, last_of
-from snapshot_tasks.errors import NotFound, TaskError
-from snapshot_tasks.models import Finding, Status
+from snapshot_tasks.domain.findings import Finding, Status
+from snapshot_tasks.system.errors import NotFound, TaskError
 
 # So that a page stays small, whatever a folder holds; what is left out is counted.
 MAX_SNAPSHOTS = 20

@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from snapshot_tasks.catalog.folder import Catalog
+from snapshot_tasks.domain.endpoint import Endpoint
 from snapshot_tasks.engines.base import Engine
-from snapshot_tasks.models import Endpoint, Progress
-from snapshot_tasks.operations.restore_all import RestoreAllResult, restore_missing
-from snapshot_tasks.operations.tidy import tidied
+from snapshot_tasks.operations.restore.many import RestoreAllResult, restore_missing
+from snapshot_tasks.operations.restore.unfinished import tidied
 from snapshot_tasks.qdrant.server import Server
+from snapshot_tasks.system.progress import Progress
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 from urllib.parse import quote
 
-from snapshot_tasks.models import CollectionState, Endpoint
+from snapshot_tasks.domain.collection import CollectionState
+from snapshot_tasks.domain.endpoint import Endpoint
 from snapshot_tasks.qdrant.guard import is_scoped
 from snapshot_tasks.qdrant.http import Http
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from snapshot_tasks.errors import ServerFailure, Unreachable
 from snapshot_tasks.qdrant.http import Http
+from snapshot_tasks.system.errors import ServerFailure, Unreachable
 
 RESUMES = 20
 FRUITLESS_RESUMES = 3

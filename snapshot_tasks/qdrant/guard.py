@@ -11,8 +11,8 @@ from urllib.parse import urljoin, urlsplit
 
 import httpx
 
-from snapshot_tasks.errors import Refused, SettingsError, Unreachable
-from snapshot_tasks.models import Endpoint, Tls
+from snapshot_tasks.domain.endpoint import Endpoint, Tls
+from snapshot_tasks.system.errors import Refused, SettingsError, Unreachable
 
 TLS_HINT = (
     "Check QDRANT_TLS_CA_FILE (who signed the server's certificate), QDRANT_TLS_CERT_FILE and"

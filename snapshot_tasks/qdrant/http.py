@@ -10,15 +10,7 @@ from urllib.request import getproxies
 import httpx
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential
 
-from snapshot_tasks.errors import (
-    CredentialsRefused,
-    NotFound,
-    ServerFailure,
-    StorageError,
-    TaskError,
-    Unreachable,
-)
-from snapshot_tasks.models import Endpoint
+from snapshot_tasks.domain.endpoint import Endpoint
 from snapshot_tasks.qdrant.guard import (
     TLS_HINT,
     refuse_exposed_key,
@@ -26,11 +18,25 @@ from snapshot_tasks.qdrant.guard import (
     tls_context,
     tls_error,
 )
+from snapshot_tasks.system.errors import (
+    CredentialsRefused,
+    NotFound,
+    ServerFailure,
+    StorageError,
+    TaskError,
+    Unreachable,
+)
 
 # A connection stands in a sixth of the time that an answer may take: 5 s of 30.
 CONNECT_SHARE = 1 / 6
+# A batch of points may take as many times what a short answer may.
+BATCH_ANSWERS = 4
 _FULL_DISK_WORDS = ("no space left", "out of disk", "not enough disk", "insufficient storage")
 _START = "Is it running? `inv stack.up` starts it; QDRANT_URL says where it is."
+
+
+class GrpcClosed(Exception):
+    """The gRPC port is not known, or nothing speaks gRPC there."""
 
 
 class Http:

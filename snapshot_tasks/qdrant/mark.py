@@ -11,7 +11,7 @@ from typing import Any
 
 import httpx
 
-from snapshot_tasks.models import ServerSnapshot
+from snapshot_tasks.domain.collection import ServerSnapshot
 
 STARTS_WITHIN_SECONDS = 10.0
 

@@ -16,17 +16,22 @@ from urllib.parse import quote
 
 import orjson
 
-from snapshot_tasks import fingerprint as canon
-from snapshot_tasks.children import ChildFailed, ask
-from snapshot_tasks.errors import CredentialsRefused, ServerFailure, TaskError, Unreachable
-from snapshot_tasks.fingerprint import PAYLOAD_NAME, VECTOR, Accumulator, Fingerprint, Name, Point
-from snapshot_tasks.models import Endpoint
-from snapshot_tasks.qdrant.http import Http
+from snapshot_tasks.domain import fingerprint as canon
+from snapshot_tasks.domain.endpoint import Endpoint
+from snapshot_tasks.domain.fingerprint import (
+    PAYLOAD_NAME,
+    VECTOR,
+    Accumulator,
+    Fingerprint,
+    Name,
+    Point,
+)
+from snapshot_tasks.qdrant.http import BATCH_ANSWERS, GrpcClosed, Http
+from snapshot_tasks.system.children import ChildFailed, ask
+from snapshot_tasks.system.errors import CredentialsRefused, ServerFailure, TaskError, Unreachable
 
 BATCH = 1000
 ID_BATCH = 10_000
-# A batch may take as many times what a short answer may.
-BATCH_ANSWERS = 4
 # Below this many points, a process of its own would take longer to start than to read them.
 SMALL_POINTS = 20_000
 VECTOR_READER = "snapshot_tasks.qdrant.points_grpc"
@@ -39,10 +44,6 @@ Advance = Callable[[int], None]
 
 class NotANumber(ServerFailure):
     """A vector holds a NaN or an infinity, which JSON cannot carry; gRPC can."""
-
-
-class GrpcClosed(Exception):
-    """The gRPC port is not known, or nothing speaks gRPC there."""
 
 
 class Reader:

@@ -18,13 +18,13 @@ from typing import Any
 
 import grpc
 
-from snapshot_tasks import fingerprint as canon
-from snapshot_tasks.children import say
-from snapshot_tasks.errors import CredentialsRefused, ServerFailure, TaskError, Unreachable
-from snapshot_tasks.fingerprint import VECTOR, Accumulator, Name, Point
-from snapshot_tasks.models import Endpoint, Tls
+from snapshot_tasks.domain import fingerprint as canon
+from snapshot_tasks.domain.endpoint import Endpoint, Tls
+from snapshot_tasks.domain.fingerprint import VECTOR, Accumulator, Name, Point
 from snapshot_tasks.qdrant.guard import refuse_exposed_key
-from snapshot_tasks.qdrant.points import BATCH_ANSWERS, GrpcClosed
+from snapshot_tasks.qdrant.http import BATCH_ANSWERS, GrpcClosed
+from snapshot_tasks.system.children import say
+from snapshot_tasks.system.errors import CredentialsRefused, ServerFailure, TaskError, Unreachable
 
 
 def _import_messages() -> Any:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from itertools import islice
 from typing import Any
 
-from snapshot_tasks.models import Endpoint
+from snapshot_tasks.domain.endpoint import Endpoint
 
 BATCH = 100
 

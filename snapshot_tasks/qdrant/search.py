@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 from urllib.parse import quote
 
-from snapshot_tasks.models import Endpoint
+from snapshot_tasks.domain.endpoint import Endpoint
+from snapshot_tasks.domain.search_parity import LIMIT, Hit, PointId
 from snapshot_tasks.qdrant.http import Http
-from snapshot_tasks.search_parity import LIMIT, Hit, PointId
 
 # Many queries at once may take as many times what a short answer may.
 ANSWERS = 4

@@ -12,13 +12,13 @@ from urllib.parse import quote
 
 import httpx
 
-from snapshot_tasks.errors import Damaged, NotFound, TaskError, Unreachable
-from snapshot_tasks.files import CHUNK_BYTES
-from snapshot_tasks.models import ServerSnapshot
+from snapshot_tasks.domain.collection import ServerSnapshot
 from snapshot_tasks.qdrant.collections import POLL_SECONDS, Collections, path_of
 from snapshot_tasks.qdrant.download import Download
 from snapshot_tasks.qdrant.guard import tls_error
 from snapshot_tasks.qdrant.mark import SnapshotMark, date_of
+from snapshot_tasks.system.errors import Damaged, NotFound, TaskError, Unreachable
+from snapshot_tasks.system.files import CHUNK_BYTES
 
 CHECK_SECONDS = 1.0
 RECONCILE_POLL_SECONDS = 1.0

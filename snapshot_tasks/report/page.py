@@ -14,12 +14,12 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from snapshot_tasks.models import Status
+from snapshot_tasks.domain.findings import Status
 from snapshot_tasks.operations import report as data
 from snapshot_tasks.report import plots
-from snapshot_tasks.spans import format_span
-from snapshot_tasks.units import age, ago, duration, moment, size
-from snapshot_tasks.untrusted import printable, read_start
+from snapshot_tasks.system.spans import format_span
+from snapshot_tasks.system.units import age, ago, duration, moment, size
+from snapshot_tasks.system.untrusted import printable, read_start
 
 # What tells a report of ours from any other file.
 MARK = '<meta name="generator" content="qdrant-snapshot-tasks report">'

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from snapshot_tasks.operations.report import Sample
-from snapshot_tasks.units import duration, size
+from snapshot_tasks.system.units import duration, size
 
 # As wide as a phone shows without shrinking the letters.
 WIDTH, HEIGHT = 340, 180

@@ -6,8 +6,8 @@ import re
 from dataclasses import dataclass
 from datetime import timedelta
 
-from snapshot_tasks.errors import SettingsError
-from snapshot_tasks.spans import format_span
+from snapshot_tasks.system.errors import SettingsError
+from snapshot_tasks.system.spans import format_span
 
 MINUTE, HOUR, DAY, WEEK = (
     timedelta(minutes=1),

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import shlex
 
-from snapshot_tasks.errors import SettingsError
 from snapshot_tasks.schedule.calendar import Calendar
 from snapshot_tasks.schedule.request import Request, Schedule
+from snapshot_tasks.system.errors import SettingsError
 
 # Debian's cron cuts what is longer, and runs the rest.
 MAX_COMMAND_BYTES = 998

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 
-from snapshot_tasks.retention import Policy
+from snapshot_tasks.domain.retention import Policy
 from snapshot_tasks.schedule.request import Request, Schedule
-from snapshot_tasks.spans import format_span
+from snapshot_tasks.system.spans import format_span
 
 NAME = "qdrant-snapshot.yml"
 # A store of another kind reads others: docs/offsite.md.

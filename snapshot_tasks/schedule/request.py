@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
-from snapshot_tasks.errors import SettingsError
-from snapshot_tasks.retention import Policy
+from snapshot_tasks.domain.retention import Policy
 from snapshot_tasks.schedule.calendar import HOUR, MINUTE, Calendar, calendar, time_of_day
-from snapshot_tasks.untrusted import is_harmless, printable
+from snapshot_tasks.system.errors import SettingsError
+from snapshot_tasks.system.untrusted import is_harmless, printable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

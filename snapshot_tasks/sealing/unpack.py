@@ -10,12 +10,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
-from snapshot_tasks.archive import END_MARKER, MAX_MESSAGE, NESTED_END_MARKERS, read_json
-from snapshot_tasks.errors import Damaged, StorageError
-from snapshot_tasks.files import CHUNK_BYTES
-from snapshot_tasks.sealing.wal import count_entries, last_operation
-from snapshot_tasks.tar import Budget, Member, content, members
-from snapshot_tasks.untrusted import printable
+from snapshot_tasks.sealing.archive import END_MARKER, MAX_MESSAGE, NESTED_END_MARKERS, read_json
+from snapshot_tasks.sealing.log import count_entries, last_operation
+from snapshot_tasks.sealing.tar import Budget, Member, content, members
+from snapshot_tasks.system.errors import Damaged, StorageError
+from snapshot_tasks.system.files import CHUNK_BYTES
+from snapshot_tasks.system.untrusted import printable
 
 NESTED_PREFIX = "snapshot/files/"
 SPACE_MARGIN = 1.1

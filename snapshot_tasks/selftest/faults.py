@@ -15,9 +15,9 @@ from hashlib import sha256
 from itertools import chain
 from typing import Any
 
-from snapshot_tasks.catalog.manifest import Manifest
-from snapshot_tasks.fingerprint import Accumulator
-from snapshot_tasks.selftest import Copy, Fault, NotApplicable, first_stored
+from snapshot_tasks.domain.fingerprint import Accumulator
+from snapshot_tasks.domain.manifest import Manifest
+from snapshot_tasks.selftest.copies import Copy, Fault, NotApplicable, first_stored
 from snapshot_tasks.selftest.rewrite import overwrite, read_at, read_json
 
 MAX_HOLE_BYTES = 1 << 20

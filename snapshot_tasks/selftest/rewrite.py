@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from snapshot_tasks import tar
-from snapshot_tasks.archive import END_MARKER, NESTED_END_MARKERS
-from snapshot_tasks.files import CHUNK_BYTES
+from snapshot_tasks.sealing import tar
+from snapshot_tasks.sealing.archive import END_MARKER, NESTED_END_MARKERS
+from snapshot_tasks.system.files import CHUNK_BYTES
 
 BLOCK = tar.BLOCK
 _SIZE, _CHECKSUM = slice(124, 136), slice(148, 156)

@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from snapshot_tasks.errors import SettingsError
-from snapshot_tasks.models import ANSWER_SECONDS, Tls, is_loopback
-from snapshot_tasks.retention import Policy
+from snapshot_tasks.domain.endpoint import ANSWER_SECONDS, Tls, is_loopback
+from snapshot_tasks.domain.retention import Policy
 from snapshot_tasks.settings.reader import Reader
 from snapshot_tasks.settings.reader import is_version as is_version
 from snapshot_tasks.settings.watching import Watching, read_hook, read_watching
+from snapshot_tasks.system.errors import SettingsError
 
 if TYPE_CHECKING:
     from dotenv.parser import Binding

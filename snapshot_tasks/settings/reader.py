@@ -9,10 +9,10 @@ from datetime import timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from snapshot_tasks.models import Tls
-from snapshot_tasks.spans import parse_span
+from snapshot_tasks.domain.endpoint import Tls
 from snapshot_tasks.storage.place import parse_place
-from snapshot_tasks.untrusted import read_text
+from snapshot_tasks.system.spans import parse_span
+from snapshot_tasks.system.untrusted import read_text
 
 
 def is_version(text: str) -> bool:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from snapshot_tasks.errors import Refused, StorageError
+from snapshot_tasks.system.errors import Refused, StorageError
 
 
 class Protected(StorageError):

@@ -15,8 +15,10 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
-from snapshot_tasks.errors import NotFound, StorageError
-from snapshot_tasks.files import (
+from snapshot_tasks.storage.base import AlreadyThere, Protected, Stored
+from snapshot_tasks.storage.place import Place
+from snapshot_tasks.system.errors import NotFound, StorageError
+from snapshot_tasks.system.files import (
     CHUNK_BYTES,
     PUBLIC,
     STAGING_PREFIX,
@@ -24,8 +26,6 @@ from snapshot_tasks.files import (
     storage_errors,
     sync_directory,
 )
-from snapshot_tasks.storage.base import AlreadyThere, Protected, Stored
-from snapshot_tasks.storage.place import Place
 
 _KEPT = (errno.EPERM, errno.EACCES, errno.EROFS)
 _NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.ENOSYS)

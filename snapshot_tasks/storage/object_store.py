@@ -17,10 +17,10 @@ import obstore
 from obstore import exceptions
 from obstore.store import AzureStore, GCSStore, S3Store
 
-from snapshot_tasks.errors import NotFound, StorageError
 from snapshot_tasks.storage.base import AlreadyThere, Protected, Stored
 from snapshot_tasks.storage.place import Place
-from snapshot_tasks.untrusted import printable
+from snapshot_tasks.system.errors import NotFound, StorageError
+from snapshot_tasks.system.untrusted import printable
 
 if TYPE_CHECKING:
     from obstore import GetOptions, PutMode

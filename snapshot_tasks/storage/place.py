@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from snapshot_tasks.untrusted import printable
+from snapshot_tasks.system.untrusted import printable
 
 FILE = "file"
 SCHEMES = ("s3", "gs", "az", FILE)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from snapshot_tasks.errors import SettingsError
 from snapshot_tasks.storage.base import Storage
 from snapshot_tasks.storage.folder import FolderStorage
 from snapshot_tasks.storage.place import FILE, Place, parse_place
 from snapshot_tasks.storage.vendors import azure_storage, gcs_storage, s3_storage
+from snapshot_tasks.system.errors import SettingsError
 
 STORAGES: dict[str, Callable[[Place, Mapping[str, str]], Storage]] = {
     "s3": s3_storage,

@@ -10,11 +10,11 @@ from urllib.parse import urlsplit
 from obstore import exceptions
 from obstore.store import AzureStore, GCSStore, S3Store
 
-from snapshot_tasks.errors import SettingsError
-from snapshot_tasks.models import is_loopback
+from snapshot_tasks.domain.endpoint import is_loopback
 from snapshot_tasks.storage.object_store import MAX_REASON, ObjectStorage, Store
 from snapshot_tasks.storage.place import Place
-from snapshot_tasks.untrusted import printable
+from snapshot_tasks.system.errors import SettingsError
+from snapshot_tasks.system.untrusted import printable
 
 # One request moves at most one part of a snapshot: 32 MiB in 5 minutes is a line of 1 Mbit/s.
 REQUEST_SECONDS = 300.0

@@ -18,13 +18,13 @@ from playwright.sync_api import sync_playwright
 from snapshot_tasks.catalog.folder import Catalog
 from snapshot_tasks.engines.base import FreshRequest
 from snapshot_tasks.engines.native import NativeEngine
-from snapshot_tasks.models import Clock, Silent
-from snapshot_tasks.operations.create import CreateRequest, create
-from snapshot_tasks.operations.drill import DrillRequest, drill
+from snapshot_tasks.operations.create.one import CreateRequest, create
+from snapshot_tasks.operations.prove.drill import DrillRequest, drill
 from snapshot_tasks.operations.report import collect
 from snapshot_tasks.qdrant.server import Server
 from snapshot_tasks.report.page import render_page
 from snapshot_tasks.settings import load_settings
+from snapshot_tasks.system.progress import Clock, Silent
 from tests.browser.conftest import BROWSERS
 from tests.support.collections import Loader, plain_points
 

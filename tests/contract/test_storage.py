@@ -9,8 +9,8 @@ from urllib.parse import quote
 
 import pytest
 
-from snapshot_tasks.errors import NotFound, SettingsError, StorageError
 from snapshot_tasks.storage.base import AlreadyThere, Protected, Storage
+from snapshot_tasks.system.errors import NotFound, SettingsError, StorageError
 from tests.contract.conftest import KINDS, REMOTE
 from tests.support.proxy import Answer, Exchange, lose_answer, truncate
 from tests.support.stores import Bucket, azure_bucket, s3_bucket, s3_client

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from snapshot_tasks.process import free_ports
+from snapshot_tasks.system.process import free_ports
 from tests.conftest import ROOT, Inv, Ran
 from tests.support.collections import Loader
 from tests.support.world import edit_manifest

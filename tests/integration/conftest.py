@@ -14,10 +14,10 @@ import pytest
 from snapshot_tasks.catalog.folder import Catalog
 from snapshot_tasks.catalog.snapshot import Snapshot
 from snapshot_tasks.engines.native import NativeEngine
-from snapshot_tasks.models import Silent
-from snapshot_tasks.operations.create import CreateRequest, create
-from snapshot_tasks.process import free_ports
+from snapshot_tasks.operations.create.one import CreateRequest, create
 from snapshot_tasks.settings import Settings
+from snapshot_tasks.system.process import free_ports
+from snapshot_tasks.system.progress import Silent
 from tests.conftest import ROOT, Inv, Live, now
 from tests.support.world import end_processes_below, manifest_of
 

@@ -15,7 +15,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from snapshot_tasks.alarms.delivery import Delivery, Message, settle
-from snapshot_tasks.process import free_ports
+from snapshot_tasks.system.process import free_ports
 from tests.conftest import Inv, Live
 from tests.integration.conftest import Samples
 from tests.support.listener import (

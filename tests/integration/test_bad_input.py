@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from snapshot_tasks.process import free_ports
+from snapshot_tasks.system.process import free_ports
 from tests.conftest import NEWER, Inv, Live, missing, native_qdrant
 from tests.integration.conftest import Samples
 from tests.support.proxy import Hold, faulty, static

@@ -13,11 +13,12 @@ from pathlib import Path
 import pytest
 
 from snapshot_tasks.catalog.folder import Catalog
-from snapshot_tasks.errors import Damaged, NotFound, ServerFailure, TaskError, Unreachable
-from snapshot_tasks.models import Endpoint, Silent
-from snapshot_tasks.operations.create import CreateRequest, create, create_each
-from snapshot_tasks.operations.verify import verify
+from snapshot_tasks.checks.file import verify
+from snapshot_tasks.domain.endpoint import Endpoint
+from snapshot_tasks.operations.create.one import CreateRequest, create, create_each
 from snapshot_tasks.qdrant.server import Server
+from snapshot_tasks.system.errors import Damaged, NotFound, ServerFailure, TaskError, Unreachable
+from snapshot_tasks.system.progress import Silent
 from tests.conftest import NEWER, Inv, Live, native_qdrant, now
 from tests.support import proxy as faults
 from tests.support.disks import fill, need_disks, small_disk

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from snapshot_tasks.process import free_ports
+from snapshot_tasks.system.process import free_ports
 from tests.conftest import NEWER, Inv, Live
 from tests.integration.conftest import own_stack
 from tests.support.collections import Loader

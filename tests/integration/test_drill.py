@@ -17,7 +17,9 @@ from snapshot_tasks.catalog.folder import Catalog
 from snapshot_tasks.engines.base import FreshRequest, FreshServer
 from snapshot_tasks.engines.binary import cached_binary
 from snapshot_tasks.engines.native import NativeEngine
-from snapshot_tasks.errors import (
+from snapshot_tasks.operations.prove.drill import DrillReport, DrillRequest, drill
+from snapshot_tasks.settings import Settings
+from snapshot_tasks.system.errors import (
     ContentsDiffer,
     Damaged,
     Refused,
@@ -25,9 +27,7 @@ from snapshot_tasks.errors import (
     TaskError,
     Unreachable,
 )
-from snapshot_tasks.models import Progress, Silent
-from snapshot_tasks.operations.drill import DrillReport, DrillRequest, drill
-from snapshot_tasks.settings import Settings
+from snapshot_tasks.system.progress import Progress, Silent
 from tests.conftest import NEWER, OLDER, Inv, Live, native_qdrant, now
 from tests.integration.conftest import Samples, Take
 from tests.support.collections import Loader

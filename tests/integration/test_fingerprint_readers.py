@@ -21,13 +21,10 @@ import pytest
 from qdrant_client import grpc as wire
 
 from snapshot_tasks.catalog.folder import Catalog
-from snapshot_tasks.children import ask
+from snapshot_tasks.domain.fingerprint import BUCKETS, Fingerprint
 from snapshot_tasks.engines.native import NativeEngine
-from snapshot_tasks.fingerprint import BUCKETS, Fingerprint
-from snapshot_tasks.models import Silent
-from snapshot_tasks.operations.create import CreateRequest, create
-from snapshot_tasks.operations.seal import Scratch
-from snapshot_tasks.process import free_ports
+from snapshot_tasks.operations.create.one import CreateRequest, create
+from snapshot_tasks.operations.create.seal import Scratch
 from snapshot_tasks.qdrant.points import (
     SMALL_POINTS,
     Advance,
@@ -38,8 +35,11 @@ from snapshot_tasks.qdrant.points import (
     read_over_both,
     read_over_rest,
 )
-from snapshot_tasks.sealing.read import Contents, locate_points, read_contents
+from snapshot_tasks.sealing.reader import Contents, locate_points, read_contents
 from snapshot_tasks.settings import load_settings
+from snapshot_tasks.system.children import ask
+from snapshot_tasks.system.process import free_ports
+from snapshot_tasks.system.progress import Silent
 from tests.conftest import NEWER, OLDER, Live, now
 
 NAMES = (f"c{number}" for number in itertools.count())
@@ -133,7 +133,7 @@ def test_two_readers_find_what_one_does(
         asked.append(arguments[3])
         return ask(module, *arguments, **more)
 
-    monkeypatch.setattr("snapshot_tasks.sealing.read.ask", noted)
+    monkeypatch.setattr("snapshot_tasks.sealing.reader.ask", noted)
     shared = read_contents(path, Silent())
     assert set(asked) == {"2"}
     assert shared.fingerprint.digest == alone.fingerprint.digest

@@ -15,13 +15,13 @@ from typing import Any
 import pytest
 
 from snapshot_tasks.catalog.folder import Catalog
-from snapshot_tasks.errors import Damaged
-from snapshot_tasks.models import Silent
-from snapshot_tasks.operations.restore import restore
-from snapshot_tasks.operations.restore_plan import RestoreRequest
-from snapshot_tasks.operations.verify import verify
+from snapshot_tasks.checks.file import verify
+from snapshot_tasks.operations.restore.one import restore
+from snapshot_tasks.operations.restore.plan import RestoreRequest
 from snapshot_tasks.qdrant.server import Server
 from snapshot_tasks.selftest.rewrite import read_members
+from snapshot_tasks.system.errors import Damaged
+from snapshot_tasks.system.progress import Silent
 from tests.conftest import Inv, Live
 from tests.integration.conftest import Samples, Take
 from tests.support.archives import write_snapshot

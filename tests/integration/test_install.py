@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from snapshot_tasks.engines.binary import cached_binary
-from snapshot_tasks.process import free_ports
+from snapshot_tasks.system.process import free_ports
 from tests.conftest import NEWER, Inv, missing
 from tests.support.proxy import static
 from tests.support.world import assert_error, only_programs

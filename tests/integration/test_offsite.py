@@ -17,8 +17,8 @@ import pyrage
 import pytest
 
 from snapshot_tasks.catalog.folder import Catalog
-from snapshot_tasks.operations.push import REFRESHED
-from snapshot_tasks.process import free_ports
+from snapshot_tasks.operations.offsite.push import REFRESHED
+from snapshot_tasks.system.process import free_ports
 from tests.conftest import Inv, Live, Ran
 from tests.integration.conftest import Take
 from tests.support.archives import Entry, archive, replaced, segment, snapshot_entries

@@ -13,13 +13,13 @@ import pytest
 from snapshot_tasks.catalog.folder import DROPPED_PREFIX, Catalog
 from snapshot_tasks.catalog.journal import RESTORE
 from snapshot_tasks.catalog.lock import folder_lock
-from snapshot_tasks.catalog.names import latest_name
 from snapshot_tasks.catalog.snapshot import Snapshot
-from snapshot_tasks.files import point_link, sha256_of
-from snapshot_tasks.models import Silent
+from snapshot_tasks.checks.file import verify
+from snapshot_tasks.domain.names import latest_name
+from snapshot_tasks.domain.retention import Policy
 from snapshot_tasks.operations.prune import plan_prune, prune
-from snapshot_tasks.operations.verify import verify
-from snapshot_tasks.retention import Policy
+from snapshot_tasks.system.files import point_link, sha256_of
+from snapshot_tasks.system.progress import Silent
 from tests.conftest import Inv, Live, Ran
 from tests.support.manifests import catalogued, drill_proof
 from tests.support.world import assert_error, tree

@@ -10,16 +10,15 @@ from pathlib import Path
 
 from snapshot_tasks.alarms.delivery import DEADLINE_SECONDS
 from snapshot_tasks.cli.console import HEARTBEAT_SECONDS
-from snapshot_tasks.models import ANSWER_SECONDS
-from snapshot_tasks.operations.create import DRAIN_SECONDS
-from snapshot_tasks.process import free_ports
+from snapshot_tasks.domain.endpoint import ANSWER_SECONDS
+from snapshot_tasks.operations.create.one import DRAIN_SECONDS
 from snapshot_tasks.qdrant.download import RESUMES
-from snapshot_tasks.qdrant.http import CONNECT_SHARE
-from snapshot_tasks.qdrant.points import BATCH_ANSWERS
+from snapshot_tasks.qdrant.http import BATCH_ANSWERS, CONNECT_SHARE
 from snapshot_tasks.qdrant.search import ANSWERS
 from snapshot_tasks.qdrant.server import INTERRUPTED_SECONDS
 from snapshot_tasks.settings import load_settings
 from snapshot_tasks.storage import vendors
+from snapshot_tasks.system.process import free_ports
 from tests.conftest import ROOT, Inv
 
 _BLOCK = re.compile(r"```console\n(.*?)```", re.DOTALL)

@@ -133,7 +133,7 @@ def test_an_interruption_leaves_the_earlier_page(
 
     The moment is the one before the rename, which no signal from outside would hit.
     """
-    from snapshot_tasks import files
+    from snapshot_tasks.system import files
 
     path = tmp_path / "report.html"
     page = render_page(report_of(catalog))
@@ -142,7 +142,7 @@ def test_an_interruption_leaves_the_earlier_page(
     def interrupted(*_: object) -> None:
         os.kill(os.getpid(), signal.SIGINT)
 
-    monkeypatch.setattr("snapshot_tasks.files.os.replace", interrupted)
+    monkeypatch.setattr("snapshot_tasks.system.files.os.replace", interrupted)
     with pytest.raises(KeyboardInterrupt):
         files.write_text(path, page + "newer")
     assert path.read_text(encoding="utf-8") == page

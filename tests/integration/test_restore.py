@@ -14,7 +14,14 @@ import pytest
 
 from snapshot_tasks.catalog.folder import Catalog
 from snapshot_tasks.catalog.snapshot import Snapshot
-from snapshot_tasks.errors import (
+from snapshot_tasks.domain.endpoint import Endpoint, Mount
+from snapshot_tasks.domain.findings import Status
+from snapshot_tasks.operations.create.one import CreateRequest, create
+from snapshot_tasks.operations.restore.into_empty import RestoreResult
+from snapshot_tasks.operations.restore.one import restore
+from snapshot_tasks.operations.restore.plan import RestoreRequest
+from snapshot_tasks.qdrant.server import Server
+from snapshot_tasks.system.errors import (
     ContentsDiffer,
     Damaged,
     RestoreIncomplete,
@@ -22,12 +29,7 @@ from snapshot_tasks.errors import (
     TaskError,
     Unreachable,
 )
-from snapshot_tasks.models import Endpoint, Mount, Silent, Status
-from snapshot_tasks.operations.bring_back import RestoreResult
-from snapshot_tasks.operations.create import CreateRequest, create
-from snapshot_tasks.operations.restore import restore
-from snapshot_tasks.operations.restore_plan import RestoreRequest
-from snapshot_tasks.qdrant.server import Server
+from snapshot_tasks.system.progress import Silent
 from tests.conftest import NEWER, Inv, Live, native_qdrant, now
 from tests.integration.conftest import Samples, Take, take_from
 from tests.support import proxy as faults

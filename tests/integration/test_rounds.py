@@ -16,12 +16,13 @@ from typing import Any
 import pytest
 
 from snapshot_tasks.catalog.folder import Catalog
+from snapshot_tasks.domain.findings import Status
 from snapshot_tasks.engines.native import NativeEngine
-from snapshot_tasks.models import Silent, Status
-from snapshot_tasks.operations.create import CreateRequest, create
-from snapshot_tasks.operations.drill import DrillRequest, drill
-from snapshot_tasks.operations.seal import Scratch
+from snapshot_tasks.operations.create.one import CreateRequest, create
+from snapshot_tasks.operations.create.seal import Scratch
+from snapshot_tasks.operations.prove.drill import DrillRequest, drill
 from snapshot_tasks.settings import load_settings
+from snapshot_tasks.system.progress import Silent
 from tests.conftest import NEWER, OLDER, Live, now
 from tests.support.collections import Loader, rich_points
 

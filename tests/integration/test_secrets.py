@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from snapshot_tasks.process import free_ports
 from snapshot_tasks.qdrant.points import Reader, read_over_both
+from snapshot_tasks.system.process import free_ports
 from tests.conftest import NEWER, Inv, Live, native_qdrant
 from tests.integration.conftest import managing
 from tests.support.proxy import Answer, Exchange, faulty, serving

@@ -12,10 +12,8 @@ from snapshot_tasks.catalog.folder import Catalog
 from snapshot_tasks.catalog.snapshot import Snapshot
 from snapshot_tasks.cli.selftest import as_markdown
 from snapshot_tasks.engines.native import NativeEngine
-from snapshot_tasks.errors import Refused
-from snapshot_tasks.models import Silent
-from snapshot_tasks.operations.create import CreateRequest, create
-from snapshot_tasks.operations.selftest import (
+from snapshot_tasks.operations.create.one import CreateRequest, create
+from snapshot_tasks.operations.prove.selftest import (
     BYTES,
     CONTENTS,
     DRILL,
@@ -23,9 +21,11 @@ from snapshot_tasks.operations.selftest import (
     SelfTestRequest,
     selftest,
 )
-from snapshot_tasks.selftest import Fault
+from snapshot_tasks.selftest.copies import Fault
 from snapshot_tasks.selftest.faults import FAULTS
 from snapshot_tasks.settings import load_settings
+from snapshot_tasks.system.errors import Refused
+from snapshot_tasks.system.progress import Silent
 from tests.conftest import NEWER, Live, now
 from tests.support.world import scratch_left
 

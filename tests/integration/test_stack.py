@@ -12,7 +12,7 @@ import httpx
 import psutil
 import pytest
 
-from snapshot_tasks.process import free_ports
+from snapshot_tasks.system.process import free_ports
 from tests.conftest import NEWER, OLDER, Inv, Live
 from tests.integration.conftest import Samples
 from tests.support.collections import Loader

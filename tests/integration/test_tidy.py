@@ -11,12 +11,12 @@ import pytest
 
 from snapshot_tasks.catalog.folder import Catalog
 from snapshot_tasks.catalog.snapshot import Snapshot
-from snapshot_tasks.errors import Refused
-from snapshot_tasks.models import Silent
-from snapshot_tasks.operations.restore import restore
-from snapshot_tasks.operations.restore_plan import RestoreRequest
-from snapshot_tasks.operations.tidy import tidied
-from snapshot_tasks.operations.verify import verified
+from snapshot_tasks.checks.file import verified
+from snapshot_tasks.operations.restore.one import restore
+from snapshot_tasks.operations.restore.plan import RestoreRequest
+from snapshot_tasks.operations.restore.unfinished import tidied
+from snapshot_tasks.system.errors import Refused
+from snapshot_tasks.system.progress import Silent
 from tests.conftest import Live
 from tests.integration.conftest import Take, take_from
 
@@ -140,7 +140,7 @@ def test_a_collection_that_comes_to_be_meanwhile_stays(
         qdrant.loader.plain(other, points=1)
         return verified(*arguments)
 
-    monkeypatch.setattr("snapshot_tasks.operations.restore.verified", slowly)
+    monkeypatch.setattr("snapshot_tasks.operations.restore.one.verified", slowly)
     with qdrant.server() as server, pytest.raises(Refused, match="come to be"):
         restore(RestoreRequest(snapshot=snapshot, target=other), server, Silent())
     assert qdrant.loader.count(other) == 1

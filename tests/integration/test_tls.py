@@ -12,19 +12,21 @@ from pathlib import Path
 import httpx
 import pytest
 
-from snapshot_tasks import process
 from snapshot_tasks.catalog.folder import Catalog
+from snapshot_tasks.domain.endpoint import Endpoint, Tls
 from snapshot_tasks.engines.binary import find_binary
-from snapshot_tasks.errors import Unreachable
-from snapshot_tasks.models import Endpoint, Silent, Tls
-from snapshot_tasks.operations.create import CreateRequest, create
-from snapshot_tasks.operations.restore import restore
-from snapshot_tasks.operations.restore_plan import RestoreRequest
-from snapshot_tasks.operations.verify_contents import compare_source
+from snapshot_tasks.operations.create.one import CreateRequest, create
+from snapshot_tasks.operations.prove.contents import compare_source
+from snapshot_tasks.operations.restore.one import restore
+from snapshot_tasks.operations.restore.plan import RestoreRequest
 from snapshot_tasks.qdrant.guard import tls_context
-from snapshot_tasks.qdrant.points import GrpcClosed, Reader, read_over_both, read_over_rest
+from snapshot_tasks.qdrant.http import GrpcClosed
+from snapshot_tasks.qdrant.points import Reader, read_over_both, read_over_rest
 from snapshot_tasks.qdrant.server import Server
 from snapshot_tasks.settings import load_settings
+from snapshot_tasks.system import process
+from snapshot_tasks.system.errors import Unreachable
+from snapshot_tasks.system.progress import Silent
 from tests.conftest import NEWER, Inv, missing, now
 from tests.support.collections import Loader
 from tests.support.secrets import Authority, make_authority

@@ -11,10 +11,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from snapshot_tasks.catalog.folder import Catalog
-from snapshot_tasks.catalog.names import latest_name
-from snapshot_tasks.models import Endpoint, Silent
-from snapshot_tasks.operations.create import CreateRequest, create
+from snapshot_tasks.domain.endpoint import Endpoint
+from snapshot_tasks.domain.names import latest_name
+from snapshot_tasks.operations.create.one import CreateRequest, create
 from snapshot_tasks.qdrant.server import Server
+from snapshot_tasks.system.progress import Silent
 from tests.matrix.world import COLLECTION, OTHER, World
 from tests.support import proxy as broken
 from tests.support.disks import fill, small_disk

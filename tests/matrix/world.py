@@ -15,11 +15,12 @@ from pathlib import Path
 import psutil
 
 from snapshot_tasks.catalog.folder import Catalog
-from snapshot_tasks.catalog.names import latest_name
-from snapshot_tasks.models import Endpoint, Silent
-from snapshot_tasks.operations.verify import verify
+from snapshot_tasks.checks.file import verify
+from snapshot_tasks.domain.endpoint import Endpoint
+from snapshot_tasks.domain.names import latest_name
 from snapshot_tasks.qdrant.points import read_fingerprint
 from snapshot_tasks.qdrant.server import Server
+from snapshot_tasks.system.progress import Silent
 from tests.conftest import Inv, Ran
 from tests.support.collections import Loader
 from tests.support.world import processes_below, scratch_left, wait_until

@@ -16,8 +16,8 @@ MEMORY_BYTES = 200 << 20
 CHILD = """
 import resource, sys
 from pathlib import Path
-from snapshot_tasks.archive import check_archive
-from snapshot_tasks.errors import Damaged
+from snapshot_tasks.sealing.archive import check_archive
+from snapshot_tasks.system.errors import Damaged
 used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (used + int(sys.argv[2]),) * 2)
 try:

@@ -25,8 +25,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from qdrant_client import grpc as wire
 
-from snapshot_tasks import fingerprint as canon
-from snapshot_tasks.fingerprint import (
+from snapshot_tasks.domain import fingerprint as canon
+from snapshot_tasks.domain.fingerprint import (
     BUCKETS,
     PAYLOAD_NAME,
     Accumulator,
@@ -38,7 +38,7 @@ from snapshot_tasks.fingerprint import (
 )
 from snapshot_tasks.qdrant import points as rest
 from snapshot_tasks.qdrant import points_grpc
-from snapshot_tasks.sealing import child
+from snapshot_tasks.sealing import reader_process as child
 
 Point = dict[str, Any]
 Components = list[tuple[Name, bytes]]

@@ -10,11 +10,11 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from snapshot_tasks.errors import Damaged, TaskError
 from snapshot_tasks.offsite.codec import Packer, Unpacker
 from snapshot_tasks.offsite.layout import parse_data_name, parse_marker_name
 from snapshot_tasks.offsite.marker import Blob, Marker, parse_marker
-from snapshot_tasks.untrusted import printable
+from snapshot_tasks.system.errors import Damaged, TaskError
+from snapshot_tasks.system.untrusted import printable
 from tests.property.test_fuzz_manifest import MANY, VALUES, changed, encoded, paths
 
 AT = datetime(2025, 1, 1, 12, tzinfo=UTC)

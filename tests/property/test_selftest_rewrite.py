@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from snapshot_tasks.archive import check_archive
-from snapshot_tasks.errors import Damaged
+from snapshot_tasks.sealing.archive import check_archive
 from snapshot_tasks.selftest.rewrite import (
     Member,
     find_once,
@@ -18,6 +17,7 @@ from snapshot_tasks.selftest.rewrite import (
     rewrite,
     with_size,
 )
+from snapshot_tasks.system.errors import Damaged
 from tests.support.archives import write_snapshot
 
 SEGMENT = "0/segments/seg-0.tar"

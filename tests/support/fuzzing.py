@@ -8,17 +8,17 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from snapshot_tasks.archive import check_archive
 from snapshot_tasks.catalog.folder import Catalog
-from snapshot_tasks.catalog.manifest import dump_manifest, load_manifest
 from snapshot_tasks.catalog.proofs import read_proofs
 from snapshot_tasks.cli.render import snapshot_json
-from snapshot_tasks.comparison import differences
-from snapshot_tasks.errors import TaskError
-from snapshot_tasks.fingerprint import Fingerprint
+from snapshot_tasks.domain.comparison import differences
+from snapshot_tasks.domain.fingerprint import Fingerprint
+from snapshot_tasks.domain.manifest import dump_manifest, load_manifest
+from snapshot_tasks.sealing.archive import check_archive
 from snapshot_tasks.sealing.unpack import unpack
 from snapshot_tasks.selftest.rewrite import read_members
-from snapshot_tasks.untrusted import finite, is_harmless, parse_json
+from snapshot_tasks.system.errors import TaskError
+from snapshot_tasks.system.untrusted import finite, is_harmless, parse_json
 from tests.support.manifests import make_manifest
 
 NAME = "books_20250101_120000.snapshot"

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from snapshot_tasks.catalog.folder import Catalog
-from snapshot_tasks.models import Finding, Status
+from snapshot_tasks.domain.findings import Finding, Status
 from snapshot_tasks.operations.report import Report, collect
 from tests.support.manifests import catalogued, drill_proof
 

@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from snapshot_tasks.catalog.folder import Catalog
-from snapshot_tasks.catalog.manifest import Manifest
 from snapshot_tasks.catalog.snapshot import Snapshot
+from snapshot_tasks.domain.manifest import Manifest
 from tests.support.archives import snapshot_bytes
 
 TAKEN_AT = datetime(2025, 1, 1, 12, 0, 0, tzinfo=UTC)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from snapshot_tasks.catalog.snapshot import Snapshot
-from snapshot_tasks.models import Finding, Status
-from snapshot_tasks.operations.drill import DrillReport
+from snapshot_tasks.domain.findings import Finding, Status
+from snapshot_tasks.operations.prove.drill import DrillReport
 from tests.support.manifests import TAKEN_AT
 
 OK = Finding(check="count", status=Status.OK, message="1,234 points, exactly")

@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from snapshot_tasks.process import free_ports
 from snapshot_tasks.storage.base import Storage
 from snapshot_tasks.storage.select import open_storage
+from snapshot_tasks.system.process import free_ports
 from tests.support.proxy import Exchange, Proxy, faulty
 from tests.support.world import wait_until
 

@@ -15,8 +15,8 @@ from urllib.parse import urlsplit
 
 import psutil
 
-from snapshot_tasks.catalog.manifest import load_manifest
-from snapshot_tasks.errors import TaskError
+from snapshot_tasks.domain.manifest import load_manifest
+from snapshot_tasks.system.errors import TaskError
 from tests.conftest import Live, Ran
 
 DEADLINE_SECONDS = 60.0

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from snapshot_tasks import archive as archive_module
-from snapshot_tasks import tar as tar_module
-from snapshot_tasks.archive import check_archive
-from snapshot_tasks.errors import Damaged
+from snapshot_tasks.sealing import archive as archive_module
+from snapshot_tasks.sealing import tar as tar_module
+from snapshot_tasks.sealing.archive import check_archive
+from snapshot_tasks.system.errors import Damaged
 from tests.support.archives import (
     BLOCK,
     Entry,

@@ -13,8 +13,8 @@ import pytest
 from snapshot_tasks.catalog.folder import Catalog
 from snapshot_tasks.catalog.snapshot import Snapshot
 from snapshot_tasks.checks.attention import Watched, attention
-from snapshot_tasks.errors import NotFound
-from snapshot_tasks.models import Finding, Status
+from snapshot_tasks.domain.findings import Finding, Status
+from snapshot_tasks.system.errors import NotFound
 from tests.support.manifests import TAKEN_AT, catalogued, drill_proof
 from tests.support.reports import FAIL, WARN
 

@@ -12,7 +12,7 @@ import pytest
 
 from snapshot_tasks.catalog.folder import DROPPED_PREFIX, Catalog
 from snapshot_tasks.catalog.snapshot import Snapshot
-from snapshot_tasks.errors import StorageError
+from snapshot_tasks.system.errors import StorageError
 from tests.support.manifests import TAKEN_AT, catalogued, drill_proof
 from tests.support.world import tree
 

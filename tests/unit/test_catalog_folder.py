@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from snapshot_tasks.catalog.folder import Catalog
-from snapshot_tasks.catalog.manifest import load_manifest
 from snapshot_tasks.catalog.snapshot import Snapshot
-from snapshot_tasks.errors import Damaged, NotFound, Refused, SettingsError, StorageError
+from snapshot_tasks.domain.manifest import load_manifest
+from snapshot_tasks.system.errors import Damaged, NotFound, Refused, SettingsError, StorageError
 from tests.support.archives import snapshot_bytes
 from tests.support.manifests import TAKEN_AT, catalogued
 

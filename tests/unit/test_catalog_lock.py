@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from snapshot_tasks.catalog.lock import LOCK_NAME, folder_lock
-from snapshot_tasks.errors import Locked, StorageError
+from snapshot_tasks.system.errors import Locked, StorageError
 from tests.conftest import ROOT
 
 HOLDER = """

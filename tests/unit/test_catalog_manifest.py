@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from snapshot_tasks.catalog import manifest as manifest_module
-from snapshot_tasks.catalog.manifest import dump_manifest, load_manifest
-from snapshot_tasks.errors import Damaged, Refused
+from snapshot_tasks.domain import manifest as manifest_module
+from snapshot_tasks.domain.manifest import dump_manifest, load_manifest
+from snapshot_tasks.system.errors import Damaged, Refused
 from tests.support.manifests import make_manifest
 
 

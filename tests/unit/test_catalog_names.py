@@ -9,13 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from snapshot_tasks.catalog.names import (
-    check_collection,
-    latest_name,
-    parse_name,
-    snapshot_names,
-)
-from snapshot_tasks.errors import SettingsError
+from snapshot_tasks.domain.names import check_collection, latest_name, parse_name, snapshot_names
+from snapshot_tasks.system.errors import SettingsError
 
 AT = datetime(2025, 1, 1, 12, 0, 0, tzinfo=UTC)
 COLLECTIONS = st.text("aZ09_-. [é漢", min_size=1, max_size=12).filter(

@@ -11,7 +11,7 @@ import pytest
 
 from snapshot_tasks.catalog.folder import Catalog
 from snapshot_tasks.catalog.proofs import append_proof, last_proven_at, read_proofs
-from snapshot_tasks.errors import StorageError
+from snapshot_tasks.system.errors import StorageError
 from tests.support.manifests import TAKEN_AT, catalogued, drill_proof
 
 SHA = "ab" * 32

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from snapshot_tasks.catalog.folder import Catalog
+from snapshot_tasks.checks.file import Verification
 from snapshot_tasks.cli.checked import checked_drill, checked_faults, checked_file
-from snapshot_tasks.errors import BudgetMissed
-from snapshot_tasks.models import Status
-from snapshot_tasks.operations.selftest import Attempt, Row, SelfTestReport
-from snapshot_tasks.operations.verify import Verification
+from snapshot_tasks.domain.findings import Status
+from snapshot_tasks.operations.prove.selftest import Attempt, Row, SelfTestReport
+from snapshot_tasks.system.errors import BudgetMissed
 from tests.support.manifests import TAKEN_AT, catalogued
 from tests.support.reports import FAIL, OK, make_report
 

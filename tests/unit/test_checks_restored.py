@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from snapshot_tasks.checks.restored import MAX_LISTED, Restored, check_restored
-from snapshot_tasks.models import CollectionState, Finding, Status
+from snapshot_tasks.domain.collection import CollectionState
+from snapshot_tasks.domain.findings import Finding, Status
 from tests.support.manifests import make_manifest
 
 STATE = make_manifest().state

@@ -18,10 +18,10 @@ from invoke.collection import Collection
 from invoke.exceptions import ParseError
 from invoke.program import Program
 
-from snapshot_tasks import errors
 from snapshot_tasks.cli import command as command_module
 from snapshot_tasks.cli.command import Count, Outcome, Run, Seconds, command
-from snapshot_tasks.errors import Damaged, Refused, TaskError
+from snapshot_tasks.system import errors
+from snapshot_tasks.system.errors import Damaged, Refused, TaskError
 
 ERRORS = {
     errors.TaskError: 1,

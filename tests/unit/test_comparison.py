@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from snapshot_tasks.comparison import Fit, added_only, differences, same_minor, version_fit
+from snapshot_tasks.domain.comparison import Fit, added_only, differences, same_minor, version_fit
 
 KEYS = st.sampled_from("abc")
 SCALARS = st.sampled_from([None, True, False, 0, 1, 2.5, "x", ""]) | st.lists(

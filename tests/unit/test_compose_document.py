@@ -17,7 +17,7 @@ from snapshot_tasks.engines.compose_document import (
     qdrant_service,
     snapshot_mounts,
 )
-from snapshot_tasks.errors import SettingsError
+from snapshot_tasks.system.errors import SettingsError
 
 
 @pytest.fixture

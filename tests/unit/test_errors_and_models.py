@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from snapshot_tasks.errors import Damaged, NotFound, join_errors
-from snapshot_tasks.models import Endpoint, Finding, Mount, Silent, Status, Tls, failed
+from snapshot_tasks.domain.endpoint import Endpoint, Mount, Tls
+from snapshot_tasks.domain.findings import Finding, Status, failed
+from snapshot_tasks.system.errors import Damaged, NotFound, join_errors
+from snapshot_tasks.system.progress import Silent
 
 
 def test_no_error_is_none() -> None:

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from snapshot_tasks import process
-from snapshot_tasks.errors import StorageError
-from snapshot_tasks.files import (
+from snapshot_tasks.system import process
+from snapshot_tasks.system.errors import StorageError
+from snapshot_tasks.system.files import (
     CHUNK_BYTES,
     PRIVATE,
     STAGING_PREFIX,

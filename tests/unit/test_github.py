@@ -9,10 +9,15 @@ import pytest
 
 from snapshot_tasks.catalog.folder import Catalog
 from snapshot_tasks.cli.checked import Checked, checked_drill, not_checked
-from snapshot_tasks.cli.github import MAX_SUMMARY_BYTES, as_markdown, tell_github, workflow_commands
+from snapshot_tasks.cli.github import (
+    MAX_SUMMARY_BYTES,
+    as_markdown,
+    tell_github,
+    workflow_commands,
+)
 from snapshot_tasks.cli.render import render_findings, render_snapshots
-from snapshot_tasks.errors import BudgetMissed, ContentsDiffer, NotFound
-from snapshot_tasks.models import Silent
+from snapshot_tasks.system.errors import BudgetMissed, ContentsDiffer, NotFound
+from snapshot_tasks.system.progress import Silent
 from tests.support.manifests import TAKEN_AT, catalogued
 from tests.support.reports import FAIL, OK, WARN, make_report
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from snapshot_tasks.errors import Refused, SettingsError
-from snapshot_tasks.models import Endpoint, Tls
+from snapshot_tasks.domain.endpoint import Endpoint, Tls
 from snapshot_tasks.qdrant.guard import is_scoped, refuse_exposed_key, tls_context
+from snapshot_tasks.system.errors import Refused, SettingsError
 from tests.support.secrets import sign_token
 
 

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from snapshot_tasks import process
 from snapshot_tasks.catalog.folder import Catalog
-from snapshot_tasks.operations.hook import hook_environment, run_hooks
+from snapshot_tasks.operations.create.hook import hook_environment, run_hooks
+from snapshot_tasks.system import process
 from tests.conftest import ROOT
 from tests.support.manifests import catalogued
 

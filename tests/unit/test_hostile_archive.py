@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from snapshot_tasks import tar
-from snapshot_tasks.archive import check_archive
-from snapshot_tasks.errors import Damaged
+from snapshot_tasks.sealing import tar
+from snapshot_tasks.sealing.archive import check_archive
 from snapshot_tasks.sealing.unpack import unpack
+from snapshot_tasks.system.errors import Damaged
 from tests.support.archives import write_snapshot
 from tests.support.hostile import CASES, many
 

@@ -12,7 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from snapshot_tasks.alarms.metrics import render_metrics, write_metrics
 from snapshot_tasks.catalog.folder import Catalog
 from snapshot_tasks.catalog.runs import read_runs, record_run
-from snapshot_tasks.errors import StorageError
+from snapshot_tasks.system.errors import StorageError
 from tests.support.manifests import TAKEN_AT, catalogued, drill_proof
 
 NOW = TAKEN_AT + timedelta(hours=5)

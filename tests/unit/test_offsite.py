@@ -18,17 +18,17 @@ import pytest
 
 from snapshot_tasks.catalog.folder import Catalog
 from snapshot_tasks.catalog.snapshot import Snapshot
-from snapshot_tasks.checks.doctor import Patient
 from snapshot_tasks.checks.offsite import check_offsite
-from snapshot_tasks.errors import Damaged, NotFound, Refused, SettingsError, StorageError
-from snapshot_tasks.models import Silent
+from snapshot_tasks.checks.patient import Patient
+from snapshot_tasks.domain.retention import Policy
 from snapshot_tasks.offsite.codec import Packer, Unpacker
-from snapshot_tasks.offsite.depot import ABANDONED_AFTER, Depot, Unreadable
 from snapshot_tasks.offsite.layout import Key, parse_data_name, parse_marker_name
 from snapshot_tasks.offsite.marker import Marker, parse_marker
-from snapshot_tasks.operations.prune_remote import plan_remote, prune_remote
-from snapshot_tasks.operations.pull import SPARE_BYTES, pull, pull_each
-from snapshot_tasks.operations.push import (
+from snapshot_tasks.offsite.repository import ABANDONED_AFTER, Depot, Unreadable
+from snapshot_tasks.operations.offsite.listing import choose, list_remote
+from snapshot_tasks.operations.offsite.prune import plan_remote, prune_remote
+from snapshot_tasks.operations.offsite.pull import SPARE_BYTES, pull, pull_each
+from snapshot_tasks.operations.offsite.push import (
     PUSHED,
     REFRESHED,
     THERE,
@@ -37,12 +37,12 @@ from snapshot_tasks.operations.push import (
     push,
     push_each,
 )
-from snapshot_tasks.operations.remote import choose, list_remote
-from snapshot_tasks.retention import Policy
 from snapshot_tasks.settings import Settings
 from snapshot_tasks.storage.folder import FolderStorage
 from snapshot_tasks.storage.place import parse_place
 from snapshot_tasks.storage.select import open_storage
+from snapshot_tasks.system.errors import Damaged, NotFound, Refused, SettingsError, StorageError
+from snapshot_tasks.system.progress import Silent
 from tests.support.archives import archive, replaced, snapshot_entries
 from tests.support.manifests import TAKEN_AT, catalogued, drill_proof
 from tests.support.world import flip_byte, tree

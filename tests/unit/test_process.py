@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from snapshot_tasks import process
+from snapshot_tasks.system import process
 from tests.support.world import processes_below, wait_until
 
 DEAF = "trap '' INT TERM; echo ready; while :; do sleep 0.05; done"

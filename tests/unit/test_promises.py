@@ -19,7 +19,7 @@ from snapshot_tasks.checks.promises import (
     promises,
 )
 from snapshot_tasks.cli.check import check
-from snapshot_tasks.models import Finding, Status, failed
+from snapshot_tasks.domain.findings import Finding, Status, failed
 from tests.support.manifests import TAKEN_AT, catalogued, drill_proof
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)

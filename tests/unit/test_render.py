@@ -18,9 +18,9 @@ from snapshot_tasks.cli.render import (
     restore_json,
     snapshot_json,
 )
-from snapshot_tasks.errors import ContentsDiffer
-from snapshot_tasks.operations.bring_back import RestoreResult
+from snapshot_tasks.operations.restore.into_empty import RestoreResult
 from snapshot_tasks.operations.stack import StackReport
+from snapshot_tasks.system.errors import ContentsDiffer
 from tests.support.manifests import TAKEN_AT, catalogued, drill_proof
 from tests.support.reports import FAIL, OK, make_report
 

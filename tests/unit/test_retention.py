@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from snapshot_tasks.retention import Candidate, Decision, Policy, plan_retention
+from snapshot_tasks.domain.retention import Candidate, Decision, Policy, plan_retention
 
 NOW = datetime(2026, 1, 1, 6, 0, tzinfo=UTC)
 DAY = timedelta(days=1)

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from snapshot_tasks import files
 from snapshot_tasks.catalog.runs import MAX_TASKS, RUNS_NAME, read_runs, record_run
 from snapshot_tasks.checks.promises import check_runs
-from snapshot_tasks.errors import StorageError
-from snapshot_tasks.models import Status
+from snapshot_tasks.domain.findings import Status
+from snapshot_tasks.system import files
+from snapshot_tasks.system.errors import StorageError
 
 AT = datetime(2026, 1, 1, 2, 17, tzinfo=UTC)
 HOUR = timedelta(hours=1)

@@ -12,13 +12,13 @@ from typing import Any
 import pytest
 from cronsim import CronSim
 
-from snapshot_tasks.errors import Refused, SettingsError
-from snapshot_tasks.operations.write_schedule import write_schedule
-from snapshot_tasks.retention import Policy
+from snapshot_tasks.domain.retention import Policy
+from snapshot_tasks.operations.schedule import write_schedule
 from snapshot_tasks.schedule import FORMATS
 from snapshot_tasks.schedule.calendar import POSSIBLE, Calendar
 from snapshot_tasks.schedule.request import Request, make_request
-from snapshot_tasks.spans import parse_span
+from snapshot_tasks.system.errors import Refused, SettingsError
+from snapshot_tasks.system.spans import parse_span
 from tests.conftest import ROOT
 
 SUNDAY = datetime(2026, 11, 22, tzinfo=UTC)

@@ -12,15 +12,15 @@ from pathlib import Path
 
 import pytest
 
-from snapshot_tasks import scratch
-from snapshot_tasks.errors import StorageError
-from snapshot_tasks.scratch import is_gone, owner_of, scratch_folder
+from snapshot_tasks.system import scratch
+from snapshot_tasks.system.errors import StorageError
+from snapshot_tasks.system.scratch import is_gone, owner_of, scratch_folder
 from tests.conftest import ROOT
 
 # Makes a folder, starts a program in it, says where, and waits to be killed.
 HOLDER = """
 import subprocess, sys, time
-from snapshot_tasks.scratch import owner_of, scratch_folder
+from snapshot_tasks.system.scratch import owner_of, scratch_folder
 with scratch_folder() as folder:
     (folder / "big").write_bytes(bytes(1000))
     child = subprocess.Popen(["sleep", "60"], cwd=folder, stdout=subprocess.DEVNULL)

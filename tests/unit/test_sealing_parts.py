@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from snapshot_tasks.errors import Damaged
 from snapshot_tasks.sealing import parts as parts_module
-from snapshot_tasks.sealing import read
+from snapshot_tasks.sealing import reader as read
 from snapshot_tasks.sealing.parts import SMALL_POINTS, Part, split
 from snapshot_tasks.sealing.unpack import Shard
+from snapshot_tasks.system.errors import Damaged
 
 MIB = 1 << 20
 

@@ -14,9 +14,9 @@ from typing import IO
 
 import pytest
 
-from snapshot_tasks.errors import Damaged, StorageError
 from snapshot_tasks.sealing import unpack as unpack_module
 from snapshot_tasks.sealing.unpack import Shard, unpack
+from snapshot_tasks.system.errors import Damaged, StorageError
 from tests.support.archives import (
     Entry,
     archive,

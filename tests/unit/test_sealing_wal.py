@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from snapshot_tasks.sealing.wal import count_entries, last_operation
+from snapshot_tasks.sealing.log import count_entries, last_operation
 
 HEADER = b"wal\0seed"
 

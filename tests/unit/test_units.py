@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from snapshot_tasks.units import ago, duration, moment, size
+from snapshot_tasks.system.units import ago, duration, moment, size
 
 NOW = datetime(2025, 1, 1, 12, 0, 0, tzinfo=UTC)
 

@@ -1,0 +1,153 @@
+"""Is this file still what was taken?"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from snapshot_tasks.catalog.proofs import VERIFY
+from snapshot_tasks.catalog.snapshot import Snapshot
+from snapshot_tasks.domain.findings import Finding, Status, failed
+from snapshot_tasks.sealing.archive import ArchiveSummary, check_archive
+from snapshot_tasks.system.errors import ContentsDiffer, Damaged, StorageError, TaskError
+from snapshot_tasks.system.files import sha256_of
+from snapshot_tasks.system.progress import Clock, Progress
+
+BYTES, CONTENT, SOURCE = LEVELS = ("bytes", "content", "source")
+_DIFFER_HINT = "Live points written since then are fine: take a new snapshot. Anything else is not."
+_HINT = "Do not restore it. Use an older one from `inv snapshot.list`, or an off-site copy."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verification:
+    """The findings of one file, its SHA-256 as read now, and how long it took."""
+
+    snapshot: Snapshot
+    findings: tuple[Finding, ...]
+    sha256: str
+    seconds: float
+    level: str = BYTES
+
+    @property
+    def error(self) -> TaskError | None:
+        """The error these findings amount to, if any."""
+        wrong = failed(self.findings)
+        if not wrong:
+            return None
+        reasons = "; ".join(f.message for f in wrong)
+        if all(f.check in (CONTENT, SOURCE, "contents") for f in wrong):
+            return ContentsDiffer(f"{self.snapshot.name}: {reasons}.", hint=_DIFFER_HINT)
+        return Damaged(f"{self.snapshot.name} is damaged: {reasons}.", hint=_HINT)
+
+    def proof(self, clock: Clock) -> dict[str, object]:
+        """Return the line for the snapshot's proofs."""
+        return {
+            "at": clock().isoformat(),
+            "kind": VERIFY,
+            "level": self.level,
+            "ok": self.error is None,
+            "sha256": self.sha256,
+            "seconds": round(self.seconds, 3),
+            "findings": [f.as_json() for f in self.findings],
+        }
+
+
+def verify(snapshot: Snapshot, progress: Progress) -> Verification:
+    """Read every byte of the file: size, SHA-256 and structure against what was recorded.
+
+    Raises:
+        Refused: when the manifest is of a newer schema.
+        Damaged: when the manifest is unreadable.
+        StorageError: when the file cannot be read.
+    """
+    snapshot.check_manifest()
+    start = time.monotonic()
+    with (
+        _readable(snapshot),
+        progress.phase("checking the file", total_bytes=snapshot.size_bytes) as advance,
+    ):
+        sha256 = sha256_of(snapshot.path, advance=advance)
+        findings = _findings(snapshot, sha256)
+    return Verification(
+        snapshot=snapshot, findings=findings, sha256=sha256, seconds=time.monotonic() - start
+    )
+
+
+def sha256_to_find(snapshot: Snapshot, progress: Progress) -> str:
+    """Return the SHA-256 that Qdrant is to find in a file before it restores it.
+
+    Of a catalogued file it is the recorded one: Qdrant hashes what it reads, so hashing it here too
+    would take longer and say no more. Manifest, size and structure are checked all the same.
+
+    Raises:
+        Damaged: when the file is not what was taken, as far as that shows without hashing it.
+        Refused, StorageError: as `verify`.
+    """
+    snapshot.check_manifest()
+    if snapshot.manifest is None:
+        return verified(snapshot, progress).sha256
+    recorded = snapshot.manifest.sha256
+    with _readable(snapshot), progress.phase("checking the file's structure"):
+        findings = tuple(f for f in _findings(snapshot, recorded) if f.check != "sha256")
+    return _sound(
+        Verification(snapshot=snapshot, findings=findings, sha256=recorded, seconds=0.0)
+    ).sha256
+
+
+def verified(snapshot: Snapshot, progress: Progress) -> Verification:
+    """Return the verification of a sound file. Raises `Damaged` for any other."""
+    return _sound(verify(snapshot, progress))
+
+
+def _sound(verification: Verification) -> Verification:
+    if verification.error:
+        raise verification.error
+    return verification
+
+
+@contextmanager
+def _readable(snapshot: Snapshot) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise StorageError(
+            f"{snapshot.path} cannot be read: {error.strerror}.",
+            hint="Make it readable for this user.",
+        ) from error
+
+
+def _findings(snapshot: Snapshot, sha256: str) -> tuple[Finding, ...]:
+    return (*_against_manifest(snapshot, sha256), _structure(snapshot))
+
+
+def _against_manifest(snapshot: Snapshot, sha256: str) -> tuple[Finding, ...]:
+    manifest = snapshot.manifest
+    if manifest is None:
+        message = "no manifest: size and checksum have nothing to be compared with"
+        return (Finding(check="manifest", status=Status.WARN, message=message),)
+    size = _expect("size", f"{manifest.size_bytes:,} bytes", f"{snapshot.size_bytes:,} bytes")
+    findings = (size, _expect("sha256", manifest.sha256, sha256))
+    sealed = (manifest.fingerprint or {}).get("description")
+    if sealed in (None, manifest.description):
+        return findings
+    message = "config, aliases or counts in the manifest are not those that were sealed"
+    return (*findings, Finding(check="description", status=Status.FAIL, message=message))
+
+
+def _expect(check: str, expected: str, actual: str) -> Finding:
+    if expected == actual:
+        return Finding(check=check, status=Status.OK, message=actual)
+    message = f"{check} is {actual}, recorded was {expected}"
+    return Finding(check=check, status=Status.FAIL, message=message)
+
+
+def _structure(snapshot: Snapshot) -> Finding:
+    try:
+        summary: ArchiveSummary = check_archive(snapshot.path)
+    except Damaged as error:
+        return Finding(check="archive", status=Status.FAIL, message=error.message.rstrip("."))
+    shards, segments = len(summary.shards), summary.segments_count
+    message = f"whole, {shards} shard{'s' * (shards != 1)}, {segments} segments"
+    return Finding(check="archive", status=Status.OK, message=message)

@@ -1,0 +1,32 @@
+"""What the doctor looks at."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+
+from snapshot_tasks.catalog.folder import Catalog
+from snapshot_tasks.catalog.snapshot import Snapshot
+from snapshot_tasks.checks.promises import newest_of
+from snapshot_tasks.engines.select import live_endpoint
+from snapshot_tasks.qdrant.server import Server
+from snapshot_tasks.settings import Settings
+
+
+@dataclass(frozen=True)
+class Patient:
+    """What the doctor looks at."""
+
+    settings: Settings
+    catalog: Catalog
+    now: datetime
+
+    @cached_property
+    def newest(self) -> Snapshot | None:
+        """The newest snapshot of the configured collection, if there is one."""
+        return newest_of(self.settings.collection, self.catalog.entries())
+
+    def server(self) -> Server:
+        """Return a connection to the live Qdrant."""
+        return Server(live_endpoint(self.settings), operation_timeout_seconds=30)

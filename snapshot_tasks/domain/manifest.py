@@ -1,0 +1,218 @@
+"""The manifest beside each snapshot: what was taken, from where, and what it must contain.
+
+Written once, never edited. Unknown keys are ignored, so that older code reads newer files of the
+same schema; a newer schema is refused.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from snapshot_tasks.domain.collection import CollectionState
+from snapshot_tasks.domain.names import check_collection, check_file_name
+from snapshot_tasks.system.errors import Damaged, Refused, SettingsError
+from snapshot_tasks.system.untrusted import (
+    optional,
+    parse_json,
+    parse_moment,
+    printable,
+    read_text,
+    typed,
+)
+
+SCHEMA = 1
+DESCRIBED = (
+    "collection",
+    "qdrant_version",
+    "points_count",
+    "config",
+    "payload_schema",
+    "aliases",
+    "sanity",
+    "probes",
+)
+MAX_MANIFEST_BYTES = 16 << 20
+MAX_MESSAGE = 300
+# It becomes an image's tag, and part of a path.
+_VERSION = re.compile("[0-9A-Za-z][0-9A-Za-z.+_-]{0,63}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manifest:
+    """The facts of one snapshot. `points_count` is exact and is that of the file.
+
+    A `safety` snapshot holds what was replaced: it is kept and listed, but never the default.
+    """
+
+    collection: str
+    snapshot: str
+    created_at: datetime
+    size_bytes: int
+    sha256: str
+    qdrant_version: str
+    source_url: str
+    points_count: int
+    source_points_before: int
+    source_points_after: int
+    source_moved: bool
+    config: Mapping[str, Any]
+    payload_schema: Mapping[str, Any]
+    aliases: tuple[str, ...]
+    label: str | None = None
+    fingerprint: Mapping[str, Any] | None = None
+    sanity: Mapping[str, Any] | None = None
+    probes: tuple[Any, ...] = ()
+    safety: bool = False
+    schema: int = field(default=SCHEMA)
+
+    @property
+    def state(self) -> CollectionState:
+        """What a collection restored from this snapshot must be."""
+        return CollectionState(
+            points_count=self.points_count,
+            config=self.config,
+            payload_schema=self.payload_schema,
+            aliases=self.aliases,
+        )
+
+    @property
+    def description(self) -> str:
+        """The hex SHA-256 over what a restored collection must be beside its points."""
+        document = self.as_json()
+        described = {key: document[key] for key in DESCRIBED}
+        text = json.dumps(described, sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def sealed_with(self, fingerprint: Mapping[str, Any]) -> Manifest:
+        """Return this manifest with a seal, which binds its description too."""
+        return replace(self, fingerprint={**fingerprint, "description": self.description})
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the JSON object as it stands on disk."""
+        plain = {f.name: getattr(self, f.name) for f in fields(self)}
+        return {
+            "schema": plain.pop("schema"),
+            **plain,
+            "created_at": self.created_at.isoformat(),
+            "aliases": list(self.aliases),
+            "probes": list(self.probes),
+        }
+
+
+def dump_manifest(manifest: Manifest) -> str:
+    """Return the text of the manifest's file."""
+    return json.dumps(manifest.as_json(), indent=2, ensure_ascii=False) + "\n"
+
+
+def load_manifest(path: Path) -> Manifest | None:
+    """Read a manifest; None when there is no such file.
+
+    Raises:
+        Refused: for a newer schema.
+        Damaged: when it is not a manifest.
+    """
+    try:
+        text = read_text(path, max_bytes=MAX_MANIFEST_BYTES)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise _unreadable(path.name, error) from error
+    return parse_manifest(text, path.name)
+
+
+def parse_manifest(text: str, name: str) -> Manifest:
+    """Return what a manifest says; `name` is that of its file.
+
+    Raises:
+        Refused: for a newer schema.
+        Damaged: when it is not a manifest.
+    """
+    try:
+        document = parse_json(text)
+        if not isinstance(document, dict):
+            raise ValueError("not a JSON object")
+        return _parse(document, name)
+    except (ValueError, KeyError, TypeError, ArithmeticError, SettingsError) as error:
+        raise _unreadable(name, error) from error
+
+
+def _unreadable(name: str, error: Exception) -> Damaged:
+    reason = f"{error} is missing" if isinstance(error, KeyError) else str(error)
+    return Damaged(
+        f"The manifest {printable(name)} is not readable: "
+        f"{printable(reason.rstrip('.'), limit=MAX_MESSAGE)}.",
+        hint="Bring it back from a copy, or move it away to use the snapshot without it.",
+    )
+
+
+def _parse(document: Mapping[str, Any], name: str) -> Manifest:
+    schema = typed(document, "schema", int)
+    if schema > SCHEMA:
+        raise Refused(
+            f"The manifest {printable(name)} has schema {schema}; "
+            f"this version reads up to {SCHEMA}.",
+            hint="Update this project on this machine, then try again.",
+        )
+    return Manifest(
+        collection=_collection(document),
+        snapshot=_file_name(document),
+        created_at=parse_moment(typed(document, "created_at", str)),
+        size_bytes=typed(document, "size_bytes", int),
+        sha256=typed(document, "sha256", str),
+        qdrant_version=_version(document),
+        source_url=typed(document, "source_url", str),
+        points_count=typed(document, "points_count", int),
+        source_points_before=typed(document, "source_points_before", int),
+        source_points_after=typed(document, "source_points_after", int),
+        source_moved=typed(document, "source_moved", bool),
+        config=typed(document, "config", dict),
+        payload_schema=typed(document, "payload_schema", dict),
+        aliases=tuple(str(alias) for alias in typed(document, "aliases", list)),
+        label=None if document.get("label") is None else str(document["label"]),
+        fingerprint=optional(document, "fingerprint", dict),
+        sanity=_sanity(document),
+        probes=tuple(document.get("probes") or ()),
+        safety=bool(document.get("safety")),
+        schema=schema,
+    )
+
+
+def _collection(document: Mapping[str, Any]) -> str:
+    """Return the collection, whose name becomes part of file names and of a server's URLs."""
+    name = typed(document, "collection", str)
+    check_collection(name)
+    return name
+
+
+def _file_name(document: Mapping[str, Any]) -> str:
+    """Return the snapshot's file name, which is nothing but a name: no path leads elsewhere."""
+    name = typed(document, "snapshot", str)
+    check_file_name(name)
+    return name
+
+
+def _version(document: Mapping[str, Any]) -> str:
+    version = typed(document, "qdrant_version", str)
+    if not _VERSION.fullmatch(version):
+        raise ValueError(f"qdrant_version {version!r} is none")
+    return version
+
+
+def _sanity(document: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """Return the counts that the next snapshot is compared with, all of them numbers."""
+    sanity = optional(document, "sanity", dict)
+    if sanity is None:
+        return None
+    typed({"without_vector": 0} | sanity, "without_vector", int)
+    for key in ("zero_vectors", "nan_vectors", "payload_keys"):
+        counts = typed({key: {}} | sanity, key, dict)
+        for name in counts:
+            typed(counts, name, int)
+    return sanity

@@ -1,0 +1,71 @@
+"""What a snapshot's file name says, and how to make one."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+from snapshot_tasks.system.errors import SettingsError
+
+SUFFIX = ".snapshot"
+MANIFEST_SUFFIX = ".json"
+PROOFS_SUFFIX = ".proofs.jsonl"
+FINGERPRINT_SUFFIX = ".fingerprint.json"
+PIN_SUFFIX = ".pin.json"
+_OURS = re.compile(r"(?P<collection>.+)_(?P<stamp>\d{8}_\d{6})(-(?P<number>\d+))?")
+# Qdrant's own: <collection>-<peer id>-<date>-<time>
+_QDRANTS = re.compile(r"(?P<collection>.+)-\d+-(?P<stamp>\d{4}(-\d\d){5})")
+
+
+def check_collection(collection: str) -> None:
+    """Raise `SettingsError` for a collection name that could not be part of a file name."""
+    impossible = "/" in collection or "\0" in collection or collection.startswith(".")
+    if not collection or impossible or not _is_text(collection):
+        raise SettingsError(
+            f"{collection!r} cannot be the name of a collection.",
+            hint="Name one that Qdrant lists: `inv stack.status` shows them.",
+        )
+
+
+def check_file_name(name: str) -> None:
+    """Raise `ValueError` for what is no snapshot's file name: no path may lead elsewhere."""
+    if "/" in name or "\0" in name or name.startswith(".") or not name.endswith(SUFFIX):
+        raise ValueError(f"snapshot {name!r} is no file name of one")
+
+
+def _is_text(name: str) -> bool:
+    """Say whether a name is whole characters, and not bytes that are no UTF-8."""
+    try:
+        return bool(name.encode("utf-8"))
+    except UnicodeEncodeError:
+        return False
+
+
+def snapshot_names(collection: str, taken_at: datetime) -> Iterator[str]:
+    """Yield the names for a snapshot taken at that time; a later one where the earlier is taken."""
+    stem = f"{collection}_{taken_at.astimezone(UTC):%Y%m%d_%H%M%S}"
+    yield stem + SUFFIX
+    number = 2
+    while True:
+        yield f"{stem}-{number}{SUFFIX}"
+        number += 1
+
+
+def latest_name(collection: str) -> str:
+    """Return the name of the collection's latest pointer."""
+    return f"{collection}_latest{SUFFIX}"
+
+
+def parse_name(name: str) -> tuple[str | None, datetime | None]:
+    """Return the collection and the time that a file name tells, each None where it does not."""
+    stem = name.removesuffix(SUFFIX)
+    for pattern, form in ((_OURS, "%Y%m%d_%H%M%S"), (_QDRANTS, "%Y-%m-%d-%H-%M-%S")):
+        if match := pattern.fullmatch(stem):
+            try:
+                taken_at = datetime.strptime(match["stamp"], form).replace(tzinfo=UTC)
+                check_collection(match["collection"])
+            except (ValueError, SettingsError):
+                return None, None
+            return match["collection"], taken_at
+    return None, None

@@ -1,0 +1,172 @@
+"""Which snapshots to keep: a policy becomes a plan, and the plan says why.
+
+Pure: no clock, no disk, no network. The same rules hold in the snapshot folder and off-site.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from snapshot_tasks.system.spans import format_span
+
+# What a rule keeps one snapshot of: a day, a week, a month, a year, all in UTC.
+PERIODS: dict[str, Callable[[datetime], str]] = {
+    "daily": lambda at: f"{at:%Y-%m-%d}",
+    "weekly": lambda at: f"{at:%G-W%V}",
+    "monthly": lambda at: f"{at:%Y-%m}",
+    "yearly": lambda at: f"{at:%Y}",
+}
+# Why one stands aside, wherever it lies.
+REPLACED = "holds what a restore replaced"
+FAILED = "failed its last test: look at it"
+Reason = tuple["Candidate", str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """How many to keep of each collection. A number of 0 is no rule.
+
+    `keep_daily=7` keeps the newest snapshot of each of the last 7 days that have one, and so on.
+    `max_age` drops what is older, whatever those rules say. `keep_minimum` always stay.
+    """
+
+    keep_last: int = 0
+    keep_daily: int = 0
+    keep_weekly: int = 0
+    keep_monthly: int = 0
+    keep_yearly: int = 0
+    keep_minimum: int = 1
+    max_age: timedelta | None = None
+
+    @property
+    def periods(self) -> dict[str, int]:
+        """How many periods of each kind keep a snapshot."""
+        return {name: getattr(self, f"keep_{name}") for name in PERIODS}
+
+    @property
+    def has_rules(self) -> bool:
+        """Whether a rule says which to keep, beside an age."""
+        return self.keep_last > 0 or any(self.periods.values())
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is ever dropped."""
+        return not self.has_rules and self.max_age is None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """What retention knows of one snapshot.
+
+    A `checked` one has a manifest. One that stands `aside`, for the reason given, counts for no
+    rule, so that it pushes no other out; only its age drops it. One on `hold` is never dropped.
+    """
+
+    name: str
+    created_at: datetime
+    size_bytes: int
+    proven_at: datetime | None = None
+    checked: bool = True
+    aside: str = ""
+    hold: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """One line of a plan: keep or drop, and every reason for it."""
+
+    candidate: Candidate
+    keep: bool
+    reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What is kept and dropped of one collection, newest first."""
+
+    collection: str
+    decisions: tuple[Decision, ...]
+
+    @property
+    def dropped(self) -> tuple[Candidate, ...]:
+        """What goes."""
+        return tuple(d.candidate for d in self.decisions if not d.keep)
+
+    @property
+    def freed_bytes(self) -> int:
+        """What the dropped ones take, in bytes."""
+        return sum(candidate.size_bytes for candidate in self.dropped)
+
+
+def plan_retention(
+    collection: str, candidates: Iterable[Candidate], policy: Policy, *, now: datetime
+) -> Plan:
+    """Decide on the snapshots of one collection.
+
+    The newest, the newest proven one and those on hold stay under every policy; under an empty one
+    all do. A rule by period counts the periods that hold a snapshot, so that a machine which was
+    off for a month loses nothing by it.
+    """
+    newest_first = sorted(candidates, key=lambda c: (c.created_at, c.name), reverse=True)
+    reasons: dict[str, list[str]] = {candidate.name: [] for candidate in newest_first}
+    for candidate, reason in (*_always(newest_first, policy), *_ruled(newest_first, policy, now)):
+        reasons[candidate.name].append(reason)
+    decisions = tuple(
+        Decision(
+            candidate=candidate,
+            keep=bool(reasons[candidate.name]),
+            reasons=tuple(reasons[candidate.name]) or (_why_dropped(candidate, policy, now),),
+        )
+        for candidate in newest_first
+    )
+    return Plan(collection=collection, decisions=decisions)
+
+
+def _always(newest_first: Sequence[Candidate], policy: Policy) -> Iterator[Reason]:
+    """Yield what stays whatever the rules say."""
+    counted = [c for c in newest_first if not c.aside] or newest_first
+    yield from ((c, "the newest") for c in counted[:1])
+    checked = next((c for c in counted if c.checked), None)
+    if checked and checked != counted[0]:
+        yield checked, "the newest with a manifest"
+    yield from ((c, "the newest proven one") for c in [c for c in counted if c.proven_at][:1])
+    minimum = counted[1 : policy.keep_minimum]
+    yield from ((c, f"one of at least {policy.keep_minimum}") for c in minimum)
+    yield from ((c, c.hold) for c in newest_first if c.hold)
+
+
+def _ruled(newest_first: Sequence[Candidate], policy: Policy, now: datetime) -> Iterator[Reason]:
+    """Yield what the rules keep, one line for each rule that does."""
+    young = [c for c in newest_first if not _is_too_old(c, policy, now)]
+    yield from ((c, c.aside) for c in young if c.aside)
+    counted = [c for c in young if not c.aside]
+    if not policy.has_rules:
+        why = f"younger than {format_span(policy.max_age)}" if policy.max_age else "no rule is set"
+        yield from ((c, why) for c in counted)
+    yield from ((c, f"last {n}") for n, c in enumerate(counted[: policy.keep_last], 1))
+    for name, count in policy.periods.items():
+        newest_of = _newest_of_each(counted, PERIODS[name])
+        for number, (period, candidate) in enumerate(newest_of[:count], 1):
+            yield candidate, f"{name} {number}: {period}"
+
+
+def _newest_of_each(
+    newest_first: Sequence[Candidate], period: Callable[[datetime], str]
+) -> list[tuple[str, Candidate]]:
+    """Return each period that holds a snapshot with its newest one, the newest period first."""
+    newest: dict[str, Candidate] = {}
+    for candidate in newest_first:
+        newest.setdefault(period(candidate.created_at.astimezone(UTC)), candidate)
+    return list(newest.items())
+
+
+def _is_too_old(candidate: Candidate, policy: Policy, now: datetime) -> bool:
+    return policy.max_age is not None and now - candidate.created_at > policy.max_age
+
+
+def _why_dropped(candidate: Candidate, policy: Policy, now: datetime) -> str:
+    if policy.max_age is not None and _is_too_old(candidate, policy, now):
+        return f"older than {format_span(policy.max_age)}"
+    return "no rule keeps it"

@@ -1,0 +1,124 @@
+"""Do two collections answer the same queries alike? Pure: no I/O.
+
+The source's answers come from the in-process engine that seals a file, the restore's from a server.
+Their scores agree to the bit for most vectors. For float16 the engine rounds the query, where the
+server does not; sparse products it adds up in another order. So each kind has a tolerance, and ids
+may swap, or fall off the end, only among scores that close. With the idf modifier both weigh by
+statistics of their own, and their answers are not comparable. The bits themselves are the
+fingerprint's to compare.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from zlib import crc32
+
+from snapshot_tasks.domain.fingerprint import id_bytes
+
+QUERIES = 50
+LIMIT = 10
+EXACT_TOLERANCE = 1e-5
+ROUNDED_TOLERANCE = 1e-3
+
+PointId = int | str
+Hit = tuple[PointId, float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Probe:
+    """A stored vector as a query: whose it is, the source's exact answer, and its HNSW recall."""
+
+    vector: str
+    id: PointId
+    exact: tuple[Hit, ...]
+    recall: float
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the probe as it stands in a manifest."""
+        return {
+            "vector": self.vector,
+            "id": self.id,
+            "exact": [list(hit) for hit in self.exact],
+            "recall": self.recall,
+        }
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> Probe:
+        """Return the probe that `as_json` wrote. Raises KeyError, TypeError or ValueError."""
+        try:
+            return cls(
+                vector=str(document["vector"]),
+                id=_point_id(document["id"]),
+                exact=tuple((_point_id(hit), float(score)) for hit, score in document["exact"]),
+                recall=float(document["recall"]),
+            )
+        except OverflowError as error:
+            raise ValueError(str(error)) from error
+
+
+def _point_id(value: Any) -> PointId:
+    """Return a point's id, one that a request can ask for. Raises ValueError for anything else."""
+    if not isinstance(value, int | str) or isinstance(value, bool):
+        raise ValueError(f"{value!r} is no id of a point")
+    if isinstance(value, int) and not 0 <= value < 1 << 64:
+        raise ValueError("an id of a point is out of range")
+    return value
+
+
+def sample_key(identity: PointId) -> int:
+    """Return what decides which points are asked about: the same ones every time."""
+    return crc32(b"probe" + id_bytes(identity))
+
+
+def merge_hits(answers: Iterable[Sequence[Hit]]) -> tuple[Hit, ...]:
+    """Merge the answers of several shards; distances ascend, all other scores descend."""
+    lists = [list(answer) for answer in answers]
+    longest = max(lists, key=len, default=[])
+    descending = not longest or longest[0][1] >= longest[-1][1]
+    merged = sorted(
+        (hit for answer in lists for hit in answer), key=lambda hit: hit[1], reverse=descending
+    )
+    return tuple(merged[:LIMIT])
+
+
+def recall(approximate: Sequence[Hit], exact: Sequence[Hit]) -> float:
+    """Return which share of the exact answer the approximate one found."""
+    wanted = {identity for identity, _ in exact}
+    return len(wanted & {identity for identity, _ in approximate}) / len(wanted) if wanted else 1.0
+
+
+def tolerance_of(config: Mapping[str, Any], vector: str) -> float | None:
+    """Return how far scores of a vector may differ, relatively; None where they are no measure."""
+    params = _object(config.get("params"))
+    sparse = _object(params.get("sparse_vectors")).get(vector)
+    if sparse is not None:
+        return None if _object(sparse).get("modifier") == "idf" else ROUNDED_TOLERANCE
+    dense = _object(params.get("vectors"))
+    described = _object(dense.get(vector, dense)) if vector else dense
+    rounded = described.get("datatype") not in (None, "float32")
+    return ROUNDED_TOLERANCE if rounded else EXACT_TOLERANCE
+
+
+def _object(value: Any) -> Mapping[str, Any]:
+    """Return an object of a manifest, which may be anybody's, or an empty one."""
+    return value if isinstance(value, Mapping) else {}
+
+
+def same_answer(expected: Sequence[Hit], actual: Sequence[Hit], tolerance: float) -> bool:
+    """Say whether two exact answers agree, close scores being allowed to swap."""
+
+    def close(first: float, second: float) -> bool:
+        return abs(first - second) <= tolerance * max(1.0, abs(first), abs(second))
+
+    if len(expected) != len(actual):
+        return False
+    pairs = zip(expected, actual, strict=True)
+    if not all(close(first, second) for (_, first), (_, second) in pairs):
+        return False
+    if not expected:
+        return True
+    last = expected[-1][1]
+    found = {identity for identity, _ in actual}
+    return all(identity in found or close(score, last) for identity, score in expected)

@@ -1,0 +1,1 @@
+"""Take a snapshot: from a live collection to a sealed file in the catalogue."""

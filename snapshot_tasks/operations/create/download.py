@@ -1,0 +1,142 @@
+"""Bring a collection's snapshot from the server into a staging file, every byte checked."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from snapshot_tasks.catalog.journal import SNAPSHOT, Journal
+from snapshot_tasks.domain.collection import CollectionState, ServerSnapshot
+from snapshot_tasks.qdrant.server import Server
+from snapshot_tasks.sealing.archive import check_archive
+from snapshot_tasks.system import process
+from snapshot_tasks.system.errors import Damaged, NotFound, ServerFailure, StorageError, TaskError
+from snapshot_tasks.system.files import storage_errors
+from snapshot_tasks.system.progress import Clock, Progress
+
+# An interrupted request may still be on its way.
+ARRIVAL_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Taken:
+    """A server snapshot that lies in the staging file, and the source around it."""
+
+    at: datetime
+    version: str
+    before: CollectionState
+    after_count: int
+    made: ServerSnapshot
+    sha256: str
+
+    @property
+    def moved(self) -> bool:
+        """Whether points came or went while the snapshot was made."""
+        return self.after_count != self.before.points_count
+
+
+def take(
+    collection: str,
+    server: Server,
+    staging: Path,
+    progress: Progress,
+    *,
+    journal: Journal,
+    keep_server_copy: bool,
+    clock: Clock,
+) -> Taken:
+    """Make one server snapshot and bring it to `staging`; the server's copy goes.
+
+    Raises:
+        NotFound: when there is no such collection.
+        Damaged: when what arrived is not what Qdrant made.
+        StorageError: when the folder cannot take the file.
+    """
+    at = clock()
+    version, before = server.version(), server.state(collection)
+    label = f"Qdrant makes a snapshot of {collection} ({before.points_count:,} points)"
+    mark = server.mark(collection)
+    pending = journal.begin(SNAPSHOT, server.endpoint.url, collection, **mark.as_json())
+    made, patience_seconds = None, ARRIVAL_SECONDS
+    try:
+        with progress.phase(label):
+            made = server.create_snapshot(collection, mark, note=progress.note)
+        pending.add(name=made.name)
+        sha256 = _download(collection, made, server, staging, progress)
+        return Taken(
+            at=at,
+            version=version,
+            before=before,
+            after_count=server.count(collection),
+            made=made,
+            sha256=sha256,
+        )
+    except ServerFailure:
+        patience_seconds = 0.0
+        raise
+    finally:
+        # Undisturbed, so that what is deleted is forgotten, too.
+        with process.shielded():
+            if made is None:
+                settled = server.discard_made(collection, mark, patience_seconds=patience_seconds)
+            else:
+                settled = keep_server_copy or _forget(collection, made, server)
+            if settled:
+                pending.done()
+            else:
+                progress.note("The server copy could not be deleted yet; the next run does it.")
+
+
+def _forget(collection: str, made: ServerSnapshot, server: Server) -> bool:
+    try:
+        server.delete_snapshot(collection, made.name)
+    except TaskError:
+        return False
+    return True
+
+
+def refuse_alias(name: str, server: Server) -> None:
+    """A snapshot belongs to a collection: under an alias it would be catalogued by a wrong name."""
+    owner = server.aliases().get(name)
+    if owner is not None:
+        raise NotFound(
+            f"{name} is an alias of the collection {owner}.",
+            hint=f"Use `--collection {owner}`; its aliases are kept with the snapshot.",
+        )
+
+
+def _download(
+    collection: str, made: ServerSnapshot, server: Server, staging: Path, progress: Progress
+) -> str:
+    """Stream the file to `staging`, hashing on the way; return the SHA-256 that Qdrant confirms."""
+    free = shutil.disk_usage(staging.parent).free
+    if free < made.size_bytes:
+        raise StorageError(
+            f"The snapshot has {made.size_bytes:,} bytes, free in {staging.parent} are {free:,}.",
+            hint="Free space there, or choose another folder with QDRANT_SNAPSHOT_DIR.",
+        )
+    digest = hashlib.sha256()
+    with (
+        storage_errors(staging.parent),
+        staging.open("wb") as file,
+        progress.phase("downloading", total_bytes=made.size_bytes) as advance,
+    ):
+
+        def receive(chunk: bytes) -> None:
+            digest.update(chunk)
+            file.write(chunk)
+            advance(len(chunk))
+
+        server.download(collection, made, receive, note=progress.note)
+    if made.sha256 is None:
+        progress.note("Qdrant gave no checksum, so only size and structure could be compared.")
+    elif made.sha256 != digest.hexdigest():
+        raise Damaged(
+            f"What arrived has sha256 {digest.hexdigest()}, Qdrant made {made.sha256}.",
+            hint="Run this again; if it stays so, check the disk of the server.",
+        )
+    check_archive(staging)
+    return digest.hexdigest()

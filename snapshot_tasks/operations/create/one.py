@@ -1,0 +1,266 @@
+"""Take a snapshot: from a live collection to a checked, catalogued file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from snapshot_tasks.catalog.folder import Catalog
+from snapshot_tasks.catalog.journal import Journal
+from snapshot_tasks.catalog.snapshot import Snapshot
+from snapshot_tasks.checks.contents import MAX_DROP_SHARE, check_sanity
+from snapshot_tasks.domain.findings import Finding, Status
+from snapshot_tasks.domain.manifest import Manifest
+from snapshot_tasks.domain.names import check_collection
+from snapshot_tasks.operations.create.download import Taken, refuse_alias, take
+from snapshot_tasks.operations.create.seal import (
+    SCRATCH,
+    Scratch,
+    Seal,
+    read_file,
+    read_on_scratch,
+    seal_of,
+)
+from snapshot_tasks.qdrant.server import Server
+from snapshot_tasks.sealing.reader import Contents
+from snapshot_tasks.system.errors import (
+    ContentsDiffer,
+    NotFound,
+    SettingsError,
+    StorageError,
+    TaskError,
+    Unreachable,
+)
+from snapshot_tasks.system.progress import Clock, Progress
+
+SEALING_ATTEMPTS = 3
+DRAIN_SECONDS = 30.0
+HIDDEN_ALIASES = Finding(
+    check="aliases",
+    status=Status.WARN,
+    message="unknown: Qdrant shows none to a token for single collections, so none is kept",
+    remedy="Use a key that may manage, where a restore is to bring the aliases back.",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CreateRequest:
+    """What to take, and how.
+
+    A `safety` snapshot holds what is about to be replaced. `scratch` says how to run a throw-away
+    server for a seal where the file alone does not tell what a server would restore. A count down
+    by more than the share `max_drop` since the previous snapshot is suspicious.
+    """
+
+    collection: str
+    label: str | None = None
+    keep_server_copy: bool = False
+    safety: bool = False
+    seal: bool = True
+    strict: bool = False
+    scratch: Scratch | None = None
+    max_drop: float = MAX_DROP_SHARE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Created:
+    """A new snapshot, and what looked suspicious about its contents."""
+
+    snapshot: Snapshot
+    findings: tuple[Finding, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Sealing:
+    """What was taken, and its seal; `unsealed` says why there is none although it was wanted."""
+
+    taken: Taken
+    seal: Seal | None = None
+    unsealed: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CreateResult:
+    """What was taken, and the error of each collection that failed."""
+
+    created: list[Created]
+    errors: list[tuple[str, TaskError]]
+
+
+def create_each(
+    requests: list[CreateRequest],
+    server: Server,
+    catalog: Catalog,
+    progress: Progress,
+    *,
+    clock: Clock,
+) -> CreateResult:
+    """Take several snapshots, going on past a collection that fails."""
+    result = CreateResult(created=[], errors=[])
+    for request in requests:
+        try:
+            result.created.append(create(request, server, catalog, progress, clock=clock))
+        except TaskError as error:
+            result.errors.append((request.collection, error))
+    return result
+
+
+def create(
+    request: CreateRequest, server: Server, catalog: Catalog, progress: Progress, *, clock: Clock
+) -> Created:
+    """Take one snapshot and seal it; the caller holds the catalogue's lock.
+
+    The exact count stands on both sides of it, so that a moving source is told from a quiet one.
+    Nothing is catalogued unless every byte is the one that Qdrant hashed.
+
+    Raises:
+        NotFound: when there is no such collection.
+        Damaged: when what arrived is not what Qdrant made, or cannot be read.
+        ContentsDiffer: when a quiet source and the sealed file do not have the same count.
+        StorageError: when the folder cannot take the file.
+    """
+    check_collection(request.collection)
+    server.version()
+    refuse_alias(request.collection, server)
+    with catalog.staging() as staging:
+        sealing = _take_and_seal(request, server, staging, catalog.journal, progress, clock)
+        taken, seal = sealing.taken, sealing.seal
+        findings = _findings(sealing, _previous(catalog, request.collection), request.max_drop)
+        if findings and request.strict:
+            raise ContentsDiffer(
+                "; ".join(f.message for f in findings) + ".",
+                hint="Look at the source; without --strict these are warnings.",
+            )
+        manifest = Manifest(
+            collection=request.collection,
+            snapshot=catalog.free_name(request.collection, taken.at),
+            created_at=taken.at,
+            size_bytes=taken.made.size_bytes,
+            sha256=taken.sha256,
+            qdrant_version=taken.version,
+            source_url=server.endpoint.url,
+            points_count=(seal.fingerprint.points_count if seal else taken.before.points_count),
+            source_points_before=taken.before.points_count,
+            source_points_after=taken.after_count,
+            source_moved=taken.moved
+            or (seal is not None and seal.fingerprint.points_count != taken.before.points_count),
+            config=taken.before.config,
+            payload_schema=taken.before.payload_schema,
+            aliases=taken.before.aliases,
+            label=request.label or None,
+            sanity=seal.sanity if seal else None,
+            probes=tuple(probe.as_json() for probe in seal.probes) if seal else (),
+            safety=request.safety,
+        )
+        if seal:
+            manifest = manifest.sealed_with(seal.as_json())
+        snapshot = catalog.add(staging, manifest, seal.fingerprint if seal else None)
+    hidden = (HIDDEN_ALIASES,) if server.hides_aliases else ()
+    return Created(snapshot=snapshot, findings=(*findings, *hidden))
+
+
+def _take_and_seal(
+    request: CreateRequest,
+    server: Server,
+    staging: Path,
+    journal: Journal,
+    progress: Progress,
+    clock: Clock,
+) -> _Sealing:
+    """Take snapshots until one provably holds what a server restores, else try it on one.
+
+    A snapshot with operations in its log that its segments lack is taken again once the queue is
+    empty. When the log then ends where it ended before, all of it has been applied: what is left
+    over are operations that changed nothing, or were rejected.
+    """
+    ends: dict[str, int] | None = None
+    for _ in range(SEALING_ATTEMPTS):
+        taken = take(
+            request.collection,
+            server,
+            staging,
+            progress,
+            journal=journal,
+            keep_server_copy=request.keep_server_copy,
+            clock=clock,
+        )
+        if not request.seal:
+            return _Sealing(taken=taken)
+        try:
+            contents, seconds = read_file(staging, taken.before.points_count, progress)
+        except StorageError as error:
+            return _Sealing(taken=taken, unsealed=f"{error.message} {error.hint}")
+        if contents.pending_count == 0 or contents.log_ends == ends:
+            return _Sealing(taken=taken, seal=_checked(seal_of(contents, seconds), taken))
+        ends = contents.log_ends
+        if taken.moved or not server.wait_drained(request.collection, DRAIN_SECONDS):
+            break
+        progress.note("Updates were still queued in the snapshot; taking it again.")
+    return _seal_on_scratch(request.scratch, taken, contents, staging, progress)
+
+
+def _seal_on_scratch(
+    scratch: Scratch | None, taken: Taken, contents: Contents, staging: Path, progress: Progress
+) -> _Sealing:
+    """Seal what a throw-away server restores of the file; without one it stays unsealed."""
+    if scratch is None:
+        why = "updates were queued, and there is no engine to try them on."
+        return _Sealing(taken=taken, unsealed=why)
+    try:
+        fingerprint, seconds = read_on_scratch(
+            staging,
+            version=taken.version,
+            sha256=taken.sha256,
+            scratch=scratch,
+            progress=progress,
+        )
+    except (NotFound, SettingsError, StorageError, Unreachable) as error:
+        why = f"updates were queued, and no engine could try them: {error.message} {error.hint}"
+        return _Sealing(taken=taken, unsealed=why)
+    seal = Seal(
+        fingerprint=fingerprint,
+        sealed_by=SCRATCH,
+        seconds=seconds,
+        sanity=contents.sanity,
+        # Asked of less than what a server restores, they could raise a false alarm.
+        probes=(),
+    )
+    return _Sealing(taken=taken, seal=_checked(seal, taken))
+
+
+def _checked(seal: Seal, taken: Taken) -> Seal:
+    """Insist that a quiet source and its sealed file have the same number of points.
+
+    Where updates were still queued in the file, the source was not quiet, whatever its counts say.
+    """
+    count = seal.fingerprint.points_count
+    if taken.moved or seal.sealed_by == SCRATCH or count == taken.before.points_count:
+        return seal
+    raise ContentsDiffer(
+        f"The file holds {count:,} points, the source had {taken.before.points_count:,} "
+        "before and after.",
+        hint="Run this again; if it stays so, Qdrant's snapshot is not whole: do not rely on it.",
+    )
+
+
+def _previous(catalog: Catalog, collection: str) -> Manifest | None:
+    """Return the manifest of the collection's newest sealed snapshot."""
+    manifests = (entry.manifest for entry in catalog.entries(collection))
+    return next((m for m in manifests if m and m.sanity and not m.safety), None)
+
+
+def _findings(sealing: _Sealing, previous: Manifest | None, max_drop: float) -> tuple[Finding, ...]:
+    if sealing.unsealed:
+        message = f"left unsealed: {sealing.unsealed}"
+        return (Finding(check="seal", status=Status.WARN, message=message),)
+    if sealing.seal is None:
+        return ()
+    return tuple(
+        check_sanity(
+            sealing.seal.sanity,
+            sealing.seal.fingerprint.points_count,
+            previous.sanity if previous else None,
+            previous.points_count if previous else None,
+            max_drop=max_drop,
+        )
+    )

@@ -1,0 +1,1 @@
+"""Copy snapshots off-site, bring them back, list and prune them there."""

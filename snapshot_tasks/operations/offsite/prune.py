@@ -1,0 +1,137 @@
+"""Apply retention off-site: plan it, then do what was planned there, and no more."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from snapshot_tasks.domain.retention import (
+    FAILED,
+    REPLACED,
+    Candidate,
+    Plan,
+    Policy,
+    plan_retention,
+)
+from snapshot_tasks.offsite.layout import MANIFEST, Key
+from snapshot_tasks.offsite.marker import Marker
+from snapshot_tasks.offsite.repository import Depot, Unreadable
+from snapshot_tasks.system.errors import TaskError
+from snapshot_tasks.system.progress import Progress
+
+PINNED, PINNED_HERE = "pinned", "pinned here"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RemotePlan:
+    """What is to become of the snapshots of one collection in one place."""
+
+    depot: Depot
+    plan: Plan
+
+    @property
+    def drops(self) -> tuple[Key, ...]:
+        """The snapshots that are to go."""
+        collection = self.plan.collection
+        return tuple(Key(collection=collection, snapshot=c.name) for c in self.plan.dropped)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DropResult:
+    """What has gone from where, and the error of each that stays. Sizes are those off-site."""
+
+    dropped: tuple[tuple[Depot, Candidate], ...]
+    errors: tuple[tuple[str, TaskError], ...]
+
+
+def plan_remote(
+    depot: Depot,
+    policy: Policy,
+    *,
+    collection: str | None = None,
+    now: datetime,
+    pinned: Collection[str] = (),
+) -> list[RemotePlan]:
+    """Decide for one collection, or for each that lies in this place; nothing changes.
+
+    `pinned` are the names of those that are pinned in the snapshot folder: their pins hold at
+    once, also where they have not been pushed since. What cannot be read is no candidate: it is
+    never dropped.
+
+    Raises:
+        StorageError: when the place does not answer.
+    """
+    by_collection: dict[str, list[Candidate]] = {}
+    for item in depot.markers(collection):
+        if not isinstance(item, Unreadable):
+            by_collection.setdefault(item.collection, []).append(_candidate(item, pinned))
+    return [
+        RemotePlan(depot=depot, plan=plan_retention(name, candidates, policy, now=now))
+        for name, candidates in sorted(by_collection.items())
+    ]
+
+
+def prune_remote(
+    agreed: Sequence[RemotePlan],
+    policy: Policy,
+    progress: Progress,
+    *,
+    now: datetime,
+    pinned: Collection[str] = (),
+) -> DropResult:
+    """Drop what was agreed on, as far as a plan made now still drops it.
+
+    What is protected there stays, and stops no other. Then what killed pushes have left is swept.
+    """
+    dropped: list[tuple[Depot, Candidate]] = []
+    errors: list[tuple[str, TaskError]] = []
+    for each in agreed:
+        depot = each.depot
+        with progress.phase(f"pruning {each.plan.collection} in {depot.url}"):
+            try:
+                keys = _still_dropped(each, policy, now, pinned)
+            except TaskError as error:
+                errors.append((depot.url, error))
+                continue
+            for candidate, key in zip(each.plan.dropped, each.drops, strict=True):
+                if key in keys:
+                    try:
+                        depot.drop(key)
+                        dropped.append((depot, candidate))
+                    except TaskError as error:
+                        errors.append((key.snapshot, error))
+    errors += _sweep({each.depot.url: each.depot for each in agreed}, now)
+    return DropResult(dropped=tuple(dropped), errors=tuple(errors))
+
+
+def _still_dropped(
+    agreed: RemotePlan, policy: Policy, now: datetime, pinned: Collection[str]
+) -> set[Key]:
+    """Plan again: somebody may have deleted meanwhile what the first plan relied on."""
+    collection = agreed.plan.collection
+    again = plan_remote(agreed.depot, policy, collection=collection, now=now, pinned=pinned)
+    return {key for each in again for key in each.drops}
+
+
+def _sweep(depots: dict[str, Depot], now: datetime) -> list[tuple[str, TaskError]]:
+    errors = []
+    for url, depot in depots.items():
+        try:
+            depot.sweep(now=now)
+        except TaskError as error:
+            errors.append((url, error))
+    return errors
+
+
+def _candidate(marker: Marker, pinned: Collection[str]) -> Candidate:
+    hold = PINNED if marker.pinned else PINNED_HERE if marker.snapshot in pinned else ""
+    return Candidate(
+        name=marker.snapshot,
+        created_at=marker.created_at,
+        size_bytes=marker.stored_bytes,
+        proven_at=marker.proven_at,
+        checked=MANIFEST in marker.beside,
+        aside=REPLACED if marker.safety else FAILED if marker.failed_at else "",
+        hold=hold,
+    )

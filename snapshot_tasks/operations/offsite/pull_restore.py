@@ -1,0 +1,42 @@
+"""One command for a machine that has lost everything: what was pulled goes into Qdrant."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from snapshot_tasks.catalog.folder import Catalog
+from snapshot_tasks.catalog.snapshot import Snapshot
+from snapshot_tasks.domain.endpoint import Endpoint
+from snapshot_tasks.engines.base import Engine
+from snapshot_tasks.operations.restore.many import RestoreAllResult, restore_each
+from snapshot_tasks.operations.restore.unfinished import tidied
+from snapshot_tasks.qdrant.server import Server
+from snapshot_tasks.system.progress import Progress
+
+
+def restore_pulled(
+    snapshots: Sequence[Snapshot],
+    engine: Engine | None,
+    endpoint: Endpoint,
+    catalog: Catalog,
+    progress: Progress,
+    *,
+    ready_timeout_seconds: float,
+    operation_timeout_seconds: float,
+) -> RestoreAllResult:
+    """Start Qdrant where this project manages it, and restore what is missing there.
+
+    A collection that exists is left as it is, whatever is in it.
+
+    Raises:
+        Unreachable: when Qdrant does not answer, or is not ready in time.
+    """
+    if engine:
+        engine.up(timeout_seconds=ready_timeout_seconds, progress=progress)
+        endpoint = replace(endpoint, mounts=engine.mounts())
+    with (
+        Server(endpoint, operation_timeout_seconds=operation_timeout_seconds) as server,
+        tidied(catalog, "snapshot.pull", server, progress),
+    ):
+        return restore_each(snapshots, catalog.journal, server, progress)

@@ -1,0 +1,97 @@
+"""What goes off-site beside the file itself: manifest, fingerprint, proofs, and the marker."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from datetime import datetime
+
+from snapshot_tasks.catalog.proofs import MAX_PROOFS_BYTES, last_failed_at, last_proven_at
+from snapshot_tasks.catalog.snapshot import Snapshot
+from snapshot_tasks.domain.names import FINGERPRINT_SUFFIX, MANIFEST_SUFFIX
+from snapshot_tasks.offsite.codec import Packer
+from snapshot_tasks.offsite.layout import FINGERPRINT, MANIFEST, PROOFS, Key
+from snapshot_tasks.offsite.marker import MAX_BESIDE_BYTES, Blob, Marker
+from snapshot_tasks.offsite.repository import Depot
+from snapshot_tasks.storage.base import Stored
+from snapshot_tasks.system.errors import Damaged
+from snapshot_tasks.system.untrusted import JsonObject, read_end
+
+_DAMAGED = "Bring that file back from a copy; `inv snapshot.show` tells more."
+
+
+def send_beside(
+    packer: Packer,
+    depot: Depot,
+    key: Key,
+    present: Mapping[str, Stored],
+    files: Mapping[str, bytes],
+) -> dict[str, Blob]:
+    """Send the manifest, the fingerprint and the proofs, as they are."""
+    beside = {}
+    for kind, plain in files.items():
+        name = key.beside(kind, hashlib.sha256(plain).hexdigest(), packer.ending)
+        beside[kind] = depot.send(key, name, plain, packer, present)
+    return beside
+
+
+def beside_of(snapshot: Snapshot) -> dict[str, bytes]:
+    """Return what stands beside a snapshot here, by its kind off-site."""
+    files = {}
+    for kind, suffix in ((MANIFEST, MANIFEST_SUFFIX), (FINGERPRINT, FINGERPRINT_SUFFIX)):
+        path = snapshot.path.with_name(snapshot.name + suffix)
+        if snapshot.manifest and kind == MANIFEST and not path.is_file():
+            raise Damaged(f"{path.name} has gone meanwhile.", hint=_DAMAGED)
+        if snapshot.manifest and path.is_file():
+            data = path.read_bytes()
+            if len(data) > MAX_BESIDE_BYTES:
+                raise Damaged(f"{path.name} is larger than any such file.", hint=_DAMAGED)
+            files[kind] = data
+    if snapshot.proofs:
+        files[PROOFS] = read_end(snapshot.proofs_path, max_bytes=MAX_PROOFS_BYTES).encode()
+    return files
+
+
+def marker_of(
+    snapshot: Snapshot,
+    key: Key,
+    sha256: str,
+    parts: tuple[Blob, ...],
+    beside: Mapping[str, Blob],
+    packer: Packer,
+    *,
+    pinned: bool,
+) -> Marker:
+    """Return the marker that makes these parts a snapshot."""
+    manifest = snapshot.manifest
+    return Marker(
+        snapshot=key.snapshot,
+        collection=key.collection,
+        created_at=snapshot.created_at,
+        size_bytes=sum(part.size_bytes for part in parts),
+        sha256=sha256,
+        parts=parts,
+        beside=beside,
+        points_count=manifest.points_count if manifest else None,
+        qdrant_version=manifest.qdrant_version if manifest else None,
+        proven_at=proven_at(snapshot),
+        failed_at=failed_at(snapshot),
+        label=manifest.label if manifest else None,
+        pinned=pinned,
+        safety=snapshot.is_safety,
+        encrypted_to=packer.recipients,
+    )
+
+
+def proven_at(snapshot: Snapshot) -> datetime | None:
+    """Return when these bytes were proven; what other bytes failed here, those there did not."""
+    return last_proven_at(_proofs_of_these_bytes(snapshot), snapshot.sha256)
+
+
+def failed_at(snapshot: Snapshot) -> datetime | None:
+    """Return when these bytes failed a test that none has succeeded since."""
+    return last_failed_at(_proofs_of_these_bytes(snapshot))
+
+
+def _proofs_of_these_bytes(snapshot: Snapshot) -> tuple[JsonObject, ...]:
+    return tuple(p for p in snapshot.proofs if p.get("sha256") in (None, snapshot.sha256))

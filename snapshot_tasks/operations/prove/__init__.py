@@ -1,0 +1,1 @@
+"""Prove that a snapshot restores, and that the checks notice damage."""

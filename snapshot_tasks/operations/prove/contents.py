@@ -1,0 +1,153 @@
+"""Are the contents of a snapshot, or of the live collection, what was sealed?"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+
+from snapshot_tasks.catalog.snapshot import Snapshot
+from snapshot_tasks.checks.contents import check_contents
+from snapshot_tasks.checks.file import BYTES, CONTENT, SOURCE, Verification, verify
+from snapshot_tasks.domain.endpoint import Endpoint
+from snapshot_tasks.domain.findings import Finding, Status
+from snapshot_tasks.domain.fingerprint import BUCKETS, Sealed
+from snapshot_tasks.operations.create.seal import SCRATCH, Scratch, read_file, read_on_scratch
+from snapshot_tasks.qdrant.points import locate_live_points, read_fingerprint
+from snapshot_tasks.sealing.reader import locate_points
+from snapshot_tasks.system.errors import NotFound
+from snapshot_tasks.system.progress import Progress
+
+MAX_IDS = 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceComparison:
+    """How the live collection differs from what was sealed; up to 20 ids of each kind."""
+
+    added_count: int = 0
+    removed_count: int = 0
+    changed_count: int = 0
+    added: tuple[int | str, ...] = ()
+    removed: tuple[int | str, ...] = ()
+    changed: tuple[int | str, ...] = ()
+
+    @property
+    def is_same(self) -> bool:
+        """Whether nothing differs."""
+        return not (self.added_count or self.removed_count or self.changed_count)
+
+    def finding(self) -> Finding:
+        """Return the comparison as a finding."""
+        if self.is_same:
+            message = "the live collection is what was sealed, point by point"
+            return Finding(check=SOURCE, status=Status.OK, message=message)
+        parts = [
+            f"{getattr(self, f'{kind}_count'):,} {kind} ({_ids(getattr(self, kind))})"
+            for kind in ("added", "removed", "changed")
+            if getattr(self, f"{kind}_count")
+        ]
+        message = f"since it was sealed: {', '.join(parts)}"
+        return Finding(check=SOURCE, status=Status.FAIL, message=message)
+
+
+def sealed_contents(snapshot: Snapshot) -> Sealed:
+    """Return what the snapshot was sealed with. Raises `NotFound` when it was not."""
+    sealed = snapshot.sealed
+    if sealed is None:
+        raise NotFound(
+            f"{snapshot.name} is not sealed: nothing tells what its contents should be.",
+            hint="Take a new snapshot with `inv snapshot.create`, which seals.",
+        )
+    return sealed
+
+
+def verify_contents(
+    snapshot: Snapshot, sha256: str, scratch: Scratch, progress: Progress
+) -> Finding:
+    """Read every point of the file again, the way it was sealed.
+
+    Raises:
+        NotFound: when it is not sealed.
+        Damaged: when it cannot be read any more.
+    """
+    sealed = sealed_contents(snapshot)
+    manifest = snapshot.manifest
+    assert manifest is not None
+    assert manifest.fingerprint is not None
+    if manifest.fingerprint.get("sealed_by") == SCRATCH:
+        found, _ = read_on_scratch(
+            snapshot.path,
+            version=manifest.qdrant_version,
+            sha256=sha256,
+            scratch=scratch,
+            progress=progress,
+        )
+    else:
+        contents, _ = read_file(snapshot.path, sealed.points_count, progress)
+        found = contents.fingerprint
+    return check_contents(sealed, found)
+
+
+def compare_source(snapshot: Snapshot, endpoint: Endpoint, progress: Progress) -> SourceComparison:
+    """Compare the live collection now with what was sealed, and find the points that differ.
+
+    Raises:
+        NotFound: when the snapshot is not sealed, or the collection is not there.
+    """
+    sealed = sealed_contents(snapshot)
+    collection = snapshot.collection or ""
+    count = sealed.points_count
+    with progress.phase("reading every live point", total_points=count) as advance:
+        live = read_fingerprint(endpoint, collection, advance)
+    if live.digest == sealed.digest:
+        return SourceComparison()
+    buckets = frozenset(range(BUCKETS))
+    if sealed.buckets:
+        buckets = frozenset().union(*(d.buckets for d in sealed.buckets.differences(live)))
+    before = locate_points(snapshot.path, buckets, progress)
+    with progress.phase("looking for the live points", total_points=count) as advance:
+        after = locate_live_points(endpoint, collection, buckets, advance)
+    return _compared(before, after)
+
+
+def verify_at(
+    level: str, snapshot: Snapshot, endpoint: Endpoint, scratch: Scratch, progress: Progress
+) -> Verification:
+    """Verify a snapshot at one of `LEVELS`; each begins with every byte of the file.
+
+    Raises:
+        NotFound: when the level needs a seal and there is none.
+        Refused, Damaged, StorageError: as `verify`.
+    """
+    verification = verify(snapshot, progress)
+    if level == BYTES or verification.error:
+        return verification
+    start = time.monotonic()
+    if level == CONTENT:
+        finding = verify_contents(snapshot, verification.sha256, scratch, progress)
+    else:
+        finding = compare_source(snapshot, endpoint, progress).finding()
+    return replace(
+        verification,
+        findings=(*verification.findings, finding),
+        seconds=verification.seconds + time.monotonic() - start,
+        level=level,
+    )
+
+
+def _compared(before: dict[int | str, bytes], after: dict[int | str, bytes]) -> SourceComparison:
+    added = sorted(after.keys() - before.keys(), key=str)
+    removed = sorted(before.keys() - after.keys(), key=str)
+    changed = sorted((i for i in before.keys() & after.keys() if before[i] != after[i]), key=str)
+    return SourceComparison(
+        added_count=len(added),
+        removed_count=len(removed),
+        changed_count=len(changed),
+        added=tuple(added[:MAX_IDS]),
+        removed=tuple(removed[:MAX_IDS]),
+        changed=tuple(changed[:MAX_IDS]),
+    )
+
+
+def _ids(ids: tuple[int | str, ...]) -> str:
+    return ", ".join(map(str, ids))

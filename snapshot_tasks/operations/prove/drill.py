@@ -1,0 +1,293 @@
+"""The fresh restore test: restore into an empty Qdrant, compare, throw it away."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+
+from snapshot_tasks.catalog.proofs import DRILL, REHEARSAL
+from snapshot_tasks.catalog.snapshot import Snapshot
+from snapshot_tasks.checks.contents import check_contents
+from snapshot_tasks.checks.file import verify
+from snapshot_tasks.checks.restored import restored_error
+from snapshot_tasks.checks.search import check_search
+from snapshot_tasks.domain.endpoint import Endpoint
+from snapshot_tasks.domain.findings import Finding, Status, failed
+from snapshot_tasks.engines.base import Engine, FreshRequest
+from snapshot_tasks.operations.prove.keep_proof import keep_proof
+from snapshot_tasks.operations.restore.into_empty import compare
+from snapshot_tasks.operations.restore.one import restore
+from snapshot_tasks.operations.restore.plan import RestoreRequest, plan_restore
+from snapshot_tasks.qdrant.points import read_fingerprint
+from snapshot_tasks.qdrant.server import Server
+from snapshot_tasks.system.errors import BudgetMissed, NotFound, TaskError, Unreachable
+from snapshot_tasks.system.progress import Clock, Progress
+
+AFTER_RESTART = "after restart: "
+NOT_PROVEN_HINT = (
+    "Do not rely on it: `inv snapshot.test-restore --create` takes and tests a new one."
+)
+
+_AWAY = "Look whether this machine ran out of memory or disk, then run it again."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DrillRequest:
+    """What to drill. `version` is the one to use when the snapshot does not know its own.
+
+    `rehearsed_version` is another Qdrant version to try the snapshot on, as an upgrade would.
+    """
+
+    snapshot: Snapshot
+    version: str
+    operation_timeout_seconds: float
+    max_seconds: float = 0.0
+    keep: bool = False
+    rehearsed_version: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DrillReport:
+    """Everything a drill found. `restore_seconds` is the measured restore time (RTO)."""
+
+    snapshot: Snapshot
+    at: str
+    engine: str
+    server_version: str
+    findings: tuple[Finding, ...]
+    phases: dict[str, float]
+    restore_seconds: float | None
+    snapshot_age_seconds: float
+    error: TaskError | None
+    sha256: str = ""
+    kept: str = ""
+    kind: str = DRILL
+
+    @property
+    def total_seconds(self) -> float:
+        """The time all phases took together."""
+        return sum(self.phases.values())
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the report as it stands in `--json` output and, with `kind`, in the proofs."""
+        return {
+            "snapshot": self.snapshot.name,
+            "collection": self.snapshot.collection,
+            "at": self.at,
+            "ok": self.error is None,
+            "sha256": self.sha256 or None,
+            "engine": self.engine,
+            "qdrant_version": self.server_version,
+            "restore_seconds": _rounded(self.restore_seconds),
+            "total_seconds": _rounded(self.total_seconds),
+            "snapshot_age_seconds": round(self.snapshot_age_seconds),
+            "phases": {name: _rounded(seconds) for name, seconds in self.phases.items()},
+            "findings": [f.as_json() for f in self.findings],
+            "kept": self.kept or None,
+        }
+
+    def proof(self) -> dict[str, Any]:
+        """Return the line for the snapshot's proofs."""
+        return {"kind": self.kind, **self.as_json()}
+
+
+@dataclass(slots=True)
+class Log:
+    """What a drill has seen so far; it grows while the drill runs."""
+
+    phases: dict[str, float] = field(default_factory=dict)
+    findings: list[Finding] = field(default_factory=list)
+    server_version: str = ""
+    restore_seconds: float | None = None
+    sha256: str = ""
+    kept: str = ""
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        """Time a phase, also one that fails."""
+        start = time.monotonic()
+        try:
+            yield
+        finally:
+            self.phases[name] = self.phases.get(name, 0.0) + time.monotonic() - start
+
+    def report(
+        self,
+        snapshot: Snapshot,
+        engine: Engine,
+        started_at: datetime,
+        *,
+        error: TaskError | None = None,
+        kind: str = DRILL,
+    ) -> DrillReport:
+        """Return what was seen as a finished report; without an error, the findings decide."""
+        return DrillReport(
+            snapshot=snapshot,
+            at=started_at.isoformat(),
+            engine=engine.name,
+            server_version=self.server_version,
+            findings=tuple(self.findings),
+            phases=self.phases,
+            restore_seconds=self.restore_seconds,
+            snapshot_age_seconds=(started_at - snapshot.created_at).total_seconds(),
+            error=error or restored_error(snapshot.name, self.findings, hint=NOT_PROVEN_HINT),
+            sha256=self.sha256,
+            kept=self.kept,
+            kind=kind,
+        )
+
+
+def drill(
+    request: DrillRequest, engine: Engine, progress: Progress, *, clock: Clock
+) -> DrillReport:
+    """Prove one snapshot on a throw-away Qdrant, and append the proof, whatever it says.
+
+    The live server is never spoken to. Whatever was started is torn down, also on Ctrl-C.
+
+    Raises:
+        Unreachable, NotFound: when no Qdrant could be started; nothing is proven then.
+    """
+    log, error = Log(), None
+    started_at = clock()
+    try:
+        sha256 = _check_file(request.snapshot, log, progress)
+        _on_fresh_server(request, sha256, engine, log, progress)
+    except TaskError as failure:
+        if not log.server_version and not failed(log.findings):
+            raise
+        error = failure
+        if not failed(log.findings):
+            log.findings.append(_as_finding(failure))
+    snapshot = request.snapshot
+    kind = REHEARSAL if request.rehearsed_version else DRILL
+    report = log.report(snapshot, engine, started_at, error=error, kind=kind)
+    keep_proof(snapshot, report.proof(), progress)
+    return _with_budget(report, request.max_seconds)
+
+
+def _check_file(snapshot: Snapshot, log: Log, progress: Progress) -> str:
+    with log.phase("verify"):
+        verification = verify(snapshot, progress)
+    log.findings += [_prefixed("file: ", f) for f in verification.findings]
+    log.sha256 = verification.sha256
+    if verification.error:
+        raise verification.error
+    return verification.sha256
+
+
+def _on_fresh_server(
+    request: DrillRequest, sha256: str, engine: Engine, log: Log, progress: Progress
+) -> None:
+    snapshot = request.snapshot
+    taken_with = snapshot.manifest.qdrant_version if snapshot.manifest else request.version
+    version = request.rehearsed_version or taken_with
+    wanted = FreshRequest(version=version, folder=snapshot.path.parent, keep=request.keep)
+    starting = progress.phase(f"starting an empty Qdrant {version} ({engine.name})")
+    with ExitStack() as stack:
+        with log.phase("start"), starting:
+            server = stack.enter_context(engine.fresh(wanted, progress))
+        if server.version_note and request.rehearsed_version:
+            raise NotFound(server.version_note + ".", hint="Rehearse a version that can be had.")
+        if server.version_note:
+            note = Finding(check="engine version", status=Status.WARN, message=server.version_note)
+            log.findings.append(note)
+        try:
+            _restore(request, sha256, server.endpoint, log, progress)
+            with log.phase("restart"), progress.phase("restarting it"):
+                server.restart()
+            _compare_again(request, server.endpoint, log, progress)
+        except Unreachable as error:
+            raise Unreachable(f"The throw-away Qdrant went away: {error}", hint=_AWAY) from error
+        finally:
+            if request.keep:
+                log.kept = f"{server.endpoint.url} (remove it with: {server.removal()})"
+            with log.phase("teardown"), progress.phase("tearing down"):
+                stack.close()
+
+
+def _restore(
+    request: DrillRequest, sha256: str, endpoint: Endpoint, log: Log, progress: Progress
+) -> None:
+    what = RestoreRequest(
+        snapshot=request.snapshot, target=_target(request.snapshot), verified_sha256=sha256
+    )
+    with (
+        Server(endpoint, operation_timeout_seconds=request.operation_timeout_seconds) as server,
+        log.phase("restore"),
+    ):
+        log.server_version = server.version()
+        result = restore(what, server, progress)
+    log.restore_seconds = result.seconds
+    log.findings += result.findings
+    if result.error:
+        raise result.error
+    with log.phase("contents"):
+        log.findings += _contents(request.snapshot, endpoint, progress)
+
+
+def _compare_again(request: DrillRequest, endpoint: Endpoint, log: Log, progress: Progress) -> None:
+    restore_request = RestoreRequest(
+        snapshot=request.snapshot, target=_target(request.snapshot), if_missing=True
+    )
+    with (
+        Server(endpoint, operation_timeout_seconds=request.operation_timeout_seconds) as server,
+        log.phase("compare"),
+    ):
+        plan = plan_restore(restore_request, server)
+        if not plan.exists:
+            log.findings.append(
+                Finding(check=AFTER_RESTART + "collection", status=Status.FAIL, message="gone")
+            )
+            return
+        log.findings += [_prefixed(AFTER_RESTART, f) for f in compare(plan, server)]
+    with log.phase("contents"):
+        again = _contents(request.snapshot, endpoint, progress)
+    log.findings += [_prefixed(AFTER_RESTART, finding) for finding in again]
+
+
+def _target(snapshot: Snapshot) -> str:
+    """Return the name to restore under: any will do where nothing tells the collection's."""
+    return snapshot.collection or "restored"
+
+
+def _contents(snapshot: Snapshot, endpoint: Endpoint, progress: Progress) -> tuple[Finding, ...]:
+    """Compare every point with its seal, then ask the searches whose answers are known."""
+    sealed, collection, manifest = snapshot.sealed, snapshot.collection, snapshot.manifest
+    if sealed is None or collection is None or manifest is None:
+        message = "not sealed: nothing tells what each point should be"
+        return (Finding(check="contents", status=Status.WARN, message=message),)
+    with progress.phase(
+        "reading every restored point", total_points=sealed.points_count
+    ) as advance:
+        contents = check_contents(sealed, read_fingerprint(endpoint, collection, advance))
+    with progress.phase("asking the restored collection"):
+        return (contents, *check_search(snapshot.probes, manifest.config, endpoint, collection))
+
+
+def _with_budget(report: DrillReport, max_seconds: float) -> DrillReport:
+    seconds = report.restore_seconds
+    if report.error or not max_seconds or seconds is None or seconds <= max_seconds:
+        return report
+    return replace(
+        report,
+        error=BudgetMissed(
+            f"The restore took {seconds:.1f} s, allowed were {max_seconds:g} s.",
+            hint="The snapshot is proven; raise `--max-seconds`, or give the server more power.",
+        ),
+    )
+
+
+def _as_finding(error: TaskError) -> Finding:
+    return Finding(check="restore", status=Status.FAIL, message=error.message, remedy=error.hint)
+
+
+def _prefixed(prefix: str, finding: Finding) -> Finding:
+    return replace(finding, check=prefix + finding.check)
+
+
+def _rounded(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 3)

@@ -1,0 +1,210 @@
+"""Do the checks catch what they are there to catch? Damage copies of a snapshot, and look."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from snapshot_tasks.catalog.snapshot import Snapshot
+from snapshot_tasks.checks.contents import check_contents
+from snapshot_tasks.checks.file import verify
+from snapshot_tasks.domain.findings import Status, failed
+from snapshot_tasks.engines.base import Engine
+from snapshot_tasks.operations.prove.drill import AFTER_RESTART, DrillRequest, drill
+from snapshot_tasks.sealing.reader import read_contents
+from snapshot_tasks.selftest.copies import Copy, Fault, NotApplicable, read_sample
+from snapshot_tasks.selftest.faults import FAULTS
+from snapshot_tasks.system.errors import ContentsDiffer, Damaged, Refused, TaskError
+from snapshot_tasks.system.files import storage_errors
+from snapshot_tasks.system.progress import Clock, Progress, Silent
+from snapshot_tasks.system.scratch import scratch_folder
+
+BYTES, CONTENTS, DRILL = "bytes", "contents", "drill"
+WORLD_READABLE = 0o755
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SelfTestRequest:
+    """Which snapshot to damage, how, and which checks are to catch it, the cheap ones first.
+
+    `version` is for the throw-away servers when the snapshot does not know its own.
+    """
+
+    snapshot: Snapshot
+    version: str
+    operation_timeout_seconds: float
+    checks: tuple[str, ...] = (BYTES, CONTENTS, DRILL)
+    faults: tuple[Fault, ...] = FAULTS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """Which check caught a fault, "" for none, and how long it took until then."""
+
+    caught_by: str
+    seconds: float
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the attempt for `--json`."""
+        return {"caught_by": self.caught_by or None, "seconds": round(self.seconds, 3)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One fault, tried as it is and with a manifest that fits the damaged file.
+
+    An attempt is None where it makes no sense; `left_out` then tells why none was made at all.
+    """
+
+    fault: str
+    as_it_is: Attempt | None = None
+    resigned: Attempt | None = None
+    left_out: str = ""
+
+    @property
+    def uncaught(self) -> bool:
+        """Whether the fault slipped through."""
+        return any(a is not None and not a.caught_by for a in (self.as_it_is, self.resigned))
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the row for `--json`."""
+        return {
+            "fault": self.fault,
+            "as_it_is": self.as_it_is.as_json() if self.as_it_is else None,
+            "resigned": self.resigned.as_json() if self.resigned else None,
+            "left_out": self.left_out or None,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SelfTestReport:
+    """What became of each fault."""
+
+    snapshot: Snapshot
+    rows: tuple[Row, ...]
+    seconds: float
+
+    @property
+    def error(self) -> TaskError | None:
+        """The error it amounts to when a fault slipped through."""
+        names = [row.fault for row in self.rows if row.uncaught]
+        if not names:
+            return None
+        return ContentsDiffer(
+            f"No check caught {len(names)} of {len(self.rows)} faults: {'; '.join(names)}.",
+            hint="This is a gap in the checks, not in your snapshot: please report it.",
+        )
+
+
+def selftest(
+    request: SelfTestRequest, engine: Engine, progress: Progress, *, clock: Clock
+) -> SelfTestReport:
+    """Damage a copy by each fault in turn and note what catches it. The original is only read.
+
+    First the undamaged copy must pass: a check that always fails would catch everything.
+
+    Raises:
+        Refused: when the snapshot is not sealed, or does not pass as it is.
+        StorageError: when the temporary folder has no room.
+        Unreachable, NotFound: when no Qdrant could be started.
+    """
+    _refuse_unsealed(request.snapshot)
+    start = time.monotonic()
+    # The throw-away server may be another user's.
+    with scratch_folder(mode=WORLD_READABLE) as folder, storage_errors(folder, setting="TMPDIR"):
+        rows = tuple(_rows(_Testing(request, engine, clock), folder, progress))
+    return SelfTestReport(snapshot=request.snapshot, rows=rows, seconds=time.monotonic() - start)
+
+
+def _rows(testing: _Testing, folder: Path, progress: Progress) -> Iterator[Row]:
+    snapshot = testing.request.snapshot
+    with progress.phase("checking the undamaged copy"):
+        sound = Copy.of(snapshot.path, folder / "sound")
+        if check := testing.attempt(sound).caught_by:
+            raise Refused(
+                f"{snapshot.name} does not pass undamaged ({check}).",
+                hint="Test the checks with a sound snapshot that the in-process engine sealed.",
+            )
+        points = read_sample(sound.file, folder / "sample")
+    for fault in testing.request.faults:
+        with progress.phase(fault.name):
+            copy = Copy.of(sound.file, folder / "damaged", points)
+            yield testing.row(fault, copy)
+            shutil.rmtree(copy.file.parent)
+
+
+def _refuse_unsealed(snapshot: Snapshot) -> None:
+    snapshot.check_manifest()
+    if snapshot.sealed is None:
+        raise Refused(
+            f"{snapshot.name} is not sealed, so nothing tells what its contents should be.",
+            hint="Take a sealed one with `inv snapshot.create`.",
+        )
+
+
+class _Testing:
+    """Runs the wanted checks over damaged copies, each silently."""
+
+    def __init__(self, request: SelfTestRequest, engine: Engine, clock: Clock) -> None:
+        self.request = request
+        self._engine = engine
+        self._clock = clock
+        self._checks: dict[str, Callable[[Snapshot], str]] = {
+            BYTES: _check_bytes,
+            CONTENTS: _check_contents,
+            DRILL: self._check_drill,
+        }
+
+    def row(self, fault: Fault, copy: Copy) -> Row:
+        """Make one fault, and try it twice."""
+        try:
+            fault.apply(copy)
+        except NotApplicable as reason:
+            return Row(fault=fault.name, left_out=str(reason))
+        row = Row(fault=fault.name, as_it_is=self.attempt(copy))
+        if not fault.resign:
+            return row
+        copy.resign()
+        return replace(row, resigned=self.attempt(copy))
+
+    def attempt(self, copy: Copy) -> Attempt:
+        """Run the checks, the cheap ones first, until one fails."""
+        start, caught_by = time.monotonic(), ""
+        for name, check in self._checks.items():
+            if name in self.request.checks and (caught_by := check(copy.snapshot())):
+                break
+        return Attempt(caught_by=caught_by, seconds=time.monotonic() - start)
+
+    def _check_drill(self, snapshot: Snapshot) -> str:
+        request = DrillRequest(
+            snapshot=snapshot,
+            version=self.request.version,
+            operation_timeout_seconds=self.request.operation_timeout_seconds,
+        )
+        report = drill(request, self._engine, Silent(), clock=self._clock)
+        if report.error is None:
+            return ""
+        names = dict.fromkeys(f.check.removeprefix(AFTER_RESTART) for f in failed(report.findings))
+        return f"drill: {', '.join(names) or report.error.kind}"
+
+
+def _check_bytes(snapshot: Snapshot) -> str:
+    return ", ".join(f.check for f in failed(verify(snapshot, Silent()).findings))
+
+
+def _check_contents(snapshot: Snapshot) -> str:
+    """The seal against what the file holds; what cannot be read at all is told apart."""
+    try:
+        sealed = snapshot.sealed
+    except Damaged:
+        return "seal (unreadable)"
+    try:
+        found = read_contents(snapshot.path, Silent()).fingerprint
+    except Damaged:
+        return "contents (unreadable)"
+    assert sealed is not None
+    return "contents" if check_contents(sealed, found).status is Status.FAIL else ""

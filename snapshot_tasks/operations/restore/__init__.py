@@ -1,0 +1,1 @@
+"""Bring a collection back from a snapshot."""

@@ -1,0 +1,143 @@
+"""Put a snapshot in the place of a collection that exists, and never lose what was there.
+
+Qdrant restores over a collection neither atomically nor with all of its settings, and it cannot
+rename one. So the file proves itself first under a name of its own; then what is there goes into a
+safety snapshot; only then it is deleted, and the file restored in its place.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from uuid import uuid4
+
+from snapshot_tasks.catalog.journal import REHEARSAL, RESTORE, Journal
+from snapshot_tasks.catalog.snapshot import Snapshot
+from snapshot_tasks.checks.file import verified
+from snapshot_tasks.checks.restored import restored_error
+from snapshot_tasks.domain.findings import Finding
+from snapshot_tasks.operations.restore.into_empty import (
+    RestoreResult,
+    bring_back,
+    compare_contents,
+    differs,
+    new_upload_name,
+    remove_half_made,
+)
+from snapshot_tasks.operations.restore.plan import (
+    RestorePlan,
+    RestoreRequest,
+    SaveExisting,
+    plan_restore,
+)
+from snapshot_tasks.qdrant.server import Server
+from snapshot_tasks.system import process
+from snapshot_tasks.system.errors import Refused, RestoreIncomplete, TaskError
+from snapshot_tasks.system.progress import Progress
+
+UNTOUCHED = "Nothing was replaced. Try an older snapshot from `inv snapshot.list`."
+
+
+def replace_collection(
+    plan: RestorePlan,
+    server: Server,
+    sha256: str,
+    save_existing: SaveExisting,
+    journal: Journal,
+    progress: Progress,
+) -> RestoreResult:
+    """Replace the plan's target; on any failure what was there is put back.
+
+    Raises:
+        Refused: when what is there changed since the safety snapshot.
+        Damaged, RestoreIncomplete, ContentsDiffer: when the file did not prove itself; nothing was
+            touched then. Or when it failed later; what was there is back then, or lies in the
+            safety snapshot that the error names.
+    """
+    _rehearse(plan, server, sha256, journal, progress)
+    safety = save_existing(plan.target)
+    _refuse_unsafe(plan.target, safety, server, progress)
+    upload_name = new_upload_name()
+    pending = journal.begin(
+        RESTORE,
+        server.endpoint.url,
+        plan.target,
+        must=True,
+        upload=upload_name,
+        aliases=list(plan.aliases + plan.kept_aliases),
+        snapshot=str(plan.snapshot.path),
+        safety=str(safety.path),
+    )
+    is_replaced = False
+    try:
+        with process.shielded():
+            server.delete_collection(plan.target)
+        result = bring_back(plan, server, sha256, progress, upload_name=upload_name)
+        is_replaced = result.error is None
+    finally:
+        with process.shielded():
+            if not is_replaced:
+                put_back(plan.target, safety, server, progress, upload_name=upload_name)
+            pending.done()
+    return replace(result, safety_snapshot=safety.name)
+
+
+def _refuse_unsafe(target: str, safety: Snapshot, server: Server, progress: Progress) -> None:
+    """Refuse to delete what is not, point by point, in the safety snapshot at this moment."""
+    if safety.sealed is None:
+        problem = "it could not be sealed"
+    else:
+        problem = differs(safety, target, server, progress)
+    if problem:
+        raise Refused(
+            f"The safety snapshot does not hold what is in {target} now ({problem}).",
+            hint="Nothing was replaced. Stop what writes to it, then run this again.",
+        )
+
+
+def put_back(
+    target: str, safety: Snapshot, server: Server, progress: Progress, *, upload_name: str
+) -> None:
+    """Restore what was there from its safety snapshot, unless it is there already.
+
+    Raises:
+        RestoreIncomplete: when that fails too; the safety snapshot stays, and is named.
+    """
+    try:
+        if target in server.collections():
+            problem = differs(safety, target, server, progress)
+        else:
+            progress.note(f"Putting back {target} as it was, from {safety.name}.")
+            plan = plan_restore(RestoreRequest(snapshot=safety, target=target), server)
+            sha256 = verified(safety, progress).sha256
+            back = bring_back(plan, server, sha256, progress, upload_name=upload_name)
+            problem = back.error.message if back.error else ""
+    except TaskError as error:
+        problem = error.message
+    if problem:
+        raise RestoreIncomplete(
+            f"{target} could be neither replaced nor put back: {problem}",
+            hint=f"What was there is safe in {safety.path}.",
+        )
+
+
+def _rehearse(
+    plan: RestorePlan, server: Server, sha256: str, journal: Journal, progress: Progress
+) -> None:
+    """Restore the file beside what is there, compare every point, and take it away again."""
+    target, upload_name = f"rehearsal-{uuid4().hex}", new_upload_name()
+    rehearsal = replace(plan, target=target, exists=False, aliases=(), kept_aliases=())
+    pending = journal.begin(REHEARSAL, server.endpoint.url, target, upload=upload_name)
+    findings: tuple[Finding, ...] = ()
+    try:
+        result = bring_back(rehearsal, server, sha256, progress, upload_name=upload_name)
+        findings = result.findings
+        if result.error is None:
+            findings += compare_contents(plan.snapshot, target, server, progress)
+    finally:
+        with process.shielded():
+            if remove_half_made(target, upload_name, server, arrival_seconds=0):
+                pending.done()
+            else:
+                progress.note(f"{target} could not be removed yet; the next run does it.")
+    if error := restored_error(plan.snapshot.name, findings, hint=UNTOUCHED):
+        raise error

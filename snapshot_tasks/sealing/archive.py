@@ -1,0 +1,198 @@
+"""The strict check of a snapshot file's structure, without unpacking it.
+
+A collection snapshot is an uncompressed GNU tar: `<shard>/segments/<id>.tar`, `<shard>/wal/…`,
+some JSON, and exactly 1,024 zero bytes at its end. The check reads headers and small members
+only. It catches truncation, holes over headers, foreign files and missing members, and whatever
+only somebody hostile would write (`tar.py`); that the contents are right is the sha256's and the
+seal's to say.
+"""
+
+from __future__ import annotations
+
+import codecs
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from snapshot_tasks.sealing.tar import Budget, Member, content, members
+from snapshot_tasks.system.errors import Damaged
+from snapshot_tasks.system.files import CHUNK_BYTES
+from snapshot_tasks.system.untrusted import parse_json, printable
+
+END_MARKER = bytes(1024)
+# Qdrant ends a segment's archive right behind its last member.
+NESTED_END_MARKERS = (b"", END_MARKER)
+# Measured: 2 kB. A large one in a segment (the terms of a sparse index) is only looked over.
+MAX_JSON_BYTES = 4 << 20
+MAX_MESSAGE = 300
+_COMPRESSED = {
+    b"\x1f\x8b": "gzip",
+    b"\xfd7zXZ": "xz",
+    b"\x28\xb5\x2f\xfd": "zstd",
+    b"BZh": "bzip2",
+    b"PK\x03\x04": "zip",
+    b"\x04\x22\x4d\x18": "lz4",
+}
+_SHARD = re.compile("[0-9]{1,10}")
+_COLLECTION_FILES = ("config.json", "version.info")
+_SHARD_FILES = ("shard_config.json", "replica_state.json")
+_SEGMENT_FILES = ("segment.json", "version.info")
+_HINT = "Take it anew with `inv snapshot.create`, or use an older one from `inv snapshot.list`."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArchiveSummary:
+    """What the structure of a sound snapshot file says."""
+
+    shards: tuple[str, ...]
+    segments_count: int
+    members_count: int
+    config: dict[str, Any]
+
+
+def check_archive(path: Path) -> ArchiveSummary:
+    """Walk the archive and its nested segment archives, in bounded memory.
+
+    Raises:
+        Damaged: saying which rule is broken and where.
+    """
+    with path.open("rb") as file:
+        try:
+            _refuse_no_tar(file.read(8))
+            return _Walk(file).summary()
+        except ValueError as error:
+            reason = printable(str(error), limit=MAX_MESSAGE)
+            name = printable(path.name)
+            raise Damaged(f"{name} is not a sound snapshot: {reason}.", hint=_HINT) from error
+
+
+def read_json(file: IO[bytes], member: Member, name: str) -> Any:
+    """Return what a JSON member says, as strictly as Qdrant reads it.
+
+    Raises:
+        ValueError: when it is too large or no JSON.
+    """
+    if member.size > MAX_JSON_BYTES:
+        raise ValueError(f"{name} is larger than {MAX_JSON_BYTES >> 20} MiB")
+    try:
+        return parse_json(content(file, member).read(), strict=True)
+    except ValueError as error:
+        raise ValueError(f"{name} is not JSON ({error})") from error
+
+
+class _Walk:
+    """One pass over the outer archive, remembering only names."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self._budget = Budget()
+        self._names: set[str] = set()
+        self._wal_shards: set[str] = set()
+        self._segments: dict[str, int] = {}
+        self._config: Any = None
+        self._files_count = 0
+
+    def summary(self) -> ArchiveSummary:
+        for member in members(
+            self._file, "the file", end_markers=(END_MARKER,), budget=self._budget
+        ):
+            if member.is_file:
+                self._take(member)
+        for name in _COLLECTION_FILES:
+            _require(name in self._names, f"{name} is missing")
+        config = self._config
+        _require(isinstance(config, dict), "config.json is not an object")
+        shards = tuple(sorted({n.split("/")[0] for n in self._names if "/" in n}, key=int))
+        _require(bool(shards), "it holds no shard")
+        for shard in shards:
+            self._check_shard(shard)
+        self._check_shard_count(config, shards)
+        return ArchiveSummary(
+            shards=shards,
+            segments_count=sum(self._segments.values()),
+            members_count=self._files_count,
+            config=config,
+        )
+
+    def _take(self, member: Member) -> None:
+        name, parts = member.name, member.name.split("/")
+        self._files_count += 1
+        if len(parts) > 1:
+            _require(bool(_SHARD.fullmatch(parts[0])), f"member {name!r} lies in no shard")
+            shard = parts[0]
+            # What a shard must hold, and not a million files of its log.
+            self._names.add(name if len(parts) == 2 and parts[1] in _SHARD_FILES else f"{shard}/")
+        elif name in _COLLECTION_FILES:
+            self._names.add(name)
+        if name.endswith(".json"):
+            document = read_json(self._file, member, name)
+            if name == "config.json":
+                self._config = document
+        elif len(parts) > 2 and parts[1] == "wal":
+            self._wal_shards.add(parts[0])
+        if name.endswith(".tar"):
+            in_place = len(parts) == 3 and parts[1] == "segments"
+            _require(in_place, f"the archive {name!r} stands where none belongs")
+            self._check_segment(member, name)
+            self._segments[parts[0]] = self._segments.get(parts[0], 0) + 1
+
+    def _check_segment(self, member: Member, name: str) -> None:
+        self._budget.archive(member)
+        nested = content(self._file, member)
+        left = set(_SEGMENT_FILES)
+        for entry in members(nested, name, end_markers=NESTED_END_MARKERS, budget=self._budget):
+            if not entry.is_file:
+                continue
+            _require(
+                not entry.name.endswith(".tar"), f"{name} holds another archive, {entry.name!r}"
+            )
+            left.discard(entry.name.removeprefix("snapshot/files/"))
+            if entry.name.endswith(".json"):
+                _check_json(nested, entry, f"{name}/{entry.name}")
+        for required in sorted(left):
+            raise ValueError(f"{name}: {required} is missing")
+
+    def _check_shard(self, shard: str) -> None:
+        for name in _SHARD_FILES:
+            _require(f"{shard}/{name}" in self._names, f"{shard}/{name} is missing")
+        _require(self._segments.get(shard, 0) > 0, f"shard {shard} has no segment")
+        _require(shard in self._wal_shards, f"shard {shard} has no WAL")
+
+    def _check_shard_count(self, config: dict[str, Any], shards: tuple[str, ...]) -> None:
+        params = config.get("params", {})
+        _require(isinstance(params, dict), "config.json has no params")
+        if params.get("sharding_method") == "custom" or "shard_number" not in params:
+            return
+        expected = params["shard_number"]
+        _require(
+            len(shards) == expected,
+            f"config.json says {expected!r} shards, the file holds {len(shards)}",
+        )
+
+
+def _require(holds: bool, message: str) -> None:
+    if not holds:
+        raise ValueError(message)
+
+
+def _refuse_no_tar(start: bytes) -> None:
+    _require(bool(start), "it is empty")
+    for magic, name in _COMPRESSED.items():
+        _require(not start.startswith(magic), f"it is compressed ({name}); Qdrant's own is not")
+
+
+def _check_json(file: IO[bytes], member: Member, name: str) -> None:
+    """Read a segment's JSON; of a large one only see that it is text from bracket to bracket."""
+    if member.size <= MAX_JSON_BYTES or name.endswith("/segment.json"):
+        read_json(file, member, name)
+        return
+    reader, decoder = content(file, member), codecs.getincrementaldecoder("utf-8")()
+    first = last = ""
+    while data := reader.read(CHUNK_BYTES):
+        text = decoder.decode(data).strip()
+        first, last = first or text[:1], text[-1:] or last
+        # A hole, or a piece that was never written.
+        _require("\0" not in text, f"{name} is not JSON (zero bytes)")
+    decoder.decode(b"", final=True)
+    _require(first + last in ("{}", "[]"), f"{name} is not JSON (cut)")

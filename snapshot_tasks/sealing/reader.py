@@ -1,0 +1,210 @@
+"""The contents of a snapshot file, read without a server, by processes of their own."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from snapshot_tasks.domain.fingerprint import Accumulator, Fingerprint
+from snapshot_tasks.domain.search_parity import QUERIES, Probe, merge_hits, recall
+from snapshot_tasks.sealing.parts import Part, processors, split, whole
+from snapshot_tasks.sealing.unpack import Shard, unpack
+from snapshot_tasks.system.children import ChildFailed, ask
+from snapshot_tasks.system.errors import Damaged
+from snapshot_tasks.system.progress import Progress
+from snapshot_tasks.system.scratch import scratch_folder
+
+CHILD = "snapshot_tasks.sealing.reader_process"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contents:
+    """What a file holds.
+
+    With pending operations a server may restore more than this. `log_ends` tells, by shard, the
+    number of the last operation in its log.
+    """
+
+    fingerprint: Fingerprint
+    pending_count: int
+    log_ends: dict[str, int]
+    sanity: dict[str, Any]
+    probes: tuple[Probe, ...]
+
+
+def read_contents(
+    snapshot: Path, progress: Progress, *, points_count: int | None = None
+) -> Contents:
+    """Unpack a snapshot into a temporary folder and read every point of it.
+
+    Raises:
+        StorageError: when the temporary folder has no room; nothing is written then.
+        Damaged: when the engine cannot read it.
+    """
+    total, sanities, samples = Accumulator(), [], []
+    with _unpacked(snapshot, progress, points_count=points_count) as parts:
+        label = "reading every point of the file"
+        with progress.phase(label, total_points=points_count) as advance:
+
+            def take(line: dict[str, Any]) -> None:
+                advance(line.get("points", 0))
+
+            readers, results = read_parts(snapshot, parts, take)
+        for result in results:
+            total.merge(Fingerprint.from_json(result["fingerprint"]))
+            sanities.append(result["sanity"])
+            samples += result["sample"]
+        with progress.phase("asking the file for its search answers"):
+            probes = _probes(snapshot, readers, _chosen(samples))
+    shards = tuple(part.shard for part in readers if part.index == 0)
+    return Contents(
+        fingerprint=total.result(),
+        pending_count=sum(shard.pending_count for shard in shards),
+        log_ends={shard.name: shard.log_end for shard in shards},
+        sanity=_merged(sanities),
+        probes=probes,
+    )
+
+
+def read_parts(
+    snapshot: Path, parts: tuple[Part, ...], take: Callable[[dict[str, Any]], None]
+) -> tuple[tuple[Part, ...], list[dict[str, Any]]]:
+    """Return the parts, and what the reader of each found: as many points as the shards have.
+
+    Where that fails and a shard was shared, each is read once more by one reader alone: two of them
+    may be too much for the machine, and only what one cannot read is damaged.
+
+    Raises:
+        Damaged: when the engine cannot read it.
+    """
+    try:
+        results = _each(snapshot, parts, take, "read")
+        _check_counts(snapshot, parts, results)
+    except Damaged:
+        if all(part.of == 1 for part in parts):
+            raise
+        parts = whole(tuple(part.shard for part in parts if part.index == 0))
+        return read_parts(snapshot, parts, take)
+    return parts, results
+
+
+def locate_points(
+    snapshot: Path, buckets: frozenset[int], progress: Progress
+) -> dict[int | str, bytes]:
+    """Return id and leaf of each point of a file that lies in one of the buckets.
+
+    Raises:
+        StorageError, Damaged: as `read_contents`.
+    """
+    found: dict[int | str, bytes] = {}
+
+    def take(line: dict[str, Any]) -> None:
+        advance(line.get("points", 0))
+        found.update((identity, bytes.fromhex(leaf)) for identity, leaf in line.get("found", ()))
+
+    with (
+        _unpacked(snapshot, progress) as parts,
+        progress.phase("looking for the points in the file") as advance,
+    ):
+        _each(snapshot, parts, take, "locate", ",".join(map(str, sorted(buckets))))
+    return found
+
+
+@contextmanager
+def _unpacked(
+    snapshot: Path, progress: Progress, *, points_count: int | None = 0
+) -> Iterator[tuple[Part, ...]]:
+    with scratch_folder() as folder:
+        with progress.phase("unpacking"):
+            shards = unpack(snapshot, folder)
+            parts = split(shards, folder, points_count=points_count)
+        yield parts
+
+
+def _each(
+    snapshot: Path,
+    parts: tuple[Part, ...],
+    take: Callable[[dict[str, Any]], None],
+    task: str,
+    *rest: str,
+) -> list[dict[str, Any]]:
+    """Run one reader for each part, as many at once as there are processors."""
+    with ThreadPoolExecutor(max_workers=processors()) as pool:
+        return list(pool.map(lambda part: _read(snapshot, part, take, task, *rest), parts))
+
+
+def _read(
+    snapshot: Path,
+    part: Part,
+    take: Callable[[dict[str, Any]], None],
+    task: str,
+    *rest: str,
+) -> dict[str, Any]:
+    which = (str(part.folder), str(part.index), str(part.of))
+    try:
+        return ask(CHILD, task, *which, *rest, take=take, cwd=part.folder.parent)
+    except ChildFailed as failure:
+        raise _unreadable(snapshot, part.shard, str(failure)) from failure
+
+
+def _check_counts(snapshot: Path, parts: tuple[Part, ...], results: list[dict[str, Any]]) -> None:
+    """Insist that the parts of each shard are all of its points: slicing is the engine's affair."""
+    seen: Counter[str] = Counter()
+    for part, result in zip(parts, results, strict=True):
+        seen[part.shard.name] += result["seen"]
+        if part.index == part.of - 1 and seen[part.shard.name] != result["counted"]:
+            reason = f"counted {result['counted']:,} points, read {seen[part.shard.name]:,}"
+            raise _unreadable(snapshot, part.shard, reason)
+
+
+def _unreadable(snapshot: Path, shard: Shard, reason: str) -> Damaged:
+    return Damaged(
+        f"Shard {shard.name} of {snapshot.name} cannot be read: {reason}.",
+        hint="Use an older snapshot from `inv snapshot.list`.",
+    )
+
+
+def _chosen(samples: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return, of each vector name, the sampled points with the smallest keys over all shards."""
+    by_name: dict[str, list[dict[str, Any]]] = {}
+    for item in sorted(samples, key=lambda item: int(item["key"])):
+        by_name.setdefault(item["vector"], []).append(item)
+    return [item for name in sorted(by_name) for item in by_name[name][:QUERIES]]
+
+
+def _probes(
+    snapshot: Path, parts: tuple[Part, ...], queries: list[dict[str, Any]]
+) -> tuple[Probe, ...]:
+    """Ask every shard the same queries, its readers in turn, and merge what they answer."""
+    if not queries:
+        return ()
+    path = parts[0].folder.parent / "queries.json"
+    path.write_text(json.dumps(queries), encoding="utf-8")
+    results = _each(snapshot, parts, lambda line: None, "answer", str(path))
+    probes = []
+    for number, query in enumerate(queries):
+        answers = [
+            result["answers"][number // part.of]
+            for part, result in zip(parts, results, strict=True)
+            if number % part.of == part.index
+        ]
+        exact = merge_hits([tuple(hit) for hit in answer["exact"]] for answer in answers)
+        hnsw = merge_hits([tuple(hit) for hit in answer["hnsw"]] for answer in answers)
+        probes.append(
+            Probe(vector=query["vector"], id=query["id"], exact=exact, recall=recall(hnsw, exact))
+        )
+    return tuple(probes)
+
+
+def _merged(parts: list[dict[str, Any]]) -> dict[str, Any]:
+    merged: dict[str, Any] = {"without_vector": sum(part["without_vector"] for part in parts)}
+    for key in ("zero_vectors", "nan_vectors", "payload_keys"):
+        names = sorted({name for part in parts for name in part[key]})
+        merged[key] = {name: sum(part[key].get(name, 0) for part in parts) for name in names}
+    return merged

@@ -1,0 +1,251 @@
+"""The known faults of a snapshot, and how to make them in a copy of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import struct
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from snapshot_tasks.catalog.folder import Catalog
+from snapshot_tasks.catalog.snapshot import Snapshot
+from snapshot_tasks.domain.manifest import Manifest, dump_manifest
+from snapshot_tasks.domain.names import FINGERPRINT_SUFFIX, MANIFEST_SUFFIX
+from snapshot_tasks.sealing.unpack import unpack
+from snapshot_tasks.selftest.rewrite import (
+    Member,
+    find_once,
+    overwrite,
+    read_at,
+    read_json,
+    read_members,
+    rewrite,
+)
+from snapshot_tasks.system.files import sha256_of
+
+SAMPLE_POINTS = 64
+TEXT_BYTES = 6
+MIN_VALUES = 3
+# The byte before a number, and before a UUID: in the log of a growing segment, in a finished one.
+ID_KINDS = ((1, 0), (2, 1))
+
+
+class NotApplicable(Exception):
+    """This snapshot holds nothing that the fault could hit."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Point:
+    """A point that every reader sees, and the shard it is in."""
+
+    shard: str
+    id: int | str
+    payload: Mapping[str, Any]
+    vectors: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Copy:
+    """A copy of a catalogued snapshot in a folder of its own, to be damaged."""
+
+    file: Path
+    points: tuple[Point, ...] = ()
+
+    @classmethod
+    def of(cls, snapshot: Path, folder: Path, points: tuple[Point, ...] = ()) -> Copy:
+        """Copy a snapshot with its manifest and its sealed fingerprint, but without its proofs."""
+        folder.mkdir()
+        for suffix in ("", MANIFEST_SUFFIX, FINGERPRINT_SUFFIX):
+            shutil.copyfile(
+                snapshot.with_name(snapshot.name + suffix), folder / (snapshot.name + suffix)
+            )
+        return cls(file=folder / snapshot.name, points=points)
+
+    @property
+    def fingerprint_path(self) -> Path:
+        """Where the sealed fingerprint stands."""
+        return self.file.with_name(self.file.name + FINGERPRINT_SUFFIX)
+
+    def snapshot(self) -> Snapshot:
+        """Read the copy as the catalogue reads it."""
+        return Catalog(self.file.parent).find(str(self.file))
+
+    def change_manifest(self, **changes: Any) -> None:
+        """Write other facts into the manifest."""
+        manifest = self.snapshot().manifest
+        assert manifest is not None
+        self.write_manifest(replace(manifest, **changes))
+
+    def write_manifest(self, manifest: Manifest) -> None:
+        """Put another manifest beside the copy."""
+        path = self.file.with_name(self.file.name + MANIFEST_SUFFIX)
+        path.write_text(dump_manifest(manifest), encoding="utf-8")
+
+    def resign(self) -> None:
+        """Make size and SHA-256 in the manifest fit whatever the file is now."""
+        self.change_manifest(sha256=sha256_of(self.file), size_bytes=self.file.stat().st_size)
+
+    def members(self, *words: str, shard: str = "") -> list[Member]:
+        """Return the members, of one shard if given, whose names hold all these words."""
+        prefix = f"{shard}/" if shard else ""
+        return [
+            m
+            for m in read_members(self.file)
+            if m.name.startswith(prefix) and all(word in m.name for word in words)
+        ]
+
+    def member(self, name: str) -> Member:
+        """Return the member of that name."""
+        return next(m for m in self.members(name) if m.name == name)
+
+    def rewrite(self, changes: Mapping[str, bytes | None]) -> None:
+        """Replace members by other content, or leave out those that map to None."""
+        target = self.file.with_name("rewritten")
+        rewrite(self.file, target, changes)
+        os.replace(target, self.file)
+
+    def change_json(self, member: Member, change: Callable[[Any], None]) -> None:
+        """Change what a JSON member says."""
+        document = read_json(self.file, member)
+        change(document)
+        self.rewrite({member.name: json.dumps(document, separators=(",", ":")).encode()})
+
+    def flip(self, position: int, bits: int) -> None:
+        """Flip bits of one byte of the file."""
+        (byte,) = read_at(self.file, position, 1)
+        overwrite(self.file, position, bytes([byte ^ bits]))
+
+    def live_segment(self) -> str:
+        """Return the folder of a segment that holds live points."""
+        return self.live_vector().member.name.partition("vector_storage")[0]
+
+    def live_segment_json(self) -> Member:
+        """Return that segment's own description."""
+        return self.member(self.live_segment() + "segment.json")
+
+    def live_vector(self) -> LiveVector:
+        """Return the first of them. Raises `NotApplicable` when there is none."""
+        for vector in self.live_vectors():
+            return vector
+        raise NotApplicable("no vector that is stored as it is read")
+
+    def live_vectors(self) -> Iterator[LiveVector]:
+        """Yield sampled dense vectors whose bits stand exactly once in their shard's storage."""
+        for point in self.points:
+            for name, value in point.vectors.items():
+                if not isinstance(value, list) or isinstance(value[0], list) or not any(value):
+                    continue
+                within = self.members(
+                    f"/vector_storage{'-' * bool(name)}{name}/", shard=point.shard
+                )
+                for bits in _encodings(value):
+                    if found := find_once(self.file, bits, within):
+                        yield LiveVector(bits=bits, member=found[0], position=found[1])
+
+    def live_values(self, values_of: Callable[[Any], Sequence[float]]) -> int:
+        """Return the position of the values that this picks from a vector of another kind."""
+        for point in self.points:
+            for name, vector in point.vectors.items():
+                values = values_of(vector)
+                within = self.members(f"/vector_storage-{name}/", shard=point.shard)
+                for bits in _encodings(values) if len(values) >= MIN_VALUES else ():
+                    if found := find_once(self.file, bits, within):
+                        return found[1]
+        raise NotApplicable("no such vector that is stored as it is read")
+
+    def live_text(self) -> int:
+        """Return the position of a letter that stands exactly once in the stored payloads.
+
+        Payloads are compressed, but what is new in one stands there as it is.
+        """
+        for point in self.points:
+            within = self.members("/payload_storage/page_", shard=point.shard)
+            for value in point.payload.values():
+                for start in range(len(value) - TEXT_BYTES + 1) if isinstance(value, str) else ():
+                    text = value[start : start + TEXT_BYTES]
+                    if not text.isascii() or not text[0].isalpha():
+                        continue
+                    if found := find_once(self.file, text.encode(), within):
+                        return found[1]
+        raise NotApplicable("no payload text that is stored as it is read")
+
+    def live_id(self) -> tuple[Member, int, int]:
+        """Return the file that a point's id stands in, its position and its length."""
+        for point in self.points:
+            bits = (
+                UUID(point.id).bytes
+                if isinstance(point.id, str)
+                else point.id.to_bytes(8, "little")
+            )
+            within = self.members("id_tracker.mappings", shard=point.shard)
+            for kind in ID_KINDS[isinstance(point.id, str)]:
+                if found := find_once(self.file, bytes([kind]) + bits, within):
+                    return found[0], found[1] + 1, len(bits)
+        raise NotApplicable("no id that is stored as it is read")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LiveVector:
+    """Where the bits of a vector are stored that every reader sees."""
+
+    bits: bytes
+    member: Member
+    position: int
+
+    @property
+    def number(self) -> int:
+        """The point's number in its segment."""
+        return self.member.offset(self.position) // len(self.bits)
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """A fault by name. `resign` says that a manifest which fits the file again makes sense."""
+
+    name: str
+    apply: Callable[[Copy], None]
+    resign: bool = True
+
+
+def first_stored(members: list[Member], offset: int) -> int:
+    """Return where a byte of the first file among these that stores it stands."""
+    for member in members:
+        if (position := member.position(offset)) is not None:
+            return position
+    raise NotApplicable("it lies in a hole of its file")
+
+
+def read_sample(file: Path, scratch: Path) -> tuple[Point, ...]:
+    """Return some points of each shard of a sound file, read with the in-process engine."""
+    import qdrant_edge as edge
+
+    scratch.mkdir()
+    points: list[Point] = []
+    for shard in unpack(file, scratch):
+        opened = edge.EdgeShard.load(str(shard.folder))
+        try:
+            records, _ = opened.scroll(
+                edge.ScrollRequest(limit=SAMPLE_POINTS, with_payload=True, with_vector=True)
+            )
+        finally:
+            opened.close()
+        for record in records:
+            vectors = record.vector if isinstance(record.vector, dict) else {"": record.vector}
+            identity = record.id if isinstance(record.id, int) else str(record.id)
+            points.append(
+                Point(shard=shard.name, id=identity, payload=record.payload or {}, vectors=vectors)
+            )
+    return tuple(points)
+
+
+def _encodings(vector: Sequence[float]) -> Iterator[bytes]:
+    """Yield how a dense vector may be stored: as float32, float16 or uint8."""
+    for code in "feB":
+        with suppress(struct.error, OverflowError):
+            yield struct.pack(f"<{len(vector)}{code}", *vector)

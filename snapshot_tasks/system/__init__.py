@@ -1,0 +1,1 @@
+"""The machine: processes, files, temporary folders, child processes, units and errors."""
