@@ -1,47 +1,54 @@
-"""All tasks, grouped as `inv --list` shows them."""
+"""All tasks, as `inv --list` shows them. A new task is a file in `tasks/` and a line here."""
 
 from __future__ import annotations
 
-from types import ModuleType
+from importlib import import_module
 
 from invoke.collection import Collection
 
-from snapshot_tasks.cli import (
-    check,
-    drill,
-    engine,
-    offsite,
-    project,
-    report,
-    restore,
-    retention,
-    schedule,
-    selftest,
-    snapshot,
-    stack,
+# Each names a module of `tasks/`; what is before the dot is its group.
+TASKS = (
+    "demo",
+    "doctor",
+    "report",
+    "engine.install",
+    "snapshot.check",
+    "snapshot.create",
+    "snapshot.list",
+    "snapshot.pin",
+    "snapshot.prune",
+    "snapshot.pull",
+    "snapshot.push",
+    "snapshot.restore",
+    "snapshot.schedule",
+    "snapshot.selftest",
+    "snapshot.show",
+    "snapshot.test_restore",
+    "snapshot.unpin",
+    "snapshot.verify",
+    "stack.down",
+    "stack.logs",
+    "stack.restart",
+    "stack.status",
+    "stack.up",
 )
-
-ROOT: tuple[ModuleType, ...] = (project, report)
-GROUPS: dict[str, tuple[ModuleType, ...]] = {
-    "stack": (stack,),
-    "snapshot": (snapshot, offsite, restore, drill, check, selftest, retention, schedule),
-    "engine": (engine,),
-}
 
 
 def build_namespace() -> Collection:
     """Assemble the tasks."""
-    root = _gathered(Collection(), ROOT)
-    for name, modules in GROUPS.items():
-        root.add_collection(_gathered(Collection(name), modules))
+    root = Collection()
+    for name in TASKS:
+        group = name.rpartition(".")[0]
+        if group and group not in root.collections:
+            root.add_collection(Collection(group))
+        add_tasks(root.collections[group] if group else root, f"{__package__}.tasks.{name}")
     return root
 
 
-def _gathered(collection: Collection, modules: tuple[ModuleType, ...]) -> Collection:
-    for module in modules:
-        for task in Collection.from_module(module).tasks.values():
-            collection.add_task(task)
-    return collection
+def add_tasks(collection: Collection, module: str) -> None:
+    """Add the tasks that a module defines."""
+    for task in Collection.from_module(import_module(module)).tasks.values():
+        collection.add_task(task)
 
 
 namespace = build_namespace()

@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from snapshot_tasks.cli.command import Run
-from snapshot_tasks.cli.console import say
+from snapshot_tasks.cli.command import Outcome, Run, Seconds
+from snapshot_tasks.cli.console import say, tell
 from snapshot_tasks.system.errors import SettingsError, TaskError
 
 if TYPE_CHECKING:
     from snapshot_tasks.catalog.folder import Catalog
     from snapshot_tasks.catalog.snapshot import Snapshot
+    from snapshot_tasks.domain.retention import Policy
     from snapshot_tasks.offsite.repository import Depot
     from snapshot_tasks.operations.create.seal import Scratch
     from snapshot_tasks.qdrant.server import Server
@@ -96,3 +97,28 @@ def run_hook(run: Run, snapshots: Sequence[Snapshot]) -> list[tuple[str, TaskErr
 def failure_json(name: str, error: TaskError) -> dict[str, str]:
     """Return one failure among several for `--json`."""
     return {"name": name, "kind": error.kind, "message": error.message, "hint": error.hint}
+
+
+TIMEOUT_HELP = "Seconds to wait until Qdrant is ready; QDRANT_READY_TIMEOUT_SECONDS by default."
+
+
+BY_SETTING = Seconds(0)
+
+
+def said(result: dict[str, Any], sentence: str) -> Outcome:
+    """Return what a task did as a result and one sentence."""
+    return Outcome(result=result, render=lambda: tell(sentence))
+
+
+def pinned_here(run: Run) -> set[str]:
+    """Return the names of the snapshots that are pinned in the snapshot folder."""
+    return {entry.name for entry in open_catalog(run).entries() if entry.pin is not None}
+
+
+def check_policy(policy: Policy) -> None:
+    """Insist that some rule says what to keep. Raises `SettingsError` otherwise."""
+    if policy.is_empty:
+        raise SettingsError(
+            "No rule says which snapshots to keep, so none is dropped.",
+            hint="Set QDRANT_KEEP_DAILY and its like, or give --keep-daily and its like.",
+        )

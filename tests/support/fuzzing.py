@@ -10,7 +10,7 @@ from typing import Any
 
 from snapshot_tasks.catalog.folder import Catalog
 from snapshot_tasks.catalog.proofs import read_proofs
-from snapshot_tasks.cli.render import snapshot_json
+from snapshot_tasks.cli.show.snapshots import snapshot_json
 from snapshot_tasks.domain.comparison import differences
 from snapshot_tasks.domain.fingerprint import Fingerprint
 from snapshot_tasks.domain.manifest import dump_manifest, load_manifest

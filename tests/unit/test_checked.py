@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from snapshot_tasks.catalog.folder import Catalog
 from snapshot_tasks.checks.file import Verification
-from snapshot_tasks.cli.checked import checked_drill, checked_faults, checked_file
+from snapshot_tasks.cli.show.checked import checked_drill, checked_faults, checked_file
 from snapshot_tasks.domain.findings import Status
 from snapshot_tasks.operations.prove.selftest import Attempt, Row, SelfTestReport
 from snapshot_tasks.system.errors import BudgetMissed

@@ -8,14 +8,15 @@ from pathlib import Path
 import pytest
 
 from snapshot_tasks.catalog.folder import Catalog
-from snapshot_tasks.cli.checked import Checked, checked_drill, not_checked
-from snapshot_tasks.cli.github import (
+from snapshot_tasks.cli.show.checked import Checked, checked_drill, not_checked
+from snapshot_tasks.cli.show.findings import render_findings
+from snapshot_tasks.cli.show.github import (
     MAX_SUMMARY_BYTES,
     as_markdown,
     tell_github,
     workflow_commands,
 )
-from snapshot_tasks.cli.render import render_findings, render_snapshots
+from snapshot_tasks.cli.show.snapshots import render_snapshots
 from snapshot_tasks.system.errors import BudgetMissed, ContentsDiffer, NotFound
 from snapshot_tasks.system.progress import Silent
 from tests.support.manifests import TAKEN_AT, catalogued

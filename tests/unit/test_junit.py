@@ -10,8 +10,8 @@ import pytest
 from junitparser import JUnitXml
 
 from snapshot_tasks.catalog.folder import Catalog
-from snapshot_tasks.cli.checked import checked_drill, not_checked
-from snapshot_tasks.cli.junit import write_junit
+from snapshot_tasks.cli.show.checked import checked_drill, not_checked
+from snapshot_tasks.cli.show.junit import write_junit
 from snapshot_tasks.system.errors import BudgetMissed, ContentsDiffer, NotFound, StorageError
 from tests.support.manifests import TAKEN_AT, catalogued
 from tests.support.reports import FAIL, OK, WARN, make_report

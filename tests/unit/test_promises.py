@@ -18,7 +18,7 @@ from snapshot_tasks.checks.promises import (
     check_pushed,
     promises,
 )
-from snapshot_tasks.cli.check import check
+from snapshot_tasks.cli.tasks.snapshot.check import check
 from snapshot_tasks.domain.findings import Finding, Status, failed
 from tests.support.manifests import TAKEN_AT, catalogued, drill_proof
 

@@ -7,17 +7,16 @@ from datetime import timedelta
 import pytest
 
 from snapshot_tasks.catalog.folder import Catalog
-from snapshot_tasks.cli.render import (
+from snapshot_tasks.cli.show.drill import render_drill
+from snapshot_tasks.cli.show.findings import render_findings
+from snapshot_tasks.cli.show.restored import render_restored, restore_json
+from snapshot_tasks.cli.show.snapshots import (
     render_created,
-    render_drill,
-    render_findings,
-    render_restored,
     render_snapshot,
     render_snapshots,
-    render_stack,
-    restore_json,
     snapshot_json,
 )
+from snapshot_tasks.cli.show.stack import render_stack
 from snapshot_tasks.operations.restore.into_empty import RestoreResult
 from snapshot_tasks.operations.stack import StackReport
 from snapshot_tasks.system.errors import ContentsDiffer

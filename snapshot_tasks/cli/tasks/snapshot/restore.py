@@ -84,7 +84,7 @@ def restore(
 
 
 def _restore_one(run: Run, request: Any, server: Server, *, yes: bool, dry: bool) -> Outcome:
-    from snapshot_tasks.cli.render import render_restored, restore_json
+    from snapshot_tasks.cli.show.restored import render_restored, restore_json
     from snapshot_tasks.operations.restore.one import restore
     from snapshot_tasks.operations.restore.plan import plan_restore
 
@@ -106,7 +106,7 @@ def _restore_one(run: Run, request: Any, server: Server, *, yes: bool, dry: bool
 def _restore_missing(
     run: Run, catalog: Catalog, server: Server, names: list[str], *, dry: bool
 ) -> Outcome:
-    from snapshot_tasks.cli.render import render_restored, restore_json
+    from snapshot_tasks.cli.show.restored import render_restored, restore_json
     from snapshot_tasks.operations.restore.many import restore_missing
 
     if dry:

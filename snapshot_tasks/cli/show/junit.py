@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from xml.etree import ElementTree
 
-from snapshot_tasks.cli.checked import Checked
+from snapshot_tasks.cli.show.checked import Checked
 from snapshot_tasks.domain.findings import Finding, Status, failed
 from snapshot_tasks.system.files import by_umask, storage_errors, write_text
 

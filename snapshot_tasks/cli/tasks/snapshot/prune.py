@@ -1,4 +1,4 @@
-"""`inv snapshot.prune`, `pin` and `unpin`: which snapshots are kept."""
+"""`inv snapshot.prune`: delete old snapshots by rules."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ from typing import TYPE_CHECKING, Any
 from snapshot_tasks.cli.command import Count, Outcome, Run, Span, command
 from snapshot_tasks.cli.console import say, tell
 from snapshot_tasks.cli.wiring import (
-    COLLECTION_HELP,
     PLACE_HELP,
-    SNAPSHOT_HELP,
+    check_policy,
     depots,
     failure_json,
-    find_snapshot,
     now,
     open_catalog,
+    pinned_here,
 )
 from snapshot_tasks.system.errors import NotFound, SettingsError, TaskError, join_errors
 
 if TYPE_CHECKING:
-    from snapshot_tasks.cli.render_plan import Placed
+    from snapshot_tasks.cli.show.plans import Placed
     from snapshot_tasks.domain.retention import Policy
     from snapshot_tasks.offsite.repository import Depot
 
     # What went, each with its size in bytes, and what could not go.
     Dropped = tuple[list[tuple[str, int]], list[tuple[str, TaskError]]]
+
 
 # Not given: 0 is a number that may be.
 BY_SETTING = Count(-1)
@@ -94,7 +94,7 @@ def prune(
 def _prune_here(
     run: Run, names: list[str] | None, policy: Policy, *, dry: bool, yes: bool
 ) -> Outcome:
-    from snapshot_tasks.cli.render_plan import Placed
+    from snapshot_tasks.cli.show.plans import Placed
     from snapshot_tasks.operations.prune import plan_prune, prune
 
     catalog = open_catalog(run)
@@ -129,7 +129,7 @@ def _prune_off_site(
     dry: bool,
     yes: bool,
 ) -> Outcome:
-    from snapshot_tasks.cli.render_plan import Placed
+    from snapshot_tasks.cli.show.plans import Placed
     from snapshot_tasks.operations.offsite.prune import plan_remote, prune_remote
 
     everything: list[str | None] = [None]
@@ -158,7 +158,7 @@ def _carried_out(
     run: Run, plans: Sequence[Placed], work: Callable[[], Dropped], *, dry: bool, yes: bool
 ) -> Outcome:
     """Show the plans, ask, and do the work; the plans are shown once, before anything goes."""
-    from snapshot_tasks.cli.render_plan import counted, plans_json, render_dropped, render_plans
+    from snapshot_tasks.cli.show.plans import counted, plans_json, render_dropped, render_plans
 
     count = sum(len(placed.plan.dropped) for placed in plans)
     if dry or count == 0:
@@ -180,56 +180,3 @@ def _carried_out(
         render=lambda: render_dropped([size_bytes for _, size_bytes in gone]),
         error=join_errors(errors),
     )
-
-
-@command(
-    "snapshot.pin",
-    help={
-        "snapshot": SNAPSHOT_HELP,
-        "collection": COLLECTION_HELP,
-        "note": "Why it is kept.",
-    },
-)
-def pin(run: Run, snapshot: str = "", collection: str = "", note: str = "") -> Outcome:
-    """Keep a snapshot whatever the rules of `snapshot.prune` say."""
-    catalog = open_catalog(run)
-    if run.dry:
-        return run.would(f"pin {find_snapshot(run, catalog, snapshot, collection).name}")
-    with catalog.lock("snapshot.pin"):
-        found = find_snapshot(run, catalog, snapshot, collection)
-        found.set_pin(note)
-    return Outcome(
-        result={"snapshot": found.name, "pinned": note},
-        render=lambda: tell(f"{found.name} is pinned: no rule drops it."),
-    )
-
-
-@command("snapshot.unpin", help={"snapshot": SNAPSHOT_HELP, "collection": COLLECTION_HELP})
-def unpin(run: Run, snapshot: str = "", collection: str = "") -> Outcome:
-    """Let the rules of `snapshot.prune` decide on a pinned snapshot again."""
-    catalog = open_catalog(run)
-    if run.dry:
-        return run.would(f"unpin {find_snapshot(run, catalog, snapshot, collection).name}")
-    with catalog.lock("snapshot.unpin"):
-        found = find_snapshot(run, catalog, snapshot, collection)
-        was = found.pin
-        found.remove_pin()
-    text = "was not pinned" if was is None else "is no longer pinned: the rules decide on it"
-    return Outcome(
-        result={"snapshot": found.name, "pinned": None, "was_pinned": was},
-        render=lambda: tell(f"{found.name} {text}."),
-    )
-
-
-def pinned_here(run: Run) -> set[str]:
-    """Return the names of the snapshots that are pinned in the snapshot folder."""
-    return {entry.name for entry in open_catalog(run).entries() if entry.pin is not None}
-
-
-def check_policy(policy: Policy) -> None:
-    """Insist that some rule says what to keep. Raises `SettingsError` otherwise."""
-    if policy.is_empty:
-        raise SettingsError(
-            "No rule says which snapshots to keep, so none is dropped.",
-            hint="Set QDRANT_KEEP_DAILY and its like, or give --keep-daily and its like.",
-        )

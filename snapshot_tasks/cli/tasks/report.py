@@ -1,4 +1,4 @@
-"""`inv report`: one page that tells what is protected, since when, and what to do."""
+"""`inv report`: one page that shows what is protected, since when, and what to do."""
 
 from __future__ import annotations
 

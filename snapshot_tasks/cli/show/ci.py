@@ -11,7 +11,7 @@ from snapshot_tasks.cli.wiring import now
 from snapshot_tasks.system.errors import TaskError
 
 if TYPE_CHECKING:
-    from snapshot_tasks.cli.checked import Checked
+    from snapshot_tasks.cli.show.checked import Checked
 
 JUNIT_HELP = "Write the findings to this file as JUnit XML."
 
@@ -28,9 +28,9 @@ def tell_ci(
     Raises:
         StorageError: when the JUnit file cannot be written.
     """
-    from snapshot_tasks.cli.checked import not_checked
-    from snapshot_tasks.cli.github import tell_github
-    from snapshot_tasks.cli.junit import write_junit
+    from snapshot_tasks.cli.show.checked import not_checked
+    from snapshot_tasks.cli.show.github import tell_github
+    from snapshot_tasks.cli.show.junit import write_junit
 
     if run.dry:
         return

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from snapshot_tasks.cli.console import tell
-from snapshot_tasks.cli.render import table
+from snapshot_tasks.cli.show.table import table
 from snapshot_tasks.operations.offsite.listing import Remote
 from snapshot_tasks.operations.offsite.pull import Pulled
 from snapshot_tasks.operations.offsite.push import PUSHED, Pushed

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from snapshot_tasks.cli.ci import JUNIT_HELP, tell_ci
 from snapshot_tasks.cli.command import Outcome, Run, Seconds, command
+from snapshot_tasks.cli.show.ci import JUNIT_HELP, tell_ci
 from snapshot_tasks.cli.wiring import (
     COLLECTION_HELP,
     SNAPSHOT_HELP,
@@ -64,8 +64,8 @@ def drill(
     junit: str = "",
 ) -> Outcome:
     """Prove a restore: an empty Qdrant, restore, compare, restart, compare again, throw it away."""
-    from snapshot_tasks.cli.checked import checked_drill
-    from snapshot_tasks.cli.render import render_drill
+    from snapshot_tasks.cli.show.checked import checked_drill
+    from snapshot_tasks.cli.show.drill import render_drill
     from snapshot_tasks.settings import DEFAULT_VERSION, is_version
 
     if sum((all, bool(snapshot), create, random)) > 1:

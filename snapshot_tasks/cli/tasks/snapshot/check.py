@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from snapshot_tasks.cli.ci import tell_ci
 from snapshot_tasks.cli.command import Outcome, Run, Span, command
+from snapshot_tasks.cli.show.ci import tell_ci
 from snapshot_tasks.cli.wiring import now, open_catalog
 from snapshot_tasks.system.errors import BudgetMissed, NotFound, SettingsError, StorageError
 
@@ -15,10 +15,12 @@ if TYPE_CHECKING:
 
     from snapshot_tasks.catalog.folder import Catalog
     from snapshot_tasks.catalog.snapshot import Snapshot
-    from snapshot_tasks.cli.checked import Checked
+    from snapshot_tasks.cli.show.checked import Checked
     from snapshot_tasks.domain.findings import Finding
 
     Judged = list[tuple[str, tuple[Finding, ...]]]
+
+
 TASKS = "the tasks"
 
 
@@ -43,7 +45,7 @@ def check(
     """Check that what the backups promise holds; end with 23 naming each promise that does not."""
     from snapshot_tasks.catalog.runs import read_runs
     from snapshot_tasks.checks.promises import check_pushed, check_runs
-    from snapshot_tasks.cli.render import render_findings
+    from snapshot_tasks.cli.show.findings import render_findings
 
     if all and collection:
         raise SettingsError("--all and --collection exclude each other.", hint="Give one of them.")
@@ -120,7 +122,7 @@ def _judge(
 
 def _checked(title: str, findings: Sequence[Finding]) -> Checked:
     """Return the promises about one collection, or of the tasks, for CI."""
-    from snapshot_tasks.cli.checked import Checked
+    from snapshot_tasks.cli.show.checked import Checked
     from snapshot_tasks.domain.findings import failed
 
     broken = failed(findings)

@@ -1,4 +1,4 @@
-"""`inv engine.…`: the native Qdrant binary."""
+"""`inv engine.install`: the native Qdrant binary."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ import re
 import sys
 from collections.abc import Iterator, Sequence
 
-from snapshot_tasks.cli.checked import Checked
+from snapshot_tasks.cli.show.checked import Checked
 from snapshot_tasks.domain.findings import Finding, Status, failed
 from snapshot_tasks.settings.github import in_actions, step_summary
 from snapshot_tasks.system.files import append_line

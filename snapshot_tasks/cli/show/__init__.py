@@ -1,0 +1,1 @@
+"""What a person, a CI system or GitHub sees of a result."""

@@ -1,0 +1,36 @@
+"""What a restore did, as lines and JSON."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from snapshot_tasks.cli.console import tell
+from snapshot_tasks.cli.show.findings import render_findings
+from snapshot_tasks.operations.restore.into_empty import RestoreResult
+from snapshot_tasks.system.units import duration
+
+
+def restore_json(result: RestoreResult) -> dict[str, Any]:
+    """Return a restore for `--json`."""
+    return {
+        "snapshot": result.snapshot.name,
+        "collection": result.target,
+        "skipped": result.skipped,
+        "points_count": result.points_count,
+        "seconds": round(result.seconds, 3),
+        "way": result.way or None,
+        "safety_snapshot": result.safety_snapshot,
+        "findings": [f.as_json() for f in result.findings],
+    }
+
+
+def render_restored(result: RestoreResult) -> None:
+    """Print what a restore did."""
+    if result.skipped:
+        tell(f"{result.target}: exists, left as it is")
+        return
+    render_findings(result.findings, title=f"{result.target} from {result.snapshot.name}")
+    if result.points_count is not None and not result.error:
+        tell(f"Restored {result.points_count:,} points in {duration(result.seconds)}.")
+    if result.safety_snapshot:
+        tell(f"What was there before is in {result.safety_snapshot}.")

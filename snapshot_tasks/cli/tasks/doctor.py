@@ -1,0 +1,31 @@
+"""`inv doctor`: everything that could go wrong, checked."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from snapshot_tasks.cli.command import Outcome, Run, command
+from snapshot_tasks.cli.show.ci import tell_ci
+
+
+@command("doctor", help={})
+def doctor(run: Run) -> Outcome:
+    """Check everything that could go wrong: one OK, WARN or FAIL line each, with its remedy."""
+    from snapshot_tasks.catalog.folder import Catalog
+    from snapshot_tasks.checks.doctor import examine
+    from snapshot_tasks.checks.patient import Patient
+    from snapshot_tasks.cli.show.checked import Checked
+    from snapshot_tasks.cli.show.findings import render_findings
+
+    patient = Patient(
+        settings=run.settings, catalog=Catalog(run.settings.snapshot_dir), now=datetime.now(UTC)
+    )
+    findings, error = examine(patient)
+    verdict = "is not well" if error else "is well"
+    checked = Checked(name="doctor", verdict=verdict, at=patient.now.isoformat(), findings=findings)
+    tell_ci(run, [checked])
+    return Outcome(
+        result={"findings": [f.as_json() for f in findings]},
+        render=lambda: render_findings(findings),
+        error=error,
+    )

@@ -1,0 +1,73 @@
+"""`inv snapshot.list`: what is catalogued here, or off-site."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from snapshot_tasks.cli.command import Outcome, Run, command
+from snapshot_tasks.cli.wiring import (
+    failure_json,
+    now,
+    open_catalog,
+)
+from snapshot_tasks.system.errors import (
+    StorageError,
+    join_errors,
+)
+
+if TYPE_CHECKING:
+    pass
+from snapshot_tasks.cli.wiring import depots
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+@command(
+    "snapshot.list",
+    help={
+        "collection": "Only this collection.",
+        "remote": "List what lies off-site instead.",
+        "from": "With --remote, where; may be given several times. By default QDRANT_OFFSITE_URL.",
+    },
+    iterable=("from_",),
+)
+def list_(
+    run: Run, collection: str = "", remote: bool = False, from_: list[str] | None = None
+) -> Outcome:
+    """List the catalogued snapshots, newest first, with their size, points and last proof."""
+    if remote or from_:
+        from snapshot_tasks.cli.tasks.snapshot.list import list_off_site
+
+        return list_off_site(run, from_, collection)
+    from snapshot_tasks.cli.show.snapshots import render_snapshots, snapshot_json
+
+    catalog = open_catalog(run)
+    if not catalog.folder.is_dir():
+        raise StorageError(
+            f"There is no folder {catalog.folder}.",
+            hint="Correct QDRANT_SNAPSHOT_DIR; `inv snapshot.create` makes the folder.",
+        )
+    snapshots = catalog.entries(collection or None)
+    if collection and not snapshots:
+        raise catalog.none_of(collection)
+    return Outcome(
+        result={"snapshots": [snapshot_json(s) for s in snapshots]},
+        render=lambda: render_snapshots(snapshots, now()),
+    )
+
+
+def list_off_site(run: Run, places: Sequence[str] | None, collection: str) -> Outcome:
+    """List what lies off-site, newest first."""
+    from snapshot_tasks.cli.show.offsite import remote_json, render_remotes
+    from snapshot_tasks.operations.offsite.listing import list_remote
+
+    listing = list_remote(depots(run, places), collection or None)
+    return Outcome(
+        result={
+            "snapshots": [remote_json(remote) for remote in listing.remotes],
+            "failed": [failure_json(name, error) for name, error in listing.errors],
+        },
+        render=lambda: render_remotes(listing.remotes, now()),
+        error=join_errors(listing.errors),
+    )

@@ -1,0 +1,41 @@
+"""`inv snapshot.pin`: keep a snapshot whatever the rules say."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from snapshot_tasks.cli.command import Outcome, Run, command
+from snapshot_tasks.cli.console import tell
+from snapshot_tasks.cli.wiring import (
+    COLLECTION_HELP,
+    SNAPSHOT_HELP,
+    find_snapshot,
+    open_catalog,
+)
+from snapshot_tasks.system.errors import TaskError
+
+if TYPE_CHECKING:
+    # What went, each with its size in bytes, and what could not go.
+    Dropped = tuple[list[tuple[str, int]], list[tuple[str, TaskError]]]
+
+
+@command(
+    "snapshot.pin",
+    help={
+        "snapshot": SNAPSHOT_HELP,
+        "collection": COLLECTION_HELP,
+        "note": "Why it is kept.",
+    },
+)
+def pin(run: Run, snapshot: str = "", collection: str = "", note: str = "") -> Outcome:
+    """Keep a snapshot whatever the rules of `snapshot.prune` say."""
+    catalog = open_catalog(run)
+    if run.dry:
+        return run.would(f"pin {find_snapshot(run, catalog, snapshot, collection).name}")
+    with catalog.lock("snapshot.pin"):
+        found = find_snapshot(run, catalog, snapshot, collection)
+        found.set_pin(note)
+    return Outcome(
+        result={"snapshot": found.name, "pinned": note},
+        render=lambda: tell(f"{found.name} is pinned: no rule drops it."),
+    )

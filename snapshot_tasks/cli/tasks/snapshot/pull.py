@@ -1,0 +1,114 @@
+"""`inv snapshot.pull`: bring snapshots back from off-site."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from snapshot_tasks.cli.command import Outcome, Run, Seconds, command
+from snapshot_tasks.cli.wiring import (
+    COLLECTION_HELP,
+    PLACE_HELP,
+    TIMEOUT_HELP,
+    depots,
+    failure_json,
+    open_catalog,
+)
+from snapshot_tasks.system.errors import SettingsError, join_errors
+
+if TYPE_CHECKING:
+    from snapshot_tasks.catalog.folder import Catalog
+    from snapshot_tasks.catalog.snapshot import Snapshot
+    from snapshot_tasks.operations.offsite.listing import Remote
+    from snapshot_tasks.operations.restore.many import RestoreAllResult
+
+
+NAMED_HELP = "A name from `inv snapshot.list --remote`; by default the newest of the collection."
+
+
+@command(
+    "snapshot.pull",
+    help={
+        "from": f"Where from, {PLACE_HELP}",
+        "snapshot": NAMED_HELP,
+        "collection": COLLECTION_HELP,
+        "all": "The newest of every collection that lies off-site.",
+        "restore": "Then start Qdrant where this project runs it, and restore what is missing.",
+        "timeout": TIMEOUT_HELP,
+    },
+    watched=True,
+    iterable=("from_",),
+)
+def pull(
+    run: Run,
+    from_: list[str] | None = None,
+    snapshot: str = "",
+    collection: str = "",
+    all: bool = False,
+    restore: bool = False,
+    timeout: float = Seconds(0),
+) -> Outcome:
+    """Bring a snapshot back from off-site, all of it checked; --restore puts it into Qdrant."""
+    from snapshot_tasks.cli.show.offsite import pulled_json, render_pulled
+    from snapshot_tasks.cli.show.restored import render_restored, restore_json
+    from snapshot_tasks.offsite.codec import Unpacker
+    from snapshot_tasks.operations.offsite.listing import choose, list_remote
+    from snapshot_tasks.operations.offsite.pull import pull_each
+
+    if all and (snapshot or collection):
+        raise SettingsError(
+            "--all goes with neither --snapshot nor --collection.", hint="Leave them out."
+        )
+    wanted = None if all else collection or (None if snapshot else run.settings.collection)
+    listing = list_remote(depots(run, from_), wanted)
+    for name, error in listing.errors:
+        run.progress.note(f"{name}: {error.message}")
+    chosen = choose(listing, snapshot=snapshot)
+    if run.dry:
+        return run.would(*_steps(chosen, restore=restore))
+    catalog = open_catalog(run)
+    result = pull_each(chosen, catalog, Unpacker(run.settings.age_identity_file), run.progress)
+    restored = _restore(run, catalog, [p.snapshot for p in result.pulled], timeout, wanted=restore)
+    failed = [*result.errors, *(restored.errors if restored else ()), *listing.errors]
+
+    def render() -> None:
+        render_pulled(result.pulled)
+        for one in restored.results if restored else ():
+            render_restored(one)
+
+    return Outcome(
+        result={
+            "pulled": [pulled_json(p) for p in result.pulled],
+            "restored": [restore_json(r) for r in restored.results] if restored else [],
+            "failed": [failure_json(name, error) for name, error in failed],
+        },
+        render=render,
+        error=join_errors(failed),
+    )
+
+
+def _restore(
+    run: Run, catalog: Catalog, snapshots: list[Snapshot], timeout: float, *, wanted: bool
+) -> RestoreAllResult | None:
+    from snapshot_tasks.engines.select import live_engine, points_at_engine, restore_endpoint
+    from snapshot_tasks.operations.offsite.pull_restore import restore_pulled
+
+    if not wanted or not snapshots:
+        return None
+    engine = live_engine(run.settings).engine if points_at_engine(run.settings) else None
+    return restore_pulled(
+        snapshots,
+        None if engine is None or engine.name == "external" else engine,
+        restore_endpoint(run.settings),
+        catalog,
+        run.progress,
+        ready_timeout_seconds=timeout or run.settings.ready_timeout_seconds,
+        operation_timeout_seconds=run.settings.operation_timeout_seconds,
+    )
+
+
+def _steps(chosen: list[Remote], *, restore: bool) -> list[str]:
+    steps = [f"pull {r.marker.snapshot} from {r.depots[0].url}" for r in chosen]
+    if restore:
+        steps.append("start Qdrant where this project runs it")
+        steps += [f"restore {r.marker.collection} if it is missing" for r in chosen]
+    return steps

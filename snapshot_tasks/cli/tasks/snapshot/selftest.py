@@ -1,0 +1,65 @@
+"""`inv snapshot.selftest`: the checks test themselves."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from snapshot_tasks.cli.command import Outcome, Run, command
+from snapshot_tasks.cli.show.ci import JUNIT_HELP, tell_ci
+from snapshot_tasks.cli.show.faults import as_markdown, render_faults
+from snapshot_tasks.cli.wiring import (
+    COLLECTION_HELP,
+    SNAPSHOT_HELP,
+    find_snapshot,
+    now,
+    open_catalog,
+)
+
+if TYPE_CHECKING:
+    pass
+
+
+@command(
+    "snapshot.selftest",
+    help={
+        "snapshot": SNAPSHOT_HELP,
+        "collection": COLLECTION_HELP,
+        "markdown": "Write the table to this file as a page of the docs.",
+        "junit": JUNIT_HELP,
+    },
+)
+def selftest(
+    run: Run, snapshot: str = "", collection: str = "", markdown: str = "", junit: str = ""
+) -> Outcome:
+    """Damage copies of a snapshot in every known way; fail with 21 where no check notices."""
+    from snapshot_tasks.cli.show.checked import checked_faults
+    from snapshot_tasks.engines.select import drill_engine
+    from snapshot_tasks.operations.prove.selftest import SelfTestRequest
+    from snapshot_tasks.operations.prove.selftest import selftest as test_checks
+
+    settings = run.settings
+    found = find_snapshot(run, open_catalog(run), snapshot, collection)
+    request = SelfTestRequest(
+        snapshot=found,
+        version=settings.version,
+        operation_timeout_seconds=settings.operation_timeout_seconds,
+    )
+    if run.dry:
+        return run.would(f"damage copies of {found.name} by {len(request.faults)} faults")
+    selection = drill_engine(settings)
+    run.progress.note(f"engine: {selection.engine.name} ({selection.reason})")
+    report = test_checks(request, selection.engine, run.progress, clock=now)
+    if markdown:
+        from snapshot_tasks.system.files import by_umask, storage_errors, write_text
+
+        path = Path(markdown)
+        with storage_errors(path.parent):
+            write_text(path, as_markdown(report), mode=by_umask())
+    tell_ci(run, [checked_faults(report, now())], (), junit=junit)
+    result = {
+        "snapshot": found.name,
+        "seconds": round(report.seconds, 3),
+        "faults": [row.as_json() for row in report.rows],
+    }
+    return Outcome(result=result, render=lambda: render_faults(report), error=report.error)

@@ -1,0 +1,59 @@
+"""`inv stack.up`: start Qdrant with everything restored that is missing."""
+
+from __future__ import annotations
+
+from snapshot_tasks.cli.command import Outcome, Run, command
+from snapshot_tasks.cli.console import tell
+from snapshot_tasks.cli.wiring import BY_SETTING, TIMEOUT_HELP
+
+
+@command(
+    "stack.up",
+    help={
+        "no-restore": "Only start it; restore nothing.",
+        "timeout": TIMEOUT_HELP,
+    },
+)
+def up(run: Run, no_restore: bool = False, timeout: float = BY_SETTING) -> Outcome:
+    """Start Qdrant, wait until it is ready, restore each catalogued collection that is missing."""
+    from snapshot_tasks.catalog.folder import Catalog
+    from snapshot_tasks.cli.show.restored import render_restored, restore_json
+    from snapshot_tasks.cli.show.stack import render_stack, stack_json
+    from snapshot_tasks.engines.select import live_endpoint, managed_engine
+    from snapshot_tasks.operations.stack import stack_report, stack_up
+
+    settings = run.settings
+    selection = managed_engine(settings)
+    if run.dry:
+        return run.would(
+            f"start Qdrant with the {selection.engine.name} engine and restore what is missing"
+        )
+    run.progress.note(f"engine: {selection.engine.name} ({selection.reason})")
+    restored = stack_up(
+        selection.engine,
+        live_endpoint(settings),
+        Catalog(settings.snapshot_dir),
+        run.progress,
+        ready_timeout_seconds=timeout or settings.ready_timeout_seconds,
+        operation_timeout_seconds=settings.operation_timeout_seconds,
+        restore=not no_restore,
+    )
+    report = stack_report(
+        live_endpoint(settings), timeout_seconds=settings.operation_timeout_seconds
+    )
+
+    def render() -> None:
+        for result in restored.results:
+            render_restored(result)
+        if not no_restore and not restored.results and not restored.errors:
+            tell("No snapshot yet, so nothing to restore.")
+        render_stack(report)
+
+    result = {
+        "engine": selection.engine.name,
+        "reason": selection.reason,
+        **stack_json(report),
+        "restored": [restore_json(r) for r in restored.results],
+        "failed": [{"collection": name, "message": e.message} for name, e in restored.errors],
+    }
+    return Outcome(result=result, render=render, error=restored.error)

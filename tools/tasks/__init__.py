@@ -1,0 +1,1 @@
+"""Tasks for the development of this project itself; its tasks.py adds them."""

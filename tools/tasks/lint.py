@@ -1,0 +1,20 @@
+"""`inv lint`: the linters of this project."""
+
+from __future__ import annotations
+
+from snapshot_tasks.cli.command import Outcome, Run, command
+from tools.tasks.running import run_tools
+
+LINTERS = (
+    ("ruff", "check", "."),
+    ("ruff", "format", "--check", "."),
+    ("mypy",),
+    ("lint-imports",),
+    ("codespell",),
+)
+
+
+@command("lint", help={})
+def lint(run: Run) -> Outcome:
+    """Run ruff, mypy, import-linter and codespell over this project."""
+    return run_tools(run, LINTERS)
