@@ -181,15 +181,14 @@ class Inv:
 
 @pytest.fixture
 def inv(project: Path) -> Inv:
-    """`inv` in a copy of this project, so that its state and its `.env` are the test's own."""
-    project.mkdir(exist_ok=True)
-    for name in ("tasks.py", "docker-compose.yml", "Dockerfile", "requirements.txt"):
-        shutil.copy(ROOT / name, project / name)
-    shutil.copy(ROOT / ".dockerignore", project / ".dockerignore")
-    shutil.copytree(
-        ROOT / "snapshot_tasks",
-        project / "snapshot_tasks",
-        ignore=shutil.ignore_patterns("__pycache__"),
-    )
-    (project / "qdrant_snapshots").mkdir()
-    return Inv(root=project, environment={"QDRANT_ENGINE": "native"})
+    """`inv` in a project of the test's own, which has a `.env` and a state of its own."""
+    return new_project(project)
+
+
+def new_project(root: Path) -> Inv:
+    """Make a project as somebody else would have one, and return its `inv`."""
+    root.mkdir(exist_ok=True)
+    (root / "tasks.py").write_text("from snapshot_tasks import namespace\n", encoding="utf-8")
+    shutil.copy(ROOT / "docker-compose.yml", root)
+    (root / "qdrant_snapshots").mkdir()
+    return Inv(root=root, environment={"QDRANT_ENGINE": "native", "PYTHONPATH": str(ROOT)})

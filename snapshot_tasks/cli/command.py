@@ -18,6 +18,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
+from invoke.config import Config
 from invoke.context import Context
 from invoke.exceptions import Exit
 from invoke.tasks import Task, task
@@ -35,8 +36,7 @@ if TYPE_CHECKING:
     from snapshot_tasks.system.progress import Progress
 
 # What a task is made of, all to be had here.
-__all__ = ("JSON_HELP", "PROJECT_ROOT", "Count", "Outcome", "Run", "Seconds", "Span", "command")
-PROJECT_ROOT = Path(__file__).resolve().parents[2]
+__all__ = ("JSON_HELP", "Count", "Outcome", "Run", "Seconds", "Span", "command")
 AGAIN_SECONDS = 0.01
 JSON_HELP = "Print one JSON document on stdout, also on failure."
 
@@ -53,8 +53,9 @@ class Outcome:
 class Run:
     """One call of a task: its settings, its progress, and whether it may change anything."""
 
-    def __init__(self, name: str, *, dry: bool, json: bool) -> None:
+    def __init__(self, name: str, *, root: Path, dry: bool, json: bool) -> None:
         self.name = name
+        self.root = root
         self.dry = dry
         self.json = json
         self.progress: Progress = TerminalProgress()
@@ -64,7 +65,7 @@ class Run:
         """The settings. Raises `SettingsError` naming all that are wrong."""
         from snapshot_tasks.settings import load_settings
 
-        return load_settings(PROJECT_ROOT)
+        return load_settings(self.root)
 
     def would(self, *steps: str) -> Outcome:
         """Return what a dry run answers: the steps it left out."""
@@ -93,6 +94,12 @@ class Run:
             )
 
 
+def project_root(config: Config) -> Path:
+    """Return the folder in which Invoke found `tasks.py`, else the current one."""
+    found: str | None = config._project_prefix  # Invoke has no public name for it
+    return Path(found) if found else Path.cwd()
+
+
 def command(
     name: str, *, help: Mapping[str, str], iterable: Sequence[str] = (), watched: bool = False
 ) -> Callable[[Callable[..., Outcome]], Task[Callable[..., None]]]:
@@ -106,9 +113,10 @@ def command(
         @functools.wraps(function)
         def body(context: Context, *, json: bool = False, **flags: Any) -> None:
             collect_rarely()
-            run = Run(name, dry=bool(context.config.run.dry), json=json)
+            root = project_root(context.config)
+            run = Run(name, root=root, dry=bool(context.config.run.dry), json=json)
             is_real = not run.dry and not flags.get("dry_run")
-            watch = begin_watch(name, PROJECT_ROOT) if watched and is_real else None
+            watch = begin_watch(name, root) if watched and is_real else None
             _finish(run, lambda: function(run, **flags), watch)
 
         body.__signature__ = _signature(function)  # type: ignore[attr-defined]

@@ -7,14 +7,13 @@ A child prints JSON objects, one to a line: what it has to say on the way, and a
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from snapshot_tasks.system import process
-
-PROJECT_ROOT = Path(__file__).resolve().parents[2]
 
 
 class ChildFailed(Exception):
@@ -35,7 +34,7 @@ def ask(
     *arguments: str,
     take: Callable[[dict[str, Any]], None],
     stdin: str = "",
-    cwd: Path = PROJECT_ROOT,
+    cwd: Path | None = None,
 ) -> dict[str, Any]:
     """Run a module of this project, hand over each line that it prints, and return its result.
 
@@ -56,10 +55,15 @@ def ask(
         (sys.executable, "-m", module, *arguments),
         take_line,
         cwd=cwd,
-        env={"PYTHONPATH": str(PROJECT_ROOT), "RUST_BACKTRACE": "0"},
+        env={"PYTHONPATH": _python_path(), "RUST_BACKTRACE": "0"},
         stdin=stdin,
     )
     if code or "result" not in last:
         raise ChildFailed(last, code)
     result: dict[str, Any] = last["result"]
     return result
+
+
+def _python_path() -> str:
+    """Return where this process finds modules, so that a child finds the same ones."""
+    return os.pathsep.join(str(Path(entry).resolve()) for entry in sys.path)

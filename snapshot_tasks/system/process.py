@@ -126,7 +126,7 @@ def run_lines(
     argv: Sequence[str],
     take: Callable[[str], None],
     *,
-    cwd: Path,
+    cwd: Path | None,
     env: Mapping[str, str],
     stdin: str = "",
 ) -> int:

@@ -18,7 +18,7 @@ from snapshot_tasks.operations.create.one import CreateRequest, create
 from snapshot_tasks.settings import Settings
 from snapshot_tasks.system.process import free_ports
 from snapshot_tasks.system.progress import Silent
-from tests.conftest import ROOT, Inv, Live, now
+from tests.conftest import Inv, Live, new_project, now
 from tests.support.world import end_processes_below, manifest_of
 
 Take = Callable[..., Snapshot]
@@ -89,14 +89,8 @@ def stack(inv: Inv) -> Iterator[Inv]:
 def own_stack(folder: Path) -> Iterator[Inv]:
     """Make a project with a stack of its own that several tests share."""
     root = folder / "project"
-    root.mkdir(exist_ok=True)
-    for name in ("tasks.py", "docker-compose.yml"):
-        shutil.copy(ROOT / name, root)
-    ignored = shutil.ignore_patterns("__pycache__")
-    shutil.copytree(ROOT / "snapshot_tasks", root / "snapshot_tasks", ignore=ignored)
-    (root / "qdrant_snapshots").mkdir()
     try:
-        yield managing(Inv(root=root, environment={"QDRANT_ENGINE": "native"}))
+        yield managing(new_project(root))
     finally:
         end_processes_below(root)
 

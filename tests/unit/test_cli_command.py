@@ -18,7 +18,6 @@ from invoke.collection import Collection
 from invoke.exceptions import ParseError
 from invoke.program import Program
 
-from snapshot_tasks.cli import command as command_module
 from snapshot_tasks.cli.command import Count, Outcome, Run, Seconds, command
 from snapshot_tasks.system import errors
 from snapshot_tasks.system.errors import Damaged, Refused, TaskError
@@ -345,7 +344,7 @@ def test_wrong_settings_end_with_14(
 ) -> None:
     """Settings are read when a task uses them, and their problems end it as any error."""
     project.mkdir()
-    monkeypatch.setattr(command_module, "PROJECT_ROOT", project)
+    monkeypatch.chdir(project)
     monkeypatch.setenv("QDRANT_ENGINE", "podman")
 
     def work(run: Run) -> Outcome:

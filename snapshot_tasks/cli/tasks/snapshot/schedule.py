@@ -7,7 +7,7 @@ import pwd
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from snapshot_tasks.cli.command import PROJECT_ROOT, Outcome, Run, Span, command
+from snapshot_tasks.cli.command import Outcome, Run, Span, command
 from snapshot_tasks.cli.console import tell
 from snapshot_tasks.system.errors import SettingsError
 
@@ -84,7 +84,7 @@ def _request(run: Run, every: Span, at: str, drill_every: Span, all: bool, push:
     if push and not settings.offsite_urls:
         run.progress.note("Nothing is pushed before QDRANT_OFFSITE_URL says where to.")
     return make_request(
-        project=PROJECT_ROOT,
+        project=run.root,
         snapshot_dir=Path(os.path.normpath(settings.snapshot_dir)),
         user=_user(),
         drill_engine=drill_engine(settings).engine.name,
@@ -120,7 +120,7 @@ def _tell_of_environment(run: Run) -> None:
     """Say which settings a schedule would not have: it starts without this shell's environment."""
     from snapshot_tasks.settings import only_in_environment
 
-    names = only_in_environment(PROJECT_ROOT)
+    names = only_in_environment(run.root)
     if names:
         run.progress.note(
             f"{', '.join(names)}: set in this shell only, so not on schedule. Put it in .env."

@@ -1,0 +1,60 @@
+"""Do the same for several things: go on past failures, and report them all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from snapshot_tasks.domain.failure import Failure, joined
+from snapshot_tasks.system.errors import Interrupted, TaskError
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def _no_error(result: object) -> TaskError | None:
+    return None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch(Generic[Result]):
+    """What came of each thing, and each failure, both in the order of the things."""
+
+    results: tuple[Result, ...] = ()
+    failures: tuple[Failure, ...] = ()
+
+    @property
+    def error(self) -> TaskError | None:
+        """One error that names every failure, if there is any."""
+        return joined(self.failures)
+
+
+def for_each(
+    items: Iterable[Item],
+    work: Callable[[Item], Result],
+    *,
+    name: Callable[[Item], str],
+    error_of: Callable[[Result], TaskError | None] = _no_error,
+) -> Batch[Result]:
+    """Work on each item. A foreseen error of one stops no other; an interruption stops all.
+
+    `error_of` is for a result that holds an error itself: such a result counts as both.
+
+    Raises:
+        Interrupted: when the user ended it.
+    """
+    results: list[Result] = []
+    failures: list[Failure] = []
+    for item in items:
+        try:
+            result = work(item)
+        except Interrupted:
+            raise
+        except TaskError as error:
+            failures.append(Failure(name=name(item), error=error))
+            continue
+        results.append(result)
+        if failed := error_of(result):
+            failures.append(Failure(name=name(item), error=failed))
+    return Batch(results=tuple(results), failures=tuple(failures))
