@@ -18,7 +18,7 @@ with atheris.instrument_imports(include=["snapshot_tasks"]):
 
 from tests.support.fuzzing import in_new_folder, read_archive
 from tests.support.hostile import CASES, signed
-from tests.unit.test_sealing_unpack import SOUND
+from tests.unit.sealing.test_unpack import SOUND
 
 BLOCK = 512
 MAX_SEED = 1 << 16

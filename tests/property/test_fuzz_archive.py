@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tests.support.archives import BLOCK, archive, header_offsets, overwritten
 from tests.support.fuzzing import in_new_folder, read_archive
 from tests.support.hostile import CASES, header, signed
-from tests.unit.test_sealing_unpack import SOUND
+from tests.unit.sealing.test_unpack import SOUND
 
 HEADERS = header_offsets(SOUND)
 FIELDS = {
