@@ -73,19 +73,20 @@ class Snapshot:
         Raises:
             Damaged: when that file is there, and is not what the manifest sealed.
         """
-        if self.manifest is None or self.manifest.fingerprint is None:
+        if self.manifest is None or self.manifest.seal is None:
             return None
+        seal = self.manifest.seal
         path = fingerprint_path(self.path)
         try:
-            digest = str(self.manifest.fingerprint["digest"])
-            count = int(self.manifest.fingerprint["points_count"])
+            if not seal.digest or seal.points_count is None:
+                raise ValueError("the manifest has lost its digest or its number of points")
             buckets = None
             if os.path.lexists(path):
                 text = read_text(path, max_bytes=MAX_FINGERPRINT_BYTES)
                 buckets = Fingerprint.from_json(parse_json(text))
-                if buckets.digest != digest:
+                if buckets.digest != seal.digest:
                     raise ValueError("it is another snapshot's")
-            return Sealed(digest=digest, points_count=count, buckets=buckets)
+            return Sealed(digest=seal.digest, points_count=seal.points_count, buckets=buckets)
         except (OSError, ValueError, KeyError, TypeError, ArithmeticError) as error:
             reason = printable(str(error), limit=MAX_MESSAGE)
             raise Damaged(

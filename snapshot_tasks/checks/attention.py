@@ -22,7 +22,7 @@ MAX_NAMED = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Watched:
+class Subject:
     """One collection: its snapshots, newest first, and how old the newest and its proof may be.
 
     Snapshots of what was replaced are left out. `link_problem` is what is wrong with the latest
@@ -46,53 +46,53 @@ class Watched:
         return remedy(task, self.collection)
 
 
-def check_link(watched: Watched) -> Iterator[Finding]:
+def check_link(subject: Subject) -> Iterator[Finding]:
     """The latest pointer dangles: the newest snapshot is gone, and no task takes an older one."""
-    if problem := watched.link_problem:
+    if problem := subject.link_problem:
         yield fail("latest link", problem.message, problem.hint)
 
 
-def check_promises(watched: Watched) -> Iterator[Finding]:
+def check_promises(subject: Subject) -> Iterator[Finding]:
     """The promises that do not hold, as `inv snapshot.check` judges them."""
     findings = promises(
-        watched.collection,
-        watched.snapshots,
-        max_age=watched.max_age or timedelta.max,
-        max_proof_age=watched.max_proof_age or timedelta.max,
-        now=watched.now,
+        subject.collection,
+        subject.snapshots,
+        max_age=subject.max_age or timedelta.max,
+        max_proof_age=subject.max_proof_age or timedelta.max,
+        now=subject.now,
     )
     # That the newest has failed is told with its reasons, as the last words of its test.
-    has_failed = watched.newest is not None and watched.newest.failed_at is not None
+    has_failed = subject.newest is not None and subject.newest.failed_at is not None
     for finding in findings:
         if finding.status is not Status.OK and not (finding.check == "proof" and has_failed):
             yield finding
 
 
-def check_seal(watched: Watched) -> Iterator[Finding]:
+def check_seal(subject: Subject) -> Iterator[Finding]:
     """The newest is sealed."""
-    newest = watched.newest
-    if newest and newest.manifest and newest.manifest.fingerprint is None:
+    newest = subject.newest
+    if newest and newest.manifest and newest.manifest.seal is None:
         message = f"{newest.name} is not sealed: nothing tells what each point should be"
-        yield warn("seal", message, watched.remedy("snapshot.create"))
+        yield warn("seal", message, subject.remedy("snapshot.create"))
 
 
-def check_last_words(watched: Watched) -> Iterator[Finding]:
+def check_last_words(subject: Subject) -> Iterator[Finding]:
     """The last test and the last verification of the newest passed, without a warning."""
-    for snapshot in watched.snapshots[:1]:
+    for snapshot in subject.snapshots[:1]:
         for kind, name in ((DRILL, "restore test"), (VERIFY, "verification")):
             if proof := last_of(snapshot, kind):
-                yield from _words_of(watched, snapshot, proof, f"last {name}")
+                yield from _words_of(subject, snapshot, proof, f"last {name}")
 
 
-def check_older(watched: Watched) -> Iterator[Finding]:
+def check_older(subject: Subject) -> Iterator[Finding]:
     """Older snapshots, the second line of defence: whose last test or verification failed."""
-    wrong = [s.name for s in watched.snapshots[1:] if s.manifest_problem or _has_failed(s)]
+    wrong = [s.name for s in subject.snapshots[1:] if s.manifest_problem or _has_failed(s)]
     if wrong:
         message = f"{len(wrong)} damaged or not restorable: {_some(wrong)}"
         yield warn("older snapshots", message, "Do not rely on them; `inv snapshot.show` says why.")
 
 
-ATTENTION_CHECKS: tuple[Callable[[Watched], Iterator[Finding]], ...] = (
+ATTENTION_CHECKS: tuple[Callable[[Subject], Iterator[Finding]], ...] = (
     check_link,
     check_promises,
     check_seal,
@@ -101,9 +101,9 @@ ATTENTION_CHECKS: tuple[Callable[[Watched], Iterator[Finding]], ...] = (
 )
 
 
-def attention(watched: Watched) -> tuple[Finding, ...]:
+def attention(subject: Subject) -> tuple[Finding, ...]:
     """Run every check of a collection; failures come first."""
-    found = [finding for check in ATTENTION_CHECKS for finding in check(watched)]
+    found = [finding for check in ATTENTION_CHECKS for finding in check(subject)]
     return tuple(sorted(found, key=lambda finding: finding.status is not Status.FAIL))
 
 
@@ -114,13 +114,13 @@ def last_of(snapshot: Snapshot, kind: str) -> JsonObject | None:
 
 
 def _words_of(
-    watched: Watched, snapshot: Snapshot, proof: JsonObject, check: str
+    subject: Subject, snapshot: Snapshot, proof: JsonObject, check: str
 ) -> Iterator[Finding]:
-    findings, when = findings_of(proof), ago(datetime.fromisoformat(proof["at"]), watched.now)
+    findings, when = findings_of(proof), ago(datetime.fromisoformat(proof["at"]), subject.now)
     if not proof["ok"]:
         reasons = list(dict.fromkeys(f"{f.check}: {f.message}" for f in failed(findings)))
         message = f"{snapshot.name} failed {when}: {_some(reasons) or 'for an unknown reason'}"
-        remedy = watched.remedy("snapshot.test-restore --create")
+        remedy = subject.remedy("snapshot.test-restore --create")
         yield fail(check, message, f"Do not rely on it. {remedy}")
     # After the restart, the same is found again.
     warned = {f.message: f for f in reversed(findings) if f.status is Status.WARN}

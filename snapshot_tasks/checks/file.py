@@ -129,7 +129,7 @@ def _against_manifest(snapshot: Snapshot, sha256: str) -> tuple[Finding, ...]:
         return (Finding(check="manifest", status=Status.WARN, message=message),)
     size = _expect("size", f"{manifest.size_bytes:,} bytes", f"{snapshot.size_bytes:,} bytes")
     findings = (size, _expect("sha256", manifest.sha256, sha256))
-    sealed = (manifest.fingerprint or {}).get("description")
+    sealed = manifest.seal.description if manifest.seal else None
     if sealed in (None, manifest.description):
         return findings
     message = "config, aliases or counts in the manifest are not those that were sealed"

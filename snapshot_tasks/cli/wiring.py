@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from snapshot_tasks.catalog.snapshot import Snapshot
     from snapshot_tasks.domain.retention import Policy
     from snapshot_tasks.offsite.repository import Depot
-    from snapshot_tasks.operations.create.seal import Scratch
+    from snapshot_tasks.operations.create.seal import FreshServers
     from snapshot_tasks.qdrant.server import Server
 
 SNAPSHOT_HELP = (
@@ -75,12 +75,12 @@ def find_snapshot(run: Run, catalog: Catalog, snapshot: str, collection: str) ->
     return catalog.newest(collection or run.settings.collection)
 
 
-def scratch(run: Run) -> Scratch:
+def fresh_servers(run: Run) -> FreshServers:
     """Return how to run a throw-away server for a seal."""
     from snapshot_tasks.engines.select import drill_engine
-    from snapshot_tasks.operations.create.seal import Scratch
+    from snapshot_tasks.operations.create.seal import FreshServers
 
-    return Scratch(
+    return FreshServers(
         engine=lambda: drill_engine(run.settings).engine,
         operation_timeout_seconds=run.settings.operation_timeout_seconds,
     )

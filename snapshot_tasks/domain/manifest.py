@@ -17,6 +17,7 @@ from typing import Any
 
 from snapshot_tasks.domain.collection import CollectionState
 from snapshot_tasks.domain.names import check_collection, check_file_name
+from snapshot_tasks.domain.seal import Seal
 from snapshot_tasks.system.errors import Damaged, Refused, SettingsError
 from snapshot_tasks.system.untrusted import (
     optional,
@@ -38,6 +39,8 @@ DESCRIBED = (
     "sanity",
     "probes",
 )
+# Where a fact's key differs from its name here.
+_KEYS = {"seal": "fingerprint"}
 MAX_MANIFEST_BYTES = 16 << 20
 MAX_MESSAGE = 300
 # It becomes an image's tag, and part of a path.
@@ -66,7 +69,7 @@ class Manifest:
     payload_schema: Mapping[str, Any]
     aliases: tuple[str, ...]
     label: str | None = None
-    fingerprint: Mapping[str, Any] | None = None
+    seal: Seal | None = None
     sanity: Mapping[str, Any] | None = None
     probes: tuple[Any, ...] = ()
     safety: bool = False
@@ -90,18 +93,19 @@ class Manifest:
         text = json.dumps(described, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
 
-    def sealed_with(self, fingerprint: Mapping[str, Any]) -> Manifest:
+    def sealed_with(self, seal: Seal) -> Manifest:
         """Return this manifest with a seal, which binds its description too."""
-        return replace(self, fingerprint={**fingerprint, "description": self.description})
+        return replace(self, seal=seal.describing(self.description))
 
     def as_json(self) -> dict[str, Any]:
         """Return the JSON object as it stands on disk."""
-        plain = {f.name: getattr(self, f.name) for f in fields(self)}
+        plain = {_KEYS.get(f.name, f.name): getattr(self, f.name) for f in fields(self)}
         return {
             "schema": plain.pop("schema"),
             **plain,
             "created_at": self.created_at.isoformat(),
             "aliases": list(self.aliases),
+            "fingerprint": self.seal.as_json() if self.seal else None,
             "probes": list(self.probes),
         }
 
@@ -176,7 +180,7 @@ def _parse(document: Mapping[str, Any], name: str) -> Manifest:
         payload_schema=typed(document, "payload_schema", dict),
         aliases=tuple(str(alias) for alias in typed(document, "aliases", list)),
         label=None if document.get("label") is None else str(document["label"]),
-        fingerprint=optional(document, "fingerprint", dict),
+        seal=_seal(document),
         sanity=_sanity(document),
         probes=tuple(document.get("probes") or ()),
         safety=bool(document.get("safety")),
@@ -203,6 +207,11 @@ def _version(document: Mapping[str, Any]) -> str:
     if not _VERSION.fullmatch(version):
         raise ValueError(f"qdrant_version {version!r} is none")
     return version
+
+
+def _seal(document: Mapping[str, Any]) -> Seal | None:
+    sealed = optional(document, "fingerprint", dict)
+    return None if sealed is None else Seal.from_json(sealed)
 
 
 def _sanity(document: Mapping[str, Any]) -> Mapping[str, Any] | None:

@@ -1,11 +1,11 @@
 """Do two collections answer the same queries alike? Pure: no I/O.
 
-The source's answers come from the in-process engine that seals a file, the restore's from a server.
-Their scores agree to the bit for most vectors. For float16 the engine rounds the query, where the
-server does not; sparse products it adds up in another order. So each kind has a tolerance, and ids
-may swap, or fall off the end, only among scores that close. With the idf modifier both weigh by
-statistics of their own, and their answers are not comparable. The bits themselves are the
-fingerprint's to compare.
+The source's answers come from the reader that seals a file, the restore's from a server.
+Their scores agree to the bit for most vectors. For float16 the reader rounds the query and the
+server does not; the reader also adds up sparse products in another order. So each kind has a
+tolerance, and ids may swap, or fall off the end, only among scores that close. With the idf
+modifier both weigh by statistics of their own, and their answers are not comparable. The bits
+themselves are the fingerprint's to compare.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from typing import Any
 from snapshot_tasks.catalog.folder import Catalog
 from snapshot_tasks.catalog.proofs import DRILL, VERIFY, findings_of
 from snapshot_tasks.catalog.snapshot import Snapshot
-from snapshot_tasks.checks.attention import Watched, attention, last_of
+from snapshot_tasks.checks.attention import Subject, attention, last_of
 from snapshot_tasks.domain.findings import Finding, Status
 from snapshot_tasks.system.errors import NotFound, TaskError
 
@@ -146,7 +146,7 @@ def collect(
             by_name.setdefault(entry.collection, []).append(entry)
     reports = []
     for name, snapshots in sorted(by_name.items()):
-        watched = Watched(
+        subject = Subject(
             collection=name,
             snapshots=[s for s in snapshots if not s.is_safety],
             now=now,
@@ -154,7 +154,7 @@ def collect(
             max_proof_age=max_proof_age,
             link_problem=_link_problem(catalog, name),
         )
-        reports.append(_report(watched, snapshots))
+        reports.append(_report(subject, snapshots))
     return Report(
         at=now,
         folder=str(catalog.folder),
@@ -171,16 +171,16 @@ def _urgency(report: CollectionReport) -> int:
     return 0 if report.attention[0].status is Status.FAIL else 1
 
 
-def _report(watched: Watched, snapshots: Sequence[Snapshot]) -> CollectionReport:
+def _report(subject: Subject, snapshots: Sequence[Snapshot]) -> CollectionReport:
     tests = sorted(_tests(snapshots), key=lambda test: test.at)
     passed = [test for test in tests if test.ok]
     shown = tuple(_entry(s) for s in snapshots[:MAX_SNAPSHOTS])
-    proven = next((s for s in watched.snapshots if s.proven_at), None)
-    newest = watched.newest
+    proven = next((s for s in subject.snapshots if s.proven_at), None)
+    newest = subject.newest
     verified = last_of(newest, VERIFY) if newest else None
     return CollectionReport(
-        name=watched.collection,
-        attention=attention(watched),
+        name=subject.collection,
+        attention=attention(subject),
         newest=_entry(newest) if newest else None,
         proven=_entry(proven) if proven else None,
         last_test=tests[-1] if tests else None,
@@ -191,7 +191,7 @@ def _report(watched: Watched, snapshots: Sequence[Snapshot]) -> CollectionReport
         size_bytes=sum(s.size_bytes for s in snapshots),
         sizes=tuple(
             Sample(at=s.created_at, value=s.size_bytes)
-            for s in reversed(watched.snapshots[:MAX_SAMPLES])
+            for s in reversed(subject.snapshots[:MAX_SAMPLES])
         ),
         restores=tuple(
             Sample(at=t.at, value=t.restore_seconds if t.ok else None) for t in tests[-MAX_SAMPLES:]
@@ -217,7 +217,7 @@ def _entry(snapshot: Snapshot) -> Entry:
         size_bytes=snapshot.size_bytes,
         points_count=manifest.points_count if manifest else None,
         qdrant_version=manifest.qdrant_version if manifest else None,
-        sealed=bool(manifest.fingerprint) if manifest else None,
+        sealed=manifest.seal is not None if manifest else None,
         label=manifest.label if manifest else None,
         replaced=snapshot.is_safety,
         proven_at=snapshot.proven_at,

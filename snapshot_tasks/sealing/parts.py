@@ -1,6 +1,6 @@
 """Which process reads which points of an unpacked snapshot.
 
-The engine holds Python's lock while it reads, and locks the folder that it opens. So where there
+Qdrant Edge holds Python's lock while it reads, and locks the folder that it opens. So where there
 are more processors than shards, a shard is read by several processes, each in a copy of its own.
 """
 
@@ -16,7 +16,7 @@ from snapshot_tasks.sealing.unpack import Shard, copy_sparse
 
 # Below this many points, copying and starting a process takes longer than it saves.
 SMALL_POINTS = 20_000
-# Each has the engine's tables of the whole shard in memory, and a copy of it on the disk.
+# Each has tables of ids of the whole shard in memory, and a copy of it on the disk.
 MAX_READERS = 2
 # Copies are for speed alone: they never take more than this share of what is free.
 MAX_COPIES_SHARE = 0.25

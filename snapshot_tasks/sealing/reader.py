@@ -45,7 +45,7 @@ def read_contents(
 
     Raises:
         StorageError: when the temporary folder has no room; nothing is written then.
-        Damaged: when the engine cannot read it.
+        Damaged: when the reader cannot read it.
     """
     total, sanities, samples = Accumulator(), [], []
     with _unpacked(snapshot, progress, points_count=points_count) as parts:
@@ -81,7 +81,7 @@ def read_parts(
     may be too much for the machine, and only what one cannot read is damaged.
 
     Raises:
-        Damaged: when the engine cannot read it.
+        Damaged: when the reader cannot read it.
     """
     try:
         results = _each(snapshot, parts, take, "read")
@@ -154,7 +154,7 @@ def _read(
 
 
 def _check_counts(snapshot: Path, parts: tuple[Part, ...], results: list[dict[str, Any]]) -> None:
-    """Insist that the parts of each shard are all of its points: slicing is the engine's affair."""
+    """Insist that the parts of each shard are all of its points: Qdrant Edge does the slicing."""
     seen: Counter[str] = Counter()
     for part, result in zip(parts, results, strict=True):
         seen[part.shard.name] += result["seen"]

@@ -1,6 +1,6 @@
-"""Read an unpacked shard, or a slice, with Qdrant's in-process engine. A process of its own.
+"""The reader of an unpacked shard, or of a slice: Qdrant Edge, in a process of its own.
 
-A damaged file may panic the engine or exhaust memory; here that ends this process and nothing else.
+A damaged file may make Qdrant Edge panic or exhaust memory; that ends this process, and only this.
 On the way it says `{"points": n}` after each batch.
 """
 
@@ -25,7 +25,7 @@ from snapshot_tasks.system.children import say
 
 BATCH = 1000
 ID_BATCH = 10_000
-# Private memory only: the files that the engine maps do not count.
+# Private memory only: the files that Qdrant Edge maps do not count.
 MAX_MEMORY_BYTES = 8 << 30
 MAX_KEY_SETS = 1000
 

@@ -1,4 +1,4 @@
-"""Unpack a snapshot for the in-process engine: defensively, sparsely, without its logs."""
+"""Unpack a snapshot for the reader: defensively, sparsely, without its logs."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ class _Unpacking:
         self._budget = Budget()
 
     def take_all(self, file: IO[bytes]) -> None:
-        """Write what the engine needs of every member; the rest is only counted."""
+        """Write what the reader needs of every member; the rest is only counted."""
         for member in members(file, "the file", end_markers=(END_MARKER,), budget=self._budget):
             parts = member.name.split("/")
             if member.is_file and len(parts) > 1:

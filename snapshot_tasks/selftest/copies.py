@@ -222,7 +222,7 @@ def first_stored(members: list[Member], offset: int) -> int:
 
 
 def read_sample(file: Path, scratch: Path) -> tuple[Point, ...]:
-    """Return some points of each shard of a sound file, read with the in-process engine."""
+    """Return some points of each shard of a sound file, read by the reader."""
     import qdrant_edge as edge
 
     scratch.mkdir()

@@ -17,6 +17,7 @@ from typing import Any
 
 from snapshot_tasks.domain.fingerprint import Accumulator
 from snapshot_tasks.domain.manifest import Manifest
+from snapshot_tasks.domain.seal import Seal
 from snapshot_tasks.selftest.copies import Copy, Fault, NotApplicable, first_stored
 from snapshot_tasks.selftest.rewrite import overwrite, read_at, read_json
 
@@ -157,7 +158,7 @@ def _swap_manifest(copy: Copy) -> None:
         size_bytes=manifest.size_bytes + PAGE,
         points_count=manifest.points_count + 1,
     )
-    copy.write_manifest(foreign.sealed_with(other.result().summary()))
+    copy.write_manifest(foreign.sealed_with(Seal.from_json(other.result().summary())))
 
 
 def _forge(change: Callable[[Manifest], dict[str, Any]]) -> Callable[[Copy], None]:

@@ -24,7 +24,7 @@ from snapshot_tasks.catalog.folder import Catalog
 from snapshot_tasks.domain.fingerprint import BUCKETS, Fingerprint
 from snapshot_tasks.engines.native import NativeEngine
 from snapshot_tasks.operations.create.one import CreateRequest, create
-from snapshot_tasks.operations.create.seal import Scratch
+from snapshot_tasks.operations.create.seal import FreshServers
 from snapshot_tasks.qdrant.points import (
     SMALL_POINTS,
     Advance,
@@ -400,7 +400,7 @@ def flood(live: Live, name: str, seed: int) -> None:
 def test_queued_writes_are_in_the_seal(live: Live, catalog: Catalog, tmp_path: Path) -> None:
     """Taken in the middle of a flood, a seal is what a restore of that very file brings."""
     settings = load_settings(tmp_path, {"QDRANT_VERSION": live.version})
-    scratch = Scratch(engine=lambda: NativeEngine(settings), operation_timeout_seconds=60)
+    servers = FreshServers(engine=lambda: NativeEngine(settings), operation_timeout_seconds=60)
     for round_number in range(3):
         config = {
             "vectors": {"size": 32, "distance": "Cosine"},
@@ -409,12 +409,12 @@ def test_queued_writes_are_in_the_seal(live: Live, catalog: Catalog, tmp_path: P
         name = make(live, config, [])
         flood(live, name, round_number)
         with live.server() as server:
-            request = CreateRequest(collection=name, scratch=scratch)
+            request = CreateRequest(collection=name, fresh_servers=servers)
             snapshot = create(request, server, catalog, Silent(), clock=now).snapshot
         assert snapshot.manifest is not None
-        seal = snapshot.manifest.fingerprint
+        seal = snapshot.manifest.seal
         assert seal is not None, "left unsealed"
-        assert seal["sealed_by"] in ("engine", "scratch")
+        assert seal.sealed_by in ("reader", "server")
         restored = restore(live, snapshot.path)
         assert snapshot.sealed is not None
         assert snapshot.sealed.buckets is not None

@@ -19,7 +19,7 @@ from snapshot_tasks.catalog.folder import Catalog
 from snapshot_tasks.domain.findings import Status
 from snapshot_tasks.engines.native import NativeEngine
 from snapshot_tasks.operations.create.one import CreateRequest, create
-from snapshot_tasks.operations.create.seal import Scratch
+from snapshot_tasks.operations.create.seal import FreshServers
 from snapshot_tasks.operations.prove.drill import DrillRequest, drill
 from snapshot_tasks.settings import load_settings
 from snapshot_tasks.system.progress import Silent
@@ -83,7 +83,7 @@ def test_no_false_alarm(
     live: Live = request.getfixturevalue("older_qdrant" if version == OLDER else "qdrant")
     settings = load_settings(tmp_path_factory.mktemp("project"), {"QDRANT_VERSION": version})
     engine = NativeEngine(settings)
-    scratch = Scratch(engine=lambda: engine, operation_timeout_seconds=60)
+    fresh_servers = FreshServers(engine=lambda: engine, operation_timeout_seconds=60)
     name = f"rounds-{version.replace('.', '-')}"
     live.loader.rich(name, points=POINTS)
     rng = random.Random(version)
@@ -91,7 +91,7 @@ def test_no_false_alarm(
         change(live, name, rng, wait=number % 3 != 2)
         meanwhile = writing(live, name, rng) if number % 3 == 1 else nullcontext()
         with live.server() as server, meanwhile:
-            asked = CreateRequest(collection=name, scratch=scratch)
+            asked = CreateRequest(collection=name, fresh_servers=fresh_servers)
             snapshot = create(asked, server, catalog, Silent(), clock=now).snapshot
         assert snapshot.sealed is not None
         drilled = DrillRequest(snapshot=snapshot, version=version, operation_timeout_seconds=60)

@@ -19,7 +19,7 @@ from snapshot_tasks.sealing.unpack import unpack
 from snapshot_tasks.selftest.rewrite import read_members
 from snapshot_tasks.system.errors import TaskError
 from snapshot_tasks.system.untrusted import finite, is_harmless, parse_json
-from tests.support.manifests import make_manifest
+from tests.support.manifests import SEAL, make_manifest
 
 NAME = "books_20250101_120000.snapshot"
 
@@ -88,7 +88,6 @@ def in_new_folder() -> tempfile.TemporaryDirectory[str]:
 def sound_manifest() -> dict[str, Any]:
     """Return a manifest as `create` writes it, with everything in it."""
     probe = {"vector": "", "id": 7, "exact": [[7, 1.0], [9, 0.5]], "recall": 1.0}
-    seal = {"algorithm": "qdrant-points-1", "digest": "ab" * 32, "points_count": 1234}
-    made = make_manifest(fingerprint=seal, probes=(probe,), sanity={"without_vector": 0})
+    made = make_manifest(seal=SEAL, probes=(probe,), sanity={"without_vector": 0})
     document: dict[str, Any] = json.loads(dump_manifest(made))
     return document

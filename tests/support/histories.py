@@ -9,7 +9,7 @@ from typing import Any
 from snapshot_tasks.catalog.folder import Catalog
 from snapshot_tasks.domain.findings import Finding, Status
 from snapshot_tasks.operations.report import Report, collect
-from tests.support.manifests import catalogued, drill_proof
+from tests.support.manifests import SEAL, catalogued, drill_proof
 
 NOW = datetime.fromisoformat("2025-03-01T12:00:00+00:00")
 CHECKS = (
@@ -50,13 +50,12 @@ def history(
     """Add snapshots, each proven 20 minutes after it was taken, those in `failed` not."""
     for number in range(count):
         taken_at = NOW - newest - apart * (count - 1 - number)
-        seal = {"digest": "ab" * 32, "points_count": 1234} if sealed else None
         snapshot = catalogued(
             catalog,
             collection=collection,
             taken_at=taken_at,
             points_count=points + 37 * number,
-            fingerprint=seal,
+            seal=SEAL if sealed else None,
             label=label,
         )
         facts: dict[str, Any] = {"engine": "native", "qdrant_version": "1.17.0"}

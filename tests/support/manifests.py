@@ -10,9 +10,11 @@ from typing import Any
 from snapshot_tasks.catalog.folder import Catalog
 from snapshot_tasks.catalog.snapshot import Snapshot
 from snapshot_tasks.domain.manifest import Manifest
+from snapshot_tasks.domain.seal import Seal
 from tests.support.archives import snapshot_bytes
 
 TAKEN_AT = datetime(2025, 1, 1, 12, 0, 0, tzinfo=UTC)
+SEAL = Seal.from_json({"algorithm": "qdrant-points-1", "digest": "ab" * 32, "points_count": 1234})
 
 
 def make_manifest(**changes: Any) -> Manifest:

@@ -27,7 +27,7 @@ def snapshot_json(snapshot: Snapshot) -> dict[str, Any]:
         "qdrant_version": manifest.qdrant_version if manifest else None,
         "label": manifest.label if manifest else None,
         "source_moved": manifest.source_moved if manifest else None,
-        "sealed": bool(manifest and manifest.fingerprint),
+        "sealed": bool(manifest and manifest.seal),
         "proven_at": proven_at.isoformat() if proven_at else None,
         "pinned": snapshot.pin,
         "problem": snapshot.manifest_problem.message if snapshot.manifest_problem else None,
@@ -62,7 +62,7 @@ def _snapshot_row(snapshot: Snapshot, now: datetime) -> tuple[str, ...]:
         ago(snapshot.created_at, now),
         f"{manifest.points_count:,}" if manifest else "unknown",
         size(snapshot.size_bytes),
-        "unknown" if manifest is None else "yes" if manifest.fingerprint else "no",
+        "unknown" if manifest is None else "yes" if manifest.seal else "no",
         state,
     )
 
@@ -76,11 +76,10 @@ def render_created(snapshot: Snapshot) -> None:
         f"  {manifest.points_count:,} points, {size(snapshot.size_bytes)}, "
         f"Qdrant {manifest.qdrant_version}, sha256 {manifest.sha256[:16]}…"
     )
-    if manifest.fingerprint:
-        seal = manifest.fingerprint
+    if seal := manifest.seal:
         tell(
-            f"  sealed by the {seal['sealed_by']} in {duration(seal['seconds'])}, "
-            f"fingerprint {seal['digest'][:16]}…"
+            f"  sealed by the {seal.sealed_by} in {duration(seal.seconds)}, "
+            f"fingerprint {seal.digest[:16]}…"
         )
     else:
         tell("  not sealed")

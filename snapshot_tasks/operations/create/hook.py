@@ -36,7 +36,7 @@ def hook_environment(snapshot: Snapshot) -> dict[str, str]:
     facts = {
         "FILE": snapshot.path,
         "MANIFEST": snapshot.manifest_path,
-        "FINGERPRINT": snapshot.fingerprint_path if manifest and manifest.fingerprint else None,
+        "FINGERPRINT": snapshot.fingerprint_path if manifest and manifest.seal else None,
         "COLLECTION": snapshot.collection,
         "CREATED_AT": snapshot.created_at.isoformat(),
         "SIZE_BYTES": snapshot.size_bytes,

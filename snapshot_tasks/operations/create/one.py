@@ -12,14 +12,14 @@ from snapshot_tasks.checks.contents import MAX_DROP_SHARE, check_sanity
 from snapshot_tasks.domain.findings import Finding, Status
 from snapshot_tasks.domain.manifest import Manifest
 from snapshot_tasks.domain.names import check_collection
+from snapshot_tasks.domain.seal import SERVER
 from snapshot_tasks.operations.create.download import Taken, refuse_alias, take
 from snapshot_tasks.operations.create.seal import (
-    SCRATCH,
-    Scratch,
-    Seal,
+    FreshServers,
+    Reading,
     read_file,
-    read_on_scratch,
-    seal_of,
+    read_on_fresh_server,
+    reading_of,
 )
 from snapshot_tasks.qdrant.server import Server
 from snapshot_tasks.sealing.reader import Contents
@@ -47,9 +47,9 @@ HIDDEN_ALIASES = Finding(
 class CreateRequest:
     """What to take, and how.
 
-    A `safety` snapshot holds what is about to be replaced. `scratch` says how to run a throw-away
-    server for a seal where the file alone does not tell what a server would restore. A count down
-    by more than the share `max_drop` since the previous snapshot is suspicious.
+    A `safety` snapshot holds what is about to be replaced. `fresh_servers` says how to run a
+    throw-away server for a seal, where the file alone does not show what a server would restore.
+    A count down by more than the share `max_drop` since the previous snapshot is suspicious.
     """
 
     collection: str
@@ -58,7 +58,7 @@ class CreateRequest:
     safety: bool = False
     seal: bool = True
     strict: bool = False
-    scratch: Scratch | None = None
+    fresh_servers: FreshServers | None = None
     max_drop: float = MAX_DROP_SHARE
 
 
@@ -72,10 +72,10 @@ class Created:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Sealing:
-    """What was taken, and its seal; `unsealed` says why there is none although it was wanted."""
+    """What was taken, and what was read of it; `unsealed` says why that failed."""
 
     taken: Taken
-    seal: Seal | None = None
+    reading: Reading | None = None
     unsealed: str = ""
 
 
@@ -124,13 +124,14 @@ def create(
     refuse_alias(request.collection, server)
     with catalog.staging() as staging:
         sealing = _take_and_seal(request, server, staging, catalog.journal, progress, clock)
-        taken, seal = sealing.taken, sealing.seal
+        taken, reading = sealing.taken, sealing.reading
         findings = _findings(sealing, _previous(catalog, request.collection), request.max_drop)
         if findings and request.strict:
             raise ContentsDiffer(
                 "; ".join(f.message for f in findings) + ".",
                 hint="Look at the source; without --strict these are warnings.",
             )
+        count = reading.fingerprint.points_count if reading else taken.before.points_count
         manifest = Manifest(
             collection=request.collection,
             snapshot=catalog.free_name(request.collection, taken.at),
@@ -139,22 +140,21 @@ def create(
             sha256=taken.sha256,
             qdrant_version=taken.version,
             source_url=server.endpoint.url,
-            points_count=(seal.fingerprint.points_count if seal else taken.before.points_count),
+            points_count=count,
             source_points_before=taken.before.points_count,
             source_points_after=taken.after_count,
-            source_moved=taken.moved
-            or (seal is not None and seal.fingerprint.points_count != taken.before.points_count),
+            source_moved=taken.moved or count != taken.before.points_count,
             config=taken.before.config,
             payload_schema=taken.before.payload_schema,
             aliases=taken.before.aliases,
             label=request.label or None,
-            sanity=seal.sanity if seal else None,
-            probes=tuple(probe.as_json() for probe in seal.probes) if seal else (),
+            sanity=reading.sanity if reading else None,
+            probes=tuple(probe.as_json() for probe in reading.probes) if reading else (),
             safety=request.safety,
         )
-        if seal:
-            manifest = manifest.sealed_with(seal.as_json())
-        snapshot = catalog.add(staging, manifest, seal.fingerprint if seal else None)
+        if reading:
+            manifest = manifest.sealed_with(reading.seal())
+        snapshot = catalog.add(staging, manifest, reading.fingerprint if reading else None)
     hidden = (HIDDEN_ALIASES,) if server.hides_aliases else ()
     return Created(snapshot=snapshot, findings=(*findings, *hidden))
 
@@ -191,51 +191,55 @@ def _take_and_seal(
         except StorageError as error:
             return _Sealing(taken=taken, unsealed=f"{error.message} {error.hint}")
         if contents.pending_count == 0 or contents.log_ends == ends:
-            return _Sealing(taken=taken, seal=_checked(seal_of(contents, seconds), taken))
+            return _Sealing(taken=taken, reading=_checked(reading_of(contents, seconds), taken))
         ends = contents.log_ends
         if taken.moved or not server.wait_drained(request.collection, DRAIN_SECONDS):
             break
         progress.note("Updates were still queued in the snapshot; taking it again.")
-    return _seal_on_scratch(request.scratch, taken, contents, staging, progress)
+    return _seal_on_fresh_server(request.fresh_servers, taken, contents, staging, progress)
 
 
-def _seal_on_scratch(
-    scratch: Scratch | None, taken: Taken, contents: Contents, staging: Path, progress: Progress
+def _seal_on_fresh_server(
+    servers: FreshServers | None,
+    taken: Taken,
+    contents: Contents,
+    staging: Path,
+    progress: Progress,
 ) -> _Sealing:
     """Seal what a throw-away server restores of the file; without one it stays unsealed."""
-    if scratch is None:
+    if servers is None:
         why = "updates were queued, and there is no engine to try them on."
         return _Sealing(taken=taken, unsealed=why)
     try:
-        fingerprint, seconds = read_on_scratch(
+        fingerprint, seconds = read_on_fresh_server(
             staging,
             version=taken.version,
             sha256=taken.sha256,
-            scratch=scratch,
+            servers=servers,
             progress=progress,
         )
     except (NotFound, SettingsError, StorageError, Unreachable) as error:
         why = f"updates were queued, and no engine could try them: {error.message} {error.hint}"
         return _Sealing(taken=taken, unsealed=why)
-    seal = Seal(
+    reading = Reading(
         fingerprint=fingerprint,
-        sealed_by=SCRATCH,
+        read_by=SERVER,
         seconds=seconds,
         sanity=contents.sanity,
         # Asked of less than what a server restores, they could raise a false alarm.
         probes=(),
     )
-    return _Sealing(taken=taken, seal=_checked(seal, taken))
+    return _Sealing(taken=taken, reading=_checked(reading, taken))
 
 
-def _checked(seal: Seal, taken: Taken) -> Seal:
+def _checked(reading: Reading, taken: Taken) -> Reading:
     """Insist that a quiet source and its sealed file have the same number of points.
 
     Where updates were still queued in the file, the source was not quiet, whatever its counts say.
     """
-    count = seal.fingerprint.points_count
-    if taken.moved or seal.sealed_by == SCRATCH or count == taken.before.points_count:
-        return seal
+    count = reading.fingerprint.points_count
+    if taken.moved or reading.read_by == SERVER or count == taken.before.points_count:
+        return reading
     raise ContentsDiffer(
         f"The file holds {count:,} points, the source had {taken.before.points_count:,} "
         "before and after.",
@@ -253,12 +257,12 @@ def _findings(sealing: _Sealing, previous: Manifest | None, max_drop: float) -> 
     if sealing.unsealed:
         message = f"left unsealed: {sealing.unsealed}"
         return (Finding(check="seal", status=Status.WARN, message=message),)
-    if sealing.seal is None:
+    if sealing.reading is None:
         return ()
     return tuple(
         check_sanity(
-            sealing.seal.sanity,
-            sealing.seal.fingerprint.points_count,
+            sealing.reading.sanity,
+            sealing.reading.fingerprint.points_count,
             previous.sanity if previous else None,
             previous.points_count if previous else None,
             max_drop=max_drop,

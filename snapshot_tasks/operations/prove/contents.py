@@ -11,7 +11,8 @@ from snapshot_tasks.checks.file import BYTES, CONTENT, SOURCE, Verification, ver
 from snapshot_tasks.domain.endpoint import Endpoint
 from snapshot_tasks.domain.findings import Finding, Status
 from snapshot_tasks.domain.fingerprint import BUCKETS, Sealed
-from snapshot_tasks.operations.create.seal import SCRATCH, Scratch, read_file, read_on_scratch
+from snapshot_tasks.domain.seal import SERVER
+from snapshot_tasks.operations.create.seal import FreshServers, read_file, read_on_fresh_server
 from snapshot_tasks.qdrant.points import locate_live_points, read_fingerprint
 from snapshot_tasks.sealing.reader import locate_points
 from snapshot_tasks.system.errors import NotFound
@@ -62,7 +63,7 @@ def sealed_contents(snapshot: Snapshot) -> Sealed:
 
 
 def verify_contents(
-    snapshot: Snapshot, sha256: str, scratch: Scratch, progress: Progress
+    snapshot: Snapshot, sha256: str, servers: FreshServers, progress: Progress
 ) -> Finding:
     """Read every point of the file again, the way it was sealed.
 
@@ -73,13 +74,13 @@ def verify_contents(
     sealed = sealed_contents(snapshot)
     manifest = snapshot.manifest
     assert manifest is not None
-    assert manifest.fingerprint is not None
-    if manifest.fingerprint.get("sealed_by") == SCRATCH:
-        found, _ = read_on_scratch(
+    assert manifest.seal is not None
+    if manifest.seal.sealed_by == SERVER:
+        found, _ = read_on_fresh_server(
             snapshot.path,
             version=manifest.qdrant_version,
             sha256=sha256,
-            scratch=scratch,
+            servers=servers,
             progress=progress,
         )
     else:
@@ -111,7 +112,7 @@ def compare_source(snapshot: Snapshot, endpoint: Endpoint, progress: Progress) -
 
 
 def verify_at(
-    level: str, snapshot: Snapshot, endpoint: Endpoint, scratch: Scratch, progress: Progress
+    level: str, snapshot: Snapshot, endpoint: Endpoint, servers: FreshServers, progress: Progress
 ) -> Verification:
     """Verify a snapshot at one of `LEVELS`; each begins with every byte of the file.
 
@@ -124,7 +125,7 @@ def verify_at(
         return verification
     start = time.monotonic()
     if level == CONTENT:
-        finding = verify_contents(snapshot, verification.sha256, scratch, progress)
+        finding = verify_contents(snapshot, verification.sha256, servers, progress)
     else:
         finding = compare_source(snapshot, endpoint, progress).finding()
     return replace(

@@ -127,7 +127,7 @@ def _rows(testing: _Testing, folder: Path, progress: Progress) -> Iterator[Row]:
         if check := testing.attempt(sound).caught_by:
             raise Refused(
                 f"{snapshot.name} does not pass undamaged ({check}).",
-                hint="Test the checks with a sound snapshot that the in-process engine sealed.",
+                hint="Test the checks with a sound snapshot that the reader sealed.",
             )
         points = read_sample(sound.file, folder / "sample")
     for fault in testing.request.faults:

@@ -122,7 +122,7 @@ def compare(plan: RestorePlan, server: Server) -> tuple[Finding, ...]:
         return (Finding(check="count", status=Status.WARN, message=message),)
     counts = (manifest.source_points_before, manifest.source_points_after)
     # A seal has counted the file itself.
-    is_vague = manifest.source_moved and manifest.fingerprint is None
+    is_vague = manifest.source_moved and manifest.seal is None
     return check_restored(
         Restored(
             expected=manifest.state,

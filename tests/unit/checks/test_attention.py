@@ -12,26 +12,25 @@ import pytest
 
 from snapshot_tasks.catalog.folder import Catalog
 from snapshot_tasks.catalog.snapshot import Snapshot
-from snapshot_tasks.checks.attention import Watched, attention
+from snapshot_tasks.checks.attention import Subject, attention
 from snapshot_tasks.domain.findings import Finding, Status
 from snapshot_tasks.system.errors import NotFound
-from tests.support.manifests import TAKEN_AT, catalogued, drill_proof
+from tests.support.manifests import SEAL, TAKEN_AT, catalogued, drill_proof
 from tests.support.reports import FAIL, WARN
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
-SEAL = {"digest": "ab" * 32, "points_count": 1234}
 
 
 def sound(catalog: Catalog, **changes: Any) -> Snapshot:
     """Add a sealed snapshot that was proven an hour later."""
-    snapshot = catalogued(catalog, fingerprint=SEAL, **changes)
+    snapshot = catalogued(catalog, seal=SEAL, **changes)
     at = changes.get("taken_at", TAKEN_AT) + HOUR
     snapshot.append_proof(drill_proof(snapshot, at))
     return snapshot
 
 
-def watched(catalog: Catalog, **changes: Any) -> Watched:
-    """Return what is watched, three hours after the snapshots of these tests."""
+def subject(catalog: Catalog, **changes: Any) -> Subject:
+    """Return what is looked at, three hours after the snapshots of these tests."""
     facts: dict[str, Any] = {
         "collection": "books",
         "snapshots": catalog.entries(),
@@ -39,7 +38,7 @@ def watched(catalog: Catalog, **changes: Any) -> Watched:
         "max_age": timedelta(hours=26),
         "max_proof_age": 8 * DAY,
     }
-    return Watched(**(facts | changes))
+    return Subject(**(facts | changes))
 
 
 def only(found: tuple[Finding, ...]) -> Finding:
@@ -53,14 +52,14 @@ def test_what_is_well_is_not_mentioned(catalog: Catalog) -> None:
     """Sealed, young, proven, and nothing failed since."""
     snapshot = sound(catalog)
     snapshot.append_proof({"kind": "verify", "at": (TAKEN_AT + HOUR).isoformat(), "ok": True})
-    assert attention(watched(catalog)) == ()
+    assert attention(subject(catalog)) == ()
 
 
 def test_a_newest_that_is_too_old(catalog: Catalog) -> None:
     """At the very end of its time it is still good."""
     sound(catalog)
-    assert attention(watched(catalog, now=TAKEN_AT + timedelta(hours=26))) == ()
-    found = only(attention(watched(catalog, now=TAKEN_AT + timedelta(hours=27))))
+    assert attention(subject(catalog, now=TAKEN_AT + timedelta(hours=26))) == ()
+    found = only(attention(subject(catalog, now=TAKEN_AT + timedelta(hours=27))))
     assert (found.check, found.status) == ("newest snapshot", Status.FAIL)
     assert found.message == "books_20250101_120000.snapshot, 27 h old, promised 26h"
     assert found.remedy.startswith("Run `inv snapshot.create --collection books`")
@@ -69,8 +68,8 @@ def test_a_newest_that_is_too_old(catalog: Catalog) -> None:
 def test_a_proof_that_is_too_old(catalog: Catalog) -> None:
     """A young snapshot that was not tested keeps the promise by none."""
     sound(catalog)
-    catalogued(catalog, taken_at=TAKEN_AT + 9 * DAY, fingerprint=SEAL)
-    found = only(attention(watched(catalog, now=TAKEN_AT + 9 * DAY + HOUR)))
+    catalogued(catalog, taken_at=TAKEN_AT + 9 * DAY, seal=SEAL)
+    found = only(attention(subject(catalog, now=TAKEN_AT + 9 * DAY + HOUR)))
     assert (found.check, found.status) == ("proof", Status.FAIL)
     assert found.message == "books_20250101_120000.snapshot proven 9 days ago, promised 8d"
 
@@ -78,14 +77,14 @@ def test_a_proof_that_is_too_old(catalog: Catalog) -> None:
 def test_no_promise_is_no_failure(catalog: Catalog) -> None:
     """Whoever asks for no age gets none."""
     sound(catalog)
-    late = watched(catalog, now=TAKEN_AT + 99 * DAY, max_age=None, max_proof_age=None)
+    late = subject(catalog, now=TAKEN_AT + 99 * DAY, max_age=None, max_proof_age=None)
     assert attention(late) == ()
 
 
 def test_never_proven(catalog: Catalog) -> None:
     """It needs no promise to need a proof."""
-    catalogued(catalog, fingerprint=SEAL)
-    found = only(attention(watched(catalog, max_proof_age=None)))
+    catalogued(catalog, seal=SEAL)
+    found = only(attention(subject(catalog, max_proof_age=None)))
     assert (found.check, found.message) == ("proof", "no snapshot was ever proven")
     assert "snapshot.test-restore" in found.remedy
 
@@ -93,9 +92,9 @@ def test_never_proven(catalog: Catalog) -> None:
 def test_a_time_in_the_future_is_not_young_for_ever(catalog: Catalog) -> None:
     """A wrong clock would keep every promise until that day."""
     sound(catalog)
-    early = attention(watched(catalog, now=TAKEN_AT + HOUR - timedelta(minutes=4)))
+    early = attention(subject(catalog, now=TAKEN_AT + HOUR - timedelta(minutes=4)))
     assert early == ()
-    found = attention(watched(catalog, now=TAKEN_AT - DAY))
+    found = attention(subject(catalog, now=TAKEN_AT - DAY))
     assert [(f.check, f.status) for f in found] == [
         ("newest snapshot", Status.FAIL),
         ("proof", Status.FAIL),
@@ -106,7 +105,7 @@ def test_a_time_in_the_future_is_not_young_for_ever(catalog: Catalog) -> None:
 def test_nothing_left_but_a_dangling_link(catalog: Catalog) -> None:
     """Both are told, and no more."""
     problem = NotFound("books_latest.snapshot points nowhere.", hint="Remove it.")
-    found = attention(watched(catalog, link_problem=problem))
+    found = attention(subject(catalog, link_problem=problem))
     assert [(f.check, f.message) for f in found] == [
         ("latest link", problem.message),
         ("newest snapshot", "no snapshot of books"),
@@ -118,10 +117,10 @@ def test_a_manifest_that_cannot_be_read(catalog: Catalog) -> None:
     """The newest one's is a failure; that of an older one a warning, for it may be needed."""
     broken = sound(catalog)
     (catalog.folder / f"{broken.name}.json").write_text("{", encoding="utf-8")
-    found = attention(watched(catalog))
+    found = attention(subject(catalog))
     assert [f.check for f in found] == ["file", "proof"]
     sound(catalog, taken_at=TAKEN_AT + HOUR)
-    found = (only(attention(watched(catalog))),)
+    found = (only(attention(subject(catalog))),)
     assert (found[0].check, found[0].status) == ("older snapshots", Status.WARN)
     assert broken.name in found[0].message
 
@@ -129,7 +128,7 @@ def test_a_manifest_that_cannot_be_read(catalog: Catalog) -> None:
 def test_a_file_without_a_manifest(catalog: Catalog) -> None:
     """It can be restored, and nothing tells whether rightly."""
     (catalog.folder / "books_20250101_120000.snapshot").write_bytes(b"xyz")
-    found = {f.check: f.status for f in attention(watched(catalog))}
+    found = {f.check: f.status for f in attention(subject(catalog))}
     assert found == {"proof": Status.FAIL, "file": Status.WARN}
 
 
@@ -137,7 +136,7 @@ def test_a_file_that_was_cut(catalog: Catalog) -> None:
     """Its size alone tells, without reading it."""
     snapshot = sound(catalog)
     os.truncate(snapshot.path, 5)
-    found, proof = attention(watched(catalog))
+    found, proof = attention(subject(catalog))
     assert (found.check, found.status) == ("file", Status.FAIL)
     assert "has 5 bytes" in found.message
     assert proof.check == "proof"
@@ -147,7 +146,7 @@ def test_an_unsealed_one(catalog: Catalog) -> None:
     """A warning: it restores, but its points have nothing to be compared with."""
     snapshot = catalogued(catalog)
     snapshot.append_proof(drill_proof(snapshot, TAKEN_AT + HOUR))
-    found = only(attention(watched(catalog)))
+    found = only(attention(subject(catalog)))
     assert (found.check, found.status) == ("seal", Status.WARN)
 
 
@@ -160,7 +159,7 @@ def test_the_last_word_failed(catalog: Catalog, kind: str, check: str) -> None:
     findings = [FAIL.as_json(), FAIL.as_json(), "no finding", {"check": 1}]
     late = (TAKEN_AT + 2 * HOUR).isoformat()
     snapshot.append_proof({"kind": kind, "at": late, "ok": False, "findings": findings})
-    last = only(attention(watched(catalog)))
+    last = only(attention(subject(catalog)))
     assert (last.check, last.status) == (check, Status.FAIL)
     assert last.message == f"{snapshot.name} failed 1 h ago: aliases: missing: library"
 
@@ -170,7 +169,7 @@ def test_a_source_that_has_moved_on_is_no_failure(catalog: Catalog) -> None:
     snapshot = sound(catalog)
     late = (TAKEN_AT + 2 * HOUR).isoformat()
     snapshot.append_proof({"kind": "verify", "level": "source", "at": late, "ok": False})
-    assert attention(watched(catalog)) == ()
+    assert attention(subject(catalog)) == ()
 
 
 def test_warnings_of_the_last_test_are_told_once(catalog: Catalog) -> None:
@@ -179,7 +178,7 @@ def test_warnings_of_the_last_test_are_told_once(catalog: Catalog) -> None:
     again = replace(WARN, check=f"after restart: {WARN.check}")
     findings = [WARN.as_json(), again.as_json()]
     snapshot.append_proof(drill_proof(snapshot, TAKEN_AT + 2 * HOUR, findings=findings))
-    found = only(attention(watched(catalog)))
+    found = only(attention(subject(catalog)))
     assert (found.status, found.message) == (Status.WARN, "config: a new key")
     assert snapshot.name in found.remedy
 
@@ -187,10 +186,10 @@ def test_warnings_of_the_last_test_are_told_once(catalog: Catalog) -> None:
 def test_older_ones_that_failed_are_counted(catalog: Catalog) -> None:
     """They are what one falls back to; three are named."""
     for hours in range(5):
-        old = catalogued(catalog, taken_at=TAKEN_AT - (hours + 1) * DAY, fingerprint=SEAL)
+        old = catalogued(catalog, taken_at=TAKEN_AT - (hours + 1) * DAY, seal=SEAL)
         old.append_proof(drill_proof(old, TAKEN_AT, ok=False))
     sound(catalog)
-    found = only(attention(watched(catalog)))
+    found = only(attention(subject(catalog)))
     assert (found.check, found.status) == ("older snapshots", Status.WARN)
     assert found.message.startswith("5 damaged or not restorable: books_20241231_120000.snapshot;")
     assert found.message.endswith("; and 2 more")
@@ -199,13 +198,13 @@ def test_older_ones_that_failed_are_counted(catalog: Catalog) -> None:
 def test_failures_come_first(catalog: Catalog) -> None:
     """Whoever reads only one line reads the worst."""
     catalogued(catalog)
-    assert [f.status for f in attention(watched(catalog))] == [Status.FAIL, Status.WARN]
+    assert [f.status for f in attention(subject(catalog))] == [Status.FAIL, Status.WARN]
 
 
 @pytest.mark.parametrize("name", ["books; rm -rf $HOME", "a `b` c"])
 def test_a_remedy_can_be_typed_whatever_the_name(catalog: Catalog, name: str) -> None:
     """A name that a shell would obey is quoted; one with backticks does not end the command."""
-    found = only(attention(watched(catalog, collection=name)))
+    found = only(attention(subject(catalog, collection=name)))
     ticks = "``" if "`" in name else "`"
     words = shlex.split(found.remedy.split(ticks)[1])
     assert words == ["inv", "snapshot.create", "--collection", name]

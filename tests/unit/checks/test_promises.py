@@ -20,7 +20,7 @@ from snapshot_tasks.checks.promises import (
 )
 from snapshot_tasks.cli.tasks.snapshot.check import check
 from snapshot_tasks.domain.findings import Finding, Status, failed
-from tests.support.manifests import TAKEN_AT, catalogued, drill_proof
+from tests.support.manifests import SEAL, TAKEN_AT, catalogued, drill_proof
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 NOW = TAKEN_AT + 20 * HOUR
@@ -109,8 +109,7 @@ def proven_one_is_cut(catalog: Catalog) -> None:
 def seal_is_garbage(catalog: Catalog) -> None:
     """Have a newest whose fingerprint nobody can read: it cannot be verified, nor tested."""
     proven_yesterday(catalog)
-    seal = {"digest": "ab" * 32, "points_count": 1234}
-    newest = catalogued(catalog, taken_at=TAKEN_AT + HOUR, fingerprint=seal)
+    newest = catalogued(catalog, taken_at=TAKEN_AT + HOUR, seal=SEAL)
     newest.fingerprint_path.write_text("garbage", encoding="utf-8")
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from snapshot_tasks.domain import manifest as manifest_module
 from snapshot_tasks.domain.manifest import dump_manifest, load_manifest
+from snapshot_tasks.domain.seal import Seal
 from snapshot_tasks.system.errors import Damaged, Refused
 from tests.support.manifests import make_manifest
 
@@ -39,7 +40,7 @@ def test_a_manifest_comes_back(path: Path) -> None:
     """What is written is read, nothing lost."""
     made = make_manifest(
         label="Umzug ü",
-        fingerprint={"algorithm": "x", "digest": "y"},
+        seal=Seal.from_json({"algorithm": "x", "digest": "y"}),
         probes=({"query": [1.5]},),
         source_moved=True,
         safety=True,

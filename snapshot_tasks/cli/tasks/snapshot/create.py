@@ -10,10 +10,10 @@ from snapshot_tasks.cli.wiring import (
     check_policy,
     connect,
     failure_json,
+    fresh_servers,
     now,
     open_catalog,
     run_hook,
-    scratch,
 )
 from snapshot_tasks.system.errors import (
     SettingsError,
@@ -83,7 +83,7 @@ def create(
                 keep_server_copy=keep_server_copy,
                 seal=not no_seal,
                 strict=strict,
-                scratch=scratch(run),
+                fresh_servers=fresh_servers(run),
                 max_drop=run.settings.max_drop_percent / 100,
             )
             for name in (server.collections() if all else dict.fromkeys(names))

@@ -14,9 +14,9 @@ from snapshot_tasks.cli.wiring import (
     connect,
     failure_json,
     find_snapshot,
+    fresh_servers,
     now,
     open_catalog,
-    scratch,
 )
 from snapshot_tasks.system.errors import Refused, SettingsError
 
@@ -134,7 +134,10 @@ def _saver(run: Run, catalog: Catalog, server: Server) -> Callable[[str], Snapsh
 
     def save(collection: str) -> Snapshot:
         request = CreateRequest(
-            collection=collection, label="before replace", safety=True, scratch=scratch(run)
+            collection=collection,
+            label="before replace",
+            safety=True,
+            fresh_servers=fresh_servers(run),
         )
         return create_one(request, server, catalog, run.progress, clock=now).snapshot
 

@@ -13,10 +13,10 @@ from snapshot_tasks.cli.wiring import (
     connect,
     failure_json,
     find_snapshot,
+    fresh_servers,
     now,
     open_catalog,
     run_hook,
-    scratch,
 )
 from snapshot_tasks.system.errors import (
     Interrupted,
@@ -201,7 +201,7 @@ def _chosen_for_drill(
         catalog.make_folder()
         with connect(run) as server:
             tidy(catalog, server, run.progress)
-            request = CreateRequest(collection=name, scratch=scratch(run))
+            request = CreateRequest(collection=name, fresh_servers=fresh_servers(run))
             return [create_one(request, server, catalog, run.progress, clock=now).snapshot]
     if random:
         newest, *older = catalog.entries(name) or [catalog.newest(name)]

@@ -11,9 +11,9 @@ from snapshot_tasks.cli.wiring import (
     SNAPSHOT_HELP,
     failure_json,
     find_snapshot,
+    fresh_servers,
     now,
     open_catalog,
-    scratch,
 )
 from snapshot_tasks.system.errors import (
     NotFound,
@@ -74,7 +74,7 @@ def verify(
     for entry in chosen:
         try:
             verification = verify_at(
-                level, entry, live_endpoint(run.settings), scratch(run), run.progress
+                level, entry, live_endpoint(run.settings), fresh_servers(run), run.progress
             )
         except TaskError as error:
             errors.append((entry.name, error))

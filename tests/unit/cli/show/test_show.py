@@ -17,6 +17,7 @@ from snapshot_tasks.cli.show.snapshots import (
     snapshot_json,
 )
 from snapshot_tasks.cli.show.stack import render_stack
+from snapshot_tasks.domain.seal import Seal
 from snapshot_tasks.operations.restore.into_empty import RestoreResult
 from snapshot_tasks.operations.stack import StackReport
 from snapshot_tasks.system.errors import ContentsDiffer
@@ -40,7 +41,7 @@ def test_the_catalogue_is_a_table(catalog: Catalog, capsys: Captured) -> None:
     damaged = catalogued(catalog, taken_at=TAKEN_AT - timedelta(hours=1))
     damaged.append_proof(drill_proof(damaged, TAKEN_AT, ok=False))
     (catalog.folder / "odd.snapshot").write_bytes(b"xyz")
-    broken = catalogued(catalog, collection="films", fingerprint={"digest": "x"})
+    broken = catalogued(catalog, collection="films", seal=Seal.from_json({"digest": "x"}))
     (catalog.folder / f"{broken.name}.json").write_text("{", encoding="utf-8")
     render_snapshots(catalog.entries(), NOW)
     captured = capsys.readouterr()

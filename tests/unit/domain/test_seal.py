@@ -1,0 +1,77 @@
+"""A manifest's seal is one typed value, whichever version wrote it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from snapshot_tasks.catalog.folder import Catalog
+from snapshot_tasks.cli.show.snapshots import render_created
+from snapshot_tasks.domain.fingerprint import Accumulator
+from snapshot_tasks.domain.manifest import dump_manifest, parse_manifest
+from snapshot_tasks.domain.seal import READER, SERVER, Seal
+from snapshot_tasks.system.errors import Damaged
+from tests.support.manifests import SEAL, catalogued, make_manifest
+
+
+def test_a_seal_is_made_from_a_fingerprint() -> None:
+    """The manifest's object is the fingerprint's summary, and who measured it."""
+    fingerprint = Accumulator().result()
+    seal = Seal.of(fingerprint, sealed_by=READER, seconds=0.12345)
+    assert seal.digest == fingerprint.digest
+    assert seal.as_json() == fingerprint.summary() | {"sealed_by": "reader", "seconds": 0.123}
+    assert Seal.from_json(seal.as_json()) == seal
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [("engine", READER), ("scratch", SERVER), ("reader", READER), ("server", SERVER), ("x", "x")],
+)
+def test_older_manifests_mean_the_same(written: str, meant: str) -> None:
+    """What older versions called the two is understood, and shown as it was written."""
+    document = {"digest": "ab", "points_count": 3, "sealed_by": written}
+    seal = Seal.from_json(document)
+    assert seal.sealed_by == meant
+    assert seal.as_json() == document
+
+
+def test_a_manifest_writes_its_seal_where_it_always_was() -> None:
+    """The key is `fingerprint`, before `sanity`; what this version does not know stays in it."""
+    seal = Seal.from_json({**SEAL.document, "later": [1]})
+    text = dump_manifest(make_manifest(seal=seal))
+    document: dict[str, Any] = json.loads(text)
+    keys = list(document)
+    assert keys[keys.index("fingerprint") + 1] == "sanity"
+    assert document["fingerprint"]["later"] == [1]
+    assert parse_manifest(text, "x").seal == seal
+
+
+def test_the_description_is_bound_to_the_seal() -> None:
+    """A seal that binds the description is the same one, with one fact more."""
+    manifest = make_manifest().sealed_with(SEAL)
+    assert manifest.seal is not None
+    assert manifest.seal.description == manifest.description
+    assert manifest.seal.digest == SEAL.digest
+
+
+@pytest.mark.parametrize(
+    "lost", [{"digest": None}, {"points_count": None}, {"points_count": 1e999}]
+)
+def test_a_seal_that_cannot_be_compared_is_damage(catalog: Catalog, lost: dict[str, Any]) -> None:
+    """Its manifest is read all the same; only who compares contents is stopped."""
+    snapshot = catalogued(catalog, seal=Seal.from_json(dict(SEAL.document) | lost))
+    assert snapshot.manifest is not None
+    assert snapshot.manifest.seal is not None
+    with pytest.raises(Damaged, match="lost its digest or its number of points"):
+        _ = snapshot.sealed
+
+
+def test_a_new_snapshot_says_what_sealed_it(
+    catalog: Catalog, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By the reader, or by the server that had to restore it."""
+    seal = Seal.of(Accumulator().result(), sealed_by=SERVER, seconds=2.0)
+    render_created(catalogued(catalog, seal=seal))
+    assert "sealed by the server in 2.0 s" in capsys.readouterr().out
