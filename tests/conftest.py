@@ -22,7 +22,8 @@ from snapshot_tasks.engines.binary import find_binary
 from snapshot_tasks.engines.compose_client import docker_problem
 from snapshot_tasks.engines.native import NativeEngine
 from snapshot_tasks.qdrant.server import Server
-from snapshot_tasks.settings import STORE_PREFIXES, Settings, load_settings
+from snapshot_tasks.settings import Settings, load_settings
+from snapshot_tasks.storage.stores import variable_prefixes
 from snapshot_tasks.system.progress import Silent
 from tests.support.collections import Loader
 
@@ -41,7 +42,7 @@ def missing(what: str) -> None:
 def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep the developer's own settings out of every test."""
     for name in list(os.environ):
-        if name.startswith(("QDRANT_", "COMPOSE_", "GITHUB_", *STORE_PREFIXES)):
+        if name.startswith(("QDRANT_", "COMPOSE_", "GITHUB_", *variable_prefixes())):
             monkeypatch.delenv(name)
 
 

@@ -9,8 +9,8 @@ from snapshot_tasks.checks.promises import MAX_AGE
 from snapshot_tasks.domain.findings import Finding, fail, ok, warn
 from snapshot_tasks.offsite.codec import Packer
 from snapshot_tasks.offsite.marker import Marker
-from snapshot_tasks.offsite.repository import Depot
-from snapshot_tasks.storage.select import open_storage
+from snapshot_tasks.offsite.repository import Repository
+from snapshot_tasks.storage.stores import open_store
 from snapshot_tasks.system.errors import TaskError
 from snapshot_tasks.system.units import age
 
@@ -28,28 +28,30 @@ def check_offsite(patient: Patient) -> Iterator[Finding]:
         Packer(patient.settings.age_recipients).pack(b"")
     for url in patient.settings.offsite_urls:
         try:
-            depot = Depot(open_storage(url, patient.settings.store_variables))
-            yield _look_at(depot, patient)
+            repository = Repository(open_store(url, patient.settings.store_variables))
+            yield _look_at(repository, patient)
         except TaskError as error:
             yield fail(CHECK, error.message, error.hint)
 
 
-def _look_at(depot: Depot, patient: Patient) -> Finding:
+def _look_at(repository: Repository, patient: Patient) -> Finding:
     markers = [
         item
-        for item in depot.markers(patient.settings.collection)
+        for item in repository.markers(patient.settings.collection)
         if isinstance(item, Marker) and not item.safety
     ]
     newest = max(markers, key=lambda marker: marker.created_at, default=None)
     if newest is None:
-        return warn(CHECK, f"{depot.url} has no snapshot of {patient.settings.collection}", _PUSH)
+        return warn(
+            CHECK, f"{repository.url} has no snapshot of {patient.settings.collection}", _PUSH
+        )
     old = patient.now - newest.created_at
     how_old = f"{age(old.total_seconds())} old"
     if patient.newest and patient.newest.created_at > newest.created_at:
         return warn(
-            CHECK, f"{depot.url}: the newest snapshot is not there, one {how_old} is", _PUSH
+            CHECK, f"{repository.url}: the newest snapshot is not there, one {how_old} is", _PUSH
         )
     if old > MAX_AGE:
-        return warn(CHECK, f"{depot.url}: the newest is {how_old}", _PUSH)
-    message = f"{depot.url}: the newest is {how_old}, {len(markers)} in all"
+        return warn(CHECK, f"{repository.url}: the newest is {how_old}", _PUSH)
+    message = f"{repository.url}: the newest is {how_old}, {len(markers)} in all"
     return ok(CHECK, message)

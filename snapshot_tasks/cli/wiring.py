@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from snapshot_tasks.cli.command import Outcome, Run, Seconds
 from snapshot_tasks.cli.console import say, tell
+from snapshot_tasks.storage.stores import examples
 from snapshot_tasks.system.errors import SettingsError, TaskError
 
 if TYPE_CHECKING:
     from snapshot_tasks.catalog.folder import Catalog
     from snapshot_tasks.catalog.snapshot import Snapshot
     from snapshot_tasks.domain.retention import Policy
-    from snapshot_tasks.offsite.repository import Depot
+    from snapshot_tasks.offsite.repository import Repository
     from snapshot_tasks.operations.create.seal import FreshServers
     from snapshot_tasks.qdrant.server import Server
 
@@ -24,8 +25,7 @@ SNAPSHOT_HELP = (
 )
 COLLECTION_HELP = "The collection; by default QDRANT_COLLECTION_NAME."
 PLACE_HELP = (
-    "such as s3://bucket/prefix, gs://…, az://container/… or a folder; may be given several times."
-    " By default QDRANT_OFFSITE_URL."
+    f"such as {examples()} or a folder; may be given several times. By default QDRANT_OFFSITE_URL."
 )
 
 
@@ -50,22 +50,22 @@ def connect(run: Run, *, mounted: bool = False) -> Server:
     return Server(endpoint, operation_timeout_seconds=run.settings.operation_timeout_seconds)
 
 
-def depots(run: Run, urls: Sequence[str] | None) -> list[Depot]:
+def repositories(run: Run, urls: Sequence[str] | None) -> list[Repository]:
     """Return the off-site places that the flags or the settings name.
 
     Raises:
         SettingsError: when there is none, or a URL is wrong.
     """
-    from snapshot_tasks.offsite.repository import Depot
-    from snapshot_tasks.storage.select import open_storage
+    from snapshot_tasks.offsite.repository import Repository
+    from snapshot_tasks.storage.stores import STORES, open_store
 
     wanted = dict.fromkeys(urls or run.settings.offsite_urls)
     if not wanted:
         raise SettingsError(
             "No off-site place is known.",
-            hint="Set QDRANT_OFFSITE_URL, such as s3://bucket/prefix, or name one by the flag.",
+            hint=f"Set QDRANT_OFFSITE_URL, such as {STORES[0].example}, or name one by the flag.",
         )
-    return [Depot(open_storage(url, run.settings.store_variables)) for url in wanted]
+    return [Repository(open_store(url, run.settings.store_variables)) for url in wanted]
 
 
 def find_snapshot(run: Run, catalog: Catalog, snapshot: str, collection: str) -> Snapshot:

@@ -19,7 +19,7 @@ from snapshot_tasks.offsite.layout import (
     parse_marker_name,
 )
 from snapshot_tasks.offsite.marker import MAX_MARKER_BYTES, Blob, Marker, parse_marker
-from snapshot_tasks.storage.base import Storage, Stored
+from snapshot_tasks.storage.base import Store, Stored
 from snapshot_tasks.system.errors import Damaged, NotFound, Refused, TaskError
 from snapshot_tasks.system.untrusted import printable
 
@@ -38,15 +38,15 @@ class Unreadable:
 
 
 @dataclass(frozen=True, slots=True)
-class Depot:
+class Repository:
     """A store of pushed snapshots."""
 
-    storage: Storage
+    store: Store
 
     @property
     def url(self) -> str:
         """Where it is."""
-        return self.storage.url
+        return self.store.url
 
     def markers(self, collection: str | None = None) -> Iterator[Marker | Unreadable]:
         """Yield what is there, of one collection or of all, in no order.
@@ -54,7 +54,7 @@ class Depot:
         Raises:
             StorageError: when the store does not answer.
         """
-        for stored in self.storage.list(markers_of(collection)):
+        for stored in self.store.list(markers_of(collection)):
             key = parse_marker_name(stored.name)
             if key is None:
                 continue
@@ -81,12 +81,12 @@ class Depot:
 
     def commit(self, marker: Marker, *, new: bool = True) -> None:
         """Make a pushed snapshot visible. Raises `AlreadyThere` when another push was first."""
-        self.storage.write(marker.key.marker, marker.dump(), new=new)
+        self.store.write(marker.key.marker, marker.dump(), new=new)
 
     def present(self, key: Key) -> dict[str, Stored]:
         """Return what lies there of a snapshot, by name below its folder."""
         prefix = f"{key.folder}/"
-        listed = self.storage.list(key.folder)
+        listed = self.store.list(key.folder)
         return {s.name.removeprefix(prefix): s for s in listed if s.name.startswith(prefix)}
 
     def send(
@@ -96,7 +96,7 @@ class Depot:
         found = present.get(name)
         if found is None or not found.size_bytes:
             packed = packer.pack(plain)
-            self.storage.write(f"{key.folder}/{name}", packed)
+            self.store.write(f"{key.folder}/{name}", packed)
             stored_bytes = len(packed)
         else:
             stored_bytes = found.size_bytes
@@ -138,12 +138,12 @@ class Depot:
             Protected: when the store keeps something; what it keeps without a marker is swept when
                 it no longer does.
         """
-        self.storage.delete(key.marker)
+        self.store.delete(key.marker)
         # What stands beside the parts first: with a manifest, what has no marker is never swept.
         for name in sorted(self.present(key), key=lambda name: name.startswith(f"{PARTS}/")):
-            self.storage.delete(f"{key.folder}/{name}")
+            self.store.delete(f"{key.folder}/{name}")
         # A push that came in between has made visible what is gone by now.
-        self.storage.delete(key.marker)
+        self.store.delete(key.marker)
 
     def sweep(self, *, now: datetime, collection: str | None = None) -> int:
         """Delete data of ours that no marker refers to and nobody has added to for long.
@@ -153,7 +153,7 @@ class Depot:
         many objects went.
         """
         groups: dict[Key, list[Stored]] = {}
-        for stored in self.storage.list(data_of(collection)):
+        for stored in self.store.list(data_of(collection)):
             parsed = parse_data_name(stored.name)
             if parsed and is_blob_name(parsed[1]):
                 groups.setdefault(parsed[0], []).append(stored)
@@ -171,13 +171,13 @@ class Depot:
             kept = {f"{key.folder}/{blob.name}" for blob in marker.blobs} if marker else set()
             for stored in old:
                 if stored.name not in kept:
-                    self.storage.delete(stored.name)
+                    self.store.delete(stored.name)
                     swept += 1
         return swept
 
     def _read(self, name: str, *, max_bytes: int) -> bytes:
         data = bytearray()
-        for chunk in self.storage.read(name):
+        for chunk in self.store.read(name):
             data += chunk
             if len(data) > max_bytes:
                 raise Damaged(f"{name} in {self.url} is larger than it may be.", hint=_HINT)

@@ -17,6 +17,7 @@ from snapshot_tasks.domain.retention import Policy
 from snapshot_tasks.settings.reader import Reader
 from snapshot_tasks.settings.reader import is_version as is_version
 from snapshot_tasks.settings.watching import Watching, read_hook, read_watching
+from snapshot_tasks.storage.stores import variable_prefixes
 from snapshot_tasks.system.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
 DEFAULT_VERSION = "1.17.0"
 ENGINES = ("auto", "compose", "native", "external")
 DRILL_ENGINES = ("auto", "compose", "native")
-# The variables of the stores that hold off-site copies, which have their own names.
-STORE_PREFIXES = ("AWS_", "AZURE_", "GOOGLE_")
 RELEASES_URL = "https://github.com/qdrant/qdrant/releases/download"
 RELEASES_API_URL = "https://api.github.com/repos/qdrant/qdrant/releases/tags"
 
@@ -135,7 +134,7 @@ def load_settings(project_root: Path, environment: Mapping[str, str] | None = No
         age_identity_file=reader.file(
             "QDRANT_AGE_IDENTITY_FILE", project_root, expected="a readable file of age identities"
         ),
-        store_variables=reader.beginning_with(STORE_PREFIXES),
+        store_variables=reader.beginning_with(variable_prefixes()),
         releases_url=reader.text("QDRANT_RELEASES_URL") or RELEASES_URL,
         releases_api_url=reader.text("QDRANT_RELEASES_API_URL") or RELEASES_API_URL,
         compose_files=reader.paths("COMPOSE_FILE", project_root),
@@ -161,7 +160,7 @@ def only_in_environment(
     return tuple(
         name
         for name, value in sorted(environment.items())
-        if name.startswith(("QDRANT_", "COMPOSE_", *STORE_PREFIXES))
+        if name.startswith(("QDRANT_", "COMPOSE_", *variable_prefixes()))
         and value
         and written.get(name) != value
     )

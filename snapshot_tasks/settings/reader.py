@@ -10,7 +10,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from snapshot_tasks.domain.endpoint import Tls
-from snapshot_tasks.storage.place import parse_place
+from snapshot_tasks.storage.stores import parse_place
 from snapshot_tasks.system.spans import parse_span
 from snapshot_tasks.system.untrusted import read_text
 

@@ -1,1 +1,1 @@
-"""Places for off-site copies, each behind the same few methods (`base.Storage`)."""
+"""Stores for off-site copies, each behind the same few methods (`base.Store`)."""

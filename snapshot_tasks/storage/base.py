@@ -29,7 +29,7 @@ class Stored:
     modified_at: datetime
 
 
-class Storage(Protocol):
+class Store(Protocol):
     """A store of objects. What goes wrong with it is a `StorageError` with a hint.
 
     Names are of `/`, and of what `offsite.layout` makes of anything else. `url` is for people: it

@@ -16,7 +16,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from snapshot_tasks.storage.base import AlreadyThere, Protected, Stored
-from snapshot_tasks.storage.place import Place
+from snapshot_tasks.storage.kind import StoreKind
+from snapshot_tasks.storage.place import FILE, Place
 from snapshot_tasks.system.errors import NotFound, StorageError
 from snapshot_tasks.system.files import (
     CHUNK_BYTES,
@@ -31,7 +32,7 @@ _KEPT = (errno.EPERM, errno.EACCES, errno.EROFS)
 _NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.ENOSYS)
 
 
-class FolderStorage:
+class FolderStore:
     """Objects are files below one folder, which must be there: it may be a disk to be mounted."""
 
     def __init__(self, place: Place, variables: Mapping[str, str]) -> None:
@@ -139,6 +140,9 @@ class FolderStorage:
     def _lost(path: Path, error: OSError) -> StorageError:
         reason = error.strerror or str(error)
         return StorageError(f"{path}: {reason}.", hint="Look after that disk, then run this again.")
+
+
+FOLDER = StoreKind(scheme=FILE, example="file:///mnt/backup", open=FolderStore, has_bucket=False)
 
 
 @contextmanager

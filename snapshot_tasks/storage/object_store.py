@@ -31,7 +31,7 @@ PARTING_SECONDS = 2.0
 CHUNK_BYTES = 1 << 20
 MAX_REASON = 300
 _T = TypeVar("_T")
-Store = S3Store | GCSStore | AzureStore
+Client = S3Store | GCSStore | AzureStore
 _AGAIN = (
     "See whether the store is up and reachable, then run this again: what has arrived is not sent"
     " again."
@@ -50,18 +50,21 @@ _URL = re.compile(r"https?://\S+")
 _SAID = re.compile(r"<Code>(?P<code>[^<]*)</Code>\s*<Message>(?P<message>[^<]*)</Message>")
 
 
-class ObjectStorage:
+class ObjectStore:
     """A bucket, or what lies below a prefix in it."""
 
-    def __init__(self, place: Place, store: Store, *, secrets: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, place: Place, client: Client, *, prefix: str, secrets: tuple[str, ...] = ()
+    ) -> None:
         self.url = place.url
+        self._prefix = prefix
         self._place = place
-        self._store = store
+        self._client = client
         self._secrets = secrets
 
     def list(self, folder: str) -> Iterator[Stored]:
         """Yield what lies below a folder, a page of a thousand at a time."""
-        pages = obstore.list(self._store, folder, chunk_size=1000)
+        pages = obstore.list(self._client, folder, chunk_size=1000)
         while True:
             with self._errors(folder):
                 page = _run(lambda: next(pages, None))
@@ -98,7 +101,7 @@ class ObjectStorage:
         """Delete an object. In a versioned bucket the store keeps its versions."""
         with self._errors(name, deleting=True):
             try:
-                _run(lambda: obstore.delete(self._store, name))
+                _run(lambda: obstore.delete(self._client, name))
             except FileNotFoundError as error:
                 if _NO_BUCKET.search(str(error)):
                     raise
@@ -106,12 +109,12 @@ class ObjectStorage:
     def _put(self, name: str, data: bytes, *, new: bool) -> None:
         mode: PutMode = "create" if new else "overwrite"
         with self._errors(name):
-            _run(lambda: obstore.put(self._store, name, data, mode=mode, use_multipart=False))
+            _run(lambda: obstore.put(self._client, name, data, mode=mode, use_multipart=False))
 
     def _read_on(self, name: str, offset: int) -> Iterator[bytes]:
         with self._errors(name, generic=False):
             options: GetOptions | None = {"range": {"offset": offset}} if offset else None
-            result = _run(lambda: obstore.get(self._store, name, options=options))
+            result = _run(lambda: obstore.get(self._client, name, options=options))
             stream = result.stream(min_chunk_size=CHUNK_BYTES)
         while True:
             with self._errors(name, generic=False):
@@ -158,8 +161,8 @@ class ObjectStorage:
         if refused:
             return StorageError(
                 f"{self.url} refuses these credentials: {reason}.",
-                hint="Set the store's own variables (docs/offsite.md), such as AWS_ACCESS_KEY_ID,"
-                " in the environment or in .env.",
+                hint=f"Set the store's own variables, {self._prefix}… (docs/offsite.md), in the"
+                " environment or in .env.",
             )
         hint = _UNCONDITIONAL if "NotImplemented" in reason else _AGAIN
         return StorageError(f"{self.url}: {reason}.", hint=hint)

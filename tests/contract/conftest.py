@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from snapshot_tasks.storage import vendors
+from snapshot_tasks.storage import bucket as buckets
+from snapshot_tasks.storage.stores import STORES
 from tests.conftest import missing
 from tests.support.stores import (
     AZURITE,
@@ -21,8 +22,8 @@ from tests.support.stores import (
     s3_server,
 )
 
-KINDS = ("file", "s3", "gs", "az")
-REMOTE = KINDS[1:]
+KINDS = tuple(kind.scheme for kind in STORES)
+REMOTE = tuple(kind.scheme for kind in STORES if kind.has_bucket)
 
 
 @pytest.fixture(scope="session")
@@ -44,23 +45,40 @@ def azure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture
 def bucket(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bucket]:
     """A bucket of the test's own, of the kind that the test's parameter names."""
-    kind, name = request.param, re.sub(r"[^a-z0-9]+", "-", request.node.name.lower())[-60:]
-    name = name.strip("-")
-    with ExitStack() as stack:
-        if kind == "file":
-            folder = tmp_path / "elsewhere"
-            folder.mkdir()
-            yield Bucket(str(folder), {})
-        elif kind == "az":
-            yield azure_bucket(request.getfixturevalue("azure"), name)
-        elif kind == "gs":
-            yield stack.enter_context(gcs_bucket(request.getfixturevalue("s3"), name))
-        else:
-            yield s3_bucket(request.getfixturevalue("s3"), name)
+    name = re.sub(r"[^a-z0-9]+", "-", request.node.name.lower())[-60:].strip("-")
+    with BUCKETS[request.param](request, tmp_path, name) as made:
+        yield made
+
+
+@contextmanager
+def _file(request: pytest.FixtureRequest, tmp_path: Path, name: str) -> Iterator[Bucket]:
+    folder = tmp_path / "elsewhere"
+    folder.mkdir()
+    yield Bucket(str(folder), {})
+
+
+@contextmanager
+def _s3(request: pytest.FixtureRequest, tmp_path: Path, name: str) -> Iterator[Bucket]:
+    yield s3_bucket(request.getfixturevalue("s3"), name)
+
+
+@contextmanager
+def _gs(request: pytest.FixtureRequest, tmp_path: Path, name: str) -> Iterator[Bucket]:
+    with gcs_bucket(request.getfixturevalue("s3"), name) as made:
+        yield made
+
+
+@contextmanager
+def _az(request: pytest.FixtureRequest, tmp_path: Path, name: str) -> Iterator[Bucket]:
+    yield azure_bucket(request.getfixturevalue("azure"), name)
+
+
+# How to make a bucket of each kind that `STORES` lists.
+BUCKETS = {"file": _file, "s3": _s3, "gs": _gs, "az": _az}
 
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     """Give up after two retries: how long ten take is not what is tested."""
-    monkeypatch.setattr(vendors, "RETRIES", 2)
+    monkeypatch.setattr(buckets, "RETRIES", 2)
     return lambda: None

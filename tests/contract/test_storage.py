@@ -9,7 +9,8 @@ from urllib.parse import quote
 
 import pytest
 
-from snapshot_tasks.storage.base import AlreadyThere, Protected, Storage
+from snapshot_tasks.storage.base import AlreadyThere, Protected, Store
+from snapshot_tasks.storage.stores import STORES
 from snapshot_tasks.system.errors import NotFound, SettingsError, StorageError
 from tests.contract.conftest import KINDS, REMOTE
 from tests.support.proxy import Answer, Exchange, lose_answer, truncate
@@ -31,66 +32,66 @@ every = pytest.mark.parametrize("bucket", KINDS, indirect=True)
 remote = pytest.mark.parametrize("bucket", REMOTE, indirect=True)
 
 
-def contents(storage: Storage, name: str, offset: int = 0) -> bytes:
+def contents(store: Store, name: str, offset: int = 0) -> bytes:
     """Return what an object holds."""
-    return b"".join(storage.read(name, offset=offset))
+    return b"".join(store.read(name, offset=offset))
 
 
-def names(storage: Storage, folder: str) -> list[str]:
+def names(store: Store, folder: str) -> list[str]:
     """Return what lies below a folder."""
-    return sorted(stored.name for stored in storage.list(folder))
+    return sorted(stored.name for stored in store.list(folder))
 
 
 @every
 def test_what_was_written_is_read_listed_and_deleted(bucket: Bucket) -> None:
     """The same bytes under the same name, whatever characters the name was quoted from."""
-    storage = bucket.open()
+    store = bucket.open()
     name = f"data/{quote('a b/é%~+*:☃', safe='')}/x.json"
-    storage.write(name, b"first")
-    storage.write(name, b"second one")
-    storage.write("database/other", b"of another folder")
-    assert contents(storage, name) == b"second one"
-    assert contents(storage, name, 7) == b"one"
-    (stored,) = storage.list("data")
+    store.write(name, b"first")
+    store.write(name, b"second one")
+    store.write("database/other", b"of another folder")
+    assert contents(store, name) == b"second one"
+    assert contents(store, name, 7) == b"one"
+    (stored,) = store.list("data")
     assert (stored.name, stored.size_bytes) == (name, 10)
     assert stored.modified_at.utcoffset() is not None
-    storage.delete(name)
-    storage.delete(name)
-    assert names(storage, "data") == []
-    assert names(storage, "database") == ["database/other"]
+    store.delete(name)
+    store.delete(name)
+    assert names(store, "data") == []
+    assert names(store, "database") == ["database/other"]
 
 
 @remote
 def test_more_objects_than_one_page_holds(bucket: Bucket) -> None:
     """S3 and Azure answer a thousand, or five thousand, at a time."""
-    storage = bucket.open()
+    store = bucket.open()
     wanted = [f"data/parts/{number:05d}" for number in range(1010)]
     for name in wanted:
-        storage.write(name, b"x")
-    assert names(storage, "data") == wanted
+        store.write(name, b"x")
+    assert names(store, "data") == wanted
 
 
 @every
 def test_an_object_larger_than_a_part_arrives_whole(bucket: Bucket) -> None:
     """One request, no multipart upload, in chunks on the way back."""
-    storage = bucket.open()
-    storage.write("big", BIG)
-    assert contents(storage, "big") == BIG
+    store = bucket.open()
+    store.write("big", BIG)
+    assert contents(store, "big") == BIG
 
 
 @every
 def test_an_object_is_whole_at_every_moment(bucket: Bucket) -> None:
     """Whoever looks while it is written, and written over, sees all of it or nothing."""
-    storage = bucket.open()
+    store = bucket.open()
 
     def work() -> None:
         for _ in range(3):
-            storage.write("data/big", BIG)
+            store.write("data/big", BIG)
 
     with ThreadPoolExecutor(1) as pool:
         done, seen = pool.submit(work), set()
         while not done.done():
-            seen |= {(s.name, s.size_bytes) for s in storage.list("data")}
+            seen |= {(s.name, s.size_bytes) for s in store.list("data")}
         done.result()
     assert seen <= {("data/big", len(BIG))}
 
@@ -98,20 +99,20 @@ def test_an_object_is_whole_at_every_moment(bucket: Bucket) -> None:
 @every
 def test_new_refuses_to_overwrite(bucket: Bucket) -> None:
     """The one who comes second is told, and what the first wrote stays."""
-    storage = bucket.open()
-    storage.write("marker", b"first", new=True)
+    store = bucket.open()
+    store.write("marker", b"first", new=True)
     with pytest.raises(AlreadyThere) as caught:
-        storage.write("marker", b"second", new=True)
+        store.write("marker", b"second", new=True)
     assert caught.value.exit_code == 24
-    assert contents(storage, "marker") == b"first"
+    assert contents(store, "marker") == b"first"
 
 
 def test_an_s3_that_knows_no_condition(s3: str) -> None:
     """Told so by its variable, a new object is written without asking whether one is there."""
-    storage = s3_bucket(s3, "unconditional").open(AWS_CONDITIONAL_PUT="disabled")
-    storage.write("marker", b"first", new=True)
-    storage.write("marker", b"second", new=True)
-    assert contents(storage, "marker") == b"second"
+    store = s3_bucket(s3, "unconditional").open(AWS_CONDITIONAL_PUT="disabled")
+    store.write("marker", b"first", new=True)
+    store.write("marker", b"second", new=True)
+    assert contents(store, "marker") == b"second"
 
 
 def test_a_variable_with_an_impossible_value_is_a_setting(azure: str) -> None:
@@ -136,23 +137,23 @@ def test_an_s3_that_refuses_a_condition_says_how_to_do_without(s3: str) -> None:
 @every
 def test_what_is_not_there(bucket: Bucket) -> None:
     """A missing object is told; a missing folder is empty."""
-    storage = bucket.open()
+    store = bucket.open()
     with pytest.raises(NotFound) as caught:
-        contents(storage, "nothing")
+        contents(store, "nothing")
     assert caught.value.exit_code == 10
-    assert names(storage, "nowhere") == []
+    assert names(store, "nowhere") == []
 
 
 @every
 def test_a_bucket_that_is_not_there(bucket: Bucket, tmp_path: Path) -> None:
     """It is told as the bucket, not as the object, and never made: it may be a disk to mount."""
     gone = Bucket(bucket.url.replace("-", "x").replace("elsewhere", "gone"), bucket.variables)
-    storage = gone.open()
+    store = gone.open()
     for use in (
-        lambda: storage.write("a", b"1"),
-        lambda: contents(storage, "a"),
-        lambda: names(storage, "a"),
-        lambda: storage.delete("a"),
+        lambda: store.write("a", b"1"),
+        lambda: contents(store, "a"),
+        lambda: names(store, "a"),
+        lambda: store.delete("a"),
     ):
         with pytest.raises(StorageError, match=r"[Tt]here is no (bucket|folder)") as caught:
             use()
@@ -164,11 +165,11 @@ def test_a_bucket_that_is_not_there(bucket: Bucket, tmp_path: Path) -> None:
 def test_a_store_that_is_busy_is_asked_again(bucket: Bucket) -> None:
     """Told to slow down twice, then it goes on: nobody notices."""
     with bucket.behind_proxy() as (through, proxy):
-        storage = through.open()
+        store = through.open()
         for method in ("PUT", "GET"):
             proxy.on(method, ".*", lambda e: e.answer(SLOW_DOWN), times=2)
-        storage.write("a", b"1")
-        assert contents(storage, "a") == b"1"
+        store.write("a", b"1")
+        assert contents(store, "a") == b"1"
 
 
 @remote
@@ -176,10 +177,10 @@ def test_a_store_that_is_busy_is_asked_again(bucket: Bucket) -> None:
 def test_a_store_that_stays_busy_is_given_up(bucket: Bucket) -> None:
     """In the end it is told, with what to do."""
     with bucket.behind_proxy() as (through, proxy):
-        storage = through.open()
+        store = through.open()
         for method in ("PUT", "GET"):
             proxy.on(method, ".*", lambda e: e.answer(SLOW_DOWN))
-        for use in (lambda: storage.write("a", b"1"), lambda: contents(storage, "a")):
+        for use in (lambda: store.write("a", b"1"), lambda: contents(store, "a")):
             with pytest.raises(StorageError, match="SlowDown") as caught:
                 use()
             assert "run this again" in caught.value.hint
@@ -210,9 +211,9 @@ def test_a_read_that_never_ends_is_given_up(bucket: Bucket) -> None:
 def test_a_write_whose_answer_was_lost_is_whole(bucket: Bucket) -> None:
     """It is sent again, and is there once."""
     with bucket.behind_proxy() as (through, proxy):
-        storage = through.open()
+        store = through.open()
         proxy.on("PUT", ".*", lose_answer, times=1)
-        storage.write("big", BIG)
+        store.write("big", BIG)
     assert contents(bucket.open(), "big") == BIG
 
 
@@ -235,7 +236,8 @@ def test_refused_credentials_are_told_without_them(bucket: Bucket) -> None:
         with pytest.raises(StorageError, match="refuses these credentials") as caught:
             through.open().write("a", b"1")
     assert caught.value.exit_code == 15
-    assert "AWS_ACCESS_KEY_ID" in caught.value.hint
+    (prefix,) = (k.prefix for k in STORES if bucket.url.startswith(f"{k.scheme}://"))
+    assert f"variables, {prefix}…" in caught.value.hint
     for secret in (*bucket.variables.values(),):
         if len(secret) > 20 and "://" not in secret:
             assert secret not in caught.value.message
@@ -244,9 +246,9 @@ def test_refused_credentials_are_told_without_them(bucket: Bucket) -> None:
 @pytest.mark.parametrize("bucket", ["az"], indirect=True)
 def test_a_wrong_key_is_refused_by_the_store_itself(bucket: Bucket) -> None:
     """Azurite checks signatures."""
-    storage = bucket.open(AZURE_STORAGE_ACCOUNT_KEY="d3Jvbmc=")
+    store = bucket.open(AZURE_STORAGE_ACCOUNT_KEY="d3Jvbmc=")
     with pytest.raises(StorageError, match="refuses these credentials"):
-        storage.write("a", b"1")
+        store.write("a", b"1")
 
 
 @remote
@@ -266,11 +268,11 @@ def test_a_delete_that_is_refused_is_told_apart(bucket: Bucket, answer: Answer) 
 def test_a_locked_bucket_keeps_every_version(s3: str) -> None:
     """Deleting and overwriting hide versions; the lock keeps them all."""
     bucket = s3_bucket(s3, "locked", locked=True)
-    storage = bucket.open()
-    storage.write("kept", b"first")
-    storage.write("kept", b"second")
-    storage.delete("kept")
-    assert names(storage, "") == []
+    store = bucket.open()
+    store.write("kept", b"first")
+    store.write("kept", b"second")
+    store.delete("kept")
+    assert names(store, "") == []
     client = s3_client(s3)
     versions = client.list_object_versions(Bucket="locked")["Versions"]
     found = {
@@ -303,7 +305,7 @@ def test_what_a_killed_write_left_in_a_folder_goes(bucket: Bucket) -> None:
     killed.write_bytes(b"half")
     with alive.open("wb") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
-        storage = bucket.open()
-        assert names(storage, "") == []
-        storage.write("a", b"1")
+        store = bucket.open()
+        assert names(store, "") == []
+        store.write("a", b"1")
         assert sorted(p.name for p in root.iterdir()) == [".staging-alive", "a"]

@@ -17,7 +17,7 @@ from snapshot_tasks.qdrant.http import BATCH_ANSWERS, CONNECT_SHARE
 from snapshot_tasks.qdrant.search import ANSWERS
 from snapshot_tasks.qdrant.server import INTERRUPTED_SECONDS
 from snapshot_tasks.settings import load_settings
-from snapshot_tasks.storage import vendors
+from snapshot_tasks.storage import bucket as buckets
 from snapshot_tasks.system.process import free_ports
 from tests.conftest import ROOT, Inv
 
@@ -109,15 +109,15 @@ def test_the_timeouts_are_those_of_the_code() -> None:
         ("queued updates", DRAIN_SECONDS),
         ("clearing up after Ctrl-C", INTERRUPTED_SECONDS),
         ("[alarms](alarms.md) at the end of a task", DEADLINE_SECONDS),
-        ("until a connection to an off-site store stands", vendors.CONNECT_SECONDS),
-        ("one request to an off-site store: at most one part of 32 MiB", vendors.REQUEST_SECONDS),
-        ("an off-site store that is busy or gone: 10 tries", vendors.RETRY_SECONDS),
+        ("until a connection to an off-site store stands", buckets.CONNECT_SECONDS),
+        ("one request to an off-site store: at most one part of 32 MiB", buckets.REQUEST_SECONDS),
+        ("an off-site store that is busy or gone: 10 tries", buckets.RETRY_SECONDS),
     ):
         assert stated[phase].split(",")[0] == f"{seconds:g} s", phase
     assert BATCH_ANSWERS == ANSWERS
     assert f"more than {HEARTBEAT_SECONDS:g} s" in page
     assert f"up to {RESUMES} times" in page
-    assert f"{vendors.RETRIES} tries" in page
+    assert f"{buckets.RETRIES} tries" in page
 
 
 def test_the_launcher_is_valid_shell() -> None:

@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from snapshot_tasks.storage.base import Storage
-from snapshot_tasks.storage.select import open_storage
+from snapshot_tasks.storage.base import Store
+from snapshot_tasks.storage.stores import open_store
 from snapshot_tasks.system.process import free_ports
 from tests.support.proxy import Exchange, Proxy, faulty
 from tests.support.world import wait_until
@@ -53,9 +53,9 @@ class Bucket:
     variables: Mapping[str, str]
     server: str = ""
 
-    def open(self, **variables: str) -> Storage:
-        """Return the storage that the code under test makes of it."""
-        return open_storage(self.url, {**self.variables, **variables})
+    def open(self, **variables: str) -> Store:
+        """Return the store that the code under test makes of it."""
+        return open_store(self.url, {**self.variables, **variables})
 
     @contextmanager
     def behind_proxy(self) -> Iterator[tuple[Bucket, Proxy]]:

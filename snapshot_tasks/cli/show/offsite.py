@@ -30,7 +30,7 @@ def remote_json(remote: Remote) -> dict[str, Any]:
         "pinned": marker.pinned,
         "proven_at": marker.proven_at.isoformat() if marker.proven_at else None,
         "encrypted": bool(marker.encrypted_to),
-        "places": [depot.url for depot in remote.depots],
+        "places": [repository.url for repository in remote.repositories],
     }
 
 
@@ -107,5 +107,5 @@ def _row(remote: Remote, now: datetime) -> tuple[str, ...]:
         size(marker.size_bytes),
         size(marker.stored_bytes) + (" age" if marker.encrypted_to else ""),
         f"proven {ago(marker.proven_at, now)}" if marker.proven_at else "never",
-        ", ".join(depot.url for depot in remote.depots),
+        ", ".join(repository.url for repository in remote.repositories),
     )

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from snapshot_tasks.offsite.marker import Marker
-from snapshot_tasks.offsite.repository import Depot, Unreadable
+from snapshot_tasks.offsite.repository import Repository, Unreadable
 from snapshot_tasks.system.errors import NotFound, TaskError
 
 
@@ -15,7 +15,7 @@ class Remote:
     """A snapshot off-site, and every place that has it, the first one first."""
 
     marker: Marker
-    depots: tuple[Depot, ...]
+    repositories: tuple[Repository, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,24 +26,26 @@ class Listing:
     errors: tuple[tuple[str, TaskError], ...]
 
 
-def list_remote(depots: Sequence[Depot], collection: str | None = None) -> Listing:
+def list_remote(repositories: Sequence[Repository], collection: str | None = None) -> Listing:
     """Return what lies in these places; one that does not answer stops no other.
 
     A snapshot that lies in several places is one, if its bytes are the same.
     """
-    found: dict[tuple[str, str, str], tuple[Marker, list[Depot]]] = {}
+    found: dict[tuple[str, str, str], tuple[Marker, list[Repository]]] = {}
     errors: list[tuple[str, TaskError]] = []
-    for depot in depots:
+    for repository in repositories:
         try:
-            for item in depot.markers(collection):
+            for item in repository.markers(collection):
                 if isinstance(item, Unreadable):
-                    errors.append((f"{item.key.snapshot} in {depot.url}", item.error))
+                    errors.append((f"{item.key.snapshot} in {repository.url}", item.error))
                     continue
                 identity = (item.collection, item.snapshot, item.sha256)
-                found.setdefault(identity, (item, []))[1].append(depot)
+                found.setdefault(identity, (item, []))[1].append(repository)
         except TaskError as error:
-            errors.append((depot.url, error))
-    remotes = [Remote(marker=marker, depots=tuple(places)) for marker, places in found.values()]
+            errors.append((repository.url, error))
+    remotes = [
+        Remote(marker=marker, repositories=tuple(places)) for marker, places in found.values()
+    ]
     remotes.sort(key=lambda r: (r.marker.created_at, r.marker.snapshot), reverse=True)
     return Listing(remotes=tuple(remotes), errors=tuple(errors))
 

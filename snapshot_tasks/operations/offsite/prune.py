@@ -16,7 +16,7 @@ from snapshot_tasks.domain.retention import (
 )
 from snapshot_tasks.offsite.layout import MANIFEST, Key
 from snapshot_tasks.offsite.marker import Marker
-from snapshot_tasks.offsite.repository import Depot, Unreadable
+from snapshot_tasks.offsite.repository import Repository, Unreadable
 from snapshot_tasks.system.errors import TaskError
 from snapshot_tasks.system.progress import Progress
 
@@ -27,7 +27,7 @@ PINNED, PINNED_HERE = "pinned", "pinned here"
 class RemotePlan:
     """What is to become of the snapshots of one collection in one place."""
 
-    depot: Depot
+    repository: Repository
     plan: Plan
 
     @property
@@ -41,12 +41,12 @@ class RemotePlan:
 class DropResult:
     """What has gone from where, and the error of each that stays. Sizes are those off-site."""
 
-    dropped: tuple[tuple[Depot, Candidate], ...]
+    dropped: tuple[tuple[Repository, Candidate], ...]
     errors: tuple[tuple[str, TaskError], ...]
 
 
 def plan_remote(
-    depot: Depot,
+    repository: Repository,
     policy: Policy,
     *,
     collection: str | None = None,
@@ -63,11 +63,11 @@ def plan_remote(
         StorageError: when the place does not answer.
     """
     by_collection: dict[str, list[Candidate]] = {}
-    for item in depot.markers(collection):
+    for item in repository.markers(collection):
         if not isinstance(item, Unreadable):
             by_collection.setdefault(item.collection, []).append(_candidate(item, pinned))
     return [
-        RemotePlan(depot=depot, plan=plan_retention(name, candidates, policy, now=now))
+        RemotePlan(repository=repository, plan=plan_retention(name, candidates, policy, now=now))
         for name, candidates in sorted(by_collection.items())
     ]
 
@@ -84,24 +84,24 @@ def prune_remote(
 
     What is protected there stays, and stops no other. Then what killed pushes have left is swept.
     """
-    dropped: list[tuple[Depot, Candidate]] = []
+    dropped: list[tuple[Repository, Candidate]] = []
     errors: list[tuple[str, TaskError]] = []
     for each in agreed:
-        depot = each.depot
-        with progress.phase(f"pruning {each.plan.collection} in {depot.url}"):
+        repository = each.repository
+        with progress.phase(f"pruning {each.plan.collection} in {repository.url}"):
             try:
                 keys = _still_dropped(each, policy, now, pinned)
             except TaskError as error:
-                errors.append((depot.url, error))
+                errors.append((repository.url, error))
                 continue
             for candidate, key in zip(each.plan.dropped, each.drops, strict=True):
                 if key in keys:
                     try:
-                        depot.drop(key)
-                        dropped.append((depot, candidate))
+                        repository.drop(key)
+                        dropped.append((repository, candidate))
                     except TaskError as error:
                         errors.append((key.snapshot, error))
-    errors += _sweep({each.depot.url: each.depot for each in agreed}, now)
+    errors += _sweep({each.repository.url: each.repository for each in agreed}, now)
     return DropResult(dropped=tuple(dropped), errors=tuple(errors))
 
 
@@ -110,15 +110,15 @@ def _still_dropped(
 ) -> set[Key]:
     """Plan again: somebody may have deleted meanwhile what the first plan relied on."""
     collection = agreed.plan.collection
-    again = plan_remote(agreed.depot, policy, collection=collection, now=now, pinned=pinned)
+    again = plan_remote(agreed.repository, policy, collection=collection, now=now, pinned=pinned)
     return {key for each in again for key in each.drops}
 
 
-def _sweep(depots: dict[str, Depot], now: datetime) -> list[tuple[str, TaskError]]:
+def _sweep(repositories: dict[str, Repository], now: datetime) -> list[tuple[str, TaskError]]:
     errors = []
-    for url, depot in depots.items():
+    for url, repository in repositories.items():
         try:
-            depot.sweep(now=now)
+            repository.sweep(now=now)
         except TaskError as error:
             errors.append((url, error))
     return errors

@@ -20,7 +20,7 @@ from snapshot_tasks.domain.names import FINGERPRINT_SUFFIX, MANIFEST_SUFFIX
 from snapshot_tasks.offsite.codec import Unpacker
 from snapshot_tasks.offsite.layout import FINGERPRINT, MANIFEST, PROOFS
 from snapshot_tasks.offsite.marker import Blob, Marker
-from snapshot_tasks.offsite.repository import Depot
+from snapshot_tasks.offsite.repository import Repository
 from snapshot_tasks.operations.offsite.listing import Remote
 from snapshot_tasks.sealing.archive import check_archive
 from snapshot_tasks.system.errors import Damaged, NotFound, Refused, StorageError, TaskError
@@ -85,12 +85,12 @@ def pull(remote: Remote, catalog: Catalog, unpacker: Unpacker, progress: Progres
             follow_link(catalog, snapshot)
         return Pulled(snapshot=snapshot, url="", fetched_bytes=0, already=True)
     failures: list[TaskError] = []
-    for depot in remote.depots:
+    for repository in remote.repositories:
         try:
-            return _pull_from(depot, remote.marker, catalog, unpacker, progress)
+            return _pull_from(repository, remote.marker, catalog, unpacker, progress)
         except (Damaged, StorageError, NotFound) as error:
             failures.append(error)
-            if depot is not remote.depots[-1]:
+            if repository is not remote.repositories[-1]:
                 progress.note(f"{error.message} Going on with the next place.")
     raise failures[-1]
 
@@ -116,16 +116,18 @@ def _same(catalog: Catalog, here: Path, marker: Marker, progress: Progress) -> S
 
 
 def _pull_from(
-    depot: Depot, marker: Marker, catalog: Catalog, unpacker: Unpacker, progress: Progress
+    repository: Repository, marker: Marker, catalog: Catalog, unpacker: Unpacker, progress: Progress
 ) -> Pulled:
     partial = catalog.folder / partial_name(marker.sha256)
     with storage_errors(catalog.folder), own_partial(partial) as file:
         _check_space(catalog.folder, marker, file)
         with _kept_for_later(partial, progress):
-            label = f"pulling {marker.snapshot} from {depot.url}"
+            label = f"pulling {marker.snapshot} from {repository.url}"
             with progress.phase(label, total_bytes=marker.size_bytes) as advance:
-                sha256, fetched = _fetch_parts(file, depot, marker, unpacker, advance)
-            beside = {k: depot.fetch(marker.key, b, unpacker) for k, b in marker.beside.items()}
+                sha256, fetched = _fetch_parts(file, repository, marker, unpacker, advance)
+            beside = {
+                k: repository.fetch(marker.key, b, unpacker) for k, b in marker.beside.items()
+            }
         try:
             if sha256 != marker.sha256:
                 raise Damaged(f"{marker.snapshot} is not what was pushed.", hint=_HINT)
@@ -143,7 +145,7 @@ def _pull_from(
             snapshot = adopt(catalog, partial, marker.snapshot, texts, _text(beside.get(PROOFS)))
             if marker.pinned and snapshot.pin is None:
                 snapshot.set_pin("pinned off-site")
-    return Pulled(snapshot=snapshot, url=depot.url, fetched_bytes=fetched)
+    return Pulled(snapshot=snapshot, url=repository.url, fetched_bytes=fetched)
 
 
 def _check_record(catalog: Catalog, marker: Marker) -> None:
@@ -172,7 +174,7 @@ def _kept_for_later(partial: Path, progress: Progress) -> Iterator[None]:
 
 def _fetch_parts(
     file: BinaryIO,
-    depot: Depot,
+    repository: Repository,
     marker: Marker,
     unpacker: Unpacker,
     advance: Callable[[int], None],
@@ -180,7 +182,7 @@ def _fetch_parts(
     """Bring the partial file to its end; return its SHA-256, and what that took to fetch."""
     fetched, whole = 0, hashlib.sha256()
     for part in marker.parts:
-        plain, stored_bytes = _part(file, depot, marker, part, unpacker)
+        plain, stored_bytes = _part(file, repository, marker, part, unpacker)
         whole.update(plain)
         fetched += stored_bytes
         advance(len(plain))
@@ -197,14 +199,14 @@ def _check_structure(partial: Path, marker: Marker) -> None:
 
 
 def _part(
-    file: BinaryIO, depot: Depot, marker: Marker, part: Blob, unpacker: Unpacker
+    file: BinaryIO, repository: Repository, marker: Marker, part: Blob, unpacker: Unpacker
 ) -> tuple[bytes, int]:
     """Return a part, from the partial file where it is there whole, and what it took to fetch."""
     start = file.tell()
     plain = file.read(part.size_bytes)
     if len(plain) == part.size_bytes and hashlib.sha256(plain).hexdigest() == part.sha256:
         return plain, 0
-    plain = depot.fetch(marker.key, part, unpacker)
+    plain = repository.fetch(marker.key, part, unpacker)
     file.seek(start)
     file.write(plain)
     return plain, part.stored_bytes

@@ -10,7 +10,7 @@ from snapshot_tasks.catalog.snapshot import Snapshot
 from snapshot_tasks.offsite.codec import Packer
 from snapshot_tasks.offsite.layout import PROOFS, Key
 from snapshot_tasks.offsite.marker import PART_BYTES, Blob, Marker
-from snapshot_tasks.offsite.repository import Depot
+from snapshot_tasks.offsite.repository import Repository
 from snapshot_tasks.operations.offsite.sidecars import (
     beside_of,
     failed_at,
@@ -64,7 +64,7 @@ class PushResult:
 
 
 def push_each(
-    requests: list[PushRequest], depots: list[Depot], progress: Progress, *, clock: Clock
+    requests: list[PushRequest], repositories: list[Repository], progress: Progress, *, clock: Clock
 ) -> PushResult:
     """Push several snapshots to several places; one that fails stops no other.
 
@@ -72,21 +72,21 @@ def push_each(
     """
     pushed: list[Pushed] = []
     errors: list[tuple[str, TaskError]] = []
-    for depot in depots:
+    for repository in repositories:
         for request in requests:
             try:
-                pushed.append(push(request, depot, progress))
+                pushed.append(push(request, repository, progress))
             except TaskError as error:
-                errors.append((f"{request.snapshot.name} to {depot.url}", error))
-        for collection in sorted({p.marker.collection for p in pushed if p.url == depot.url}):
+                errors.append((f"{request.snapshot.name} to {repository.url}", error))
+        for collection in sorted({p.marker.collection for p in pushed if p.url == repository.url}):
             try:
-                depot.sweep(now=clock(), collection=collection)
+                repository.sweep(now=clock(), collection=collection)
             except TaskError as error:
                 progress.note(f"What a killed push has left there stays: {error.message}")
     return PushResult(pushed=tuple(pushed), errors=tuple(errors))
 
 
-def push(request: PushRequest, depot: Depot, progress: Progress) -> Pushed:
+def push(request: PushRequest, repository: Repository, progress: Progress) -> Pushed:
     """Push one snapshot. What lies there already of it is not sent again.
 
     Raises:
@@ -99,23 +99,25 @@ def push(request: PushRequest, depot: Depot, progress: Progress) -> Pushed:
     key = _key(request)
     try:
         try:
-            found = depot.find(key)
+            found = repository.find(key)
         except Damaged:
             # A marker that is not readable is as good as none, and is replaced.
-            return _push_anew(request, depot, key, depot.present(key), progress, replacing=True)
+            return _push_anew(
+                request, repository, key, repository.present(key), progress, replacing=True
+            )
         if found is None:
-            return _push_anew(request, depot, key, depot.present(key), progress)
-        _check_same(request, depot, found, progress)
+            return _push_anew(request, repository, key, repository.present(key), progress)
+        _check_same(request, repository, found, progress)
         if found.encrypted_to and not request.packer.recipients:
             raise Refused(
-                f"{key.snapshot} lies encrypted in {depot.url}, and no recipient is set any more.",
+                f"{key.snapshot} is encrypted in {repository.url}, and no recipient is set now.",
                 hint="Set QDRANT_AGE_RECIPIENTS; what may be in the clear goes to another prefix.",
             )
-        present = {} if request.again else _sound(depot.present(key), found)
+        present = {} if request.again else _sound(repository.present(key), found)
         if _is_whole(found, present) and set(found.encrypted_to) == set(request.packer.recipients):
-            return _refresh(request, depot, found, present)
+            return _refresh(request, repository, found, present)
         # Something of it is lost there, or it is to be encrypted to others by now.
-        return _push_anew(request, depot, key, present, progress, replacing=True)
+        return _push_anew(request, repository, key, present, progress, replacing=True)
     except OSError as error:
         raise StorageError(
             f"{snapshot.path} cannot be read: {error.strerror}.",
@@ -135,7 +137,7 @@ def _key(request: PushRequest) -> Key:
 
 def _push_anew(
     request: PushRequest,
-    depot: Depot,
+    repository: Repository,
     key: Key,
     present: Mapping[str, Stored],
     progress: Progress,
@@ -146,31 +148,33 @@ def _push_anew(
     if snapshot.manifest is None:
         # Nothing else tells that it is whole.
         check_archive(snapshot.path)
-    label = f"pushing {snapshot.name} to {depot.url}"
+    label = f"pushing {snapshot.name} to {repository.url}"
     with progress.phase(label, total_bytes=snapshot.size_bytes) as advance:
-        parts, sha256 = _send_parts(request, depot, key, present, advance)
+        parts, sha256 = _send_parts(request, repository, key, present, advance)
     if snapshot.sha256 not in (None, sha256):
         raise Damaged(
             f"{snapshot.name} is damaged: sha256 is {sha256}, recorded was {snapshot.sha256}.",
             hint=_DAMAGED,
         )
-    beside = send_beside(request.packer, depot, key, present, beside_of(snapshot))
+    beside = send_beside(request.packer, repository, key, present, beside_of(snapshot))
     marker = marker_of(snapshot, key, sha256, parts, beside, request.packer, pinned=request.pinned)
-    _check_all_there(marker, depot)
+    _check_all_there(marker, repository)
     try:
-        depot.commit(marker, new=not replacing)
+        repository.commit(marker, new=not replacing)
     except AlreadyThere:
         # Another run has pushed it meanwhile.
-        found = depot.find(key)
+        found = repository.find(key)
         if found is None or found.sha256 != sha256:
-            raise _other_content(snapshot, depot) from None
+            raise _other_content(snapshot, repository) from None
     sent = sum(b.stored_bytes for b in marker.blobs if b.name not in present)
-    return Pushed(snapshot=snapshot, url=depot.url, outcome=PUSHED, marker=marker, sent_bytes=sent)
+    return Pushed(
+        snapshot=snapshot, url=repository.url, outcome=PUSHED, marker=marker, sent_bytes=sent
+    )
 
 
 def _send_parts(
     request: PushRequest,
-    depot: Depot,
+    repository: Repository,
     key: Key,
     present: Mapping[str, Stored],
     advance: Callable[[int], None],
@@ -181,7 +185,7 @@ def _send_parts(
     for number, plain in enumerate(_chunks(request)):
         whole.update(plain)
         name = key.part(number, hashlib.sha256(plain).hexdigest(), request.packer.ending)
-        parts.append(depot.send(key, name, plain, request.packer, present))
+        parts.append(repository.send(key, name, plain, request.packer, present))
         advance(len(plain))
     return tuple(parts), whole.hexdigest()
 
@@ -192,13 +196,13 @@ def _chunks(request: PushRequest) -> Iterator[bytes]:
             yield plain
 
 
-def _check_all_there(marker: Marker, depot: Depot) -> None:
+def _check_all_there(marker: Marker, repository: Repository) -> None:
     """Refuse to make visible what is not whole: somebody may have deleted parts meanwhile."""
-    present = depot.present(marker.key)
+    present = repository.present(marker.key)
     lost = [blob.name for blob in marker.blobs if blob.name not in present]
     if lost:
         raise StorageError(
-            f"{depot.url} has lost {len(lost)} parts of {marker.snapshot} while it was pushed.",
+            f"{repository.url} lost {len(lost)} parts of {marker.snapshot} during the push.",
             hint="See who else deletes there, then run this again: only these are sent.",
         )
 
@@ -213,17 +217,19 @@ def _is_whole(found: Marker, present: Mapping[str, Stored]) -> bool:
     return all(blob.name in present for blob in found.blobs)
 
 
-def _check_same(request: PushRequest, depot: Depot, found: Marker, progress: Progress) -> None:
+def _check_same(
+    request: PushRequest, repository: Repository, found: Marker, progress: Progress
+) -> None:
     snapshot, sha256 = request.snapshot, request.snapshot.sha256
     if sha256 is None:
         with progress.phase("checking the file", total_bytes=snapshot.size_bytes) as advance:
             sha256 = sha256_of(snapshot.path, advance=advance)
     if sha256 != found.sha256:
-        raise _other_content(snapshot, depot)
+        raise _other_content(snapshot, repository)
 
 
 def _refresh(
-    request: PushRequest, depot: Depot, found: Marker, present: Mapping[str, Stored]
+    request: PushRequest, repository: Repository, found: Marker, present: Mapping[str, Stored]
 ) -> Pushed:
     """Send the proofs where there are more by now, and tell whether it is pinned.
 
@@ -234,7 +240,7 @@ def _refresh(
     known = found.beside.get(PROOFS)
     marker, sent = replace(found, pinned=found.pinned or request.pinned), 0
     if PROOFS in here and _goes_on(here[PROOFS], known):
-        proofs = send_beside(request.packer, depot, found.key, present, {PROOFS: here[PROOFS]})
+        proofs = send_beside(request.packer, repository, found.key, present, {PROOFS: here[PROOFS]})
         sent = proofs[PROOFS].stored_bytes
         marker = replace(
             marker,
@@ -243,11 +249,11 @@ def _refresh(
             failed_at=failed_at(snapshot),
         )
     if marker != found:
-        _check_all_there(marker, depot)
-        depot.commit(marker, new=False)
+        _check_all_there(marker, repository)
+        repository.commit(marker, new=False)
     return Pushed(
         snapshot=snapshot,
-        url=depot.url,
+        url=repository.url,
         outcome=THERE if marker == found else REFRESHED,
         marker=marker,
         sent_bytes=sent,
@@ -262,8 +268,8 @@ def _goes_on(here: bytes, known: Blob | None) -> bool:
     return len(here) > len(start) and hashlib.sha256(start).hexdigest() == known.sha256
 
 
-def _other_content(snapshot: Snapshot, depot: Depot) -> Refused:
+def _other_content(snapshot: Snapshot, repository: Repository) -> Refused:
     return Refused(
-        f"{depot.url} holds another snapshot under the name {snapshot.name}.",
+        f"{repository.url} holds another snapshot under the name {snapshot.name}.",
         hint="Nothing was changed there. Use another prefix, or find out which one is yours.",
     )

@@ -12,7 +12,7 @@ from snapshot_tasks.domain.names import FINGERPRINT_SUFFIX, MANIFEST_SUFFIX
 from snapshot_tasks.offsite.codec import Packer
 from snapshot_tasks.offsite.layout import FINGERPRINT, MANIFEST, PROOFS, Key
 from snapshot_tasks.offsite.marker import MAX_BESIDE_BYTES, Blob, Marker
-from snapshot_tasks.offsite.repository import Depot
+from snapshot_tasks.offsite.repository import Repository
 from snapshot_tasks.storage.base import Stored
 from snapshot_tasks.system.errors import Damaged
 from snapshot_tasks.system.untrusted import JsonObject, read_end
@@ -22,7 +22,7 @@ _DAMAGED = "Bring that file back from a copy; `inv snapshot.show` tells more."
 
 def send_beside(
     packer: Packer,
-    depot: Depot,
+    repository: Repository,
     key: Key,
     present: Mapping[str, Stored],
     files: Mapping[str, bytes],
@@ -31,7 +31,7 @@ def send_beside(
     beside = {}
     for kind, plain in files.items():
         name = key.beside(kind, hashlib.sha256(plain).hexdigest(), packer.ending)
-        beside[kind] = depot.send(key, name, plain, packer, present)
+        beside[kind] = repository.send(key, name, plain, packer, present)
     return beside
 
 

@@ -17,7 +17,7 @@ from snapshot_tasks.system.errors import (
 
 if TYPE_CHECKING:
     pass
-from snapshot_tasks.cli.wiring import depots
+from snapshot_tasks.cli.wiring import repositories
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -62,7 +62,7 @@ def list_off_site(run: Run, places: Sequence[str] | None, collection: str) -> Ou
     from snapshot_tasks.cli.show.offsite import remote_json, render_remotes
     from snapshot_tasks.operations.offsite.listing import list_remote
 
-    listing = list_remote(depots(run, places), collection or None)
+    listing = list_remote(repositories(run, places), collection or None)
     return Outcome(
         result={
             "snapshots": [remote_json(remote) for remote in listing.remotes],

@@ -11,18 +11,18 @@ from snapshot_tasks.cli.console import say, tell
 from snapshot_tasks.cli.wiring import (
     PLACE_HELP,
     check_policy,
-    depots,
     failure_json,
     now,
     open_catalog,
     pinned_here,
+    repositories,
 )
 from snapshot_tasks.system.errors import NotFound, SettingsError, TaskError, join_errors
 
 if TYPE_CHECKING:
     from snapshot_tasks.cli.show.plans import Placed
     from snapshot_tasks.domain.retention import Policy
-    from snapshot_tasks.offsite.repository import Depot
+    from snapshot_tasks.offsite.repository import Repository
 
     # What went, each with its size in bytes, and what could not go.
     Dropped = tuple[list[tuple[str, int]], list[tuple[str, TaskError]]]
@@ -87,7 +87,7 @@ def prune(
     names = None if all else list(dict.fromkeys(collection or [run.settings.collection]))
     dry = run.dry or dry_run
     if remote or from_:
-        return _prune_off_site(run, depots(run, from_), names, policy, dry=dry, yes=yes)
+        return _prune_off_site(run, repositories(run, from_), names, policy, dry=dry, yes=yes)
     return _prune_here(run, names, policy, dry=dry, yes=yes)
 
 
@@ -122,7 +122,7 @@ def _prune_here(
 
 def _prune_off_site(
     run: Run,
-    places: Sequence[Depot],
+    places: Sequence[Repository],
     names: list[str] | None,
     policy: Policy,
     *,
@@ -134,12 +134,12 @@ def _prune_off_site(
 
     everything: list[str | None] = [None]
     pinned, plans, unanswered = pinned_here(run), [], []
-    for depot in places:
+    for repository in places:
         try:
             for name in names or everything:
-                plans += plan_remote(depot, policy, collection=name, now=now(), pinned=pinned)
+                plans += plan_remote(repository, policy, collection=name, now=now(), pinned=pinned)
         except TaskError as error:
-            unanswered.append((depot.url, error))
+            unanswered.append((repository.url, error))
     if not plans and unanswered:
         raise unanswered[0][1]
     if not plans:
@@ -150,7 +150,7 @@ def _prune_off_site(
         gone = [(one.name, one.size_bytes) for _, one in result.dropped]
         return gone, [*result.errors, *unanswered]
 
-    shown = [Placed(plan=each.plan, place=each.depot.url) for each in plans]
+    shown = [Placed(plan=each.plan, place=each.repository.url) for each in plans]
     return _carried_out(run, shown, work, dry=dry, yes=yes)
 
 

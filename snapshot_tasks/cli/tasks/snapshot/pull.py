@@ -9,9 +9,9 @@ from snapshot_tasks.cli.wiring import (
     COLLECTION_HELP,
     PLACE_HELP,
     TIMEOUT_HELP,
-    depots,
     failure_json,
     open_catalog,
+    repositories,
 )
 from snapshot_tasks.system.errors import SettingsError, join_errors
 
@@ -59,7 +59,7 @@ def pull(
             "--all goes with neither --snapshot nor --collection.", hint="Leave them out."
         )
     wanted = None if all else collection or (None if snapshot else run.settings.collection)
-    listing = list_remote(depots(run, from_), wanted)
+    listing = list_remote(repositories(run, from_), wanted)
     for name, error in listing.errors:
         run.progress.note(f"{name}: {error.message}")
     chosen = choose(listing, snapshot=snapshot)
@@ -107,7 +107,7 @@ def _restore(
 
 
 def _steps(chosen: list[Remote], *, restore: bool) -> list[str]:
-    steps = [f"pull {r.marker.snapshot} from {r.depots[0].url}" for r in chosen]
+    steps = [f"pull {r.marker.snapshot} from {r.repositories[0].url}" for r in chosen]
     if restore:
         steps.append("start Qdrant where this project runs it")
         steps += [f"restore {r.marker.collection} if it is missing" for r in chosen]

@@ -11,12 +11,12 @@ from snapshot_tasks.cli.wiring import (
     PLACE_HELP,
     SNAPSHOT_HELP,
     check_policy,
-    depots,
     failure_json,
     find_snapshot,
     now,
     open_catalog,
     pinned_here,
+    repositories,
 )
 from snapshot_tasks.system.errors import NotFound, SettingsError, TaskError, join_errors
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from snapshot_tasks.catalog.folder import Catalog
     from snapshot_tasks.catalog.snapshot import Snapshot
-    from snapshot_tasks.offsite.repository import Depot
+    from snapshot_tasks.offsite.repository import Repository
     from snapshot_tasks.operations.offsite.prune import RemotePlan
     from snapshot_tasks.operations.offsite.push import Pushed
 
@@ -61,7 +61,7 @@ def push(
         raise SettingsError("--all and --snapshot exclude each other.", hint="Give one of them.")
     if prune:
         check_policy(run.settings.retention)
-    places = depots(run, to)
+    places = repositories(run, to)
     chosen = _chosen(run, open_catalog(run), snapshot, collection, all=all)
     if run.dry:
         steps = [f"push {entry.name} to {d.url}" for d in places for entry in chosen]
@@ -109,7 +109,7 @@ def _chosen(
 
 
 def _prune_pushed(
-    run: Run, pushed: Sequence[Pushed], places: Sequence[Depot]
+    run: Run, pushed: Sequence[Pushed], places: Sequence[Repository]
 ) -> tuple[list[dict[str, str]], list[tuple[str, TaskError]]]:
     """Drop old ones of the collections that have just been pushed, where they have been.
 
@@ -118,15 +118,17 @@ def _prune_pushed(
     from snapshot_tasks.operations.offsite.prune import plan_remote, prune_remote
 
     policy, pinned = run.settings.retention, pinned_here(run)
-    depots_by_url = {depot.url: depot for depot in places}
+    repositories_by_url = {repository.url: repository for repository in places}
     plans: list[RemotePlan] = []
     errors: list[tuple[str, TaskError]] = []
     for url, collection in dict.fromkeys((p.url, p.marker.collection) for p in pushed):
         try:
-            depot = depots_by_url[url]
-            plans += plan_remote(depot, policy, collection=collection, now=now(), pinned=pinned)
+            repository = repositories_by_url[url]
+            plans += plan_remote(
+                repository, policy, collection=collection, now=now(), pinned=pinned
+            )
         except TaskError as error:
             errors.append((url, error))
     result = prune_remote(plans, policy, run.progress, now=now(), pinned=pinned)
-    dropped = [{"url": depot.url, "snapshot": one.name} for depot, one in result.dropped]
+    dropped = [{"url": repository.url, "snapshot": one.name} for repository, one in result.dropped]
     return dropped, [*errors, *result.errors]

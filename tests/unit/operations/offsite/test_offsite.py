@@ -24,7 +24,7 @@ from snapshot_tasks.domain.retention import Policy
 from snapshot_tasks.offsite.codec import Packer, Unpacker
 from snapshot_tasks.offsite.layout import Key, parse_data_name, parse_marker_name
 from snapshot_tasks.offsite.marker import Marker, parse_marker
-from snapshot_tasks.offsite.repository import ABANDONED_AFTER, Depot, Unreadable
+from snapshot_tasks.offsite.repository import ABANDONED_AFTER, Repository, Unreadable
 from snapshot_tasks.operations.offsite.listing import choose, list_remote
 from snapshot_tasks.operations.offsite.prune import plan_remote, prune_remote
 from snapshot_tasks.operations.offsite.pull import SPARE_BYTES, pull, pull_each
@@ -38,9 +38,8 @@ from snapshot_tasks.operations.offsite.push import (
     push_each,
 )
 from snapshot_tasks.settings import Settings
-from snapshot_tasks.storage.folder import FolderStorage
-from snapshot_tasks.storage.place import parse_place
-from snapshot_tasks.storage.select import open_storage
+from snapshot_tasks.storage.folder import FolderStore
+from snapshot_tasks.storage.stores import open_store, parse_place
 from snapshot_tasks.system.errors import Damaged, NotFound, Refused, SettingsError, StorageError
 from snapshot_tasks.system.progress import Silent
 from tests.support.archives import archive, replaced, snapshot_entries
@@ -60,9 +59,9 @@ def place(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def depot(place: Path) -> Depot:
+def repository(place: Path) -> Repository:
     """A store with nothing in it."""
-    return Depot(open_storage(str(place), {}))
+    return Repository(open_store(str(place), {}))
 
 
 @pytest.fixture
@@ -91,14 +90,14 @@ def request(snapshot: Snapshot, **changes: Any) -> PushRequest:
     return PushRequest(**(facts | changes))
 
 
-def pushed(snapshot: Snapshot, depot: Depot, **changes: Any) -> Pushed:
+def pushed(snapshot: Snapshot, repository: Repository, **changes: Any) -> Pushed:
     """Push it."""
-    return push(request(snapshot, **changes), depot, Silent())
+    return push(request(snapshot, **changes), repository, Silent())
 
 
-def pulled(depot: Depot, catalog: Catalog, unpacker: Unpacker = Unpacker()) -> Snapshot:  # noqa: B008
+def pulled(repository: Repository, catalog: Catalog, unpacker: Unpacker = Unpacker()) -> Snapshot:  # noqa: B008
     """Pull the newest."""
-    (remote, *_) = choose(list_remote([depot]))
+    (remote, *_) = choose(list_remote([repository]))
     catalog.make_folder()
     return pull(remote, catalog, unpacker, Silent()).snapshot
 
@@ -122,192 +121,200 @@ def blobs(place: Path) -> list[Path]:
     return sorted(p for p in (place / "data").rglob("*") if p.is_file())
 
 
-def test_what_comes_back_is_what_went(snapshot: Snapshot, depot: Depot, other: Catalog) -> None:
+def test_what_comes_back_is_what_went(
+    snapshot: Snapshot, repository: Repository, other: Catalog
+) -> None:
     """File, manifest and proofs, byte for byte; the latest link follows."""
-    done = pushed(snapshot, depot)
+    done = pushed(snapshot, repository)
     assert (done.outcome, len(done.marker.parts)) == (PUSHED, 4)
     assert done.marker.proven_at == snapshot.proven_at is not None
-    back = pulled(depot, other)
+    back = pulled(repository, other)
     assert beside(back) == beside(snapshot)
     assert other.latest_target("books") == back.path
     assert (back.proven_at, back.manifest) == (snapshot.proven_at, snapshot.manifest)
     assert not [name for name in tree(other.folder) if ".pull" in name or ".staging" in name]
 
 
-def test_a_second_push_sends_nothing(snapshot: Snapshot, depot: Depot, place: Path) -> None:
+def test_a_second_push_sends_nothing(
+    snapshot: Snapshot, repository: Repository, place: Path
+) -> None:
     """The same bytes there: nothing changes."""
-    pushed(snapshot, depot)
+    pushed(snapshot, repository)
     before = {p: p.stat().st_mtime_ns for p in place.rglob("*")}
-    again = pushed(snapshot, depot)
+    again = pushed(snapshot, repository)
     assert (again.outcome, again.sent_bytes) == (THERE, 0)
     assert {p: p.stat().st_mtime_ns for p in place.rglob("*")} == before
 
 
-def test_a_new_proof_and_a_pin_follow(snapshot: Snapshot, depot: Depot, catalog: Catalog) -> None:
+def test_a_new_proof_and_a_pin_follow(
+    snapshot: Snapshot, repository: Repository, catalog: Catalog
+) -> None:
     """What may change later is brought up to date, and no part is sent again."""
-    pushed(snapshot, depot)
+    pushed(snapshot, repository)
     later = TAKEN_AT + timedelta(days=3)
     snapshot.append_proof(drill_proof(snapshot, later))
-    again = pushed(catalog.find(snapshot.name), depot, pinned=True)
+    again = pushed(catalog.find(snapshot.name), repository, pinned=True)
     assert (again.outcome, again.marker.proven_at, again.marker.pinned) == (REFRESHED, later, True)
     assert again.sent_bytes < 1000
-    assert depot.find(again.marker.key) == again.marker
+    assert repository.find(again.marker.key) == again.marker
 
 
 def test_fewer_proofs_here_take_none_away_there(
-    snapshot: Snapshot, depot: Depot, catalog: Catalog
+    snapshot: Snapshot, repository: Repository, catalog: Catalog
 ) -> None:
     """A folder that lost its proofs, or the manifest, does not take them from the copy."""
-    first = pushed(snapshot, depot)
+    first = pushed(snapshot, repository)
     snapshot.proofs_path.write_text('{"kind":"drill","ok":true,"at":"2025-01-01T00:00:00+00:00"}\n')
-    assert pushed(catalog.find(snapshot.name), depot).marker == first.marker
+    assert pushed(catalog.find(snapshot.name), repository).marker == first.marker
     snapshot.proofs_path.unlink()
     snapshot.path.with_name(snapshot.name + ".json").unlink()
-    again = pushed(catalog.find(snapshot.name), depot)
+    again = pushed(catalog.find(snapshot.name), repository)
     assert (again.outcome, again.marker) == (THERE, first.marker)
 
 
 def test_without_its_marker_a_push_is_invisible(
-    snapshot: Snapshot, depot: Depot, place: Path, other: Catalog
+    snapshot: Snapshot, repository: Repository, place: Path, other: Catalog
 ) -> None:
     """All parts are there and nothing else: no list shows it, and the next push sends only it."""
-    first = pushed(snapshot, depot)
+    first = pushed(snapshot, repository)
     (place / first.marker.key.marker).unlink()
-    assert list_remote([depot]).remotes == ()
+    assert list_remote([repository]).remotes == ()
     with pytest.raises(NotFound):
-        pulled(depot, other)
-    again = pushed(snapshot, depot)
+        pulled(repository, other)
+    again = pushed(snapshot, repository)
     assert (again.outcome, again.sent_bytes) == (PUSHED, 0)
 
 
 def test_only_the_parts_that_are_missing_are_sent(
-    snapshot: Snapshot, depot: Depot, place: Path, other: Catalog
+    snapshot: Snapshot, repository: Repository, place: Path, other: Catalog
 ) -> None:
     """One part was lost and one was cut there: a push heals the copy."""
-    first = pushed(snapshot, depot)
+    first = pushed(snapshot, repository)
     folder = place / first.marker.key.folder
     (folder / first.marker.parts[1].name).unlink()
     os.truncate(folder / first.marker.parts[2].name, 5)
-    again = pushed(snapshot, depot)
+    again = pushed(snapshot, repository)
     assert again.outcome == PUSHED
     assert again.sent_bytes == sum(p.stored_bytes for p in first.marker.parts[1:3])
-    assert beside(pulled(depot, other)) == beside(snapshot)
+    assert beside(pulled(repository, other)) == beside(snapshot)
 
 
-def test_a_damaged_file_is_never_made_visible(snapshot: Snapshot, depot: Depot) -> None:
+def test_a_damaged_file_is_never_made_visible(snapshot: Snapshot, repository: Repository) -> None:
     """Its sha256 is not the recorded one: 20, and no marker."""
     data = bytearray(snapshot.path.read_bytes())
     data[len(data) // 2] ^= 1
     snapshot.path.write_bytes(data)
     with pytest.raises(Damaged, match="sha256"):
-        pushed(snapshot, depot)
-    assert list_remote([depot]).remotes == ()
+        pushed(snapshot, repository)
+    assert list_remote([repository]).remotes == ()
 
 
-def test_a_file_without_a_manifest(catalog: Catalog, depot: Depot, other: Catalog) -> None:
+def test_a_file_without_a_manifest(
+    catalog: Catalog, repository: Repository, other: Catalog
+) -> None:
     """It travels as it is; one that is cut is refused."""
     path = catalog.folder / "foreign_20250101_120000.snapshot"
     path.write_bytes(content())
-    pushed(catalog.find(path.name), depot)
-    back = pulled(depot, other)
+    pushed(catalog.find(path.name), repository)
+    back = pulled(repository, other)
     assert (back.path.read_bytes(), back.manifest) == (content(), None)
     cut = catalog.folder / "cut_20250101_120000.snapshot"
     cut.write_bytes(content()[: 2 * PART])
     with pytest.raises(Damaged):
-        pushed(catalog.find(cut.name), depot)
+        pushed(catalog.find(cut.name), repository)
 
 
 def test_another_file_under_the_name_is_refused(
-    snapshot: Snapshot, depot: Depot, other: Catalog
+    snapshot: Snapshot, repository: Repository, other: Catalog
 ) -> None:
     """There as here: 24, and nothing is overwritten."""
-    pushed(snapshot, depot)
+    pushed(snapshot, repository)
     other.make_folder()
     rival = catalogued(other, content=content(seed=2))
     assert rival.name == snapshot.name
     with pytest.raises(Refused, match="another snapshot"):
-        pushed(rival, depot)
+        pushed(rival, repository)
     with pytest.raises(Refused, match="is not what lies off-site"):
-        pulled(depot, other)
+        pulled(repository, other)
     assert rival.path.read_bytes() == content(seed=2)
 
 
 def test_one_place_that_fails_stops_no_other(
-    snapshot: Snapshot, depot: Depot, tmp_path: Path
+    snapshot: Snapshot, repository: Repository, tmp_path: Path
 ) -> None:
     """The second copy is made though the first disk is not mounted."""
-    gone = Depot(open_storage(str(tmp_path / "gone"), {}))
-    result = push_each([request(snapshot)], [gone, depot], Silent(), clock=lambda: NOW)
+    gone = Repository(open_store(str(tmp_path / "gone"), {}))
+    result = push_each([request(snapshot)], [gone, repository], Silent(), clock=lambda: NOW)
     ((name, error),) = result.errors
     assert "gone" in name
     assert isinstance(error, StorageError)
-    assert [p.url for p in result.pushed] == [depot.url]
+    assert [p.url for p in result.pushed] == [repository.url]
 
 
 def test_what_is_here_already_is_not_fetched(
-    snapshot: Snapshot, depot: Depot, catalog: Catalog
+    snapshot: Snapshot, repository: Repository, catalog: Catalog
 ) -> None:
     """The same file under the name: nothing to do."""
-    pushed(snapshot, depot)
-    (remote,) = list_remote([depot]).remotes
+    pushed(snapshot, repository)
+    (remote,) = list_remote([repository]).remotes
     done = pull(remote, catalog, Unpacker(), Silent())
     assert (done.already, done.fetched_bytes) == (True, 0)
 
 
 def test_parts_that_arrived_are_not_fetched_again(
-    snapshot: Snapshot, depot: Depot, place: Path, other: Catalog
+    snapshot: Snapshot, repository: Repository, place: Path, other: Catalog
 ) -> None:
     """A pull breaks at its last part; the next one goes on, and checks what it finds."""
-    marker = pushed(snapshot, depot).marker
+    marker = pushed(snapshot, repository).marker
     last = place / marker.key.folder / marker.parts[-1].name
     hidden = last.rename(place / "hidden")
     with pytest.raises(Damaged, match="incomplete"):
-        pulled(depot, other)
+        pulled(repository, other)
     (partial,) = other.folder.glob(".pull-*")
     assert partial.stat().st_size == 3 * PART
     with partial.open("r+b") as file:
         file.seek(PART)
         file.write(b"rot")
     hidden.rename(last)
-    (remote,) = list_remote([depot]).remotes
+    (remote,) = list_remote([repository]).remotes
     done = pull(remote, other, Unpacker(), Silent())
     assert done.fetched_bytes == marker.parts[1].stored_bytes + marker.parts[3].stored_bytes
     assert beside(done.snapshot) == beside(snapshot)
 
 
 def test_what_a_killed_pull_of_another_left_goes(
-    snapshot: Snapshot, depot: Depot, other: Catalog
+    snapshot: Snapshot, repository: Repository, other: Catalog
 ) -> None:
     """Nobody will ever go on with it."""
-    pushed(snapshot, depot)
+    pushed(snapshot, repository)
     other.make_folder()
     (other.folder / ".pull-0123.part").write_bytes(b"half")
-    pull_each(choose(list_remote([depot])), other, Unpacker(), Silent())
+    pull_each(choose(list_remote([repository])), other, Unpacker(), Silent())
     assert not list(other.folder.glob(".pull-*"))
 
 
 def test_pushed_again_mends_what_is_damaged_there(
-    snapshot: Snapshot, depot: Depot, place: Path, other: Catalog
+    snapshot: Snapshot, repository: Repository, place: Path, other: Catalog
 ) -> None:
     """A byte that changed at the same size is only found by a pull; `again` sends all of it."""
-    part = pushed(snapshot, depot).marker.parts[0]
+    part = pushed(snapshot, repository).marker.parts[0]
     flip_byte(place / Key(collection="books", snapshot=snapshot.name).folder / part.name)
-    assert pushed(snapshot, depot).outcome == THERE
+    assert pushed(snapshot, repository).outcome == THERE
     with pytest.raises(Damaged) as told:
-        pulled(depot, other)
+        pulled(repository, other)
     assert "--again" in told.value.hint
-    assert pushed(snapshot, depot, again=True).outcome == PUSHED
-    assert pulled(depot, other).sha256 == snapshot.sha256
+    assert pushed(snapshot, repository, again=True).outcome == PUSHED
+    assert pulled(repository, other).sha256 == snapshot.sha256
 
 
 def test_a_damaged_file_here_is_not_taken_for_what_lies_off_site(
-    snapshot: Snapshot, depot: Depot, catalog: Catalog
+    snapshot: Snapshot, repository: Repository, catalog: Catalog
 ) -> None:
     """Its manifest says the same; its bytes do not: it is told what to do."""
-    pushed(snapshot, depot)
+    pushed(snapshot, repository)
     flip_byte(snapshot.path)
     with pytest.raises(Damaged) as told:
-        pulled(depot, catalog)
+        pulled(repository, catalog)
     assert "Move it away" in told.value.hint
 
 
@@ -319,36 +326,36 @@ def test_a_panic_of_the_library_is_an_error_with_a_remedy() -> None:
         "AWS_SECRET_ACCESS_KEY": "b",
     }
     with pytest.raises(StorageError) as told:
-        list(open_storage("s3://bucket", variables).list("x"))
+        list(open_store("s3://bucket", variables).list("x"))
     assert "http://" in told.value.hint
 
 
 @pytest.mark.parametrize("number", range(6))
 def test_damage_anywhere_off_site_is_noticed(
-    snapshot: Snapshot, depot: Depot, place: Path, other: Catalog, number: int
+    snapshot: Snapshot, repository: Repository, place: Path, other: Catalog, number: int
 ) -> None:
     """One bit in a part, the manifest or the proofs: 20, and nothing is catalogued."""
-    pushed(snapshot, depot)
+    pushed(snapshot, repository)
     victim = blobs(place)[number]
     data = bytearray(victim.read_bytes())
     data[len(data) // 2] ^= 1
     victim.write_bytes(data)
     with pytest.raises(Damaged):
-        pulled(depot, other)
+        pulled(repository, other)
     assert other.entries() == []
 
 
 def test_the_next_place_helps_out(
-    snapshot: Snapshot, depot: Depot, place: Path, other: Catalog, tmp_path: Path
+    snapshot: Snapshot, repository: Repository, place: Path, other: Catalog, tmp_path: Path
 ) -> None:
     """The first copy is damaged, the second is sound: the pull succeeds."""
     second_place = tmp_path / "second"
     second_place.mkdir()
-    second = Depot(open_storage(str(second_place), {}))
-    for one in (depot, second):
+    second = Repository(open_store(str(second_place), {}))
+    for one in (repository, second):
         pushed(snapshot, one)
     blobs(place)[3].write_bytes(b"rubbish")
-    (remote,) = list_remote([depot, second]).remotes
+    (remote,) = list_remote([repository, second]).remotes
     other.make_folder()
     done = pull(remote, other, Unpacker(), Silent())
     assert done.url == str(second_place)
@@ -356,67 +363,67 @@ def test_the_next_place_helps_out(
 
 
 def test_an_older_one_does_not_take_the_latest_link(
-    catalog: Catalog, depot: Depot, other: Catalog
+    catalog: Catalog, repository: Repository, other: Catalog
 ) -> None:
     """The link stays with the newest that is here."""
     old = catalogued(catalog, content=content())
     new = catalogued(catalog, content=content(2), taken_at=TAKEN_AT + timedelta(hours=1))
     for one in (old, new):
-        pushed(one, depot)
-    back = pulled(depot, other)
+        pushed(one, repository)
+    back = pulled(repository, other)
     assert back.name == new.name
-    (remote,) = choose(list_remote([depot]), snapshot=old.name.removesuffix(".snapshot"))
+    (remote,) = choose(list_remote([repository]), snapshot=old.name.removesuffix(".snapshot"))
     pull(remote, other, Unpacker(), Silent())
     assert other.latest_target("books") == back.path
     assert len(other.entries()) == 2
 
 
-def test_what_was_replaced_is_not_the_newest(catalog: Catalog, depot: Depot) -> None:
+def test_what_was_replaced_is_not_the_newest(catalog: Catalog, repository: Repository) -> None:
     """A safety snapshot goes off-site too, and is pulled only by name."""
     plain = catalogued(catalog, content=content())
     safety = catalogued(
         catalog, content=content(2), taken_at=TAKEN_AT + timedelta(hours=1), safety=True
     )
     for one in (plain, safety):
-        pushed(one, depot)
-    listing = list_remote([depot])
+        pushed(one, repository)
+    listing = list_remote([repository])
     assert [r.marker.snapshot for r in choose(listing)] == [plain.name]
     assert [r.marker.snapshot for r in choose(listing, snapshot=safety.name)] == [safety.name]
 
 
 def test_parts_in_another_order_are_not_the_file(
-    snapshot: Snapshot, depot: Depot, other: Catalog
+    snapshot: Snapshot, repository: Repository, other: Catalog
 ) -> None:
     """Each part is sound, the whole is not; nothing of it is kept."""
-    marker = pushed(snapshot, depot).marker
+    marker = pushed(snapshot, repository).marker
     one, two, *rest = marker.parts
-    depot.commit(dataclasses.replace(marker, parts=(two, one, *rest)), new=False)
+    repository.commit(dataclasses.replace(marker, parts=(two, one, *rest)), new=False)
     with pytest.raises(Damaged, match="not what was pushed"):
-        pulled(depot, other)
+        pulled(repository, other)
     assert tree(other.folder) == []
 
 
 def test_what_is_no_snapshot_is_not_taken_in(
-    catalog: Catalog, depot: Depot, other: Catalog
+    catalog: Catalog, repository: Repository, other: Catalog
 ) -> None:
     """It came back as it went, and would restore nothing."""
-    pushed(catalogued(catalog, content=b"rubbish" * 1000), depot)
+    pushed(catalogued(catalog, content=b"rubbish" * 1000), repository)
     with pytest.raises(Damaged, match=r"books_20250101_120000\.snapshot is not a sound snapshot"):
-        pulled(depot, other)
+        pulled(repository, other)
     assert tree(other.folder) == []
 
 
 def test_another_snapshots_manifest_is_not_taken_in(
-    snapshot: Snapshot, depot: Depot, other: Catalog, catalog: Catalog
+    snapshot: Snapshot, repository: Repository, other: Catalog, catalog: Catalog
 ) -> None:
     """A marker that names it is not enough."""
-    marker = pushed(snapshot, depot).marker
-    rival = pushed(catalogued(catalog, content=content(2)), depot).marker
-    data = depot.fetch(rival.key, rival.beside["manifest.json"], Unpacker())
-    stolen = depot.send(marker.key, rival.beside["manifest.json"].name, data, Packer(), {})
+    marker = pushed(snapshot, repository).marker
+    rival = pushed(catalogued(catalog, content=content(2)), repository).marker
+    data = repository.fetch(rival.key, rival.beside["manifest.json"], Unpacker())
+    stolen = repository.send(marker.key, rival.beside["manifest.json"].name, data, Packer(), {})
     beside = {**marker.beside, "manifest.json": stolen}
-    depot.commit(dataclasses.replace(marker, beside=beside), new=False)
-    (remote,) = choose(list_remote([depot]), snapshot=snapshot.name)
+    repository.commit(dataclasses.replace(marker, beside=beside), new=False)
+    (remote,) = choose(list_remote([repository]), snapshot=snapshot.name)
     other.make_folder()
     with pytest.raises(Damaged, match="another snapshot's"):
         pull(remote, other, Unpacker(), Silent())
@@ -426,62 +433,62 @@ def test_another_snapshots_manifest_is_not_taken_in(
 def test_parts_that_vanish_while_it_is_pushed(snapshot: Snapshot, place: Path) -> None:
     """Somebody cleans up there meanwhile: nothing incomplete becomes visible."""
 
-    class Cleaned(FolderStorage):
+    class Cleaned(FolderStore):
         def write(self, name: str, data: bytes, *, new: bool = False) -> None:
             super().write(name, data, new=new)
             if "manifest" in name:
                 blobs(place)[0].unlink()
 
-    depot = Depot(Cleaned(parse_place(str(place), relative_to=place), {}))
+    repository = Repository(Cleaned(parse_place(str(place), relative_to=place), {}))
     with pytest.raises(StorageError, match="lost 1 parts"):
-        pushed(snapshot, depot)
-    assert list_remote([depot]).remotes == ()
+        pushed(snapshot, repository)
+    assert list_remote([repository]).remotes == ()
 
 
 def test_a_disk_that_is_too_small_is_told_at_once(
-    snapshot: Snapshot, depot: Depot, other: Catalog, monkeypatch: pytest.MonkeyPatch
+    snapshot: Snapshot, repository: Repository, other: Catalog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Before anything is fetched. How much is free is made up: no test fills this disk."""
-    pushed(snapshot, depot)
+    pushed(snapshot, repository)
     usage = shutil.disk_usage(".")._replace(free=SPARE_BYTES)
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage)
     with pytest.raises(StorageError, match="more bytes"):
-        pulled(depot, other)
+        pulled(repository, other)
     assert other.entries() == []
 
 
 def test_only_a_recipient_can_read_what_lies_there(
-    snapshot: Snapshot, depot: Depot, place: Path, other: Catalog, tmp_path: Path
+    snapshot: Snapshot, repository: Repository, place: Path, other: Catalog, tmp_path: Path
 ) -> None:
     """Neither the pushing host, nor another's identity, nor nobody; each recipient can."""
     ours, theirs = key_pair(tmp_path), key_pair(tmp_path)
     stranger = key_pair(tmp_path)
-    done = pushed(snapshot, depot, packer=Packer((ours[0], theirs[0])))
+    done = pushed(snapshot, repository, packer=Packer((ours[0], theirs[0])))
     assert done.marker.encrypted_to == (ours[0], theirs[0])
     assert all(p.read_bytes().startswith(b"age-encryption.org/v1") for p in blobs(place))
     with pytest.raises(SettingsError, match="no identity is set"):
-        pulled(depot, other)
+        pulled(repository, other)
     with pytest.raises(SettingsError, match="encrypted to others"):
-        pulled(depot, other, Unpacker(stranger[1]))
+        pulled(repository, other, Unpacker(stranger[1]))
     assert other.entries() == []
-    assert beside(pulled(depot, other, Unpacker(theirs[1]))) == beside(snapshot)
+    assert beside(pulled(repository, other, Unpacker(theirs[1]))) == beside(snapshot)
 
 
 def test_other_recipients_get_a_copy_of_their_own(
-    snapshot: Snapshot, depot: Depot, other: Catalog, tmp_path: Path
+    snapshot: Snapshot, repository: Repository, other: Catalog, tmp_path: Path
 ) -> None:
     """What was pushed plainly, or to others, does not pass for encrypted to these."""
-    pushed(snapshot, depot)
+    pushed(snapshot, repository)
     recipient, identity = key_pair(tmp_path)
-    again = pushed(snapshot, depot, packer=Packer((recipient,)))
+    again = pushed(snapshot, repository, packer=Packer((recipient,)))
     assert again.outcome == PUSHED
     assert again.marker.encrypted_to == (recipient,)
     with pytest.raises(SettingsError):
-        pulled(depot, other)
-    assert beside(pulled(depot, other, Unpacker(identity))) == beside(snapshot)
+        pulled(repository, other)
+    assert beside(pulled(repository, other, Unpacker(identity))) == beside(snapshot)
 
 
-def test_a_part_that_unpacks_to_more_than_it_says_is_refused(depot: Depot) -> None:
+def test_a_part_that_unpacks_to_more_than_it_says_is_refused(repository: Repository) -> None:
     """A small object cannot fill the memory."""
     bomb = Packer().pack(bytes(64 << 20))
     tracemalloc.start()
@@ -513,41 +520,43 @@ HOSTILE: dict[str, Callable[[dict[str, Any]], Any]] = {
 
 
 @pytest.mark.parametrize("how", HOSTILE)
-def test_a_hostile_marker_is_refused(snapshot: Snapshot, depot: Depot, how: str) -> None:
+def test_a_hostile_marker_is_refused(snapshot: Snapshot, repository: Repository, how: str) -> None:
     """Whoever can write to the store cannot lead a pull astray; others are listed all the same."""
-    marker = pushed(snapshot, depot).marker
+    marker = pushed(snapshot, repository).marker
     document = HOSTILE[how](json.loads(marker.dump()))
-    depot.storage.write(marker.key.marker, json.dumps(document).encode())
+    repository.store.write(marker.key.marker, json.dumps(document).encode())
     with pytest.raises(Damaged):
-        depot.find(marker.key)
-    (item,) = depot.markers()
+        repository.find(marker.key)
+    (item,) = repository.markers()
     assert isinstance(item, Unreadable)
-    listing = list_remote([depot])
+    listing = list_remote([repository])
     assert (listing.remotes, len(listing.errors)) == ((), 1)
-    assert pushed(snapshot, depot).sent_bytes == 0
-    assert depot.find(marker.key) == marker
+    assert pushed(snapshot, repository).sent_bytes == 0
+    assert repository.find(marker.key) == marker
 
 
-def test_no_snapshot_takes_the_place_of_the_latest_link(snapshot: Snapshot, depot: Depot) -> None:
+def test_no_snapshot_takes_the_place_of_the_latest_link(
+    snapshot: Snapshot, repository: Repository
+) -> None:
     """Such a name would be overwritten by the link once it was here."""
-    marker = pushed(snapshot, depot).marker
+    marker = pushed(snapshot, repository).marker
     rival = dataclasses.replace(marker, snapshot="books_latest.snapshot")
     with pytest.raises(Damaged, match="latest link"):
         parse_marker(rival.dump(), rival.key)
 
 
-def test_a_marker_of_a_newer_version_is_refused(snapshot: Snapshot, depot: Depot) -> None:
+def test_a_marker_of_a_newer_version_is_refused(snapshot: Snapshot, repository: Repository) -> None:
     """It is told apart from damage, and never overwritten."""
-    marker = pushed(snapshot, depot).marker
+    marker = pushed(snapshot, repository).marker
     document = json.loads(marker.dump()) | {"schema": 2}
-    depot.storage.write(marker.key.marker, json.dumps(document).encode())
+    repository.store.write(marker.key.marker, json.dumps(document).encode())
     with pytest.raises(Refused, match="newer version"):
-        pushed(snapshot, depot)
+        pushed(snapshot, repository)
 
 
-def test_a_marker_comes_back_as_it_was(snapshot: Snapshot, depot: Depot) -> None:
+def test_a_marker_comes_back_as_it_was(snapshot: Snapshot, repository: Repository) -> None:
     """Every fact of it."""
-    marker = pushed(snapshot, depot, pinned=True).marker
+    marker = pushed(snapshot, repository, pinned=True).marker
     assert parse_marker(marker.dump(), marker.key) == marker
 
 
@@ -560,12 +569,12 @@ def test_names_off_site_lead_nowhere_else(name: str) -> None:
     assert parse_data_name(f"{key.folder}/parts/x") == (key, "parts/x")
 
 
-def push_days(catalog: Catalog, depot: Depot, count: int) -> list[Marker]:
+def push_days(catalog: Catalog, repository: Repository, count: int) -> list[Marker]:
     """Push one snapshot a day, the newest last; the first is pinned."""
     return [
         pushed(
             catalogued(catalog, content=content(day), taken_at=TAKEN_AT + timedelta(days=day)),
-            depot,
+            repository,
             pinned=day == 0,
         ).marker
         for day in range(count)
@@ -573,38 +582,38 @@ def push_days(catalog: Catalog, depot: Depot, count: int) -> list[Marker]:
 
 
 def test_retention_drops_off_site_by_the_same_rules(
-    catalog: Catalog, depot: Depot, place: Path
+    catalog: Catalog, repository: Repository, place: Path
 ) -> None:
     """Pinned ones stay, what goes leaves nothing, and what stays is whole."""
-    markers = push_days(catalog, depot, 4)
+    markers = push_days(catalog, repository, 4)
     policy = Policy(keep_last=1)
-    (plan,) = plan_remote(depot, policy, now=NOW)
+    (plan,) = plan_remote(repository, policy, now=NOW)
     gone = [m.snapshot for m in (markers[2], markers[1])]
     assert [key.snapshot for key in plan.drops] == gone
     result = prune_remote([plan], policy, Silent(), now=NOW)
     assert ([one.name for _, one in result.dropped], result.errors) == (gone, ())
-    left = [r.marker for r in list_remote([depot]).remotes]
+    left = [r.marker for r in list_remote([repository]).remotes]
     assert left == [markers[3], markers[0]]
     assert len(blobs(place)) == sum(len(m.blobs) for m in left)
 
 
 def test_what_a_killed_push_left_is_swept_when_it_is_old(
-    snapshot: Snapshot, depot: Depot, place: Path
+    snapshot: Snapshot, repository: Repository, place: Path
 ) -> None:
     """Seven days are patience enough; what is not ours stays, and so does what is whole."""
-    whole = pushed(snapshot, depot).marker
+    whole = pushed(snapshot, repository).marker
     key = Key(collection="books", snapshot="books_20250102_120000.snapshot")
     orphan, foreign = (place / key.folder / n for n in (whole.parts[0].name, "notes.txt"))
     orphan.parent.mkdir(parents=True)
     orphan.write_bytes(b"x")
     foreign.write_bytes(b"mine")
     now = datetime.now(UTC)
-    assert depot.sweep(now=now) == 0
+    assert repository.sweep(now=now) == 0
     assert orphan.exists()
-    assert depot.sweep(now=now + ABANDONED_AFTER + timedelta(minutes=1)) == 1
+    assert repository.sweep(now=now + ABANDONED_AFTER + timedelta(minutes=1)) == 1
     assert not orphan.exists()
     assert foreign.exists()
-    assert depot.find(whole.key) == whole
+    assert repository.find(whole.key) == whole
     assert len(blobs(place)) == len(whole.blobs) + 1
 
 
@@ -615,19 +624,19 @@ def doctored(settings: Settings, catalog: Catalog, now: datetime) -> list[tuple[
 
 
 def test_the_doctor_looks_off_site(
-    catalog: Catalog, depot: Depot, make_settings: Callable[..., Settings], tmp_path: Path
+    catalog: Catalog, repository: Repository, make_settings: Callable[..., Settings], tmp_path: Path
 ) -> None:
     """A place that is gone fails; a copy that is missing or old warns; nothing set says nothing."""
     gone = tmp_path / "gone"
     settings = make_settings(
-        QDRANT_OFFSITE_URL=f"{depot.url},{gone}", QDRANT_COLLECTION_NAME="books"
+        QDRANT_OFFSITE_URL=f"{repository.url},{gone}", QDRANT_COLLECTION_NAME="books"
     )
     first = catalogued(catalog, content=content())
     (status, message), (failed, why) = doctored(settings, catalog, NOW)
     assert (status, failed) == ("WARN", "FAIL")
     assert "no snapshot of books" in message
     assert str(gone) in why
-    pushed(first, depot)
+    pushed(first, repository)
     assert doctored(settings, catalog, NOW)[0][0] == "OK"
     assert "old" in doctored(settings, catalog, NOW + timedelta(days=3))[0][1]
     catalogued(catalog, content=content(2), taken_at=TAKEN_AT + timedelta(hours=1))
@@ -645,103 +654,105 @@ def test_the_doctor_tells_a_recipient_that_is_none(
 
 
 def test_a_pin_of_one_machine_is_not_taken_away_by_another(
-    snapshot: Snapshot, depot: Depot, other: Catalog
+    snapshot: Snapshot, repository: Repository, other: Catalog
 ) -> None:
     """It comes with a pull, and a push from where there is none leaves it."""
-    pushed(snapshot, depot, pinned=True)
-    assert pulled(depot, other).pin == "pinned off-site"
-    assert pushed(snapshot, depot, pinned=False).marker.pinned
-    assert not pushed(snapshot, depot, again=True).marker.pinned
+    pushed(snapshot, repository, pinned=True)
+    assert pulled(repository, other).pin == "pinned off-site"
+    assert pushed(snapshot, repository, pinned=False).marker.pinned
+    assert not pushed(snapshot, repository, again=True).marker.pinned
 
 
-def test_a_pin_here_holds_off_site_at_once(catalog: Catalog, depot: Depot) -> None:
+def test_a_pin_here_holds_off_site_at_once(catalog: Catalog, repository: Repository) -> None:
     """Also before it was pushed."""
-    markers, policy = push_days(catalog, depot, 3), Policy(keep_last=1)
+    markers, policy = push_days(catalog, repository, 3), Policy(keep_last=1)
     pinned = {markers[1].snapshot}
-    (plan,) = plan_remote(depot, policy, now=NOW, pinned=pinned)
+    (plan,) = plan_remote(repository, policy, now=NOW, pinned=pinned)
     assert [key.snapshot for key in plan.drops] == [markers[0].snapshot] or not plan.drops
     result = prune_remote([plan], policy, Silent(), now=NOW, pinned=pinned)
     assert markers[1].snapshot not in [one.name for _, one in result.dropped]
 
 
 def test_a_damaged_file_here_unproves_nothing_there(
-    snapshot: Snapshot, depot: Depot, catalog: Catalog
+    snapshot: Snapshot, repository: Repository, catalog: Catalog
 ) -> None:
     """What lies there has other bytes than those that failed here."""
-    proven_at = pushed(snapshot, depot).marker.proven_at
+    proven_at = pushed(snapshot, repository).marker.proven_at
     assert proven_at
     failure = {"kind": "verify", "ok": False, "at": NOW.isoformat(), "sha256": "0" * 64}
     snapshot.append_proof(failure)
-    again = pushed(catalog.find(snapshot.name), depot)
+    again = pushed(catalog.find(snapshot.name), repository)
     assert (again.outcome, again.marker.proven_at) == (REFRESHED, proven_at)
     assert again.marker.failed_at is None
 
 
 def test_proofs_of_another_machine_are_not_written_over(
-    snapshot: Snapshot, depot: Depot, catalog: Catalog, other: Catalog
+    snapshot: Snapshot, repository: Repository, catalog: Catalog, other: Catalog
 ) -> None:
     """A longer file of other proofs does not hold those that lie there."""
-    pushed(snapshot, depot)
-    there = pulled(depot, other)
+    pushed(snapshot, repository)
+    there = pulled(repository, other)
     there.append_proof(drill_proof(there, NOW))
-    theirs = pushed(other.find(there.name), depot).marker
+    theirs = pushed(other.find(there.name), repository).marker
     for _ in range(5):
         snapshot.append_proof({"kind": "verify", "ok": True, "at": NOW.isoformat()})
-    assert pushed(catalog.find(snapshot.name), depot).marker == theirs
+    assert pushed(catalog.find(snapshot.name), repository).marker == theirs
 
 
-def test_what_failed_its_test_stands_aside_there_too(catalog: Catalog, depot: Depot) -> None:
+def test_what_failed_its_test_stands_aside_there_too(
+    catalog: Catalog, repository: Repository
+) -> None:
     """A newest that does not restore pushes the one before it out neither here nor there."""
     for day in range(2):
         made = catalogued(catalog, taken_at=TAKEN_AT + timedelta(days=day))
     made.append_proof(drill_proof(made, NOW, ok=False))
     for entry in catalog.entries():
-        pushed(entry, depot)
-    (plan,) = plan_remote(depot, Policy(keep_last=1), now=NOW)
+        pushed(entry, repository)
+    (plan,) = plan_remote(repository, Policy(keep_last=1), now=NOW)
     assert plan.drops == ()
 
 
 def test_data_whose_marker_was_lost_is_never_swept(
-    snapshot: Snapshot, depot: Depot, place: Path
+    snapshot: Snapshot, repository: Repository, place: Path
 ) -> None:
     """With its manifest there, all of it is there."""
-    marker = pushed(snapshot, depot).marker
+    marker = pushed(snapshot, repository).marker
     (place / marker.key.marker).unlink()
     now = datetime.now(UTC) + ABANDONED_AFTER + timedelta(days=1)
-    assert depot.sweep(now=now) == 0
+    assert repository.sweep(now=now) == 0
     assert len(blobs(place)) == len(marker.blobs)
-    assert pushed(snapshot, depot).sent_bytes == 0
+    assert pushed(snapshot, repository).sent_bytes == 0
 
 
 def test_encryption_does_not_fall_away_unnoticed(
-    snapshot: Snapshot, depot: Depot, tmp_path: Path
+    snapshot: Snapshot, repository: Repository, tmp_path: Path
 ) -> None:
     """What lies there encrypted is not sent again in the clear because a setting is missing."""
     recipient, _ = key_pair(tmp_path)
-    pushed(snapshot, depot, packer=Packer((recipient,)))
+    pushed(snapshot, repository, packer=Packer((recipient,)))
     with pytest.raises(Refused) as told:
-        pushed(snapshot, depot)
+        pushed(snapshot, repository)
     assert "QDRANT_AGE_RECIPIENTS" in told.value.hint
 
 
 def test_a_record_that_outlived_its_file_is_believed(
-    snapshot: Snapshot, depot: Depot, catalog: Catalog
+    snapshot: Snapshot, repository: Repository, catalog: Catalog
 ) -> None:
     """Other bytes under its name are refused, however consistent they are off-site."""
-    pushed(snapshot, depot)
+    pushed(snapshot, repository)
     snapshot.path.unlink()
     path = snapshot.manifest_path
     path.write_text(path.read_text().replace(str(snapshot.sha256), "0" * 64))
     with pytest.raises(Refused):
-        pulled(depot, catalog)
+        pulled(repository, catalog)
 
 
 def test_a_link_that_a_killed_pull_left_behind_is_set(
-    snapshot: Snapshot, depot: Depot, catalog: Catalog
+    snapshot: Snapshot, repository: Repository, catalog: Catalog
 ) -> None:
     """All is here but the link: the next pull sets it."""
-    pushed(snapshot, depot)
+    pushed(snapshot, repository)
     link = catalog.folder / "books_latest.snapshot"
     link.unlink()
-    pulled(depot, catalog)
+    pulled(repository, catalog)
     assert catalog.latest_target("books") == snapshot.path
