@@ -1,4 +1,4 @@
-# The one-shot restore service: the very code of `inv snapshot.restore`, in an image.
+# The one-shot restore service: runs the code of `inv snapshot.restore` in an image.
 ARG PYTHON_IMAGE=python:3.11-slim
 FROM ${PYTHON_IMAGE}
 WORKDIR /app

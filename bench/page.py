@@ -1,4 +1,4 @@
-"""The page of the docs: every ratio with its spread and target, then each contestant's cost."""
+"""The benchmark page: each ratio with its spread and target, then the cost of each contestant."""
 
 from __future__ import annotations
 
@@ -11,33 +11,37 @@ from datetime import UTC, datetime
 from bench.contests import CONTESTS, Contest, Runs, comparisons
 from bench.growth import Grown
 
-RATIOS = ("contest", "this project", "beside", "ratio", "spread", "target", "met")
+RATIOS = ("contest", "this project", "compared with", "ratio", "spread", "target", "met")
 COSTS = ("what", "s", "speed", "memory added, MB", "its children's, MB", "Qdrant's processors")
 
 GROWTH = (
     "",
-    "The time is linear in bytes. Taking and restoring hold the same few MB at every size.",
-    "Sealing holds the engine's own table of ids, once in each of its two processes: it grows",
-    "with points, so the target (1 GB within 20 % of 10 MB) is not met there. Reading a live",
-    "collection holds batches of 1,000 points: that grows with dimensions and payload, not with",
-    "points. Below 20,000 points it reads them as a whole over REST, which holds most.",
+    "The time is linear in bytes. Taking and restoring use the same few MB at every size.",
+    "Sealing keeps the engine's table of ids in memory, once in each of its two processes. The",
+    "table grows with the points, so the target (1 GB within 20 % of 10 MB) is not met there.",
+    "Reading a live collection keeps batches of 1,000 points in memory, which grow with",
+    "dimensions and payload, not with points. Below 20,000 points, it reads whole points over",
+    "REST, which uses the most memory.",
 )
 TRIED = (
     "",
-    "## What was tried, and did not matter or did",
+    "## What we tried, and whether it helped",
     "",
-    "- Hashing a download in a thread of its own: no faster. What mattered is httpx, which takes",
-    "  bodies apart in pieces of 64 KiB; reading the socket directly is 1.6 times as fast.",
-    "- `array` or NumPy for a vector's float32 bits: 5.7 and 6.3 µs; `struct.pack` takes 3.3 µs.",
-    "- Forking a reader that has opened the shard, to spare the second copy: the engine's threads",
-    "  are missing in the child, which then waits for ever. Two processes with a copy and a",
-    "  slice of the points each (the engine's own condition) are what sealing does.",
-    "- Search answers asked in one batch take half as long as one by one, and are the same.",
-    "- Python's search for cycles of objects: a tenth of reading a live collection, a third of",
-    "  listing a thousand snapshots. Tasks look for them rarely.",
-    "- The number of tasks in `inv --list`: 34 bare ones start as fast as one. Imports are all.",
-    "- Killing the throw-away server instead of telling it to stop would spare 0.4 s of a drill,",
-    "  and leave a server behind whose program is wrapped in a script. It is told to stop.",
+    "- Hashing a download in a separate thread is no faster. The slow part was httpx, which",
+    "  splits bodies into pieces of 64 KiB; reading the socket directly is 1.6 times as fast.",
+    "- `array` and NumPy take 5.7 and 6.3 µs for the float32 bits of a vector; `struct.pack` takes",
+    "  3.3 µs.",
+    "- Forking a reader that has opened the shard would save the second copy, but the threads of",
+    "  the engine are missing in the child, which then waits for ever. So sealing uses two",
+    "  processes, each with a copy and its share of the points (the engine requires this).",
+    "- Asking for search results in one batch takes half as long as one by one, with the same",
+    "  results.",
+    "- Python's garbage collector took a tenth of the time to read a live collection and a third",
+    "  of the time to list a thousand snapshots. Tasks now run it rarely.",
+    "- The number of tasks in `inv --list` does not matter: 34 bare tasks start as fast as one.",
+    "  Only imports take time.",
+    "- Killing the throw-away server instead of stopping it would save 0.4 s of a drill, but would",
+    "  leave a server behind if its program is wrapped in a script. So it is stopped normally.",
 )
 
 
@@ -47,20 +51,20 @@ def as_markdown(
     """Return the page."""
     return "\n".join(
         (
-            "# How fast, beside what one would use instead",
+            "# How fast it is, compared with the alternatives",
             "",
             f"`inv bench` wrote this page on {datetime.now(UTC):%Y-%m-%d}: Qdrant {version} as a",
             f"native process, Python {platform.python_version()}, {os.cpu_count()} processors of",
             f"{_processor()}, which Qdrant shares; {what} with a payload of about 350 bytes.",
-            "All contestants take turns, round by round, each in a process of its own, its start",
-            "not counted. Ratios are medians over the rounds; the spread is from the lowest to the",
-            "highest. “≥” compares speeds, “≤” times for the same work.",
+            "In each round, all contestants take turns, each in a separate process whose start is",
+            "not counted. Ratios are medians over the rounds; the spread runs from the lowest to",
+            "the highest. “≥” compares speeds, “≤” compares times for the same work.",
             "",
             *_table(RATIOS, _ratios(runs)),
             "",
-            "`create` is compared by what it takes longer than `create --no-seal`. Memory is the",
-            "most that was a process's own, without the pages of files: what the work added to it,",
-            "and what all processes held at once that it started, a throw-away Qdrant among them.",
+            "For `create`, only the extra time over `create --no-seal` is compared. Memory is",
+            "peak private memory, without file pages: what the work added to the process itself,",
+            "and what all processes that it started used at once, including a throw-away Qdrant.",
             *(line for contest in CONTESTS for line in _costs(contest, runs)),
             *_growth(grown, plot),
             *TRIED,

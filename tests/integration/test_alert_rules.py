@@ -114,7 +114,7 @@ def test_an_alert_says_what_to_do(promtool: str, tmp_path: Path) -> None:
         "exp_annotations": {
             "summary": "The newest snapshot of books is 1d 6h 0m 0s old",
             "description": "Run `inv snapshot.create --collection 'books'` on db1 and do what it "
-            "says; then see why its cron job or timer did not.",
+            "says. Then find out why its cron job or timer did not run.",
         },
     }
     test = {

@@ -101,17 +101,20 @@ def test_the_timeouts_are_those_of_the_code() -> None:
     answer = settings.answer_timeout_seconds
     assert answer == ANSWER_SECONDS
     for phase, seconds in (
-        ("until a connection stands", answer * CONNECT_SHARE),
-        ("a short answer", answer),
+        ("connecting", answer * CONNECT_SHARE),
+        ("a short request", answer),
         ("one batch of points or of searches", answer * BATCH_ANSWERS),
-        ("Qdrant makes a snapshot", settings.operation_timeout_seconds),
-        ("a Qdrant that was started", settings.ready_timeout_seconds),
-        ("queued updates", DRAIN_SECONDS),
-        ("clearing up after Ctrl-C", INTERRUPTED_SECONDS),
+        ("Qdrant creating a snapshot", settings.operation_timeout_seconds),
+        ("a Qdrant becoming ready after it is started", settings.ready_timeout_seconds),
+        ("applying queued updates before sealing", DRAIN_SECONDS),
+        (
+            "cleaning up after Ctrl-C: waiting for Qdrant to finish what must be deleted",
+            INTERRUPTED_SECONDS,
+        ),
         ("[alarms](alarms.md) at the end of a task", DEADLINE_SECONDS),
-        ("until a connection to an off-site store stands", buckets.CONNECT_SECONDS),
+        ("connecting to an off-site store", buckets.CONNECT_SECONDS),
         ("one request to an off-site store: at most one part of 32 MiB", buckets.REQUEST_SECONDS),
-        ("an off-site store that is busy or gone: 10 tries", buckets.RETRY_SECONDS),
+        ("an off-site store that is busy or unreachable: 10 tries", buckets.RETRY_SECONDS),
     ):
         assert stated[phase].split(",")[0] == f"{seconds:g} s", phase
     assert BATCH_ANSWERS == ANSWERS

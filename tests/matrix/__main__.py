@@ -1,4 +1,4 @@
-"""`inv faults`: every fault, round after round, and a table of what it has cost."""
+"""`inv faults`: inject every fault, round after round, and report what it cost."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def new_world(folder: Path, seed: int) -> Iterator[World]:
     """Make a project with a live Qdrant and a first snapshot."""
     scratch = folder / "scratch"
     scratch.mkdir()
-    # Qdrant's data lies on a disk of its own, which can be filled.
+    # Qdrant's data is on a disk of its own, so that a fault can fill it.
     with small_disk(folder / "project" / ".qdrant", size="300m"), own_stack(folder) as inv:
         inv.environment.update(TMPDIR=str(scratch), QDRANT_COLLECTION_NAME=COLLECTION)
         world = World(inv=inv, scratch=scratch, rng=random.Random(seed))
@@ -34,7 +34,7 @@ def new_world(folder: Path, seed: int) -> Iterator[World]:
 
 
 def run(world: World, rounds: int) -> dict[str, Cost]:
-    """Inject every fault so many times, and judge after each."""
+    """Inject each fault the given number of times, and judge the damage after each."""
     costs = {name: Cost() for name in FAULTS}
     for name, cost in costs.items():
         for number in range(rounds):
@@ -46,7 +46,7 @@ def run(world: World, rounds: int) -> dict[str, Cost]:
 
 
 def as_markdown(costs: dict[str, Cost], seed: int) -> str:
-    """Return the page: the table, and whatever is not zero in words."""
+    """Return the page: the table, and a line for everything that is not zero."""
     rows = [
         (name, str(cost.rounds), *(str(len(part)) for part in (cost.lost, cost.leaked, cost.left)))
         for name, cost in costs.items()
@@ -60,13 +60,13 @@ def as_markdown(costs: dict[str, Cost], seed: int) -> str:
             "",
             f"`inv faults` wrote this page on {datetime.now(UTC):%Y-%m-%d}: Qdrant",
             f"{DEFAULT_VERSION} as a native process, {rounds} rounds, seed {seed}. Each round",
-            "injects one fault into real runs of `inv`, at a random moment where moments differ;",
-            "then Qdrant is started if need be, and the next `inv snapshot.create` runs.",
+            "injects one fault into real runs of `inv`, at a random moment if the moment matters.",
+            "Then Qdrant is started if necessary, and the next `inv snapshot.create` runs.",
             "",
-            "Lost: the latest link names no whole file, a catalogued file is not what its manifest",
-            "says, or the live collection or its alias is not what it was. Leaked: a server copy,",
-            "an upload or another collection is left in Qdrant. Left behind: a staging or journal",
-            "file, a temporary folder or a process is left here.",
+            "Lost: the latest link does not point to an intact file, a catalogued file differs",
+            "from its manifest, or the live collection or its alias has changed. Leaked: a server",
+            "copy, an upload or another collection remains in Qdrant. Left behind: a staging or",
+            "journal file, a temporary folder or a process remains on this machine.",
             "",
             *(f"| {' | '.join(row)} |" for row in table),
             "",
@@ -76,7 +76,7 @@ def as_markdown(costs: dict[str, Cost], seed: int) -> str:
 
 
 def main(argv: list[str]) -> int:
-    """Run and print; 1 where anything was lost, leaked or left."""
+    """Run and print; return 1 if anything was lost, leaked or left behind."""
     parser = argparse.ArgumentParser(prog="inv faults")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seed", type=int, default=1)
