@@ -10,8 +10,8 @@ from pathlib import Path
 
 from bench.contestant import Asked, Contestant
 from bench.server import PROJECT_ROOT
-from snapshot_tasks.catalog.snapshot import manifest_path
-from snapshot_tasks.domain.manifest import load_manifest
+from snapshot_tasks.catalog.load import load_manifest
+from snapshot_tasks.domain.names import manifest_path
 
 CALLS = 3
 MANY = 1000

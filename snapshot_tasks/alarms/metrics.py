@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from snapshot_tasks.catalog.runs import LastRun
-from snapshot_tasks.catalog.snapshot import Snapshot
+from snapshot_tasks.domain.snapshot import Snapshot
 from snapshot_tasks.system.errors import StorageError
 from snapshot_tasks.system.files import storage_errors, write_text
 
@@ -124,9 +124,9 @@ def _of_tasks(runs: Sequence[LastRun]) -> Iterator[Family]:
 
 def _last_restore_seconds(own: Sequence[Snapshot]) -> float | None:
     timed = [
-        (datetime.fromisoformat(proof["at"]), float(proof["restore_seconds"]))
+        (proof.at, proof.restore_seconds)
         for snapshot in own
         for proof in snapshot.proofs
-        if isinstance(proof.get("restore_seconds"), int | float)
+        if proof.restore_seconds is not None
     ]
     return max(timed)[1] if timed else None

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from snapshot_tasks.catalog.folder import Catalog
 from snapshot_tasks.catalog.proofs import MAX_PROOFS_BYTES
-from snapshot_tasks.catalog.snapshot import Snapshot
 from snapshot_tasks.domain.names import PROOFS_SUFFIX, SUFFIX, latest_name, parse_name
+from snapshot_tasks.domain.snapshot import Snapshot
 from snapshot_tasks.system.errors import NotFound
 from snapshot_tasks.system.files import (
     point_link,

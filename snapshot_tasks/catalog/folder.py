@@ -10,23 +10,21 @@ from datetime import datetime
 from pathlib import Path
 
 from snapshot_tasks.catalog.journal import Journal
+from snapshot_tasks.catalog.load import load_snapshot
 from snapshot_tasks.catalog.lock import folder_lock
-from snapshot_tasks.catalog.snapshot import (
-    Snapshot,
-    beside,
-    fingerprint_path,
-    load_snapshot,
-    manifest_path,
-)
 from snapshot_tasks.domain.fingerprint import Fingerprint
 from snapshot_tasks.domain.manifest import Manifest, dump_manifest
 from snapshot_tasks.domain.names import (
     MANIFEST_SUFFIX,
     SUFFIX,
     check_collection,
+    fingerprint_path,
     latest_name,
+    manifest_path,
+    paths_beside,
     snapshot_names,
 )
+from snapshot_tasks.domain.snapshot import Snapshot
 from snapshot_tasks.system.errors import NotFound
 from snapshot_tasks.system.files import (
     point_link,
@@ -207,7 +205,7 @@ class Catalog:
         visible = self.folder / hidden.name.removeprefix(DROPPED_PREFIX)
         # Where it is there again, somebody has brought it back: what stands beside is that one's.
         if not os.path.lexists(visible):
-            for path in beside(visible):
+            for path in paths_beside(visible):
                 # A name may be too long to have anything beside it, and a folder is none of ours.
                 if os.path.lexists(path) and not path.is_dir():
                     path.unlink(missing_ok=True)

@@ -10,13 +10,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from snapshot_tasks.catalog.proofs import DRILL, VERIFY, findings_of
-from snapshot_tasks.catalog.snapshot import Snapshot
 from snapshot_tasks.checks.promises import code, promises, remedy
 from snapshot_tasks.domain.findings import Finding, Status, fail, failed, warn
+from snapshot_tasks.domain.proof import DRILL, VERIFY, Proof, last_of
+from snapshot_tasks.domain.snapshot import Snapshot
 from snapshot_tasks.system.errors import TaskError
 from snapshot_tasks.system.units import ago
-from snapshot_tasks.system.untrusted import JsonObject
 
 MAX_NAMED = 3
 
@@ -80,7 +79,7 @@ def check_last_words(subject: Subject) -> Iterator[Finding]:
     """The last test and the last verification of the newest passed, without a warning."""
     for snapshot in subject.snapshots[:1]:
         for kind, name in ((DRILL, "restore test"), (VERIFY, "verification")):
-            if proof := last_of(snapshot, kind):
+            if proof := last_of(snapshot.proofs, kind):
                 yield from _words_of(subject, snapshot, proof, f"last {name}")
 
 
@@ -107,17 +106,9 @@ def attention(subject: Subject) -> tuple[Finding, ...]:
     return tuple(sorted(found, key=lambda finding: finding.status is not Status.FAIL))
 
 
-def last_of(snapshot: Snapshot, kind: str) -> JsonObject | None:
-    """Return the last proof of a kind that speaks of the file, not of the live collection."""
-    of_file = (p for p in reversed(snapshot.proofs) if p.get("level") != "source")
-    return next((proof for proof in of_file if proof["kind"] == kind), None)
-
-
-def _words_of(
-    subject: Subject, snapshot: Snapshot, proof: JsonObject, check: str
-) -> Iterator[Finding]:
-    findings, when = findings_of(proof), ago(datetime.fromisoformat(proof["at"]), subject.now)
-    if not proof["ok"]:
+def _words_of(subject: Subject, snapshot: Snapshot, proof: Proof, check: str) -> Iterator[Finding]:
+    findings, when = proof.findings, ago(proof.at, subject.now)
+    if not proof.ok:
         reasons = list(dict.fromkeys(f"{f.check}: {f.message}" for f in failed(findings)))
         message = f"{snapshot.name} failed {when}: {_some(reasons) or 'for an unknown reason'}"
         remedy = subject.remedy("snapshot.test-restore --create")
@@ -130,7 +121,8 @@ def _words_of(
 
 
 def _has_failed(snapshot: Snapshot) -> bool:
-    return any((proof := last_of(snapshot, kind)) and not proof["ok"] for kind in (DRILL, VERIFY))
+    last = (last_of(snapshot.proofs, kind) for kind in (DRILL, VERIFY))
+    return any(proof is not None and not proof.ok for proof in last)
 
 
 def _some(texts: Sequence[str]) -> str:

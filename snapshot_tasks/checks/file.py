@@ -7,15 +7,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from snapshot_tasks.catalog.proofs import VERIFY
-from snapshot_tasks.catalog.snapshot import Snapshot
 from snapshot_tasks.domain.findings import Finding, Status, failed
+from snapshot_tasks.domain.proof import BYTES, CONTENT, SOURCE, VERIFY, Proof
+from snapshot_tasks.domain.snapshot import Snapshot
 from snapshot_tasks.sealing.archive import ArchiveSummary, check_archive
 from snapshot_tasks.system.errors import ContentsDiffer, Damaged, StorageError, TaskError
 from snapshot_tasks.system.files import sha256_of
 from snapshot_tasks.system.progress import Clock, Progress
 
-BYTES, CONTENT, SOURCE = LEVELS = ("bytes", "content", "source")
 _DIFFER_HINT = "Live points written since then are fine: take a new snapshot. Anything else is not."
 _HINT = "Do not restore it. Use an older one from `inv snapshot.list`, or an off-site copy."
 
@@ -41,17 +40,19 @@ class Verification:
             return ContentsDiffer(f"{self.snapshot.name}: {reasons}.", hint=_DIFFER_HINT)
         return Damaged(f"{self.snapshot.name} is damaged: {reasons}.", hint=_HINT)
 
-    def proof(self, clock: Clock) -> dict[str, object]:
+    def proof(self, clock: Clock) -> Proof:
         """Return the line for the snapshot's proofs."""
-        return {
-            "at": clock().isoformat(),
-            "kind": VERIFY,
-            "level": self.level,
-            "ok": self.error is None,
-            "sha256": self.sha256,
-            "seconds": round(self.seconds, 3),
-            "findings": [f.as_json() for f in self.findings],
-        }
+        return Proof.from_json(
+            {
+                "at": clock().isoformat(),
+                "kind": VERIFY,
+                "level": self.level,
+                "ok": self.error is None,
+                "sha256": self.sha256,
+                "seconds": round(self.seconds, 3),
+                "findings": [f.as_json() for f in self.findings],
+            }
+        )
 
 
 def verify(snapshot: Snapshot, progress: Progress) -> Verification:

@@ -7,8 +7,8 @@ from datetime import datetime
 from functools import cached_property
 
 from snapshot_tasks.catalog.folder import Catalog
-from snapshot_tasks.catalog.snapshot import Snapshot
 from snapshot_tasks.checks.promises import newest_of
+from snapshot_tasks.domain.snapshot import Snapshot
 from snapshot_tasks.engines.select import live_endpoint
 from snapshot_tasks.qdrant.server import Server
 from snapshot_tasks.settings import Settings

@@ -11,8 +11,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 
 from snapshot_tasks.catalog.runs import LastRun
-from snapshot_tasks.catalog.snapshot import Snapshot
 from snapshot_tasks.domain.findings import Finding, Status, fail, ok, warn
+from snapshot_tasks.domain.snapshot import Snapshot
 from snapshot_tasks.system.errors import Damaged
 from snapshot_tasks.system.spans import format_span
 from snapshot_tasks.system.units import age

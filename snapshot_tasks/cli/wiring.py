@@ -14,8 +14,8 @@ from snapshot_tasks.system.errors import SettingsError, TaskError
 
 if TYPE_CHECKING:
     from snapshot_tasks.catalog.folder import Catalog
-    from snapshot_tasks.catalog.snapshot import Snapshot
     from snapshot_tasks.domain.retention import Policy
+    from snapshot_tasks.domain.snapshot import Snapshot
     from snapshot_tasks.offsite.repository import Repository
     from snapshot_tasks.operations.create.seal import FreshServers
     from snapshot_tasks.qdrant.server import Server

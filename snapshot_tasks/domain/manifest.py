@@ -12,7 +12,6 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 from snapshot_tasks.domain.collection import CollectionState
@@ -24,7 +23,6 @@ from snapshot_tasks.system.untrusted import (
     parse_json,
     parse_moment,
     printable,
-    read_text,
     typed,
 )
 
@@ -41,7 +39,6 @@ DESCRIBED = (
 )
 # Where a fact's key differs from its name here.
 _KEYS = {"seal": "fingerprint"}
-MAX_MANIFEST_BYTES = 16 << 20
 MAX_MESSAGE = 300
 # It becomes an image's tag, and part of a path.
 _VERSION = re.compile("[0-9A-Za-z][0-9A-Za-z.+_-]{0,63}")
@@ -115,22 +112,6 @@ def dump_manifest(manifest: Manifest) -> str:
     return json.dumps(manifest.as_json(), indent=2, ensure_ascii=False) + "\n"
 
 
-def load_manifest(path: Path) -> Manifest | None:
-    """Read a manifest; None when there is no such file.
-
-    Raises:
-        Refused: for a newer schema.
-        Damaged: when it is not a manifest.
-    """
-    try:
-        text = read_text(path, max_bytes=MAX_MANIFEST_BYTES)
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError) as error:
-        raise _unreadable(path.name, error) from error
-    return parse_manifest(text, path.name)
-
-
 def parse_manifest(text: str, name: str) -> Manifest:
     """Return what a manifest says; `name` is that of its file.
 
@@ -144,10 +125,11 @@ def parse_manifest(text: str, name: str) -> Manifest:
             raise ValueError("not a JSON object")
         return _parse(document, name)
     except (ValueError, KeyError, TypeError, ArithmeticError, SettingsError) as error:
-        raise _unreadable(name, error) from error
+        raise unreadable(name, error) from error
 
 
-def _unreadable(name: str, error: Exception) -> Damaged:
+def unreadable(name: str, error: Exception) -> Damaged:
+    """Return what to say of a manifest that cannot be read; `name` is that of its file."""
     reason = f"{error} is missing" if isinstance(error, KeyError) else str(error)
     return Damaged(
         f"The manifest {printable(name)} is not readable: "

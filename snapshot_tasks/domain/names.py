@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 
 from snapshot_tasks.system.errors import SettingsError
 
@@ -55,6 +56,36 @@ def snapshot_names(collection: str, taken_at: datetime) -> Iterator[str]:
 def latest_name(collection: str) -> str:
     """Return the name of the collection's latest pointer."""
     return f"{collection}_latest{SUFFIX}"
+
+
+def manifest_path(snapshot: Path) -> Path:
+    """Return the path of a snapshot file's manifest."""
+    return snapshot.with_name(snapshot.name + MANIFEST_SUFFIX)
+
+
+def fingerprint_path(snapshot: Path) -> Path:
+    """Return the path of a snapshot file's sealed fingerprint."""
+    return snapshot.with_name(snapshot.name + FINGERPRINT_SUFFIX)
+
+
+def proofs_path(snapshot: Path) -> Path:
+    """Return the path of a snapshot file's proofs."""
+    return snapshot.with_name(snapshot.name.removesuffix(SUFFIX) + PROOFS_SUFFIX)
+
+
+def pin_path(snapshot: Path) -> Path:
+    """Return the path of the note that keeps a snapshot from being pruned."""
+    return snapshot.with_name(snapshot.name + PIN_SUFFIX)
+
+
+def paths_beside(snapshot: Path) -> tuple[Path, ...]:
+    """Return all that may stand beside a snapshot's file, and goes with it."""
+    return (
+        manifest_path(snapshot),
+        fingerprint_path(snapshot),
+        proofs_path(snapshot),
+        pin_path(snapshot),
+    )
 
 
 def parse_name(name: str) -> tuple[str | None, datetime | None]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from snapshot_tasks.catalog.folder import Catalog
-from snapshot_tasks.catalog.snapshot import Snapshot
+from snapshot_tasks.domain.snapshot import Snapshot
 from snapshot_tasks.engines.base import Engine, FreshRequest
 from snapshot_tasks.operations.create.one import CreateRequest, create
 from snapshot_tasks.operations.prove.drill import DrillReport, DrillRequest, drill

@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import datetime
 
 from snapshot_tasks.catalog.folder import Catalog
-from snapshot_tasks.catalog.snapshot import Snapshot
 from snapshot_tasks.domain.retention import (
     FAILED,
     REPLACED,
@@ -14,6 +13,7 @@ from snapshot_tasks.domain.retention import (
     Policy,
     plan_retention,
 )
+from snapshot_tasks.domain.snapshot import Snapshot
 from snapshot_tasks.system.errors import NotFound
 from snapshot_tasks.system.process import shielded
 

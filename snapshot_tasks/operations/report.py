@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 from snapshot_tasks.catalog.folder import Catalog
-from snapshot_tasks.catalog.proofs import DRILL, VERIFY, findings_of
-from snapshot_tasks.catalog.snapshot import Snapshot
-from snapshot_tasks.checks.attention import Subject, attention, last_of
+from snapshot_tasks.checks.attention import Subject, attention
 from snapshot_tasks.domain.findings import Finding, Status
+from snapshot_tasks.domain.proof import DRILL, VERIFY, Proof, last_of
+from snapshot_tasks.domain.snapshot import Snapshot
 from snapshot_tasks.system.errors import NotFound, TaskError
 
 # So that a page stays small, whatever a folder holds; what is left out is counted.
@@ -21,8 +21,8 @@ MAX_FINDINGS = 40
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Proof:
-    """One restore test or verification, as its line among the proofs tells it."""
+class Trial:
+    """One restore test or verification, as a page shows it."""
 
     snapshot: str
     at: datetime
@@ -33,17 +33,16 @@ class Proof:
     findings: tuple[Finding, ...]
 
     @classmethod
-    def of(cls, snapshot: Snapshot, proof: Mapping[str, Any]) -> Proof:
-        """Return what a proof says."""
-        seconds = proof.get("restore_seconds")
+    def of(cls, snapshot: Snapshot, proof: Proof) -> Trial:
+        """Return what a proof of a snapshot says."""
         return cls(
             snapshot=snapshot.name,
-            at=datetime.fromisoformat(proof["at"]),
-            ok=bool(proof["ok"]),
-            engine=_text(proof.get("engine")),
-            qdrant_version=_text(proof.get("qdrant_version")),
-            restore_seconds=float(seconds) if seconds is not None and seconds >= 0 else None,
-            findings=findings_of(proof)[:MAX_FINDINGS],
+            at=proof.at,
+            ok=proof.ok,
+            engine=proof.engine,
+            qdrant_version=proof.qdrant_version,
+            restore_seconds=proof.restore_seconds,
+            findings=proof.findings[:MAX_FINDINGS],
         )
 
 
@@ -84,9 +83,9 @@ class CollectionReport:
     attention: tuple[Finding, ...]
     newest: Entry | None
     proven: Entry | None
-    last_test: Proof | None
-    passed: Proof | None
-    last_verification: Proof | None
+    last_test: Trial | None
+    passed: Trial | None
+    last_verification: Trial | None
     snapshots: tuple[Entry, ...]
     snapshots_count: int
     size_bytes: int
@@ -177,7 +176,7 @@ def _report(subject: Subject, snapshots: Sequence[Snapshot]) -> CollectionReport
     shown = tuple(_entry(s) for s in snapshots[:MAX_SNAPSHOTS])
     proven = next((s for s in subject.snapshots if s.proven_at), None)
     newest = subject.newest
-    verified = last_of(newest, VERIFY) if newest else None
+    verified = last_of(newest.proofs, VERIFY) if newest else None
     return CollectionReport(
         name=subject.collection,
         attention=attention(subject),
@@ -185,7 +184,7 @@ def _report(subject: Subject, snapshots: Sequence[Snapshot]) -> CollectionReport
         proven=_entry(proven) if proven else None,
         last_test=tests[-1] if tests else None,
         passed=passed[-1] if passed else None,
-        last_verification=Proof.of(newest, verified) if newest and verified else None,
+        last_verification=Trial.of(newest, verified) if newest and verified else None,
         snapshots=shown,
         snapshots_count=len(snapshots),
         size_bytes=sum(s.size_bytes for s in snapshots),
@@ -200,17 +199,17 @@ def _report(subject: Subject, snapshots: Sequence[Snapshot]) -> CollectionReport
     )
 
 
-def _tests(snapshots: Sequence[Snapshot]) -> Iterator[Proof]:
+def _tests(snapshots: Sequence[Snapshot]) -> Iterator[Trial]:
     for snapshot in snapshots:
         for proof in snapshot.proofs:
-            if proof["kind"] == DRILL:
-                yield Proof.of(snapshot, proof)
+            if proof.kind == DRILL:
+                yield Trial.of(snapshot, proof)
 
 
 def _entry(snapshot: Snapshot) -> Entry:
     manifest, problem = snapshot.manifest, snapshot.manifest_problem
-    test = last_of(snapshot, DRILL)
-    measured = Proof.of(snapshot, test) if test and test["ok"] else None
+    test = last_of(snapshot.proofs, DRILL)
+    measured = Trial.of(snapshot, test) if test and test.ok else None
     return Entry(
         name=snapshot.name,
         created_at=snapshot.created_at,
@@ -232,10 +231,6 @@ def _link_problem(catalog: Catalog, collection: str) -> TaskError | None:
     except NotFound as error:
         return error
     return None
-
-
-def _text(value: object) -> str:
-    return value if isinstance(value, str) else ""
 
 
 def _plain(value: Any) -> Any:

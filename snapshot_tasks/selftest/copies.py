@@ -14,9 +14,9 @@ from typing import Any
 from uuid import UUID
 
 from snapshot_tasks.catalog.folder import Catalog
-from snapshot_tasks.catalog.snapshot import Snapshot
 from snapshot_tasks.domain.manifest import Manifest, dump_manifest
 from snapshot_tasks.domain.names import FINGERPRINT_SUFFIX, MANIFEST_SUFFIX
+from snapshot_tasks.domain.snapshot import Snapshot
 from snapshot_tasks.sealing.unpack import unpack
 from snapshot_tasks.selftest.rewrite import (
     Member,

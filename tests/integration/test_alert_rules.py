@@ -17,7 +17,7 @@ from snapshot_tasks.catalog.folder import Catalog
 from snapshot_tasks.catalog.runs import read_runs, record_run
 from snapshot_tasks.checks.promises import MAX_AGE, MAX_PROOF_AGE, NOT_PROMISED
 from tests.conftest import ROOT, missing
-from tests.support.manifests import TAKEN_AT, catalogued, drill_proof
+from tests.support.manifests import TAKEN_AT, add_drill, catalogued
 
 RULES = ROOT / "docs" / "alerts" / "qdrant-snapshots.rules.yml"
 HOUR, MINUTE = 3600, 60
@@ -133,7 +133,7 @@ def test_an_alert_says_what_to_do(promtool: str, tmp_path: Path) -> None:
 def full_metrics(catalog: Catalog) -> str:
     """Return metrics of a catalogue that has everything, under a name that needs escapes."""
     snapshot = catalogued(catalog, collection='bücher "\\"')
-    snapshot.append_proof(drill_proof(snapshot, TAKEN_AT, restore_seconds=1.5))
+    add_drill(snapshot, TAKEN_AT, restore_seconds=1.5)
     now = datetime.now(UTC)
     record_run(catalog.folder, "snapshot.create", ended_at=now, seconds=1, exit_code=0)
     return render_metrics(catalog.entries(), read_runs(catalog.folder), now=now)

@@ -13,15 +13,16 @@ import pytest
 from snapshot_tasks.catalog.folder import DROPPED_PREFIX, Catalog
 from snapshot_tasks.catalog.journal import RESTORE
 from snapshot_tasks.catalog.lock import folder_lock
-from snapshot_tasks.catalog.snapshot import Snapshot
+from snapshot_tasks.catalog.pins import set_pin
 from snapshot_tasks.checks.file import verify
 from snapshot_tasks.domain.names import latest_name
 from snapshot_tasks.domain.retention import Policy
+from snapshot_tasks.domain.snapshot import Snapshot
 from snapshot_tasks.operations.prune import plan_prune, prune
 from snapshot_tasks.system.files import point_link, sha256_of
 from snapshot_tasks.system.progress import Silent
 from tests.conftest import Inv, Live, Ran
-from tests.support.manifests import catalogued, drill_proof
+from tests.support.manifests import add_drill, add_proof, catalogued
 from tests.support.world import assert_error, tree
 
 DAY = timedelta(days=1)
@@ -82,7 +83,7 @@ def test_what_no_rule_keeps_goes_with_all_that_stands_beside_it(inv: Inv, folder
     """Only the kept ones are left, whole, and the latest link still names the newest."""
     taken = fill(folder, 5)
     for snapshot in taken:
-        snapshot.append_proof({"kind": "verify", "at": NOW.isoformat(), "ok": True})
+        add_proof(snapshot, kind="verify", at=NOW.isoformat(), ok=True)
     ran = inv("snapshot.prune", "--keep-last", "2", "--yes")
     assert ran.code == 0, ran.stderr
     assert ran.stdout.splitlines()[-1].startswith("Dropped 3 snapshots, ")
@@ -101,7 +102,7 @@ def test_what_no_rule_keeps_goes_with_all_that_stands_beside_it(inv: Inv, folder
 def test_the_last_proven_one_and_pinned_ones_stay(inv: Inv, folder: Catalog) -> None:
     """No rule reaches them; unpinned, the rules decide again."""
     taken = fill(folder, 6)
-    taken[3].append_proof(drill_proof(taken[3], NOW))
+    add_drill(taken[3], NOW)
     assert inv("snapshot.pin", "--snapshot", taken[5].name, "--note", "before 2.0").code == 0
     assert inv("snapshot.prune", "--keep-last", "1", "--yes").code == 0
     assert names(folder) == [taken[0].name, taken[3].name, taken[5].name]
@@ -248,9 +249,9 @@ def test_a_year_of_daily_runs_on_a_disk(folder: Catalog) -> None:
         now = start + day * DAY
         taken = catalogued(folder, taken_at=now, content=f"{day}".encode())
         if now.month == 4 and now.day == 11:
-            taken.set_pin("before the migration")
+            set_pin(taken, "before the migration")
         if now.month == 12 and now.day == 16:
-            taken.append_proof(drill_proof(taken, now))
+            add_drill(taken, now)
         plan = plan_prune(folder, "books", policy, now=now)
         prune(plan, folder, policy, now=now)
     left = [f"{entry.created_at:%m-%d}" for entry in folder.entries()]

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from snapshot_tasks.catalog.folder import Catalog
-from snapshot_tasks.catalog.snapshot import Snapshot
 from snapshot_tasks.domain.endpoint import Endpoint, Mount
 from snapshot_tasks.domain.findings import Status
+from snapshot_tasks.domain.snapshot import Snapshot
 from snapshot_tasks.operations.create.one import CreateRequest, create
 from snapshot_tasks.operations.restore.into_empty import RestoreResult
 from snapshot_tasks.operations.restore.one import restore

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from snapshot_tasks.catalog.folder import Catalog
-from snapshot_tasks.catalog.snapshot import Snapshot
 from snapshot_tasks.cli.show.faults import as_markdown
+from snapshot_tasks.domain.snapshot import Snapshot
 from snapshot_tasks.engines.native import NativeEngine
 from snapshot_tasks.operations.create.one import CreateRequest, create
 from snapshot_tasks.operations.prove.selftest import (

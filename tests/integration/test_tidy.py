@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from snapshot_tasks.catalog.folder import Catalog
-from snapshot_tasks.catalog.snapshot import Snapshot
 from snapshot_tasks.checks.file import verified
+from snapshot_tasks.domain.snapshot import Snapshot
 from snapshot_tasks.operations.restore.one import restore
 from snapshot_tasks.operations.restore.plan import RestoreRequest
 from snapshot_tasks.operations.restore.unfinished import tidied

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from snapshot_tasks.catalog.folder import Catalog
-from snapshot_tasks.catalog.snapshot import Snapshot
 from snapshot_tasks.domain.fingerprint import Accumulator
+from snapshot_tasks.domain.snapshot import Snapshot
 from snapshot_tasks.system.errors import Damaged
 from tests.support.fuzzing import (
     NAME,

@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from snapshot_tasks.catalog.folder import Catalog
+from snapshot_tasks.catalog.load import load_manifest
 from snapshot_tasks.catalog.proofs import read_proofs
 from snapshot_tasks.cli.show.snapshots import snapshot_json
 from snapshot_tasks.domain.comparison import differences
 from snapshot_tasks.domain.fingerprint import Fingerprint
-from snapshot_tasks.domain.manifest import dump_manifest, load_manifest
+from snapshot_tasks.domain.manifest import dump_manifest
 from snapshot_tasks.sealing.archive import check_archive
 from snapshot_tasks.sealing.unpack import unpack
 from snapshot_tasks.selftest.rewrite import read_members
@@ -66,7 +67,7 @@ def read_catalog(folder: Path, manifest: bytes, proofs: bytes, fingerprint: byte
             assert entry.sealed is None or entry.sealed.digest
         json.dumps(finite(snapshot_json(entry)), allow_nan=False)
         for proof in entry.proofs:
-            json.dumps(finite(dict(proof)), allow_nan=False)
+            json.dumps(finite(proof.as_json()), allow_nan=False)
         if entry.manifest:
             assert entry.manifest.description
             assert dump_manifest(entry.manifest).encode()

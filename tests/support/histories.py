@@ -9,7 +9,7 @@ from typing import Any
 from snapshot_tasks.catalog.folder import Catalog
 from snapshot_tasks.domain.findings import Finding, Status
 from snapshot_tasks.operations.report import Report, collect
-from tests.support.manifests import SEAL, catalogued, drill_proof
+from tests.support.manifests import SEAL, add_drill, catalogued
 
 NOW = datetime.fromisoformat("2025-03-01T12:00:00+00:00")
 CHECKS = (
@@ -65,7 +65,7 @@ def history(
             seconds = 0.1 + 0.004 * number + 0.03 * (number % 3)
             facts |= {"restore_seconds": seconds, "findings": FINDINGS}
         at = taken_at + timedelta(minutes=20)
-        snapshot.append_proof(drill_proof(snapshot, at, **facts))
+        add_drill(snapshot, at, **facts)
 
 
 def report_of(catalog: Catalog) -> Report:

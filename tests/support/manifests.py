@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+import json
 from datetime import UTC, datetime
 from typing import Any
 
 from snapshot_tasks.catalog.folder import Catalog
-from snapshot_tasks.catalog.snapshot import Snapshot
+from snapshot_tasks.catalog.proofs import append_proof
 from snapshot_tasks.domain.manifest import Manifest
+from snapshot_tasks.domain.proof import Proof
 from snapshot_tasks.domain.seal import Seal
+from snapshot_tasks.domain.snapshot import Snapshot
+from snapshot_tasks.system.files import append_line
 from tests.support.archives import snapshot_bytes
 
 TAKEN_AT = datetime(2025, 1, 1, 12, 0, 0, tzinfo=UTC)
@@ -60,7 +63,17 @@ def catalogued(
         return catalog.add(staging, make_manifest(**(facts | changes)))
 
 
-def drill_proof(snapshot: Snapshot, at: datetime, **changes: Any) -> Mapping[str, Any]:
+def drill_proof(snapshot: Snapshot, at: datetime, **changes: Any) -> Proof:
     """Return the proof of a drill that succeeded, with these facts changed."""
     proof = {"kind": "drill", "at": at.isoformat(), "ok": True, "sha256": snapshot.sha256}
-    return proof | changes
+    return Proof.from_json(proof | changes)
+
+
+def add_proof(snapshot: Snapshot, **document: Any) -> None:
+    """Append a line to the proofs, whatever it holds."""
+    append_line(snapshot.proofs_path, json.dumps(document))
+
+
+def add_drill(snapshot: Snapshot, at: datetime, **changes: Any) -> None:
+    """Append the proof of such a drill."""
+    append_proof(snapshot, drill_proof(snapshot, at, **changes))

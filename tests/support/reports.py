@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from snapshot_tasks.catalog.snapshot import Snapshot
 from snapshot_tasks.domain.findings import Finding, Status
+from snapshot_tasks.domain.snapshot import Snapshot
 from snapshot_tasks.operations.prove.drill import DrillReport
 from tests.support.manifests import TAKEN_AT
 

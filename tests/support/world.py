@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 import psutil
 
-from snapshot_tasks.domain.manifest import load_manifest
+from snapshot_tasks.catalog.load import load_manifest
 from snapshot_tasks.system.errors import TaskError
 from tests.conftest import Live, Ran
 

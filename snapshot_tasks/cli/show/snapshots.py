@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from snapshot_tasks.catalog.snapshot import Snapshot
-from snapshot_tasks.checks.file import SOURCE
 from snapshot_tasks.cli.console import shown, tell
 from snapshot_tasks.cli.show.table import MAX_CELL, table
+from snapshot_tasks.domain.proof import SOURCE, Proof
+from snapshot_tasks.domain.snapshot import Snapshot
 from snapshot_tasks.system.units import ago, duration, moment, size
 
 
@@ -126,14 +126,13 @@ def render_snapshot(snapshot: Snapshot, now: datetime) -> None:
     )
 
 
-def _proof_row(proof: Any, now: datetime) -> tuple[str, ...]:
-    seconds, level = proof.get("restore_seconds"), proof.get("level")
-    # Where the source has moved on, the snapshot is none the worse.
-    wrong = "differs" if level == SOURCE else "NO"
+def _proof_row(proof: Proof, now: datetime) -> tuple[str, ...]:
+    # Where the source has moved on, the snapshot is as good as it was.
+    wrong = "differs" if proof.level == SOURCE else "NO"
     return (
-        ago(datetime.fromisoformat(proof["at"]), now),
-        f"{proof['kind']}: {level}" if level else str(proof["kind"]),
-        "yes" if proof["ok"] else wrong,
-        str(proof.get("qdrant_version") or "–"),
-        duration(seconds) if isinstance(seconds, int | float) else "–",
+        ago(proof.at, now),
+        f"{proof.kind}: {proof.level}" if proof.level else proof.kind,
+        "yes" if proof.ok else wrong,
+        proof.qdrant_version or "–",
+        "–" if proof.restore_seconds is None else duration(proof.restore_seconds),
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
-from snapshot_tasks.catalog.snapshot import Snapshot
+from snapshot_tasks.domain.snapshot import Snapshot
 from snapshot_tasks.system import process
 from snapshot_tasks.system.errors import StorageError, TaskError
 

@@ -7,12 +7,12 @@ from pathlib import Path
 
 from snapshot_tasks.catalog.folder import Catalog
 from snapshot_tasks.catalog.journal import Journal
-from snapshot_tasks.catalog.snapshot import Snapshot
 from snapshot_tasks.checks.contents import MAX_DROP_SHARE, check_sanity
 from snapshot_tasks.domain.findings import Finding, Status
 from snapshot_tasks.domain.manifest import Manifest
 from snapshot_tasks.domain.names import check_collection
 from snapshot_tasks.domain.seal import SERVER
+from snapshot_tasks.domain.snapshot import Snapshot
 from snapshot_tasks.operations.create.download import Taken, refuse_alias, take
 from snapshot_tasks.operations.create.seal import (
     FreshServers,

@@ -9,10 +9,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from snapshot_tasks.catalog.snapshot import Snapshot
 from snapshot_tasks.domain.fingerprint import Fingerprint
 from snapshot_tasks.domain.seal import READER, Seal
 from snapshot_tasks.domain.search_parity import Probe
+from snapshot_tasks.domain.snapshot import Snapshot
 from snapshot_tasks.engines.base import Engine, FreshRequest
 from snapshot_tasks.operations.restore.one import restore
 from snapshot_tasks.operations.restore.plan import RestoreRequest

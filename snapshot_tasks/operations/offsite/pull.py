@@ -13,10 +13,12 @@ from typing import BinaryIO
 
 from snapshot_tasks.catalog.adopt import adopt, follow_link
 from snapshot_tasks.catalog.folder import Catalog
+from snapshot_tasks.catalog.load import load_manifest, load_snapshot
 from snapshot_tasks.catalog.partial import clear_partials, own_partial, partial_name
-from snapshot_tasks.catalog.snapshot import Snapshot, manifest_path
-from snapshot_tasks.domain.manifest import load_manifest, parse_manifest
-from snapshot_tasks.domain.names import FINGERPRINT_SUFFIX, MANIFEST_SUFFIX
+from snapshot_tasks.catalog.pins import set_pin
+from snapshot_tasks.domain.manifest import parse_manifest
+from snapshot_tasks.domain.names import FINGERPRINT_SUFFIX, MANIFEST_SUFFIX, manifest_path
+from snapshot_tasks.domain.snapshot import Snapshot
 from snapshot_tasks.offsite.codec import Unpacker
 from snapshot_tasks.offsite.layout import FINGERPRINT, MANIFEST, PROOFS
 from snapshot_tasks.offsite.marker import Blob, Marker
@@ -144,7 +146,8 @@ def _pull_from(
             _check_record(catalog, marker)
             snapshot = adopt(catalog, partial, marker.snapshot, texts, _text(beside.get(PROOFS)))
             if marker.pinned and snapshot.pin is None:
-                snapshot.set_pin("pinned off-site")
+                set_pin(snapshot, "pinned off-site")
+                snapshot = load_snapshot(snapshot.path)
     return Pulled(snapshot=snapshot, url=repository.url, fetched_bytes=fetched)
 
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from snapshot_tasks.catalog.folder import Catalog
-from snapshot_tasks.catalog.snapshot import Snapshot
 from snapshot_tasks.domain.endpoint import Endpoint
+from snapshot_tasks.domain.snapshot import Snapshot
 from snapshot_tasks.engines.base import Engine
 from snapshot_tasks.operations.restore.many import RestoreAllResult, restore_each
 from snapshot_tasks.operations.restore.unfinished import tidied

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from snapshot_tasks.catalog.snapshot import Snapshot
+from snapshot_tasks.domain.snapshot import Snapshot
 from snapshot_tasks.offsite.codec import Packer
 from snapshot_tasks.offsite.layout import PROOFS, Key
 from snapshot_tasks.offsite.marker import PART_BYTES, Blob, Marker

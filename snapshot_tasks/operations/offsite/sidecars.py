@@ -6,16 +6,17 @@ import hashlib
 from collections.abc import Mapping
 from datetime import datetime
 
-from snapshot_tasks.catalog.proofs import MAX_PROOFS_BYTES, last_failed_at, last_proven_at
-from snapshot_tasks.catalog.snapshot import Snapshot
+from snapshot_tasks.catalog.proofs import MAX_PROOFS_BYTES
 from snapshot_tasks.domain.names import FINGERPRINT_SUFFIX, MANIFEST_SUFFIX
+from snapshot_tasks.domain.proof import Proof, last_failed_at, last_proven_at
+from snapshot_tasks.domain.snapshot import Snapshot
 from snapshot_tasks.offsite.codec import Packer
 from snapshot_tasks.offsite.layout import FINGERPRINT, MANIFEST, PROOFS, Key
 from snapshot_tasks.offsite.marker import MAX_BESIDE_BYTES, Blob, Marker
 from snapshot_tasks.offsite.repository import Repository
 from snapshot_tasks.storage.base import Stored
 from snapshot_tasks.system.errors import Damaged
-from snapshot_tasks.system.untrusted import JsonObject, read_end
+from snapshot_tasks.system.untrusted import read_end
 
 _DAMAGED = "Bring that file back from a copy; `inv snapshot.show` tells more."
 
@@ -93,5 +94,5 @@ def failed_at(snapshot: Snapshot) -> datetime | None:
     return last_failed_at(_proofs_of_these_bytes(snapshot))
 
 
-def _proofs_of_these_bytes(snapshot: Snapshot) -> tuple[JsonObject, ...]:
-    return tuple(p for p in snapshot.proofs if p.get("sha256") in (None, snapshot.sha256))
+def _proofs_of_these_bytes(snapshot: Snapshot) -> tuple[Proof, ...]:
+    return tuple(p for p in snapshot.proofs if p.sha256 in (None, snapshot.sha256))

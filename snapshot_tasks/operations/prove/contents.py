@@ -5,13 +5,14 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, replace
 
-from snapshot_tasks.catalog.snapshot import Snapshot
 from snapshot_tasks.checks.contents import check_contents
-from snapshot_tasks.checks.file import BYTES, CONTENT, SOURCE, Verification, verify
+from snapshot_tasks.checks.file import Verification, verify
 from snapshot_tasks.domain.endpoint import Endpoint
 from snapshot_tasks.domain.findings import Finding, Status
 from snapshot_tasks.domain.fingerprint import BUCKETS, Sealed
+from snapshot_tasks.domain.proof import BYTES, CONTENT, SOURCE
 from snapshot_tasks.domain.seal import SERVER
+from snapshot_tasks.domain.snapshot import Snapshot
 from snapshot_tasks.operations.create.seal import FreshServers, read_file, read_on_fresh_server
 from snapshot_tasks.qdrant.points import locate_live_points, read_fingerprint
 from snapshot_tasks.sealing.reader import locate_points

@@ -9,14 +9,14 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from snapshot_tasks.catalog.proofs import DRILL, REHEARSAL
-from snapshot_tasks.catalog.snapshot import Snapshot
 from snapshot_tasks.checks.contents import check_contents
 from snapshot_tasks.checks.file import verify
 from snapshot_tasks.checks.restored import restored_error
 from snapshot_tasks.checks.search import check_search
 from snapshot_tasks.domain.endpoint import Endpoint
 from snapshot_tasks.domain.findings import Finding, Status, failed
+from snapshot_tasks.domain.proof import DRILL, REHEARSAL, Proof
+from snapshot_tasks.domain.snapshot import Snapshot
 from snapshot_tasks.engines.base import Engine, FreshRequest
 from snapshot_tasks.operations.prove.keep_proof import keep_proof
 from snapshot_tasks.operations.restore.into_empty import compare
@@ -90,9 +90,9 @@ class DrillReport:
             "kept": self.kept or None,
         }
 
-    def proof(self) -> dict[str, Any]:
+    def proof(self) -> Proof:
         """Return the line for the snapshot's proofs."""
-        return {"kind": self.kind, **self.as_json()}
+        return Proof.from_json({"kind": self.kind, **self.as_json()})
 
 
 @dataclass(slots=True)

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
-from snapshot_tasks.catalog.snapshot import Snapshot
+from snapshot_tasks.catalog.proofs import append_proof
+from snapshot_tasks.domain.proof import Proof
+from snapshot_tasks.domain.snapshot import Snapshot
 from snapshot_tasks.system.errors import TaskError
 from snapshot_tasks.system.progress import Progress
 
 
-def keep_proof(snapshot: Snapshot, proof: Mapping[str, Any], progress: Progress) -> None:
+def keep_proof(snapshot: Snapshot, proof: Proof, progress: Progress) -> None:
     """Append one proof; a folder that cannot be written is told, not raised."""
     try:
-        snapshot.append_proof(proof)
+        append_proof(snapshot, proof)
     except TaskError as error:
         progress.note(f"The proof could not be kept: {error.message}")

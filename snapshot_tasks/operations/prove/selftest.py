@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from snapshot_tasks.catalog.snapshot import Snapshot
 from snapshot_tasks.checks.contents import check_contents
 from snapshot_tasks.checks.file import verify
 from snapshot_tasks.domain.findings import Status, failed
+from snapshot_tasks.domain.snapshot import Snapshot
 from snapshot_tasks.engines.base import Engine
 from snapshot_tasks.operations.prove.drill import AFTER_RESTART, DrillRequest, drill
 from snapshot_tasks.sealing.reader import read_contents

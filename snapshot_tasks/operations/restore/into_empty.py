@@ -8,11 +8,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from uuid import uuid4
 
-from snapshot_tasks.catalog.snapshot import Snapshot
 from snapshot_tasks.checks.contents import check_contents
 from snapshot_tasks.checks.file import verified
 from snapshot_tasks.checks.restored import Restored, check_restored, restored_error
 from snapshot_tasks.domain.findings import Finding, Status, failed
+from snapshot_tasks.domain.snapshot import Snapshot
 from snapshot_tasks.operations.restore.plan import RestorePlan, RestoreRequest, plan_restore
 from snapshot_tasks.qdrant.points import read_fingerprint
 from snapshot_tasks.qdrant.server import NotVisible, Server

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from snapshot_tasks.catalog.folder import Catalog
 from snapshot_tasks.catalog.journal import Journal
-from snapshot_tasks.catalog.snapshot import Snapshot
+from snapshot_tasks.domain.snapshot import Snapshot
 from snapshot_tasks.operations.restore.into_empty import RestoreResult
 from snapshot_tasks.operations.restore.one import restore
 from snapshot_tasks.operations.restore.plan import RestoreRequest

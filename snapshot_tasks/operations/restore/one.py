@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from snapshot_tasks.catalog.journal import RESTORE
-from snapshot_tasks.catalog.snapshot import Snapshot
 from snapshot_tasks.checks.file import sha256_to_find, verified
+from snapshot_tasks.domain.snapshot import Snapshot
 from snapshot_tasks.operations.restore.into_empty import RestoreResult, bring_back, new_upload_name
 from snapshot_tasks.operations.restore.plan import RestorePlan, RestoreRequest, plan_restore
 from snapshot_tasks.operations.restore.replace import replace_collection

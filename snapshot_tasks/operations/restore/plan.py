@@ -6,10 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from snapshot_tasks.catalog.journal import NO_JOURNAL, Journal
-from snapshot_tasks.catalog.snapshot import Snapshot
 from snapshot_tasks.domain.comparison import Fit, version_fit
 from snapshot_tasks.domain.findings import Finding, Status
 from snapshot_tasks.domain.names import check_collection
+from snapshot_tasks.domain.snapshot import Snapshot
 from snapshot_tasks.qdrant.server import Server
 from snapshot_tasks.system.errors import NotFound, Refused, StorageError
 

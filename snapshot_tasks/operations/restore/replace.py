@@ -11,10 +11,10 @@ from dataclasses import replace
 from uuid import uuid4
 
 from snapshot_tasks.catalog.journal import REHEARSAL, RESTORE, Journal
-from snapshot_tasks.catalog.snapshot import Snapshot
 from snapshot_tasks.checks.file import verified
 from snapshot_tasks.checks.restored import restored_error
 from snapshot_tasks.domain.findings import Finding
+from snapshot_tasks.domain.snapshot import Snapshot
 from snapshot_tasks.operations.restore.into_empty import (
     RestoreResult,
     bring_back,

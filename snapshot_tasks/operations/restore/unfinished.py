@@ -8,7 +8,7 @@ from pathlib import Path
 
 from snapshot_tasks.catalog.folder import Catalog
 from snapshot_tasks.catalog.journal import REHEARSAL, RESTORE, SNAPSHOT, Pending
-from snapshot_tasks.catalog.snapshot import Snapshot
+from snapshot_tasks.domain.snapshot import Snapshot
 from snapshot_tasks.operations.restore.into_empty import differs, remove_half_made
 from snapshot_tasks.operations.restore.replace import put_back
 from snapshot_tasks.qdrant.mark import SnapshotMark

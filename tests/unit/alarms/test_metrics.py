@@ -13,7 +13,7 @@ from snapshot_tasks.alarms.metrics import render_metrics, write_metrics
 from snapshot_tasks.catalog.folder import Catalog
 from snapshot_tasks.catalog.runs import read_runs, record_run
 from snapshot_tasks.system.errors import StorageError
-from tests.support.manifests import TAKEN_AT, catalogued, drill_proof
+from tests.support.manifests import TAKEN_AT, add_drill, catalogued
 
 NOW = TAKEN_AT + timedelta(hours=5)
 HOUR = timedelta(hours=1)
@@ -33,8 +33,8 @@ def parsed(text: str) -> dict[tuple[str, str], float]:
 def test_what_the_catalogue_holds(catalog: Catalog) -> None:
     """Newest, count and bytes of each collection; the newest proof, of whichever snapshot."""
     older = catalogued(catalog, taken_at=TAKEN_AT - HOUR, content=b"x" * 10)
-    older.append_proof(drill_proof(older, TAKEN_AT, restore_seconds=1.5))
-    older.append_proof(drill_proof(older, TAKEN_AT + HOUR, restore_seconds=2.5))
+    add_drill(older, TAKEN_AT, restore_seconds=1.5)
+    add_drill(older, TAKEN_AT + HOUR, restore_seconds=2.5)
     catalogued(catalog, content=b"x" * 32, points_count=7)
     catalogued(catalog, taken_at=TAKEN_AT + HOUR, safety=True)
     samples = parsed(render_metrics(catalog.entries(), (), now=NOW))

@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 
 from snapshot_tasks.catalog.folder import DROPPED_PREFIX, Catalog
-from snapshot_tasks.catalog.snapshot import Snapshot
+from snapshot_tasks.catalog.pins import set_pin
+from snapshot_tasks.domain.snapshot import Snapshot
 from snapshot_tasks.system.errors import StorageError
-from tests.support.manifests import TAKEN_AT, catalogued, drill_proof
+from tests.support.manifests import TAKEN_AT, add_drill, catalogued
 from tests.support.world import tree
 
 DAY = timedelta(days=1)
@@ -26,8 +27,8 @@ class Killed(BaseException):
 def furnished(catalog: Catalog) -> Snapshot:
     """Return a snapshot with everything that may stand beside one."""
     snapshot = catalogued(catalog)
-    snapshot.append_proof(drill_proof(snapshot, TAKEN_AT))
-    snapshot.set_pin("note")
+    add_drill(snapshot, TAKEN_AT)
+    set_pin(snapshot, "note")
     snapshot.path.with_name(snapshot.name + ".fingerprint.json").write_text("{}")
     return snapshot
 

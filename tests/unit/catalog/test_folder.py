@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 
 from snapshot_tasks.catalog.folder import Catalog
-from snapshot_tasks.catalog.snapshot import Snapshot
-from snapshot_tasks.domain.manifest import load_manifest
+from snapshot_tasks.catalog.load import load_manifest
+from snapshot_tasks.domain.snapshot import Snapshot
 from snapshot_tasks.system.errors import Damaged, NotFound, Refused, SettingsError, StorageError
 from tests.support.archives import snapshot_bytes
-from tests.support.manifests import TAKEN_AT, catalogued
+from tests.support.manifests import TAKEN_AT, add_proof, catalogued
 
 LATEST = "books_latest.snapshot"
 FIRST = "books_20250101_120000.snapshot"
@@ -140,7 +140,7 @@ def test_files_without_a_manifest_are_listed(catalog: Catalog) -> None:
 def test_only_snapshot_files_are_listed(catalog: Catalog) -> None:
     """Links, folders, manifests, proofs, stagings and the lock are no snapshots."""
     snapshot = catalogued(catalog)
-    snapshot.append_proof({"kind": "drill"})
+    add_proof(snapshot, kind="drill")
     (catalog.folder / "folder.snapshot").mkdir()
     (catalog.folder / ".staging-abc").touch()
     (catalog.folder / "more.snapshot").symlink_to(snapshot.name)

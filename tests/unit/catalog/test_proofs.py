@@ -10,26 +10,39 @@ from typing import Any
 import pytest
 
 from snapshot_tasks.catalog.folder import Catalog
-from snapshot_tasks.catalog.proofs import append_proof, last_proven_at, read_proofs
+from snapshot_tasks.catalog.proofs import append_proof, read_proofs
+from snapshot_tasks.domain.proof import Proof, last_proven_at
+from snapshot_tasks.domain.snapshot import Snapshot
 from snapshot_tasks.system.errors import StorageError
-from tests.support.manifests import TAKEN_AT, catalogued, drill_proof
+from tests.support.manifests import TAKEN_AT, add_drill, catalogued
 
 SHA = "ab" * 32
 
 
-def proof(hours: int, **changes: Any) -> dict[str, Any]:
+def proof(hours: int, **changes: Any) -> Proof:
     """Return the proof of a drill that succeeded so many hours after the snapshot."""
     at = (TAKEN_AT + timedelta(hours=hours)).isoformat()
-    return {"kind": "drill", "at": at, "ok": True, "sha256": SHA} | changes
+    return Proof.from_json({"kind": "drill", "at": at, "ok": True, "sha256": SHA} | changes)
+
+
+def snapshot_in(folder: Path) -> Snapshot:
+    """Return a snapshot of a folder; its file is of no interest here."""
+    return Snapshot(
+        path=folder / "books.snapshot",
+        collection="books",
+        created_at=TAKEN_AT,
+        size_bytes=0,
+        manifest=None,
+    )
 
 
 def test_what_is_appended_is_read(tmp_path: Path) -> None:
     """Proofs come back in order, with all they hold."""
-    path = tmp_path / "books.proofs.jsonl"
+    snapshot, path = snapshot_in(tmp_path), tmp_path / "books.proofs.jsonl"
     assert read_proofs(path) == ()
     lines = [proof(1, note="zwölf"), proof(2, kind="verify", ok=False)]
     for line in lines:
-        append_proof(path, line)
+        append_proof(snapshot, line)
     assert list(read_proofs(path)) == lines
 
 
@@ -53,29 +66,29 @@ def test_what_is_appended_is_read(tmp_path: Path) -> None:
 )
 def test_a_damaged_line_is_passed_over(tmp_path: Path, damage: bytes) -> None:
     """Lines cut by a crash, or no proofs at all, do not hide the others."""
-    path = tmp_path / "books.proofs.jsonl"
-    append_proof(path, proof(1))
+    snapshot, path = snapshot_in(tmp_path), tmp_path / "books.proofs.jsonl"
+    append_proof(snapshot, proof(1))
     with path.open("ab") as file:
         file.write(damage + b"\n")
-    append_proof(path, proof(2))
+    append_proof(snapshot, proof(2))
     assert list(read_proofs(path)) == [proof(1), proof(2)]
 
 
 def test_a_cut_line_does_not_swallow_the_next_proof(tmp_path: Path) -> None:
     """A crash cuts a line before its end; the next proof must not be glued to it."""
-    path = tmp_path / "books.proofs.jsonl"
-    append_proof(path, proof(1))
+    snapshot, path = snapshot_in(tmp_path), tmp_path / "books.proofs.jsonl"
+    append_proof(snapshot, proof(1))
     with path.open("ab") as file:
-        file.write(json.dumps(proof(2)).encode()[:20])
-    append_proof(path, proof(3))
+        file.write(json.dumps(proof(2).as_json()).encode()[:20])
+    append_proof(snapshot, proof(3))
     assert list(read_proofs(path)) == [proof(1), proof(3)]
 
 
 @pytest.mark.parametrize("odd", ["\u2028", "\u0085", "\x0b", "\x1c", "\r"])
 def test_a_message_may_hold_any_character(tmp_path: Path, odd: str) -> None:
     """A line ends at its newline, not at what some other place calls a line break."""
-    path = tmp_path / "books.proofs.jsonl"
-    append_proof(path, proof(1, findings=[{"message": f"a{odd}b"}]))
+    snapshot, path = snapshot_in(tmp_path), tmp_path / "books.proofs.jsonl"
+    append_proof(snapshot, proof(1, findings=[{"message": f"a{odd}b"}]))
     assert list(read_proofs(path)) == [proof(1, findings=[{"message": f"a{odd}b"}])]
 
 
@@ -105,10 +118,10 @@ def test_a_snapshot_knows_its_proofs(catalog: Catalog) -> None:
     """The proofs stand beside the file; its entry tells the last success, until a failure."""
     snapshot = catalogued(catalog)
     at = datetime(2025, 1, 2, tzinfo=UTC)
-    snapshot.append_proof(drill_proof(snapshot, at))
+    add_drill(snapshot, at)
     assert snapshot.proofs_path == catalog.folder / "books_20250101_120000.proofs.jsonl"
     assert catalog.newest("books").proven_at == at
-    snapshot.append_proof(drill_proof(snapshot, at + timedelta(days=1), ok=False))
+    add_drill(snapshot, at + timedelta(days=1), ok=False)
     fresh = catalog.newest("books")
     assert fresh.proven_at is None
     assert len(fresh.proofs) == 2
@@ -118,5 +131,5 @@ def test_a_proof_that_cannot_be_kept_is_told(tmp_path: Path) -> None:
     """A folder that cannot be written is a storage error with a remedy."""
     (tmp_path / "file").touch()
     with pytest.raises(StorageError) as caught:
-        append_proof(tmp_path / "file" / "books.proofs.jsonl", proof(1))
+        append_proof(snapshot_in(tmp_path / "file"), proof(1))
     assert caught.value.exit_code == 15

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 from snapshot_tasks.catalog.folder import Catalog
-from snapshot_tasks.catalog.snapshot import Snapshot
 from snapshot_tasks.checks.attention import Subject, attention
 from snapshot_tasks.domain.findings import Finding, Status
+from snapshot_tasks.domain.snapshot import Snapshot
 from snapshot_tasks.system.errors import NotFound
-from tests.support.manifests import SEAL, TAKEN_AT, catalogued, drill_proof
+from tests.support.manifests import SEAL, TAKEN_AT, add_drill, add_proof, catalogued
 from tests.support.reports import FAIL, WARN
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
@@ -25,7 +25,7 @@ def sound(catalog: Catalog, **changes: Any) -> Snapshot:
     """Add a sealed snapshot that was proven an hour later."""
     snapshot = catalogued(catalog, seal=SEAL, **changes)
     at = changes.get("taken_at", TAKEN_AT) + HOUR
-    snapshot.append_proof(drill_proof(snapshot, at))
+    add_drill(snapshot, at)
     return snapshot
 
 
@@ -51,7 +51,7 @@ def only(found: tuple[Finding, ...]) -> Finding:
 def test_what_is_well_is_not_mentioned(catalog: Catalog) -> None:
     """Sealed, young, proven, and nothing failed since."""
     snapshot = sound(catalog)
-    snapshot.append_proof({"kind": "verify", "at": (TAKEN_AT + HOUR).isoformat(), "ok": True})
+    add_proof(snapshot, kind="verify", at=(TAKEN_AT + HOUR).isoformat(), ok=True)
     assert attention(subject(catalog)) == ()
 
 
@@ -145,7 +145,7 @@ def test_a_file_that_was_cut(catalog: Catalog) -> None:
 def test_an_unsealed_one(catalog: Catalog) -> None:
     """A warning: it restores, but its points have nothing to be compared with."""
     snapshot = catalogued(catalog)
-    snapshot.append_proof(drill_proof(snapshot, TAKEN_AT + HOUR))
+    add_drill(snapshot, TAKEN_AT + HOUR)
     found = only(attention(subject(catalog)))
     assert (found.check, found.status) == ("seal", Status.WARN)
 
@@ -158,7 +158,7 @@ def test_the_last_word_failed(catalog: Catalog, kind: str, check: str) -> None:
     snapshot = sound(catalog)
     findings = [FAIL.as_json(), FAIL.as_json(), "no finding", {"check": 1}]
     late = (TAKEN_AT + 2 * HOUR).isoformat()
-    snapshot.append_proof({"kind": kind, "at": late, "ok": False, "findings": findings})
+    add_proof(snapshot, kind=kind, at=late, ok=False, findings=findings)
     last = only(attention(subject(catalog)))
     assert (last.check, last.status) == (check, Status.FAIL)
     assert last.message == f"{snapshot.name} failed 1 h ago: aliases: missing: library"
@@ -168,7 +168,7 @@ def test_a_source_that_has_moved_on_is_no_failure(catalog: Catalog) -> None:
     """The live collection may differ from its last snapshot at any time."""
     snapshot = sound(catalog)
     late = (TAKEN_AT + 2 * HOUR).isoformat()
-    snapshot.append_proof({"kind": "verify", "level": "source", "at": late, "ok": False})
+    add_proof(snapshot, kind="verify", level="source", at=late, ok=False)
     assert attention(subject(catalog)) == ()
 
 
@@ -177,7 +177,7 @@ def test_warnings_of_the_last_test_are_told_once(catalog: Catalog) -> None:
     snapshot = sound(catalog)
     again = replace(WARN, check=f"after restart: {WARN.check}")
     findings = [WARN.as_json(), again.as_json()]
-    snapshot.append_proof(drill_proof(snapshot, TAKEN_AT + 2 * HOUR, findings=findings))
+    add_drill(snapshot, TAKEN_AT + 2 * HOUR, findings=findings)
     found = only(attention(subject(catalog)))
     assert (found.status, found.message) == (Status.WARN, "config: a new key")
     assert snapshot.name in found.remedy
@@ -187,7 +187,7 @@ def test_older_ones_that_failed_are_counted(catalog: Catalog) -> None:
     """They are what one falls back to; three are named."""
     for hours in range(5):
         old = catalogued(catalog, taken_at=TAKEN_AT - (hours + 1) * DAY, seal=SEAL)
-        old.append_proof(drill_proof(old, TAKEN_AT, ok=False))
+        add_drill(old, TAKEN_AT, ok=False)
     sound(catalog)
     found = only(attention(subject(catalog)))
     assert (found.check, found.status) == ("older snapshots", Status.WARN)

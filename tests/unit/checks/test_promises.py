@@ -20,7 +20,7 @@ from snapshot_tasks.checks.promises import (
 )
 from snapshot_tasks.cli.tasks.snapshot.check import check
 from snapshot_tasks.domain.findings import Finding, Status, failed
-from tests.support.manifests import SEAL, TAKEN_AT, catalogued, drill_proof
+from tests.support.manifests import SEAL, TAKEN_AT, add_drill, catalogued
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 NOW = TAKEN_AT + 20 * HOUR
@@ -35,7 +35,7 @@ def judged(catalog: Catalog, *, now: datetime = NOW) -> dict[str, Finding]:
 def proven_yesterday(catalog: Catalog) -> None:
     """Make a snapshot that was proven an hour after it was taken, and a younger one."""
     older = catalogued(catalog, taken_at=TAKEN_AT - DAY)
-    older.append_proof(drill_proof(older, TAKEN_AT - DAY + HOUR))
+    add_drill(older, TAKEN_AT - DAY + HOUR)
     catalogued(catalog)
 
 
@@ -52,13 +52,13 @@ def test_all_hold(catalog: Catalog) -> None:
 def too_old(catalog: Catalog) -> None:
     """Have nothing but an old snapshot, proven lately."""
     old = catalogued(catalog, taken_at=NOW - 27 * HOUR)
-    old.append_proof(drill_proof(old, NOW - HOUR))
+    add_drill(old, NOW - HOUR)
 
 
 def proven_long_ago(catalog: Catalog) -> None:
     """Have a proof of more than eight days ago."""
     old = catalogued(catalog, taken_at=NOW - 10 * DAY)
-    old.append_proof(drill_proof(old, NOW - 9 * DAY))
+    add_drill(old, NOW - 9 * DAY)
     catalogued(catalog)
 
 
@@ -71,7 +71,7 @@ def newest_failed(catalog: Catalog) -> None:
     """Have an older snapshot proven, and the newest failing its own test."""
     proven_yesterday(catalog)
     newest = catalog.newest("books")
-    newest.append_proof(drill_proof(newest, NOW - HOUR, ok=False))
+    add_drill(newest, NOW - HOUR, ok=False)
 
 
 def cut_short(catalog: Catalog) -> None:
@@ -96,7 +96,7 @@ def emptied(catalog: Catalog) -> None:
 
 def proven_in_the_future(catalog: Catalog) -> None:
     """Have a proof that a wrong clock has dated, which would hold for years."""
-    catalogued(catalog).append_proof(drill_proof(catalog.newest("books"), NOW + 900 * DAY))
+    add_drill(catalogued(catalog), NOW + 900 * DAY)
 
 
 def proven_one_is_cut(catalog: Catalog) -> None:
@@ -149,7 +149,7 @@ def test_a_proof_after_the_failure_mends_it(catalog: Catalog) -> None:
     """What failed and was proven since is proven."""
     newest_failed(catalog)
     newest = catalog.newest("books")
-    newest.append_proof(drill_proof(newest, NOW))
+    add_drill(newest, NOW)
     assert failed(tuple(judged(catalog).values())) == ()
 
 

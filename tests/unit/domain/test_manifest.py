@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from snapshot_tasks.domain import manifest as manifest_module
-from snapshot_tasks.domain.manifest import dump_manifest, load_manifest
+from snapshot_tasks.catalog import load
+from snapshot_tasks.catalog.load import load_manifest
+from snapshot_tasks.domain.manifest import dump_manifest
 from snapshot_tasks.domain.seal import Seal
 from snapshot_tasks.system.errors import Damaged, Refused
 from tests.support.manifests import make_manifest
@@ -132,7 +133,7 @@ def test_a_value_of_another_kind_is_damage(path: Path, key: str, value: Any) -> 
 
 def test_a_huge_manifest_is_not_read(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A manifest is small; anything else is not loaded into memory."""
-    monkeypatch.setattr(manifest_module, "MAX_MANIFEST_BYTES", 1 << 20)
+    monkeypatch.setattr(load, "MAX_MANIFEST_BYTES", 1 << 20)
     assert "larger than 1 MiB" in refusal(path, b" " * ((1 << 20) + 1))
 
 

@@ -15,7 +15,7 @@ from snapshot_tasks.operations.report import rpo_seconds
 from snapshot_tasks.report import page
 from snapshot_tasks.report.page import MAX_DETAILED, is_report, render_page
 from tests.support.histories import FAILURE, HOSTILE, NOW, history, hostile, report_of
-from tests.support.manifests import drill_proof
+from tests.support.manifests import add_drill
 
 MEGABYTE = 1_000_000
 
@@ -69,7 +69,7 @@ def test_proofs_of_others_break_nothing(catalog: Catalog) -> None:
         {"restore_seconds": 10**300, "findings": [None, 1, {"check": 1}, {"status": "?"}]},
         {"findings": [{"check": "c", "status": "OK", "message": "m", "remedy": 5}]},
     ):
-        newest.append_proof(drill_proof(newest, NOW, **odd))
+        add_drill(newest, NOW, **odd)
     assert "All is well" in render_page(report_of(catalog))
 
 

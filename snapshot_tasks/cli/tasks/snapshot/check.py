@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from datetime import timedelta
 
     from snapshot_tasks.catalog.folder import Catalog
-    from snapshot_tasks.catalog.snapshot import Snapshot
     from snapshot_tasks.cli.show.checked import Checked
     from snapshot_tasks.domain.findings import Finding
+    from snapshot_tasks.domain.snapshot import Snapshot
 
     Judged = list[tuple[str, tuple[Finding, ...]]]
 

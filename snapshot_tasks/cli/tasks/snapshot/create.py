@@ -23,7 +23,7 @@ from snapshot_tasks.system.errors import (
 
 if TYPE_CHECKING:
     from snapshot_tasks.catalog.folder import Catalog
-    from snapshot_tasks.catalog.snapshot import Snapshot
+    from snapshot_tasks.domain.snapshot import Snapshot
     from snapshot_tasks.operations.create.one import CreateResult
 
 

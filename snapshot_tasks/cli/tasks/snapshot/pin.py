@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from snapshot_tasks.cli.command import Outcome, Run, command
 from snapshot_tasks.cli.console import tell
 from snapshot_tasks.cli.wiring import (
@@ -12,11 +10,6 @@ from snapshot_tasks.cli.wiring import (
     find_snapshot,
     open_catalog,
 )
-from snapshot_tasks.system.errors import TaskError
-
-if TYPE_CHECKING:
-    # What went, each with its size in bytes, and what could not go.
-    Dropped = tuple[list[tuple[str, int]], list[tuple[str, TaskError]]]
 
 
 @command(
@@ -29,12 +22,14 @@ if TYPE_CHECKING:
 )
 def pin(run: Run, snapshot: str = "", collection: str = "", note: str = "") -> Outcome:
     """Keep a snapshot whatever the rules of `snapshot.prune` say."""
+    from snapshot_tasks.catalog.pins import set_pin
+
     catalog = open_catalog(run)
     if run.dry:
         return run.would(f"pin {find_snapshot(run, catalog, snapshot, collection).name}")
     with catalog.lock("snapshot.pin"):
         found = find_snapshot(run, catalog, snapshot, collection)
-        found.set_pin(note)
+        set_pin(found, note)
     return Outcome(
         result={"snapshot": found.name, "pinned": note},
         render=lambda: tell(f"{found.name} is pinned: no rule drops it."),

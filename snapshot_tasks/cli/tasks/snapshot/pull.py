@@ -17,7 +17,7 @@ from snapshot_tasks.system.errors import SettingsError, join_errors
 
 if TYPE_CHECKING:
     from snapshot_tasks.catalog.folder import Catalog
-    from snapshot_tasks.catalog.snapshot import Snapshot
+    from snapshot_tasks.domain.snapshot import Snapshot
     from snapshot_tasks.operations.offsite.listing import Remote
     from snapshot_tasks.operations.restore.many import RestoreAllResult
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from snapshot_tasks.catalog.folder import Catalog
-    from snapshot_tasks.catalog.snapshot import Snapshot
+    from snapshot_tasks.domain.snapshot import Snapshot
     from snapshot_tasks.offsite.repository import Repository
     from snapshot_tasks.operations.offsite.prune import RemotePlan
     from snapshot_tasks.operations.offsite.push import Pushed

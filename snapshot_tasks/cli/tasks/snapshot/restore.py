@@ -22,7 +22,7 @@ from snapshot_tasks.system.errors import Refused, SettingsError
 
 if TYPE_CHECKING:
     from snapshot_tasks.catalog.folder import Catalog
-    from snapshot_tasks.catalog.snapshot import Snapshot
+    from snapshot_tasks.domain.snapshot import Snapshot
     from snapshot_tasks.qdrant.server import Server
 
 

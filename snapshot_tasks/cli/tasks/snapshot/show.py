@@ -26,6 +26,6 @@ def show(run: Run, snapshot: str = "", collection: str = "") -> Outcome:
     found.check_manifest()
     result = snapshot_json(found) | {
         "manifest": found.manifest.as_json() if found.manifest else None,
-        "proofs": [dict(proof) for proof in found.proofs],
+        "proofs": [proof.as_json() for proof in found.proofs],
     }
     return Outcome(result=result, render=lambda: render_snapshot(found, now()))

@@ -47,9 +47,9 @@ def verify(
     junit: str = "",
 ) -> Outcome:
     """Check that a snapshot's file is still what was taken."""
-    from snapshot_tasks.checks.file import LEVELS
     from snapshot_tasks.cli.show.checked import checked_file
     from snapshot_tasks.cli.show.findings import render_findings
+    from snapshot_tasks.domain.proof import LEVELS
     from snapshot_tasks.engines.select import live_endpoint
     from snapshot_tasks.operations.prove.contents import verify_at
     from snapshot_tasks.operations.prove.keep_proof import keep_proof

@@ -21,7 +21,7 @@ from snapshot_tasks.domain.seal import Seal
 from snapshot_tasks.operations.restore.into_empty import RestoreResult
 from snapshot_tasks.operations.stack import StackReport
 from snapshot_tasks.system.errors import ContentsDiffer
-from tests.support.manifests import TAKEN_AT, catalogued, drill_proof
+from tests.support.manifests import TAKEN_AT, add_drill, add_proof, catalogued
 from tests.support.reports import FAIL, OK, make_report
 
 NOW = TAKEN_AT + timedelta(hours=3)
@@ -37,9 +37,9 @@ def test_an_empty_catalogue_says_what_to_do(capsys: Captured) -> None:
 def test_the_catalogue_is_a_table(catalog: Catalog, capsys: Captured) -> None:
     """One line for each snapshot, with what is known, and the last proof."""
     proven = catalogued(catalog)
-    proven.append_proof(drill_proof(proven, TAKEN_AT + timedelta(hours=1)))
+    add_drill(proven, TAKEN_AT + timedelta(hours=1))
     damaged = catalogued(catalog, taken_at=TAKEN_AT - timedelta(hours=1))
-    damaged.append_proof(drill_proof(damaged, TAKEN_AT, ok=False))
+    add_drill(damaged, TAKEN_AT, ok=False)
     (catalog.folder / "odd.snapshot").write_bytes(b"xyz")
     broken = catalogued(catalog, collection="films", seal=Seal.from_json({"digest": "x"}))
     (catalog.folder / f"{broken.name}.json").write_text("{", encoding="utf-8")
@@ -79,8 +79,8 @@ def test_one_snapshot_is_shown(catalog: Catalog, capsys: Captured) -> None:
     assert "before [the] move" in text
     assert "2025-01-01 12:00:00 UTC" in text
     assert "No proof yet" in text
-    snapshot.append_proof(drill_proof(snapshot, TAKEN_AT, restore_seconds=2.5))
-    snapshot.append_proof(drill_proof(snapshot, TAKEN_AT + timedelta(hours=1), ok=False))
+    add_drill(snapshot, TAKEN_AT, restore_seconds=2.5)
+    add_drill(snapshot, TAKEN_AT + timedelta(hours=1), ok=False)
     render_snapshot(catalog.newest("books"), NOW)
     rows = [line for line in capsys.readouterr().out.splitlines() if " drill " in line]
     assert ["NO" in rows[0], "2.5 s" in rows[1]] == [True, True]
@@ -90,8 +90,7 @@ def test_a_source_that_moved_on_looks_like_no_damage(catalog: Catalog, capsys: C
     """Each verification shows its level; only one of the file says NO."""
     snapshot = catalogued(catalog)
     for level in ("bytes", "source"):
-        proof = {"kind": "verify", "level": level, "ok": False, "at": TAKEN_AT.isoformat()}
-        snapshot.append_proof(proof)
+        add_proof(snapshot, kind="verify", level=level, ok=False, at=TAKEN_AT.isoformat())
     render_snapshot(catalog.newest("books"), NOW)
     source, file = [line for line in capsys.readouterr().out.splitlines() if " verify" in line]
     assert ("verify: source" in source, "differs" in source, "NO" in source) == (True, True, False)

@@ -17,10 +17,10 @@ import pyrage
 import pytest
 
 from snapshot_tasks.catalog.folder import Catalog
-from snapshot_tasks.catalog.snapshot import Snapshot
 from snapshot_tasks.checks.offsite import check_offsite
 from snapshot_tasks.checks.patient import Patient
 from snapshot_tasks.domain.retention import Policy
+from snapshot_tasks.domain.snapshot import Snapshot
 from snapshot_tasks.offsite.codec import Packer, Unpacker
 from snapshot_tasks.offsite.layout import Key, parse_data_name, parse_marker_name
 from snapshot_tasks.offsite.marker import Marker, parse_marker
@@ -43,7 +43,7 @@ from snapshot_tasks.storage.stores import open_store, parse_place
 from snapshot_tasks.system.errors import Damaged, NotFound, Refused, SettingsError, StorageError
 from snapshot_tasks.system.progress import Silent
 from tests.support.archives import archive, replaced, snapshot_entries
-from tests.support.manifests import TAKEN_AT, catalogued, drill_proof
+from tests.support.manifests import TAKEN_AT, add_drill, add_proof, catalogued
 from tests.support.world import flip_byte, tree
 
 PART = 64 << 10
@@ -74,7 +74,7 @@ def other(tmp_path: Path) -> Catalog:
 def snapshot(catalog: Catalog) -> Snapshot:
     """A catalogued snapshot of several parts, with a proof."""
     made = catalogued(catalog, content=content(), aliases=("library",))
-    made.append_proof(drill_proof(made, TAKEN_AT + timedelta(hours=1)))
+    add_drill(made, TAKEN_AT + timedelta(hours=1))
     return catalog.find(made.name)
 
 
@@ -152,7 +152,7 @@ def test_a_new_proof_and_a_pin_follow(
     """What may change later is brought up to date, and no part is sent again."""
     pushed(snapshot, repository)
     later = TAKEN_AT + timedelta(days=3)
-    snapshot.append_proof(drill_proof(snapshot, later))
+    add_drill(snapshot, later)
     again = pushed(catalog.find(snapshot.name), repository, pinned=True)
     assert (again.outcome, again.marker.proven_at, again.marker.pinned) == (REFRESHED, later, True)
     assert again.sent_bytes < 1000
@@ -679,8 +679,7 @@ def test_a_damaged_file_here_unproves_nothing_there(
     """What lies there has other bytes than those that failed here."""
     proven_at = pushed(snapshot, repository).marker.proven_at
     assert proven_at
-    failure = {"kind": "verify", "ok": False, "at": NOW.isoformat(), "sha256": "0" * 64}
-    snapshot.append_proof(failure)
+    add_proof(snapshot, kind="verify", ok=False, at=NOW.isoformat(), sha256="0" * 64)
     again = pushed(catalog.find(snapshot.name), repository)
     assert (again.outcome, again.marker.proven_at) == (REFRESHED, proven_at)
     assert again.marker.failed_at is None
@@ -692,10 +691,10 @@ def test_proofs_of_another_machine_are_not_written_over(
     """A longer file of other proofs does not hold those that lie there."""
     pushed(snapshot, repository)
     there = pulled(repository, other)
-    there.append_proof(drill_proof(there, NOW))
+    add_drill(there, NOW)
     theirs = pushed(other.find(there.name), repository).marker
     for _ in range(5):
-        snapshot.append_proof({"kind": "verify", "ok": True, "at": NOW.isoformat()})
+        add_proof(snapshot, kind="verify", ok=True, at=NOW.isoformat())
     assert pushed(catalog.find(snapshot.name), repository).marker == theirs
 
 
@@ -705,7 +704,7 @@ def test_what_failed_its_test_stands_aside_there_too(
     """A newest that does not restore pushes the one before it out neither here nor there."""
     for day in range(2):
         made = catalogued(catalog, taken_at=TAKEN_AT + timedelta(days=day))
-    made.append_proof(drill_proof(made, NOW, ok=False))
+    add_drill(made, NOW, ok=False)
     for entry in catalog.entries():
         pushed(entry, repository)
     (plan,) = plan_remote(repository, Policy(keep_last=1), now=NOW)

@@ -1,0 +1,141 @@
+"""One catalogued snapshot: its file, and what stands beside it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Protocol
+
+from snapshot_tasks.domain.fingerprint import Sealed
+from snapshot_tasks.domain.manifest import MAX_MESSAGE, Manifest
+from snapshot_tasks.domain.names import fingerprint_path, manifest_path, pin_path, proofs_path
+from snapshot_tasks.domain.proof import Proof, last_failed_at, last_proven_at
+from snapshot_tasks.domain.search_parity import Probe
+from snapshot_tasks.system.errors import Damaged, TaskError
+from snapshot_tasks.system.untrusted import printable
+
+
+class Beside(Protocol):
+    """What stands beside a snapshot's file; the catalogue reads each when it is asked for."""
+
+    @property
+    def proofs(self) -> tuple[Proof, ...]:
+        """All proofs, oldest first."""
+
+    @property
+    def pin(self) -> str | None:
+        """The note it is pinned with, which may be empty; None where it is not pinned."""
+
+    @property
+    def sealed(self) -> Sealed | None:
+        """What the contents were sealed with. Raises `Damaged` where that cannot be read."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Nothing:
+    """Nothing beside the file: no proof, no pin, no seal."""
+
+    proofs: tuple[Proof, ...] = ()
+    pin: str | None = None
+    sealed: Sealed | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """One catalogued snapshot. Facts that only a manifest holds are None without one."""
+
+    path: Path
+    collection: str | None
+    created_at: datetime
+    size_bytes: int
+    manifest: Manifest | None
+    manifest_problem: TaskError | None = None
+    beside: Beside = field(default=Nothing(), repr=False, compare=False)
+
+    @property
+    def name(self) -> str:
+        """The file's name, which also names the snapshot."""
+        return self.path.name
+
+    @property
+    def sha256(self) -> str | None:
+        """The SHA-256 the file was taken with; None where no manifest states it."""
+        return self.manifest.sha256 if self.manifest else None
+
+    @property
+    def has_its_size(self) -> bool:
+        """Whether the file is as long as its manifest states."""
+        return self.manifest is not None and self.size_bytes == self.manifest.size_bytes
+
+    @property
+    def is_safety(self) -> bool:
+        """Whether it holds what a restore replaced, and so is never taken by default."""
+        return self.manifest is not None and self.manifest.safety
+
+    @property
+    def sealed(self) -> Sealed | None:
+        """What the contents were sealed with; None when the snapshot is unsealed.
+
+        Raises:
+            Damaged: when the fingerprint beside it is not what the manifest sealed.
+        """
+        return self.beside.sealed
+
+    @property
+    def probes(self) -> tuple[Probe, ...]:
+        """The searches whose answers were sealed. Raises `Damaged` when they are not readable."""
+        try:
+            return tuple(map(Probe.from_json, self.manifest.probes if self.manifest else ()))
+        except (KeyError, TypeError, ValueError) as error:
+            reason = printable(str(error), limit=MAX_MESSAGE)
+            raise Damaged(
+                f"The manifest of {printable(self.name)} contains an invalid search probe: "
+                f"{reason}.",
+                hint="Bring the manifest back from a copy, or take a new snapshot.",
+            ) from error
+
+    @property
+    def proofs(self) -> tuple[Proof, ...]:
+        """All proofs, oldest first."""
+        return self.beside.proofs
+
+    @property
+    def proven_at(self) -> datetime | None:
+        """When a drill last succeeded with the bytes of the manifest."""
+        return last_proven_at(self.proofs, self.sha256)
+
+    @property
+    def failed_at(self) -> datetime | None:
+        """When its last test failed; None where that succeeded, or there was none."""
+        return last_failed_at(self.proofs)
+
+    @property
+    def pin(self) -> str | None:
+        """The note it is pinned with, which may be empty; None where it is not pinned."""
+        return self.beside.pin
+
+    @property
+    def manifest_path(self) -> Path:
+        """The path of its manifest, whether there is one or not."""
+        return manifest_path(self.path)
+
+    @property
+    def fingerprint_path(self) -> Path:
+        """The path of the buckets of its seal, if it is sealed."""
+        return fingerprint_path(self.path)
+
+    @property
+    def proofs_path(self) -> Path:
+        """The path of its proofs."""
+        return proofs_path(self.path)
+
+    @property
+    def pin_path(self) -> Path:
+        """The path of the note that keeps it from being pruned."""
+        return pin_path(self.path)
+
+    def check_manifest(self) -> None:
+        """Raise what was wrong with the manifest when it was read, if anything."""
+        if self.manifest_problem:
+            raise self.manifest_problem
