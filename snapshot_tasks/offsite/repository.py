@@ -1,13 +1,13 @@
-"""One store with our layout in it: what is there, sent, fetched, made visible and dropped."""
+"""One store with our layout in it: what is there, fetched, dropped and swept."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from snapshot_tasks.offsite.codec import OVERHEAD_BYTES, Packer, Unpacker
+from snapshot_tasks.offsite.codec import OVERHEAD_BYTES, Unpacker
 from snapshot_tasks.offsite.layout import (
     MANIFEST,
     PARTS,
@@ -26,7 +26,6 @@ from snapshot_tasks.system.untrusted import printable
 # What has no marker after so long belongs to no push that still runs.
 ABANDONED_AFTER = timedelta(days=7)
 _HINT = "Pull an older one or another copy; `inv snapshot.push --again` mends it from a sound file."
-Advance = Callable[[int], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,33 +78,11 @@ class Repository:
             return None
         return parse_marker(data, key)
 
-    def commit(self, marker: Marker, *, new: bool = True) -> None:
-        """Make a pushed snapshot visible. Raises `AlreadyThere` when another push was first."""
-        self.store.write(marker.key.marker, marker.dump(), new=new)
-
     def present(self, key: Key) -> dict[str, Stored]:
         """Return what lies there of a snapshot, by name below its folder."""
         prefix = f"{key.folder}/"
         listed = self.store.list(key.folder)
         return {s.name.removeprefix(prefix): s for s in listed if s.name.startswith(prefix)}
-
-    def send(
-        self, key: Key, name: str, plain: bytes, packer: Packer, present: Mapping[str, Stored]
-    ) -> Blob:
-        """Write one object, unless it is there already: its name tells its contents."""
-        found = present.get(name)
-        if found is None or not found.size_bytes:
-            packed = packer.pack(plain)
-            self.store.write(f"{key.folder}/{name}", packed)
-            stored_bytes = len(packed)
-        else:
-            stored_bytes = found.size_bytes
-        return Blob(
-            name=name,
-            size_bytes=len(plain),
-            stored_bytes=stored_bytes,
-            sha256=hashlib.sha256(plain).hexdigest(),
-        )
 
     def fetch(self, key: Key, blob: Blob, unpacker: Unpacker) -> bytes:
         """Return the plain bytes of one object, which are those that were sent.

@@ -1,12 +1,14 @@
-"""What lies off-site, over all places, and which of it is meant."""
+"""What is off-site, over all places, and which of it is meant."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from snapshot_tasks.domain.failure import Failure, joined
 from snapshot_tasks.offsite.marker import Marker
 from snapshot_tasks.offsite.repository import Repository, Unreadable
+from snapshot_tasks.operations.batch import for_each
 from snapshot_tasks.system.errors import NotFound, TaskError
 
 
@@ -20,34 +22,39 @@ class Remote:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listing:
-    """What lies off-site, newest first, and what could not be asked or read."""
+    """What is off-site, newest first; and each place or marker that could not be read."""
 
     remotes: tuple[Remote, ...]
-    errors: tuple[tuple[str, TaskError], ...]
+    failures: tuple[Failure, ...]
+
+    @property
+    def error(self) -> TaskError | None:
+        """One error that names every failure, if there is any."""
+        return joined(self.failures)
 
 
 def list_remote(repositories: Sequence[Repository], collection: str | None = None) -> Listing:
-    """Return what lies in these places; one that does not answer stops no other.
+    """Return what is in these places; one that does not answer stops no other.
 
-    A snapshot that lies in several places is one, if its bytes are the same.
+    A snapshot that is in several places is one, if its bytes are the same.
     """
     found: dict[tuple[str, str, str], tuple[Marker, list[Repository]]] = {}
-    errors: list[tuple[str, TaskError]] = []
-    for repository in repositories:
-        try:
-            for item in repository.markers(collection):
-                if isinstance(item, Unreadable):
-                    errors.append((f"{item.key.snapshot} in {repository.url}", item.error))
-                    continue
+    unreadable: list[Failure] = []
+
+    def read(repository: Repository) -> None:
+        # What was read before a place failed counts: a pull may need nothing else.
+        for item in repository.markers(collection):
+            if isinstance(item, Unreadable):
+                name = f"{item.key.snapshot} in {repository.url}"
+                unreadable.append(Failure(name=name, error=item.error))
+            else:
                 identity = (item.collection, item.snapshot, item.sha256)
                 found.setdefault(identity, (item, []))[1].append(repository)
-        except TaskError as error:
-            errors.append((repository.url, error))
-    remotes = [
-        Remote(marker=marker, repositories=tuple(places)) for marker, places in found.values()
-    ]
+
+    batch = for_each(repositories, read, name=lambda repository: repository.url)
+    remotes = [Remote(marker=marker, repositories=tuple(where)) for marker, where in found.values()]
     remotes.sort(key=lambda r: (r.marker.created_at, r.marker.snapshot), reverse=True)
-    return Listing(remotes=tuple(remotes), errors=tuple(errors))
+    return Listing(remotes=tuple(remotes), failures=(*batch.failures, *unreadable))
 
 
 def choose(listing: Listing, *, snapshot: str = "") -> list[Remote]:
@@ -70,8 +77,8 @@ def choose(listing: Listing, *, snapshot: str = "") -> list[Remote]:
         chosen = list(newest.values())
     if chosen:
         return chosen
-    if listing.errors:
-        raise listing.errors[0][1]
+    if listing.failures:
+        raise listing.failures[0].error
     raise NotFound(
         f"No such snapshot lies off-site{f': {snapshot}' if snapshot else ''}.",
         hint="See `inv snapshot.list --remote`; `inv snapshot.push` puts one there.",

@@ -17,7 +17,7 @@ from snapshot_tasks.domain.retention import (
 from snapshot_tasks.offsite.layout import MANIFEST, Key
 from snapshot_tasks.offsite.marker import Marker
 from snapshot_tasks.offsite.repository import Repository, Unreadable
-from snapshot_tasks.system.errors import TaskError
+from snapshot_tasks.operations.batch import Batch, for_each
 from snapshot_tasks.system.progress import Progress
 
 PINNED, PINNED_HERE = "pinned", "pinned here"
@@ -38,11 +38,11 @@ class RemotePlan:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DropResult:
-    """What has gone from where, and the error of each that stays. Sizes are those off-site."""
+class Dropped:
+    """A snapshot that was deleted, and where. Its size is the one off-site."""
 
-    dropped: tuple[tuple[Repository, Candidate], ...]
-    errors: tuple[tuple[str, TaskError], ...]
+    url: str
+    candidate: Candidate
 
 
 def plan_remote(
@@ -79,30 +79,33 @@ def prune_remote(
     *,
     now: datetime,
     pinned: Collection[str] = (),
-) -> DropResult:
+) -> Batch[Dropped]:
     """Drop what was agreed on, as far as a plan made now still drops it.
 
     What is protected there stays, and stops no other. Then what killed pushes have left is swept.
     """
-    dropped: list[tuple[Repository, Candidate]] = []
-    errors: list[tuple[str, TaskError]] = []
-    for each in agreed:
-        repository = each.repository
-        with progress.phase(f"pruning {each.plan.collection} in {repository.url}"):
-            try:
-                keys = _still_dropped(each, policy, now, pinned)
-            except TaskError as error:
-                errors.append((repository.url, error))
-                continue
-            for candidate, key in zip(each.plan.dropped, each.drops, strict=True):
-                if key in keys:
-                    try:
-                        repository.drop(key)
-                        dropped.append((repository, candidate))
-                    except TaskError as error:
-                        errors.append((key.snapshot, error))
-    errors += _sweep({each.repository.url: each.repository for each in agreed}, now)
-    return DropResult(dropped=tuple(dropped), errors=tuple(errors))
+
+    def prune_place(each: RemotePlan) -> Batch[Dropped]:
+        with progress.phase(f"pruning {each.plan.collection} in {each.repository.url}"):
+            return _drop(each, _still_dropped(each, policy, now, pinned))
+
+    places = {each.repository.url: each.repository for each in agreed}
+    pruned = for_each(agreed, prune_place, name=lambda each: each.repository.url)
+    swept = for_each(
+        places.values(), lambda place: place.sweep(now=now), name=lambda place: place.url
+    )
+    dropped = [one for batch in pruned.results for one in batch.results]
+    kept = [failure for batch in pruned.results for failure in batch.failures]
+    return Batch(results=tuple(dropped), failures=(*pruned.failures, *kept, *swept.failures))
+
+
+def _drop(each: RemotePlan, still: Collection[Key]) -> Batch[Dropped]:
+    def drop(pair: tuple[Candidate, Key]) -> Dropped:
+        each.repository.drop(pair[1])
+        return Dropped(url=each.repository.url, candidate=pair[0])
+
+    pairs = [p for p in zip(each.plan.dropped, each.drops, strict=True) if p[1] in still]
+    return for_each(pairs, drop, name=lambda pair: pair[1].snapshot)
 
 
 def _still_dropped(
@@ -112,16 +115,6 @@ def _still_dropped(
     collection = agreed.plan.collection
     again = plan_remote(agreed.repository, policy, collection=collection, now=now, pinned=pinned)
     return {key for each in again for key in each.drops}
-
-
-def _sweep(repositories: dict[str, Repository], now: datetime) -> list[tuple[str, TaskError]]:
-    errors = []
-    for url, repository in repositories.items():
-        try:
-            repository.sweep(now=now)
-        except TaskError as error:
-            errors.append((url, error))
-    return errors
 
 
 def _candidate(marker: Marker, pinned: Collection[str]) -> Candidate:

@@ -23,6 +23,7 @@ from snapshot_tasks.offsite.codec import Unpacker
 from snapshot_tasks.offsite.layout import FINGERPRINT, MANIFEST, PROOFS
 from snapshot_tasks.offsite.marker import Blob, Marker
 from snapshot_tasks.offsite.repository import Repository
+from snapshot_tasks.operations.batch import Batch, for_each
 from snapshot_tasks.operations.offsite.listing import Remote
 from snapshot_tasks.sealing.archive import check_archive
 from snapshot_tasks.system.errors import Damaged, NotFound, Refused, StorageError, TaskError
@@ -45,28 +46,17 @@ class Pulled:
     already: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PullResult:
-    """What is here now, and the error of each that failed."""
-
-    pulled: tuple[Pulled, ...]
-    errors: tuple[tuple[str, TaskError], ...]
-
-
 def pull_each(
     remotes: Sequence[Remote], catalog: Catalog, unpacker: Unpacker, progress: Progress
-) -> PullResult:
+) -> Batch[Pulled]:
     """Pull several snapshots; one that fails stops no other."""
-    pulled: list[Pulled] = []
-    errors: list[tuple[str, TaskError]] = []
     catalog.make_folder()
     clear_partials(catalog.folder, keep={partial_name(r.marker.sha256) for r in remotes})
-    for remote in remotes:
-        try:
-            pulled.append(pull(remote, catalog, unpacker, progress))
-        except TaskError as error:
-            errors.append((remote.marker.snapshot, error))
-    return PullResult(pulled=tuple(pulled), errors=tuple(errors))
+    return for_each(
+        remotes,
+        lambda remote: pull(remote, catalog, unpacker, progress),
+        name=lambda remote: remote.marker.snapshot,
+    )
 
 
 def pull(remote: Remote, catalog: Catalog, unpacker: Unpacker, progress: Progress) -> Pulled:

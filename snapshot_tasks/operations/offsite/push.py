@@ -3,29 +3,30 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 from snapshot_tasks.domain.snapshot import Snapshot
 from snapshot_tasks.offsite.codec import Packer
 from snapshot_tasks.offsite.layout import PROOFS, Key
 from snapshot_tasks.offsite.marker import PART_BYTES, Blob, Marker
 from snapshot_tasks.offsite.repository import Repository
+from snapshot_tasks.offsite.upload import Upload
+from snapshot_tasks.operations.batch import Batch, for_each
 from snapshot_tasks.operations.offsite.sidecars import (
     beside_of,
     failed_at,
     marker_of,
     proven_at,
-    send_beside,
 )
 from snapshot_tasks.sealing.archive import check_archive
-from snapshot_tasks.storage.base import AlreadyThere, Stored
-from snapshot_tasks.system.errors import Damaged, NotFound, Refused, StorageError, TaskError
+from snapshot_tasks.system.errors import Damaged, NotFound, StorageError
 from snapshot_tasks.system.files import sha256_of
 from snapshot_tasks.system.progress import Clock, Progress
 
 PUSHED, REFRESHED, THERE = "pushed", "proofs brought up to date", "already there"
-_DAMAGED = "Push an older one, or bring this file back; `inv snapshot.verify` tells more."
+_DAMAGED = "Push an older one, or bring this file back; `inv snapshot.verify` shows more."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,69 +56,57 @@ class Pushed:
     sent_bytes: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PushResult:
-    """What was pushed where, and the error of each that failed, by snapshot and place."""
-
-    pushed: tuple[Pushed, ...]
-    errors: tuple[tuple[str, TaskError], ...]
-
-
 def push_each(
-    requests: list[PushRequest], repositories: list[Repository], progress: Progress, *, clock: Clock
-) -> PushResult:
+    requests: Sequence[PushRequest],
+    repositories: Sequence[Repository],
+    progress: Progress,
+    *,
+    clock: Clock,
+) -> Batch[Pushed]:
     """Push several snapshots to several places; one that fails stops no other.
 
     Then what killed pushes of these collections have left there for long is swept.
     """
-    pushed: list[Pushed] = []
-    errors: list[tuple[str, TaskError]] = []
+    pairs = [(repository, request) for repository in repositories for request in requests]
+    batch = for_each(
+        pairs,
+        lambda pair: push(pair[1], pair[0], progress),
+        name=lambda pair: f"{pair[1].snapshot.name} to {pair[0].url}",
+    )
     for repository in repositories:
-        for request in requests:
-            try:
-                pushed.append(push(request, repository, progress))
-            except TaskError as error:
-                errors.append((f"{request.snapshot.name} to {repository.url}", error))
-        for collection in sorted({p.marker.collection for p in pushed if p.url == repository.url}):
-            try:
-                repository.sweep(now=clock(), collection=collection)
-            except TaskError as error:
-                progress.note(f"What a killed push has left there stays: {error.message}")
-    return PushResult(pushed=tuple(pushed), errors=tuple(errors))
+        _sweep(repository, batch.results, progress, now=clock())
+    return batch
+
+
+def _sweep(
+    repository: Repository, pushed: Sequence[Pushed], progress: Progress, *, now: datetime
+) -> None:
+    swept = for_each(
+        sorted({one.marker.collection for one in pushed if one.url == repository.url}),
+        lambda collection: repository.sweep(now=now, collection=collection),
+        name=lambda collection: collection,
+    )
+    for failure in swept.failures:
+        progress.note(f"Could not clean up after an interrupted push: {failure.error.message}")
 
 
 def push(request: PushRequest, repository: Repository, progress: Progress) -> Pushed:
-    """Push one snapshot. What lies there already of it is not sent again.
+    """Push one snapshot. What is there already of it is not sent again.
 
     Raises:
         Damaged: when the local file is not what was taken; nothing becomes visible then.
-        Refused: when another file lies there under this name.
+        Refused: when another file is there under this name.
         StorageError: when the store does not take it, or the file cannot be read.
     """
     snapshot = request.snapshot
     snapshot.check_manifest()
-    key = _key(request)
     try:
-        try:
-            found = repository.find(key)
-        except Damaged:
-            # A marker that is not readable is as good as none, and is replaced.
-            return _push_anew(
-                request, repository, key, repository.present(key), progress, replacing=True
-            )
-        if found is None:
-            return _push_anew(request, repository, key, repository.present(key), progress)
-        _check_same(request, repository, found, progress)
-        if found.encrypted_to and not request.packer.recipients:
-            raise Refused(
-                f"{key.snapshot} is encrypted in {repository.url}, and no recipient is set now.",
-                hint="Set QDRANT_AGE_RECIPIENTS; what may be in the clear goes to another prefix.",
-            )
-        present = {} if request.again else _sound(repository.present(key), found)
-        if _is_whole(found, present) and set(found.encrypted_to) == set(request.packer.recipients):
-            return _refresh(request, repository, found, present)
-        # Something of it is lost there, or it is to be encrypted to others by now.
-        return _push_anew(request, repository, key, present, progress, replacing=True)
+        upload = Upload(repository, _key(request), request.packer, again=request.again)
+        if upload.found:
+            upload.check_found(snapshot.sha256 or _hashed(snapshot, progress))
+            if upload.is_complete:
+                return _refresh(request, upload, upload.found)
+        return _push_anew(request, upload, progress)
     except OSError as error:
         raise StorageError(
             f"{snapshot.path} cannot be read: {error.strerror}.",
@@ -129,65 +118,37 @@ def _key(request: PushRequest) -> Key:
     collection = request.snapshot.collection or request.collection
     if not collection:
         raise NotFound(
-            f"Nothing tells which collection {request.snapshot.name} holds.",
+            f"It is not known which collection {request.snapshot.name} holds.",
             hint="Name it with `--collection NAME`.",
         )
     return Key(collection=collection, snapshot=request.snapshot.name)
 
 
-def _push_anew(
-    request: PushRequest,
-    repository: Repository,
-    key: Key,
-    present: Mapping[str, Stored],
-    progress: Progress,
-    *,
-    replacing: bool = False,
-) -> Pushed:
+def _hashed(snapshot: Snapshot, progress: Progress) -> str:
+    with progress.phase("checking the file", total_bytes=snapshot.size_bytes) as advance:
+        return sha256_of(snapshot.path, advance=advance)
+
+
+def _push_anew(request: PushRequest, upload: Upload, progress: Progress) -> Pushed:
     snapshot = request.snapshot
     if snapshot.manifest is None:
-        # Nothing else tells that it is whole.
+        # Nothing else says whether it is whole.
         check_archive(snapshot.path)
-    label = f"pushing {snapshot.name} to {repository.url}"
+    label = f"pushing {snapshot.name} to {upload.url}"
     with progress.phase(label, total_bytes=snapshot.size_bytes) as advance:
-        parts, sha256 = _send_parts(request, repository, key, present, advance)
-    if snapshot.sha256 not in (None, sha256):
+        for plain in _chunks(request):
+            upload.send_part(plain)
+            advance(len(plain))
+    if snapshot.sha256 not in (None, upload.sha256):
         raise Damaged(
-            f"{snapshot.name} is damaged: sha256 is {sha256}, recorded was {snapshot.sha256}.",
+            f"{snapshot.name} is damaged: sha256 is {upload.sha256}, recorded was"
+            f" {snapshot.sha256}.",
             hint=_DAMAGED,
         )
-    beside = send_beside(request.packer, repository, key, present, beside_of(snapshot))
-    marker = marker_of(snapshot, key, sha256, parts, beside, request.packer, pinned=request.pinned)
-    _check_all_there(marker, repository)
-    try:
-        repository.commit(marker, new=not replacing)
-    except AlreadyThere:
-        # Another run has pushed it meanwhile.
-        found = repository.find(key)
-        if found is None or found.sha256 != sha256:
-            raise _other_content(snapshot, repository) from None
-    sent = sum(b.stored_bytes for b in marker.blobs if b.name not in present)
-    return Pushed(
-        snapshot=snapshot, url=repository.url, outcome=PUSHED, marker=marker, sent_bytes=sent
-    )
-
-
-def _send_parts(
-    request: PushRequest,
-    repository: Repository,
-    key: Key,
-    present: Mapping[str, Stored],
-    advance: Callable[[int], None],
-) -> tuple[tuple[Blob, ...], str]:
-    """Send the parts that are missing; return all, and the SHA-256 of what was read."""
-    whole = hashlib.sha256()
-    parts = []
-    for number, plain in enumerate(_chunks(request)):
-        whole.update(plain)
-        name = key.part(number, hashlib.sha256(plain).hexdigest(), request.packer.ending)
-        parts.append(repository.send(key, name, plain, request.packer, present))
-        advance(len(plain))
-    return tuple(parts), whole.hexdigest()
+    upload.send_beside(beside_of(snapshot))
+    marker = marker_of(snapshot, upload, pinned=request.pinned)
+    upload.commit(marker)
+    return _pushed(snapshot, upload, PUSHED, marker)
 
 
 def _chunks(request: PushRequest) -> Iterator[bytes]:
@@ -196,80 +157,41 @@ def _chunks(request: PushRequest) -> Iterator[bytes]:
             yield plain
 
 
-def _check_all_there(marker: Marker, repository: Repository) -> None:
-    """Refuse to make visible what is not whole: somebody may have deleted parts meanwhile."""
-    present = repository.present(marker.key)
-    lost = [blob.name for blob in marker.blobs if blob.name not in present]
-    if lost:
-        raise StorageError(
-            f"{repository.url} lost {len(lost)} parts of {marker.snapshot} during the push.",
-            hint="See who else deletes there, then run this again: only these are sent.",
-        )
-
-
-def _sound(present: Mapping[str, Stored], found: Marker) -> dict[str, Stored]:
-    """Return what lies there as the marker says, and what no marker tells of."""
-    sizes = {blob.name: blob.stored_bytes for blob in found.blobs}
-    return {n: s for n, s in present.items() if s.size_bytes == sizes.get(n, s.size_bytes)}
-
-
-def _is_whole(found: Marker, present: Mapping[str, Stored]) -> bool:
-    return all(blob.name in present for blob in found.blobs)
-
-
-def _check_same(
-    request: PushRequest, repository: Repository, found: Marker, progress: Progress
-) -> None:
-    snapshot, sha256 = request.snapshot, request.snapshot.sha256
-    if sha256 is None:
-        with progress.phase("checking the file", total_bytes=snapshot.size_bytes) as advance:
-            sha256 = sha256_of(snapshot.path, advance=advance)
-    if sha256 != found.sha256:
-        raise _other_content(snapshot, repository)
-
-
-def _refresh(
-    request: PushRequest, repository: Repository, found: Marker, present: Mapping[str, Stored]
-) -> Pushed:
-    """Send the proofs where there are more by now, and tell whether it is pinned.
+def _refresh(request: PushRequest, upload: Upload, found: Marker) -> Pushed:
+    """Send the proofs where there are more now, and say whether it is pinned.
 
     Proofs are only ever appended to: the longer file has all that the shorter one has.
     """
     snapshot = request.snapshot
-    here = beside_of(snapshot)
-    known = found.beside.get(PROOFS)
-    marker, sent = replace(found, pinned=found.pinned or request.pinned), 0
-    if PROOFS in here and _goes_on(here[PROOFS], known):
-        proofs = send_beside(request.packer, repository, found.key, present, {PROOFS: here[PROOFS]})
-        sent = proofs[PROOFS].stored_bytes
+    proofs = beside_of(snapshot).get(PROOFS)
+    marker = replace(found, pinned=found.pinned or request.pinned)
+    if proofs is not None and _goes_on(proofs, found.beside.get(PROOFS)):
+        upload.send_beside({PROOFS: proofs})
         marker = replace(
             marker,
-            beside={**found.beside, **proofs},
+            beside={**found.beside, **upload.beside},
             proven_at=proven_at(snapshot),
             failed_at=failed_at(snapshot),
         )
-    if marker != found:
-        _check_all_there(marker, repository)
-        repository.commit(marker, new=False)
-    return Pushed(
-        snapshot=snapshot,
-        url=repository.url,
-        outcome=THERE if marker == found else REFRESHED,
-        marker=marker,
-        sent_bytes=sent,
-    )
+    if marker == found:
+        return _pushed(snapshot, upload, THERE, found)
+    upload.commit(marker)
+    return _pushed(snapshot, upload, REFRESHED, marker)
 
 
 def _goes_on(here: bytes, known: Blob | None) -> bool:
-    """Say whether these proofs are those that lie there, and more: not another machine's."""
+    """Say whether these proofs are those that are there, and more: not another machine's."""
     if known is None:
         return True
     start = here[: known.size_bytes]
     return len(here) > len(start) and hashlib.sha256(start).hexdigest() == known.sha256
 
 
-def _other_content(snapshot: Snapshot, repository: Repository) -> Refused:
-    return Refused(
-        f"{repository.url} holds another snapshot under the name {snapshot.name}.",
-        hint="Nothing was changed there. Use another prefix, or find out which one is yours.",
+def _pushed(snapshot: Snapshot, upload: Upload, outcome: str, marker: Marker) -> Pushed:
+    return Pushed(
+        snapshot=snapshot,
+        url=upload.url,
+        outcome=outcome,
+        marker=marker,
+        sent_bytes=upload.sent_bytes,
     )

@@ -2,38 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Mapping
 from datetime import datetime
 
 from snapshot_tasks.catalog.proofs import MAX_PROOFS_BYTES
 from snapshot_tasks.domain.names import FINGERPRINT_SUFFIX, MANIFEST_SUFFIX
 from snapshot_tasks.domain.proof import Proof, last_failed_at, last_proven_at
 from snapshot_tasks.domain.snapshot import Snapshot
-from snapshot_tasks.offsite.codec import Packer
-from snapshot_tasks.offsite.layout import FINGERPRINT, MANIFEST, PROOFS, Key
-from snapshot_tasks.offsite.marker import MAX_BESIDE_BYTES, Blob, Marker
-from snapshot_tasks.offsite.repository import Repository
-from snapshot_tasks.storage.base import Stored
+from snapshot_tasks.offsite.layout import FINGERPRINT, MANIFEST, PROOFS
+from snapshot_tasks.offsite.marker import MAX_BESIDE_BYTES, Marker
+from snapshot_tasks.offsite.upload import Upload
 from snapshot_tasks.system.errors import Damaged
 from snapshot_tasks.system.untrusted import read_end
 
 _DAMAGED = "Bring that file back from a copy; `inv snapshot.show` tells more."
-
-
-def send_beside(
-    packer: Packer,
-    repository: Repository,
-    key: Key,
-    present: Mapping[str, Stored],
-    files: Mapping[str, bytes],
-) -> dict[str, Blob]:
-    """Send the manifest, the fingerprint and the proofs, as they are."""
-    beside = {}
-    for kind, plain in files.items():
-        name = key.beside(kind, hashlib.sha256(plain).hexdigest(), packer.ending)
-        beside[kind] = repository.send(key, name, plain, packer, present)
-    return beside
 
 
 def beside_of(snapshot: Snapshot) -> dict[str, bytes]:
@@ -42,7 +23,7 @@ def beside_of(snapshot: Snapshot) -> dict[str, bytes]:
     for kind, suffix in ((MANIFEST, MANIFEST_SUFFIX), (FINGERPRINT, FINGERPRINT_SUFFIX)):
         path = snapshot.path.with_name(snapshot.name + suffix)
         if snapshot.manifest and kind == MANIFEST and not path.is_file():
-            raise Damaged(f"{path.name} has gone meanwhile.", hint=_DAMAGED)
+            raise Damaged(f"{path.name} disappeared during the push.", hint=_DAMAGED)
         if snapshot.manifest and path.is_file():
             data = path.read_bytes()
             if len(data) > MAX_BESIDE_BYTES:
@@ -53,26 +34,17 @@ def beside_of(snapshot: Snapshot) -> dict[str, bytes]:
     return files
 
 
-def marker_of(
-    snapshot: Snapshot,
-    key: Key,
-    sha256: str,
-    parts: tuple[Blob, ...],
-    beside: Mapping[str, Blob],
-    packer: Packer,
-    *,
-    pinned: bool,
-) -> Marker:
-    """Return the marker that makes these parts a snapshot."""
+def marker_of(snapshot: Snapshot, upload: Upload, *, pinned: bool) -> Marker:
+    """Return the marker that makes what was sent a snapshot."""
     manifest = snapshot.manifest
     return Marker(
-        snapshot=key.snapshot,
-        collection=key.collection,
+        snapshot=upload.key.snapshot,
+        collection=upload.key.collection,
         created_at=snapshot.created_at,
-        size_bytes=sum(part.size_bytes for part in parts),
-        sha256=sha256,
-        parts=parts,
-        beside=beside,
+        size_bytes=sum(part.size_bytes for part in upload.parts),
+        sha256=upload.sha256,
+        parts=upload.parts,
+        beside=dict(upload.beside),
         points_count=manifest.points_count if manifest else None,
         qdrant_version=manifest.qdrant_version if manifest else None,
         proven_at=proven_at(snapshot),
@@ -80,7 +52,7 @@ def marker_of(
         label=manifest.label if manifest else None,
         pinned=pinned,
         safety=snapshot.is_safety,
-        encrypted_to=packer.recipients,
+        encrypted_to=upload.packer.recipients,
     )
 
 

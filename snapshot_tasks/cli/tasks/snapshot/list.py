@@ -5,19 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from snapshot_tasks.cli.command import Outcome, Run, command
-from snapshot_tasks.cli.wiring import (
-    failure_json,
-    now,
-    open_catalog,
-)
-from snapshot_tasks.system.errors import (
-    StorageError,
-    join_errors,
-)
-
-if TYPE_CHECKING:
-    pass
-from snapshot_tasks.cli.wiring import repositories
+from snapshot_tasks.cli.wiring import now, open_catalog, repositories
+from snapshot_tasks.system.errors import StorageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,8 +26,6 @@ def list_(
 ) -> Outcome:
     """List the catalogued snapshots, newest first, with their size, points and last proof."""
     if remote or from_:
-        from snapshot_tasks.cli.tasks.snapshot.list import list_off_site
-
         return list_off_site(run, from_, collection)
     from snapshot_tasks.cli.show.snapshots import render_snapshots, snapshot_json
 
@@ -66,8 +53,8 @@ def list_off_site(run: Run, places: Sequence[str] | None, collection: str) -> Ou
     return Outcome(
         result={
             "snapshots": [remote_json(remote) for remote in listing.remotes],
-            "failed": [failure_json(name, error) for name, error in listing.errors],
+            "failed": [failure.as_json() for failure in listing.failures],
         },
         render=lambda: render_remotes(listing.remotes, now()),
-        error=join_errors(listing.errors),
+        error=listing.error,
     )

@@ -130,25 +130,29 @@ def _prune_off_site(
     yes: bool,
 ) -> Outcome:
     from snapshot_tasks.cli.show.plans import Placed
-    from snapshot_tasks.operations.offsite.prune import plan_remote, prune_remote
+    from snapshot_tasks.operations.batch import for_each
+    from snapshot_tasks.operations.offsite.prune import RemotePlan, plan_remote, prune_remote
 
-    everything: list[str | None] = [None]
-    pinned, plans, unanswered = pinned_here(run), [], []
-    for repository in places:
-        try:
-            for name in names or everything:
-                plans += plan_remote(repository, policy, collection=name, now=now(), pinned=pinned)
-        except TaskError as error:
-            unanswered.append((repository.url, error))
-    if not plans and unanswered:
-        raise unanswered[0][1]
+    pinned = pinned_here(run)
+
+    def plan_place(repository: Repository) -> list[RemotePlan]:
+        plans: list[RemotePlan] = []
+        for name in names or (None,):
+            plans += plan_remote(repository, policy, collection=name, now=now(), pinned=pinned)
+        return plans
+
+    planned = for_each(places, plan_place, name=lambda repository: repository.url)
+    plans = [plan for found in planned.results for plan in found]
+    if not plans and planned.failures:
+        raise planned.failures[0].error
     if not plans:
-        raise NotFound("No such snapshot lies off-site.", hint="See `inv snapshot.list --remote`.")
+        raise NotFound("No such snapshot is off-site.", hint="See `inv snapshot.list --remote`.")
 
     def work() -> Dropped:
         result = prune_remote(plans, policy, run.progress, now=now(), pinned=pinned)
-        gone = [(one.name, one.size_bytes) for _, one in result.dropped]
-        return gone, [*result.errors, *unanswered]
+        gone = [(one.candidate.name, one.candidate.size_bytes) for one in result.results]
+        failures = [*result.failures, *planned.failures]
+        return gone, [(failure.name, failure.error) for failure in failures]
 
     shown = [Placed(plan=each.plan, place=each.repository.url) for each in plans]
     return _carried_out(run, shown, work, dry=dry, yes=yes)

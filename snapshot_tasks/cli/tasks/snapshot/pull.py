@@ -9,11 +9,11 @@ from snapshot_tasks.cli.wiring import (
     COLLECTION_HELP,
     PLACE_HELP,
     TIMEOUT_HELP,
-    failure_json,
     open_catalog,
     repositories,
 )
-from snapshot_tasks.system.errors import SettingsError, join_errors
+from snapshot_tasks.domain.failure import Failure, joined
+from snapshot_tasks.system.errors import SettingsError
 
 if TYPE_CHECKING:
     from snapshot_tasks.catalog.folder import Catalog
@@ -60,29 +60,30 @@ def pull(
         )
     wanted = None if all else collection or (None if snapshot else run.settings.collection)
     listing = list_remote(repositories(run, from_), wanted)
-    for name, error in listing.errors:
-        run.progress.note(f"{name}: {error.message}")
+    for failure in listing.failures:
+        run.progress.note(f"{failure.name}: {failure.error.message}")
     chosen = choose(listing, snapshot=snapshot)
     if run.dry:
         return run.would(*_steps(chosen, restore=restore))
     catalog = open_catalog(run)
     result = pull_each(chosen, catalog, Unpacker(run.settings.age_identity_file), run.progress)
-    restored = _restore(run, catalog, [p.snapshot for p in result.pulled], timeout, wanted=restore)
-    failed = [*result.errors, *(restored.errors if restored else ()), *listing.errors]
+    restored = _restore(run, catalog, [p.snapshot for p in result.results], timeout, wanted=restore)
+    unrestored = [Failure(name=n, error=e) for n, e in (restored.errors if restored else ())]
+    failures = [*result.failures, *unrestored, *listing.failures]
 
     def render() -> None:
-        render_pulled(result.pulled)
+        render_pulled(result.results)
         for one in restored.results if restored else ():
             render_restored(one)
 
     return Outcome(
         result={
-            "pulled": [pulled_json(p) for p in result.pulled],
+            "pulled": [pulled_json(p) for p in result.results],
             "restored": [restore_json(r) for r in restored.results] if restored else [],
-            "failed": [failure_json(name, error) for name, error in failed],
+            "failed": [failure.as_json() for failure in failures],
         },
         render=render,
-        error=join_errors(failed),
+        error=joined(failures),
     )
 
 

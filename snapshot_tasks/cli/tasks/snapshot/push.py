@@ -11,14 +11,14 @@ from snapshot_tasks.cli.wiring import (
     PLACE_HELP,
     SNAPSHOT_HELP,
     check_policy,
-    failure_json,
     find_snapshot,
     now,
     open_catalog,
     pinned_here,
     repositories,
 )
-from snapshot_tasks.system.errors import NotFound, SettingsError, TaskError, join_errors
+from snapshot_tasks.domain.failure import Failure, joined
+from snapshot_tasks.system.errors import NotFound, SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from snapshot_tasks.catalog.folder import Catalog
     from snapshot_tasks.domain.snapshot import Snapshot
     from snapshot_tasks.offsite.repository import Repository
-    from snapshot_tasks.operations.offsite.prune import RemotePlan
     from snapshot_tasks.operations.offsite.push import Pushed
 
 
@@ -78,22 +77,22 @@ def push(
         for entry in chosen
     ]
     result = push_each(requests, places, run.progress, clock=now)
-    dropped, errors = _prune_pushed(run, result.pushed, places) if prune else ([], [])
+    dropped, kept = _prune_pushed(run, result.results, places) if prune else ([], [])
 
     def render() -> None:
-        render_pushed(result.pushed)
+        render_pushed(result.results)
         for line in dropped:
             tell(f"{line['url']}: dropped {line['snapshot']}")
 
-    failed = [*result.errors, *errors]
+    failures = [*result.failures, *kept]
     return Outcome(
         result={
-            "pushed": [pushed_json(p) for p in result.pushed],
+            "pushed": [pushed_json(p) for p in result.results],
             "dropped": dropped,
-            "failed": [failure_json(name, error) for name, error in failed],
+            "failed": [failure.as_json() for failure in failures],
         },
         render=render,
-        error=join_errors(failed),
+        error=joined(failures),
     )
 
 
@@ -110,25 +109,24 @@ def _chosen(
 
 def _prune_pushed(
     run: Run, pushed: Sequence[Pushed], places: Sequence[Repository]
-) -> tuple[list[dict[str, str]], list[tuple[str, TaskError]]]:
+) -> tuple[list[dict[str, str]], list[Failure]]:
     """Drop old ones of the collections that have just been pushed, where they have been.
 
     The flag was the consent, and of others' collections in the same place nothing is known here.
     """
+    from snapshot_tasks.operations.batch import for_each
     from snapshot_tasks.operations.offsite.prune import plan_remote, prune_remote
 
     policy, pinned = run.settings.retention, pinned_here(run)
-    repositories_by_url = {repository.url: repository for repository in places}
-    plans: list[RemotePlan] = []
-    errors: list[tuple[str, TaskError]] = []
-    for url, collection in dict.fromkeys((p.url, p.marker.collection) for p in pushed):
-        try:
-            repository = repositories_by_url[url]
-            plans += plan_remote(
-                repository, policy, collection=collection, now=now(), pinned=pinned
-            )
-        except TaskError as error:
-            errors.append((url, error))
+    by_url = {repository.url: repository for repository in places}
+    planned = for_each(
+        dict.fromkeys((p.url, p.marker.collection) for p in pushed),
+        lambda key: plan_remote(
+            by_url[key[0]], policy, collection=key[1], now=now(), pinned=pinned
+        ),
+        name=lambda key: key[0],
+    )
+    plans = [plan for found in planned.results for plan in found]
     result = prune_remote(plans, policy, run.progress, now=now(), pinned=pinned)
-    dropped = [{"url": repository.url, "snapshot": one.name} for repository, one in result.dropped]
-    return dropped, [*errors, *result.errors]
+    dropped = [{"url": one.url, "snapshot": one.candidate.name} for one in result.results]
+    return dropped, [*planned.failures, *result.failures]

@@ -25,6 +25,7 @@ from snapshot_tasks.offsite.codec import Packer, Unpacker
 from snapshot_tasks.offsite.layout import Key, parse_data_name, parse_marker_name
 from snapshot_tasks.offsite.marker import Marker, parse_marker
 from snapshot_tasks.offsite.repository import ABANDONED_AFTER, Repository, Unreadable
+from snapshot_tasks.offsite.upload import Upload
 from snapshot_tasks.operations.offsite.listing import choose, list_remote
 from snapshot_tasks.operations.offsite.prune import plan_remote, prune_remote
 from snapshot_tasks.operations.offsite.pull import SPARE_BYTES, pull, pull_each
@@ -93,6 +94,11 @@ def request(snapshot: Snapshot, **changes: Any) -> PushRequest:
 def pushed(snapshot: Snapshot, repository: Repository, **changes: Any) -> Pushed:
     """Push it."""
     return push(request(snapshot, **changes), repository, Silent())
+
+
+def commit(repository: Repository, marker: Marker) -> None:
+    """Write a marker, whatever it says."""
+    repository.store.write(marker.key.marker, marker.dump())
 
 
 def pulled(repository: Repository, catalog: Catalog, unpacker: Unpacker = Unpacker()) -> Snapshot:  # noqa: B008
@@ -245,10 +251,10 @@ def test_one_place_that_fails_stops_no_other(
     """The second copy is made though the first disk is not mounted."""
     gone = Repository(open_store(str(tmp_path / "gone"), {}))
     result = push_each([request(snapshot)], [gone, repository], Silent(), clock=lambda: NOW)
-    ((name, error),) = result.errors
-    assert "gone" in name
-    assert isinstance(error, StorageError)
-    assert [p.url for p in result.pushed] == [repository.url]
+    (failure,) = result.failures
+    assert "gone" in failure.name
+    assert isinstance(failure.error, StorageError)
+    assert [p.url for p in result.results] == [repository.url]
 
 
 def test_what_is_here_already_is_not_fetched(
@@ -397,7 +403,7 @@ def test_parts_in_another_order_are_not_the_file(
     """Each part is sound, the whole is not; nothing of it is kept."""
     marker = pushed(snapshot, repository).marker
     one, two, *rest = marker.parts
-    repository.commit(dataclasses.replace(marker, parts=(two, one, *rest)), new=False)
+    commit(repository, dataclasses.replace(marker, parts=(two, one, *rest)))
     with pytest.raises(Damaged, match="not what was pushed"):
         pulled(repository, other)
     assert tree(other.folder) == []
@@ -420,9 +426,9 @@ def test_another_snapshots_manifest_is_not_taken_in(
     marker = pushed(snapshot, repository).marker
     rival = pushed(catalogued(catalog, content=content(2)), repository).marker
     data = repository.fetch(rival.key, rival.beside["manifest.json"], Unpacker())
-    stolen = repository.send(marker.key, rival.beside["manifest.json"].name, data, Packer(), {})
-    beside = {**marker.beside, "manifest.json": stolen}
-    repository.commit(dataclasses.replace(marker, beside=beside), new=False)
+    upload = Upload(repository, marker.key, Packer())
+    upload.send_beside({"manifest.json": data})
+    upload.commit(dataclasses.replace(marker, beside={**marker.beside, **upload.beside}))
     (remote,) = choose(list_remote([repository]), snapshot=snapshot.name)
     other.make_folder()
     with pytest.raises(Damaged, match="another snapshot's"):
@@ -530,7 +536,7 @@ def test_a_hostile_marker_is_refused(snapshot: Snapshot, repository: Repository,
     (item,) = repository.markers()
     assert isinstance(item, Unreadable)
     listing = list_remote([repository])
-    assert (listing.remotes, len(listing.errors)) == ((), 1)
+    assert (listing.remotes, len(listing.failures)) == ((), 1)
     assert pushed(snapshot, repository).sent_bytes == 0
     assert repository.find(marker.key) == marker
 
@@ -591,7 +597,7 @@ def test_retention_drops_off_site_by_the_same_rules(
     gone = [m.snapshot for m in (markers[2], markers[1])]
     assert [key.snapshot for key in plan.drops] == gone
     result = prune_remote([plan], policy, Silent(), now=NOW)
-    assert ([one.name for _, one in result.dropped], result.errors) == (gone, ())
+    assert ([one.candidate.name for one in result.results], result.failures) == (gone, ())
     left = [r.marker for r in list_remote([repository]).remotes]
     assert left == [markers[3], markers[0]]
     assert len(blobs(place)) == sum(len(m.blobs) for m in left)
@@ -670,7 +676,7 @@ def test_a_pin_here_holds_off_site_at_once(catalog: Catalog, repository: Reposit
     (plan,) = plan_remote(repository, policy, now=NOW, pinned=pinned)
     assert [key.snapshot for key in plan.drops] == [markers[0].snapshot] or not plan.drops
     result = prune_remote([plan], policy, Silent(), now=NOW, pinned=pinned)
-    assert markers[1].snapshot not in [one.name for _, one in result.dropped]
+    assert markers[1].snapshot not in [one.candidate.name for one in result.results]
 
 
 def test_a_damaged_file_here_unproves_nothing_there(
