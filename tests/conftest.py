@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from snapshot_tasks.catalog.folder import Catalog
+from snapshot_tasks.domain.versions import TESTED
 from snapshot_tasks.engines.base import FreshRequest, FreshServer
 from snapshot_tasks.engines.binary import find_binary
 from snapshot_tasks.engines.compose_client import docker_problem
@@ -28,7 +29,7 @@ from snapshot_tasks.system.progress import Silent
 from tests.support.collections import Loader
 
 ROOT = Path(__file__).resolve().parents[1]
-OLDER, NEWER = "1.16.3", "1.17.0"
+OLDER, NEWER = TESTED
 
 
 def missing(what: str) -> None:

@@ -21,8 +21,8 @@ from snapshot_tasks.checks.promises import (
     check_pointer,
     promises,
 )
-from snapshot_tasks.domain.comparison import Fit, version_fit
 from snapshot_tasks.domain.findings import Finding, Status, fail, ok, warn
+from snapshot_tasks.domain.versions import Fit, version_fit
 from snapshot_tasks.engines.binary import binary_version, find_binary
 from snapshot_tasks.engines.compose import ComposeEngine
 from snapshot_tasks.engines.compose_client import compose_version, docker_problem

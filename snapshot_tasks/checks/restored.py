@@ -6,8 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from snapshot_tasks.domain.collection import CollectionState
-from snapshot_tasks.domain.comparison import added_only, differences, same_minor
+from snapshot_tasks.domain.comparison import added_only, differences
 from snapshot_tasks.domain.findings import Finding, Status, failed
+from snapshot_tasks.domain.versions import same_minor
 from snapshot_tasks.system.errors import ContentsDiffer, RestoreIncomplete, TaskError
 from snapshot_tasks.system.untrusted import JsonObject
 

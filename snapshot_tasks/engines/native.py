@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from snapshot_tasks.domain.endpoint import Endpoint, Mount
+from snapshot_tasks.domain.versions import known
 from snapshot_tasks.engines.base import EngineStatus, FreshRequest, FreshServer
 from snapshot_tasks.engines.binary import binary_version, find_binary, live_binary, obtain_binary
 from snapshot_tasks.engines.ports import check_ports
@@ -23,8 +24,6 @@ from snapshot_tasks.system.files import PRIVATE, PRIVATE_FOLDER, storage_errors,
 from snapshot_tasks.system.progress import Progress
 from snapshot_tasks.system.scratch import scratch_folder
 
-# From here on `file://` must lie inside the server's own snapshots folder, so files are uploaded.
-FIRST_CONFINED_VERSION = (1, 17, 1)
 READY_POLL_SECONDS = 0.03
 
 
@@ -231,10 +230,8 @@ def _fresh_home(*, keep: bool) -> Iterator[Path]:
 
 
 def _mounts(folder: Path, version: str) -> tuple[Mount, ...]:
-    parts = tuple(
-        int(part) for part in version.split("-", maxsplit=1)[0].split(".") if part.isdigit()
-    )
-    if not parts or parts >= FIRST_CONFINED_VERSION:
+    if known(version).confines_files:
+        # The folder is not the server's own: files are uploaded.
         return ()
     return (Mount(host_dir=folder, server_dir=str(folder.resolve())),)
 

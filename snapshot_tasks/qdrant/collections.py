@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from urllib.parse import quote
 
 from snapshot_tasks.domain.collection import CollectionState
 from snapshot_tasks.domain.endpoint import Endpoint
 from snapshot_tasks.qdrant.guard import is_scoped
 from snapshot_tasks.qdrant.http import Http
+from snapshot_tasks.qdrant.paths import collection_path
 
 POLL_SECONDS = 0.05
 
@@ -37,18 +37,18 @@ class Collections:
     def count(self, collection: str) -> int:
         """Return the exact number of points (`points_count` is approximate while writes run)."""
         answer = self._http.send(
-            "POST", f"{path_of(collection)}/points/count", body={"exact": True}, long=True
+            "POST", f"{collection_path(collection)}/points/count", body={"exact": True}, long=True
         )
         return int(answer["count"])
 
     def state(self, collection: str) -> CollectionState:
         """Return the exact count, the configuration, the payload schema and the aliases."""
-        info = self._http.get(path_of(collection))
+        info = self._http.get(collection_path(collection))
         schema = {
             name: {key: value for key, value in index.items() if key != "points"}
             for name, index in info["payload_schema"].items()
         }
-        owned = self._http.get(f"{path_of(collection)}/aliases")["aliases"]
+        owned = self._http.get(f"{collection_path(collection)}/aliases")["aliases"]
         return CollectionState(
             points_count=self.count(collection),
             config=info["config"],
@@ -63,10 +63,10 @@ class Collections:
         """
         deadline = time.monotonic() + timeout_seconds
         woken = False
-        while (status := str(self._http.get(path_of(collection))["status"])) != "green":
+        while (status := str(self._http.get(collection_path(collection))["status"])) != "green":
             if status == "grey" and not woken:
                 self._http.send(
-                    "PATCH", path_of(collection), body={"optimizers_config": {}}, long=True
+                    "PATCH", collection_path(collection), body={"optimizers_config": {}}, long=True
                 )
                 woken = True
             if time.monotonic() >= deadline:
@@ -75,12 +75,12 @@ class Collections:
         return status
 
     def wait_drained(self, collection: str, timeout_seconds: float) -> bool:
-        """Wait until no update is queued; False when that lasts, or the server cannot tell.
+        """Wait until no update is queued; False when that lasts, or the server does not report it.
 
-        Qdrant tells the length of its update queue from 1.17 on.
+        Which versions report it: `reports_queue` of `domain/versions.py`.
         """
-        deadline = time.monotonic() + timeout_seconds
-        while (queue := self._http.get(path_of(collection)).get("update_queue")) is not None:
+        path, deadline = collection_path(collection), time.monotonic() + timeout_seconds
+        while (queue := self._http.get(path).get("update_queue")) is not None:
             if queue["length"] == 0:
                 return True
             if time.monotonic() >= deadline:
@@ -95,9 +95,4 @@ class Collections:
 
     def delete_collection(self, collection: str) -> None:
         """Delete a collection. Its server snapshots stay on the server's disk."""
-        self._http.send("DELETE", path_of(collection), long=True)
-
-
-def path_of(collection: str) -> str:
-    """Return the path of a collection's resources."""
-    return f"/collections/{quote(collection, safe='')}"
+        self._http.send("DELETE", collection_path(collection), long=True)

@@ -11,6 +11,7 @@ import httpx
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential
 
 from snapshot_tasks.domain.endpoint import Endpoint
+from snapshot_tasks.qdrant.errors import refusal
 from snapshot_tasks.qdrant.guard import (
     TLS_HINT,
     refuse_exposed_key,
@@ -18,20 +19,12 @@ from snapshot_tasks.qdrant.guard import (
     tls_context,
     tls_error,
 )
-from snapshot_tasks.system.errors import (
-    CredentialsRefused,
-    NotFound,
-    ServerFailure,
-    StorageError,
-    TaskError,
-    Unreachable,
-)
+from snapshot_tasks.system.errors import Unreachable
 
 # A connection stands in a sixth of the time that an answer may take: 5 s of 30.
 CONNECT_SHARE = 1 / 6
 # A batch of points may take as many times what a short answer may.
 BATCH_ANSWERS = 4
-_FULL_DISK_WORDS = ("no space left", "out of disk", "not enough disk", "insufficient storage")
 _START = "Is it running? `inv stack.up` starts it; QDRANT_URL says where it is."
 
 
@@ -103,7 +96,7 @@ class Http:
             refuse_redirect(response)
             if not response.is_success:
                 response.read()
-                raise self.refusal(response)
+                raise refusal(response, self.endpoint)
             return b"".join(response.iter_bytes())
 
     def raw(
@@ -134,31 +127,8 @@ class Http:
             refuse_redirect(response)
             if not response.is_success:
                 response.read()
-                raise self.refusal(response)
+                raise refusal(response, self.endpoint)
             yield response
-
-    def refusal(self, response: httpx.Response) -> TaskError:
-        """Return what Qdrant's error answer means."""
-        status, reason = response.status_code, _reason(response, self.endpoint.api_key)
-        if status in (401, 403):
-            return CredentialsRefused(
-                f"Qdrant at {self.endpoint.url} refused the credentials ({status}): {reason}.",
-                hint=_remedy(reason),
-            )
-        if status == 404:
-            return NotFound(
-                f"Qdrant at {self.endpoint.url} says: {reason}.",
-                hint="`inv stack.status` lists the collections that are there.",
-            )
-        if status == 507 or any(words in reason.lower() for words in _FULL_DISK_WORDS):
-            return StorageError(
-                f"The disk of Qdrant at {self.endpoint.url} is full: {reason}.",
-                hint="Free space on the server, then run this again.",
-            )
-        return ServerFailure(
-            f"Qdrant at {self.endpoint.url} answered {status}: {reason}.",
-            hint="`inv stack.logs` shows what the server says about it.",
-        )
 
     def unreachable(self, error: httpx.TransportError) -> Unreachable:
         """Return what a lost or refused connection means."""
@@ -201,12 +171,12 @@ class Http:
     def result(self, response: httpx.Response) -> Any:
         """Return the `result` of an answer, or raise what its refusal means."""
         if not response.is_success:
-            raise self.refusal(response)
+            raise refusal(response, self.endpoint)
         try:
             return response.json()["result"]
         except (ValueError, KeyError, TypeError):
             raise Unreachable(
-                f"{self.endpoint.url} answers, but not as a Qdrant does.",
+                f"{self.endpoint.url} responded, but does not look like Qdrant.",
                 hint="Set QDRANT_URL to the REST port of Qdrant (by default 6333).",
             ) from None
 
@@ -218,26 +188,5 @@ class Http:
             raise self.unreachable(error) from error
         except (httpx.InvalidURL, httpx.DecodingError) as error:
             raise Unreachable(
-                f"{self.endpoint.url}{path} is no address to ask: {error}.", hint=_START
+                f"{self.endpoint.url}{path} is not a valid URL: {error}.", hint=_START
             ) from error
-
-
-def _remedy(reason: str) -> str:
-    """Return what to do about a refusal; Qdrant names the right that a token lacks."""
-    if "global" in reason.lower():
-        return (
-            'This needs the right to manage: the API key itself, or a token with access "m"'
-            " (QDRANT_API_KEY). The README says which task needs which right."
-        )
-    return "Set QDRANT_API_KEY or QDRANT_API_KEY_FILE to a key that may do this."
-
-
-def _reason(response: httpx.Response, key: str | None) -> str:
-    """Return what the server says, without the key: a proxy may repeat the whole request."""
-    try:
-        text = response.json()["status"]["error"]
-    except (ValueError, KeyError, TypeError):
-        text = response.text
-    if key:
-        text = str(text).replace(key, "***")
-    return " ".join(str(text).split())[:300].rstrip(".!") or "no reason given"

@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, suppress
 from typing import Any
-from urllib.parse import quote
 
 import orjson
 
@@ -27,6 +26,7 @@ from snapshot_tasks.domain.fingerprint import (
     Point,
 )
 from snapshot_tasks.qdrant.http import BATCH_ANSWERS, GrpcClosed, Http
+from snapshot_tasks.qdrant.paths import collection_path
 from snapshot_tasks.system.children import ChildFailed, ask
 from snapshot_tasks.system.errors import CredentialsRefused, ServerFailure, TaskError, Unreachable
 
@@ -57,7 +57,7 @@ class Reader:
     def __init__(self, endpoint: Endpoint, collection: str) -> None:
         self.endpoint = endpoint
         self.collection = collection
-        self._path = f"/collections/{quote(collection, safe='')}"
+        self._path = collection_path(collection)
         self._http = Http(
             endpoint, operation_timeout_seconds=BATCH_ANSWERS * endpoint.answer_seconds
         )

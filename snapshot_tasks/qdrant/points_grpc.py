@@ -170,7 +170,7 @@ _UNNAMED: Name = (VECTOR, "")
 
 
 def _vector(vector: Any) -> bytes:
-    """Return a vector's canonical bytes, from the form of 1.17 or that of the versions before."""
+    """Return a vector's canonical bytes, typed or in the one older form (`domain/versions.py`)."""
     which = vector.WhichOneof("vector")
     if which == "dense":
         return canon.dense_bits(_bits(vector.dense))

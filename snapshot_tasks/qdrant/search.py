@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
-from urllib.parse import quote
 
 from snapshot_tasks.domain.endpoint import Endpoint
 from snapshot_tasks.domain.search_parity import LIMIT, Hit, PointId
 from snapshot_tasks.qdrant.http import Http
+from snapshot_tasks.qdrant.paths import collection_path
 
 # Many queries at once may take as many times what a short answer may.
 ANSWERS = 4
@@ -23,7 +23,7 @@ def search_stored_vectors(
         ServerFailure: when the server refuses such queries, as strict mode may.
     """
     http = Http(endpoint, operation_timeout_seconds=ANSWERS * endpoint.answer_seconds)
-    path = f"/collections/{quote(collection, safe='')}/points"
+    path = f"{collection_path(collection)}/points"
     try:
         body = {"ids": list(ids), "with_vector": True, "with_payload": False}
         stored = {p["id"]: p["vector"] for p in http.send("POST", path, body=body)}

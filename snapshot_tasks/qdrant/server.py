@@ -13,10 +13,12 @@ from urllib.parse import quote
 import httpx
 
 from snapshot_tasks.domain.collection import ServerSnapshot
-from snapshot_tasks.qdrant.collections import POLL_SECONDS, Collections, path_of
+from snapshot_tasks.qdrant.collections import POLL_SECONDS, Collections
 from snapshot_tasks.qdrant.download import Download
+from snapshot_tasks.qdrant.errors import is_not_visible
 from snapshot_tasks.qdrant.guard import tls_error
 from snapshot_tasks.qdrant.mark import SnapshotMark, date_of
+from snapshot_tasks.qdrant.paths import collection_path, snapshot_path, snapshots_path
 from snapshot_tasks.system.errors import Damaged, NotFound, TaskError, Unreachable
 from snapshot_tasks.system.files import CHUNK_BYTES
 
@@ -56,7 +58,7 @@ class Server(Collections):
         except (httpx.InvalidURL, ValueError, KeyError, TypeError, AttributeError):
             pass
         raise Unreachable(
-            f"{self.endpoint.url} answers, but not as a Qdrant does.",
+            f"{self.endpoint.url} responded, but does not look like Qdrant.",
             hint="Set QDRANT_URL to the REST port of Qdrant (by default 6333).",
         )
 
@@ -99,11 +101,11 @@ class Server(Collections):
 
     def snapshots(self, collection: str) -> list[ServerSnapshot]:
         """Return the server snapshots of a collection."""
-        return [_snapshot(item) for item in self._http.get(f"{path_of(collection)}/snapshots")]
+        return [_snapshot(item) for item in self._http.get(snapshots_path(collection))]
 
     def mark(self, collection: str) -> SnapshotMark:
         """Return what tells a server snapshot that is made from now on from those before."""
-        response = self._http.raw_get(f"{path_of(collection)}/snapshots")
+        response = self._http.raw_get(snapshots_path(collection))
         before = tuple(sorted(str(item["name"]) for item in self._http.result(response)))
         return SnapshotMark(before=before, since=date_of(response))
 
@@ -120,7 +122,7 @@ class Server(Collections):
         instead of asking a second time.
         """
         try:
-            response = self._http.raw("POST", f"{path_of(collection)}/snapshots", long=True)
+            response = self._http.raw("POST", snapshots_path(collection), long=True)
         except httpx.ConnectError as error:
             raise self._http.unreachable(error) from error
         except httpx.TransportError as error:
@@ -174,9 +176,7 @@ class Server(Collections):
     def delete_snapshot(self, collection: str, name: str) -> None:
         """Delete one server snapshot; one that is gone already is fine."""
         try:
-            self._http.send(
-                "DELETE", f"{path_of(collection)}/snapshots/{quote(name, safe='')}", long=True
-            )
+            self._http.send("DELETE", snapshot_path(collection, name), long=True)
         except NotFound:
             return
 
@@ -194,7 +194,7 @@ class Server(Collections):
             Damaged: when fewer or more bytes come than Qdrant announced.
             Unreachable: when it is lost for good.
         """
-        path = f"{path_of(collection)}/snapshots/{quote(snapshot.name, safe='')}"
+        path = snapshot_path(collection, snapshot.name)
         received = Download(self._http, path, take).run(note)
         if received != snapshot.size_bytes:
             raise Damaged(
@@ -213,12 +213,11 @@ class Server(Collections):
             "priority": "snapshot",
             "checksum": sha256,
         }
-        path = f"{path_of(collection)}/snapshots/recover"
+        path = f"{snapshots_path(collection)}/recover"
         try:
             self._http.send("PUT", path, body=body, params={"wait": "true"}, long=True)
         except TaskError as error:
-            invisible = ("does not exist", "permission denied", "must be in", "outside of")
-            if any(words in error.message.lower() for words in invisible):
+            if is_not_visible(error):
                 raise NotVisible(error.message) from error
             raise
 
@@ -235,7 +234,7 @@ class Server(Collections):
 
         When this fails, `discard_upload` takes that copy away.
         """
-        path = f"{path_of(collection)}/snapshots/upload"
+        path = f"{snapshots_path(collection)}/upload"
         params = {"wait": "true", "priority": "snapshot", "checksum": sha256}
         with file.open("rb") as content:
             files = {"snapshot": (name, _Reader(content, advance), "application/octet-stream")}
@@ -251,7 +250,7 @@ class Server(Collections):
         if collection in self.collections():
             self.delete_snapshot(collection, name)
             return
-        self._http.send("PUT", path_of(collection), body={"vectors": {}}, long=True)
+        self._http.send("PUT", collection_path(collection), body={"vectors": {}}, long=True)
         try:
             self.delete_snapshot(collection, name)
         finally:

@@ -6,9 +6,10 @@ counted from the log's first; a segment remembers the number of the last one it 
 segments hold everything exactly when no number in the log is larger than the largest that a segment
 remembers.
 
-Measured on 1.16.3 and 1.17.0: a log file starts with `wal`, a zero byte and four more; then come
-entries of a little-endian 64-bit length, the data, and a checksum of four bytes, padded to eight. A
-file named `closed-N` starts with operation N; the open one goes on where the last closed one ends.
+Measured on each tested version of `domain/versions.py`: a log file starts with `wal`, a zero byte
+and four more; then come entries of a little-endian 64-bit length, the data, and a checksum of four
+bytes, padded to eight. A file named `closed-N` starts with operation N; the open one goes on where
+the last closed one ends.
 """
 
 from __future__ import annotations

@@ -14,8 +14,8 @@ from urllib.parse import urlsplit
 
 from snapshot_tasks.domain.endpoint import ANSWER_SECONDS, Tls, is_loopback
 from snapshot_tasks.domain.retention import Policy
+from snapshot_tasks.domain.versions import DEFAULT_VERSION
 from snapshot_tasks.settings.reader import Reader
-from snapshot_tasks.settings.reader import is_version as is_version
 from snapshot_tasks.settings.watching import Watching, read_hook, read_watching
 from snapshot_tasks.storage.stores import variable_prefixes
 from snapshot_tasks.system.errors import SettingsError
@@ -23,7 +23,6 @@ from snapshot_tasks.system.errors import SettingsError
 if TYPE_CHECKING:
     from dotenv.parser import Binding
 
-DEFAULT_VERSION = "1.17.0"
 ENGINES = ("auto", "compose", "native", "external")
 DRILL_ENGINES = ("auto", "compose", "native")
 RELEASES_URL = "https://github.com/qdrant/qdrant/releases/download"

@@ -10,14 +10,10 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from snapshot_tasks.domain.endpoint import Tls
+from snapshot_tasks.domain.versions import is_version
 from snapshot_tasks.storage.stores import parse_place
 from snapshot_tasks.system.spans import parse_span
 from snapshot_tasks.system.untrusted import read_text
-
-
-def is_version(text: str) -> bool:
-    """Say whether a text is a version number as Qdrant's releases have them, without a v."""
-    return re.fullmatch(r"\d+\.\d+\.\d+(-[A-Za-z0-9.]+)?", text) is not None
 
 
 def _is_http(text: str) -> bool:

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from snapshot_tasks.settings import DEFAULT_VERSION
+from snapshot_tasks.domain.versions import DEFAULT_VERSION
 from tests.integration.conftest import own_stack
 from tests.matrix.faults import FAULTS, inject
 from tests.matrix.world import COLLECTION, Cost, World

@@ -13,11 +13,11 @@ from snapshot_tasks.checks.contents import check_contents
 from snapshot_tasks.checks.file import verified
 from snapshot_tasks.checks.restored import Restored, check_restored
 from snapshot_tasks.domain.collection import CollectionState
-from snapshot_tasks.domain.comparison import Fit, version_fit
 from snapshot_tasks.domain.endpoint import Endpoint
 from snapshot_tasks.domain.findings import Finding, failed
 from snapshot_tasks.domain.fingerprint import Fingerprint, Sealed
 from snapshot_tasks.domain.snapshot import Snapshot
+from snapshot_tasks.domain.versions import Fit, version_fit
 from snapshot_tasks.engines.base import Engine
 from snapshot_tasks.operations.prove.drill import AFTER_RESTART, DrillReport, Log
 from snapshot_tasks.operations.prove.keep_proof import keep_proof

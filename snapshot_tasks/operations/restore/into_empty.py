@@ -14,6 +14,7 @@ from snapshot_tasks.checks.restored import Restored, check_restored, restored_er
 from snapshot_tasks.domain.findings import Finding, Status, failed
 from snapshot_tasks.domain.snapshot import Snapshot
 from snapshot_tasks.operations.restore.plan import RestorePlan, RestoreRequest, plan_restore
+from snapshot_tasks.qdrant.errors import is_wrong_checksum
 from snapshot_tasks.qdrant.points import read_fingerprint
 from snapshot_tasks.qdrant.server import NotVisible, Server
 from snapshot_tasks.system import process
@@ -247,7 +248,7 @@ def _refuse_damaged(plan: RestorePlan, sha256: str, progress: Progress) -> None:
 
 
 def _meaning(plan: RestorePlan, error: ServerFailure) -> TaskError:
-    if "checksum mismatch" in error.message.lower():
+    if is_wrong_checksum(error):
         return Damaged(
             f"Qdrant read other bytes than {plan.snapshot.name} has here: {error.message}",
             hint="Check the mount or the link between here and Qdrant, then run this again.",

@@ -6,15 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from snapshot_tasks.catalog.journal import NO_JOURNAL, Journal
-from snapshot_tasks.domain.comparison import Fit, version_fit
 from snapshot_tasks.domain.findings import Finding, Status
 from snapshot_tasks.domain.names import check_collection
 from snapshot_tasks.domain.snapshot import Snapshot
+from snapshot_tasks.domain.versions import Fit, known, version_fit
 from snapshot_tasks.qdrant.server import Server
 from snapshot_tasks.system.errors import NotFound, Refused, StorageError
-
-# Measured on 1.16.3 and 1.17.0: Qdrant unpacks the file beside the collection that it makes of it.
-SPACE_FACTOR = 1.8
 
 SaveExisting = Callable[[str], Snapshot]
 FreeBytes = Callable[[], int | None]
@@ -122,7 +119,7 @@ def plan_restore(request: RestoreRequest, server: Server) -> RestorePlan:
         kept_aliases=kept,
         server_version=version,
         warnings=() if skip else _version_warnings(snapshot, version),
-        needed_bytes=_needed_bytes(snapshot, server),
+        needed_bytes=_needed_bytes(snapshot, server, version),
         free_bytes=None if skip else request.free_bytes(),
         named_by_alias=named if target != named else "",
     )
@@ -130,10 +127,10 @@ def plan_restore(request: RestoreRequest, server: Server) -> RestorePlan:
     return plan
 
 
-def _needed_bytes(snapshot: Snapshot, server: Server) -> int:
+def _needed_bytes(snapshot: Snapshot, server: Server, version: str) -> int:
     """Return what a restore takes at its peak: what is uploaded lies there as well."""
     is_seen = bool(server.endpoint.server_paths(snapshot.path))
-    return int(snapshot.size_bytes * (SPACE_FACTOR + (0 if is_seen else 1)))
+    return int(snapshot.size_bytes * (known(version).disk_factor + (0 if is_seen else 1)))
 
 
 def _refuse_too_large(plan: RestorePlan) -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from snapshot_tasks.domain.comparison import Fit, added_only, differences, same_minor, version_fit
+from snapshot_tasks.domain.comparison import added_only, differences
 
 KEYS = st.sampled_from("abc")
 SCALARS = st.sampled_from([None, True, False, 0, 1, 2.5, "x", ""]) | st.lists(
@@ -112,37 +112,3 @@ def test_equal_is_added_only(expected: dict[str, Any], actual: dict[str, Any]) -
 def test_what_is_lost_or_changed_is_not_added(expected: Any, actual: Any) -> None:
     """A key that is gone or has another value is more than an addition."""
     assert not added_only(expected, actual)
-
-
-@pytest.mark.parametrize(
-    ("taken_with", "server", "fit"),
-    [
-        ("1.17.0", "1.17.0", Fit.FITS),
-        ("1.17.3", "1.17.0", Fit.FITS),
-        ("1.16.3", "1.17.0", Fit.FITS),
-        ("1.9.0", "1.10.0", Fit.FITS),
-        ("v1.16.3", "1.17.0-dev", Fit.FITS),
-        ("1.17.0", "1.16.3", Fit.TOO_OLD),
-        ("1.10.0", "1.9.9", Fit.TOO_OLD),
-        ("2.0.0", "1.17.0", Fit.TOO_OLD),
-        ("1.15.1", "1.17.0", Fit.TOO_NEW),
-        ("1.17.0", "2.0.0", Fit.TOO_NEW),
-        ("1.17.0", "2.18.0", Fit.TOO_NEW),
-        (None, "1.17.0", Fit.UNKNOWN),
-        ("", "1.17.0", Fit.UNKNOWN),
-        ("1.17.0", "", Fit.UNKNOWN),
-        ("latest", "1.17.0", Fit.UNKNOWN),
-    ],
-)
-def test_versions_fit_by_the_next_minor(taken_with: str | None, server: str, fit: Fit) -> None:
-    """The same minor version fits, and the next one; nothing else does."""
-    assert version_fit(taken_with, server) is fit
-
-
-def test_the_same_minor() -> None:
-    """Patches do not matter; what is unknown is never the same."""
-    assert same_minor("1.17.0", "v1.17.9")
-    assert not same_minor("1.16.3", "1.17.0")
-    assert not same_minor("1.17.0", "2.17.0")
-    assert not same_minor(None, "1.17.0")
-    assert not same_minor("unknown", "unknown")

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from snapshot_tasks.settings import DEFAULT_VERSION, Settings, load_settings, load_watching
+from snapshot_tasks.domain.versions import DEFAULT_VERSION
+from snapshot_tasks.settings import Settings, load_settings, load_watching
 from snapshot_tasks.system.errors import SettingsError
 
 Make = Callable[..., Settings]

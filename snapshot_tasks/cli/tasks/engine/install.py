@@ -12,14 +12,15 @@ from snapshot_tasks.system.errors import SettingsError
 )
 def install(run: Run, version: str = "") -> Outcome:
     """Fetch the native Qdrant binary, checked by its sha256, into the cache of this user."""
+    from snapshot_tasks.domain.versions import DEFAULT_VERSION, is_version
     from snapshot_tasks.engines.binary import cached_binary, find_binary
     from snapshot_tasks.engines.install import install as fetch
-    from snapshot_tasks.settings import DEFAULT_VERSION, is_version
 
     wanted = version.removeprefix("v") or run.settings.version
     if not is_version(wanted):
         raise SettingsError(
-            f"{version!r} is no version.", hint=f"Give one such as {DEFAULT_VERSION}."
+            f"{version!r} is not a version.",
+            hint=f"Use one like {DEFAULT_VERSION}.",
         )
     target = cached_binary(wanted)
     if run.dry:

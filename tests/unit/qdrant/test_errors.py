@@ -1,0 +1,77 @@
+"""What Qdrant's refusals mean."""
+
+from __future__ import annotations
+
+import httpx
+import pytest
+
+from snapshot_tasks.domain.endpoint import Endpoint
+from snapshot_tasks.qdrant.errors import is_not_visible, is_wrong_checksum, refusal
+from snapshot_tasks.system.errors import (
+    CredentialsRefused,
+    NotFound,
+    ServerFailure,
+    StorageError,
+    TaskError,
+)
+
+ENDPOINT = Endpoint(url="http://localhost:6333", api_key="hush-hush")
+
+
+def refused(status: int, reason: str) -> TaskError:
+    """Return what an error answer of Qdrant means."""
+    return refusal(httpx.Response(status, json={"status": {"error": reason}}), ENDPOINT)
+
+
+@pytest.mark.parametrize(
+    ("status", "reason", "kind"),
+    [
+        (401, "Must provide an API key", CredentialsRefused),
+        (403, "Global manage access is required", CredentialsRefused),
+        (404, "Collection `x` doesn't exist!", NotFound),
+        (500, "No space left on device (os error 28)", StorageError),
+        (500, "Not enough disk space for the snapshot", StorageError),
+        (507, "whatever", StorageError),
+        (500, "a panic", ServerFailure),
+    ],
+)
+def test_an_answer_is_taken_for_what_it_means(
+    status: int, reason: str, kind: type[TaskError]
+) -> None:
+    """The reason is repeated, and there is a remedy."""
+    error = refused(status, reason)
+    assert type(error) is kind
+    assert reason.rstrip("!") in error.message
+    assert error.hint
+
+
+def test_a_missing_right_on_the_server_has_a_remedy_of_its_own() -> None:
+    """Another key for the collection would not help."""
+    assert "right to manage" in refused(403, "Global manage access is required").hint
+    assert "right to manage" not in refused(403, "Write access to x is required").hint
+
+
+def test_the_key_is_in_no_message() -> None:
+    """A proxy may repeat the request."""
+    assert "hush-hush" not in refused(500, "api-key: hush-hush").message
+
+
+@pytest.mark.parametrize(
+    "reason",
+    [
+        'Bad request: Snapshot file "/x.snapshot" does not exist',
+        "Permission denied (os error 13)",
+        'Forbidden: Snapshot file "/etc/x" must be inside snapshots directory',
+    ],
+)
+def test_a_file_that_the_server_cannot_see(reason: str) -> None:
+    """Then it is uploaded instead."""
+    assert is_not_visible(refused(400, reason))
+    assert not is_wrong_checksum(refused(400, reason))
+
+
+def test_a_wrong_checksum() -> None:
+    """It is no fault of the file here, nor of the server."""
+    error = refused(400, "Bad request: Snapshot checksum mismatch: expected a, got b")
+    assert is_wrong_checksum(error)
+    assert not is_not_visible(error)
