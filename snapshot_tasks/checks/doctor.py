@@ -23,23 +23,15 @@ from snapshot_tasks.checks.promises import (
 )
 from snapshot_tasks.domain.findings import Finding, Status, fail, ok, warn
 from snapshot_tasks.domain.versions import Fit, version_fit
-from snapshot_tasks.engines.binary import binary_version, find_binary
-from snapshot_tasks.engines.compose import ComposeEngine
-from snapshot_tasks.engines.compose_client import compose_version, docker_problem
-from snapshot_tasks.engines.compose_document import KEPT, qdrant_service
-from snapshot_tasks.engines.compose_leftovers import find_labelled
 from snapshot_tasks.engines.select import drill_engine, live_engine
 from snapshot_tasks.system.errors import (
     NotFound,
     SettingsError,
     StorageError,
     TaskError,
-    Unreachable,
 )
-from snapshot_tasks.system.scratch import is_gone
 
 MIN_FREE_BYTES = 1 << 30
-SERVER_SNAPSHOTS = "/qdrant/snapshots"
 
 
 Check = Callable[[Patient], Iterator[Finding]]
@@ -47,24 +39,9 @@ Check = Callable[[Patient], Iterator[Finding]]
 
 def check_engine(patient: Patient) -> Iterator[Finding]:
     """Which engine, why, and whether it can work."""
-    settings = patient.settings
-    selection = live_engine(settings)
-    name = selection.engine.name
-    yield ok("engine", f"{name} ({selection.reason})")
-    if name == "compose":
-        problem = docker_problem()
-        if problem:
-            raise Unreachable(problem, hint="Start Docker, or set QDRANT_ENGINE=native.")
-        yield ok("compose", f"Docker Compose {compose_version()}")
-    elif name == "native":
-        binary = settings.binary or find_binary(settings, settings.version)
-        if binary is None:
-            message = f"no Qdrant {settings.version} on this machine yet"
-            yield warn("binary", message, "Run `inv engine.install`.")
-        elif (found := binary_version(binary)) is None:
-            yield fail("binary", f"{binary} does not run", "Correct QDRANT_BINARY.")
-        else:
-            yield ok("binary", f"{binary}, version {found}")
+    selection = live_engine(patient.settings)
+    yield ok("engine", f"{selection.engine.name} ({selection.reason})")
+    yield from selection.engine.check_tools()
 
 
 def check_server(patient: Patient) -> Iterator[Finding]:
@@ -149,56 +126,14 @@ def check_newest(patient: Patient) -> Iterator[Finding]:
     )
 
 
-def check_compose_file(patient: Patient) -> Iterator[Finding]:
-    """The compose file has none of the traps that break backups or restores."""
-    engine = live_engine(patient.settings).engine
-    if not isinstance(engine, ComposeEngine):
-        return
-    service = qdrant_service(engine.document)
-    problems = list(_image_traps(str(service.get("image", "")))) + list(_mount_traps(service))
-    yield from problems
-    if not engine.mounts():
-        remedy = f"Mount {patient.catalog.folder} read-only below {SERVER_SNAPSHOTS}."
-        yield warn("snapshot mount", "Qdrant does not see the folder: restores upload", remedy)
-    elif not problems:
-        yield ok("compose file", "image pinned, snapshots path writable, folder mounted")
+def check_configuration(patient: Patient) -> Iterator[Finding]:
+    """The engine's own configuration breaks neither backups nor restores."""
+    yield from live_engine(patient.settings).engine.check_configuration()
 
 
 def check_drills(patient: Patient) -> Iterator[Finding]:
-    """No drill that was killed or kept has anything left in Docker."""
-    if drill_engine(patient.settings).engine.name != "compose":
-        return
-    killed, kept = find_labelled(is_gone), find_labelled(lambda o: o.startswith(KEPT))
-    if killed:
-        message = f"a killed drill has left {', '.join(killed)}"
-        yield warn("drills", message, "The next `inv snapshot.test-restore` clears it.")
-    if kept:
-        message = f"kept: {', '.join(kept)}"
-        yield warn("drills", message, "docs/drill.md says how to remove it.")
-
-
-def _image_traps(image: str) -> Iterator[Finding]:
-    tag = image.rpartition(":")[2] if ":" in image.rpartition("/")[2] else "latest"
-    if tag in ("latest", "master", "dev"):
-        remedy = "Pin it: an unforeseen upgrade may not read old snapshots."
-        yield fail("image", f"{image or 'no image'} is not a fixed version", remedy)
-
-
-def _mount_traps(service: object) -> Iterator[Finding]:
-    assert isinstance(service, dict)
-    mounts = {str(v["target"]).rstrip("/"): v for v in service.get("volumes", ())}
-    snapshots = mounts.get(SERVER_SNAPSHOTS)
-    if snapshots is not None and snapshots.get("read_only"):
-        remedy = "Mount a volume there, and the host folder read-only below it."
-        yield fail(
-            "snapshots path", f"{SERVER_SNAPSHOTS} is read-only: Qdrant will not start", remedy
-        )
-    elif snapshots is None:
-        remedy = f"Mount a named volume on {SERVER_SNAPSHOTS}."
-        yield warn("snapshots path", f"{SERVER_SNAPSHOTS} is in the container's own layer", remedy)
-    if not any(target.startswith("/qdrant/storage") for target in mounts):
-        remedy = "Mount a named volume on /qdrant/storage."
-        yield fail("storage", "the data is in the container's own layer and goes with it", remedy)
+    """No drill that was killed or kept has left anything."""
+    yield from drill_engine(patient.settings).engine.check_leftovers()
 
 
 # Each check under the label of its first line, which is also that of an error it raises.
@@ -210,7 +145,7 @@ DOCTOR_CHECKS: dict[str, Check] = {
     "folder": check_folder,
     "latest link": check_latest,
     "newest snapshot": check_newest,
-    "compose file": check_compose_file,
+    "compose file": check_configuration,
     "drills": check_drills,
     OFFSITE: check_offsite,
 }

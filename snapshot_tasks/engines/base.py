@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from snapshot_tasks.domain.endpoint import Endpoint, Mount
+from snapshot_tasks.domain.findings import Finding
 from snapshot_tasks.system.progress import Progress
 
 
@@ -44,9 +45,16 @@ class FreshServer:
 
 
 class Engine(Protocol):
-    """Runs the live Qdrant of this project, and throw-away ones beside it."""
+    """Runs the live Qdrant of this project, and throw-away ones beside it.
+
+    `name` is for people and JSON; what an engine can do is asked of it, never told by its name.
+    """
 
     name: str
+    # Whether this project starts and stops the live Qdrant.
+    manages_server: bool
+    # Whether drills must see the host's own /tmp: what a killed one left is found by its folder.
+    needs_host_tmp: bool
 
     def up(self, *, timeout_seconds: float, progress: Progress) -> None:
         """Start the live Qdrant where it does not run yet, and wait until it is ready."""
@@ -78,6 +86,26 @@ class Engine(Protocol):
 
     def free_bytes(self) -> int | None:
         """Return how much room the live Qdrant's storage has; None where nobody can tell."""
+        ...
+
+    def check_tools(self) -> Iterator[Finding]:
+        """Yield whether what this engine needs is installed.
+
+        Raises:
+            Unreachable: when it cannot be used at all.
+        """
+        ...
+
+    def check_configuration(self) -> Iterator[Finding]:
+        """Yield what in its own configuration breaks backups or restores.
+
+        Raises:
+            SettingsError: when there is no such configuration, or it is wrong.
+        """
+        ...
+
+    def check_leftovers(self) -> Iterator[Finding]:
+        """Yield what killed or kept drills have left."""
         ...
 
     def fresh(

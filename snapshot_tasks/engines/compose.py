@@ -9,7 +9,9 @@ from functools import cached_property
 from typing import Any
 
 from snapshot_tasks.domain.endpoint import Endpoint, Mount
+from snapshot_tasks.domain.findings import Finding
 from snapshot_tasks.engines.base import EngineStatus, FreshRequest, FreshServer
+from snapshot_tasks.engines.compose_checks import check_docker, check_document, check_leftovers
 from snapshot_tasks.engines.compose_client import (
     COMMAND_SECONDS,
     check_alive,
@@ -43,6 +45,8 @@ class ComposeEngine:
     """Runs the `qdrant` service of the project's compose file."""
 
     name = "compose"
+    manages_server = True
+    needs_host_tmp = True
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -98,6 +102,18 @@ class ComposeEngine:
         answer = self._run("exec", "-T", SERVICE, "df", "--output=avail", "-B1", STORAGE)
         words = answer.stdout.split()
         return int(words[-1]) if answer.ok and words and words[-1].isdigit() else None
+
+    def check_tools(self) -> Iterator[Finding]:
+        """Yield whether Docker Compose can be used."""
+        yield from check_docker()
+
+    def check_configuration(self) -> Iterator[Finding]:
+        """Yield what in the compose file breaks backups or restores."""
+        yield from check_document(self.document, self._settings.snapshot_dir)
+
+    def check_leftovers(self) -> Iterator[Finding]:
+        """Yield what killed or kept drills have left in Docker."""
+        yield from check_leftovers()
 
     @cached_property
     def document(self) -> dict[str, Any]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import AbstractContextManager
 
 from snapshot_tasks.domain.endpoint import Mount
+from snapshot_tasks.domain.findings import Finding
 from snapshot_tasks.engines.base import EngineStatus, FreshRequest, FreshServer
 from snapshot_tasks.system.errors import SettingsError
 from snapshot_tasks.system.progress import Progress
@@ -14,6 +16,8 @@ class ExternalEngine:
     """Refuses everything that would manage the server."""
 
     name = "external"
+    manages_server = False
+    needs_host_tmp = False
 
     def up(self, *, timeout_seconds: float, progress: Progress) -> None:
         """Refuse."""
@@ -46,6 +50,18 @@ class ExternalEngine:
     def free_bytes(self) -> int | None:
         """Return nothing: the disk is somebody else's."""
         return None
+
+    def check_tools(self) -> Iterator[Finding]:
+        """Yield nothing: it needs none."""
+        yield from ()
+
+    def check_configuration(self) -> Iterator[Finding]:
+        """Yield nothing: the configuration is somebody else's."""
+        yield from ()
+
+    def check_leftovers(self) -> Iterator[Finding]:
+        """Yield nothing: it runs no drills."""
+        yield from ()
 
     def fresh(
         self, request: FreshRequest, progress: Progress

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from snapshot_tasks.domain.endpoint import Endpoint, Mount
+from snapshot_tasks.domain.findings import Finding, fail, ok, warn
 from snapshot_tasks.domain.versions import known
 from snapshot_tasks.engines.base import EngineStatus, FreshRequest, FreshServer
 from snapshot_tasks.engines.binary import binary_version, find_binary, live_binary, obtain_binary
@@ -42,6 +43,8 @@ class NativeEngine:
     """Runs Qdrant as a process that outlives the `inv` that started it."""
 
     name = "native"
+    manages_server = True
+    needs_host_tmp = False
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -104,6 +107,26 @@ class NativeEngine:
     def free_bytes(self) -> int | None:
         """Return how much room the disk has that the live server's data lies on."""
         return shutil.disk_usage(self._home).free if self._home.is_dir() else None
+
+    def check_tools(self) -> Iterator[Finding]:
+        """Yield whether there is a binary that runs."""
+        settings = self._settings
+        binary = settings.binary or find_binary(settings, settings.version)
+        if binary is None:
+            message = f"no Qdrant {settings.version} on this machine yet"
+            yield warn("binary", message, "Run `inv engine.install`.")
+        elif (found := binary_version(binary)) is None:
+            yield fail("binary", f"{binary} does not run", "Correct QDRANT_BINARY.")
+        else:
+            yield ok("binary", f"{binary}, version {found}")
+
+    def check_configuration(self) -> Iterator[Finding]:
+        """Yield nothing: this project configures it."""
+        yield from ()
+
+    def check_leftovers(self) -> Iterator[Finding]:
+        """Yield nothing: whatever a killed drill left goes with the next run."""
+        yield from ()
 
     @contextmanager
     def fresh(self, request: FreshRequest, progress: Progress) -> Iterator[FreshServer]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from snapshot_tasks.domain.endpoint import Endpoint, Mount
@@ -12,6 +13,12 @@ from snapshot_tasks.engines.external import ExternalEngine
 from snapshot_tasks.engines.native import NativeEngine
 from snapshot_tasks.settings import Settings
 from snapshot_tasks.system.errors import SettingsError, TaskError
+
+ENGINES: Mapping[str, Callable[[Settings], Engine]] = {
+    "compose": ComposeEngine,
+    "native": NativeEngine,
+    "external": lambda settings: ExternalEngine(),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,13 +34,9 @@ def select_engine(settings: Settings, wanted: str, *, setting: str) -> Selection
 
     A native server of this project that already runs is found again, whatever Docker does now.
     """
+    if wanted in ENGINES:
+        return Selection(engine=ENGINES[wanted](settings), reason=f"{setting}={wanted}")
     native = NativeEngine(settings)
-    if wanted == "native":
-        return Selection(engine=native, reason=f"{setting}=native")
-    if wanted == "external":
-        return Selection(engine=ExternalEngine(), reason=f"{setting}=external")
-    if wanted == "compose":
-        return Selection(engine=ComposeEngine(settings), reason=f"{setting}=compose")
     if native.status().running:
         return Selection(engine=native, reason="its native Qdrant is running already")
     problem = docker_problem()
@@ -61,7 +64,7 @@ def managed_engine(settings: Settings) -> Selection:
         SettingsError: when `QDRANT_URL` is not where this engine's server would answer.
     """
     selection = live_engine(settings)
-    if selection.engine.name == "external" or points_at_engine(settings):
+    if not selection.engine.manages_server or points_at_engine(settings):
         return selection
     raise SettingsError(
         f"QDRANT_URL is {settings.url}, but the {selection.engine.name} engine answers at "
@@ -75,6 +78,14 @@ def points_at_engine(settings: Settings) -> bool:
     port = settings.url.rpartition(":")[2]
     plain = settings.url.startswith("http://")
     return plain and settings.is_local and port == str(settings.http_port)
+
+
+def managed_engine_at_url(settings: Settings) -> Engine | None:
+    """Return the engine that would run the Qdrant at `QDRANT_URL`, if this project manages it."""
+    if not points_at_engine(settings):
+        return None
+    engine = live_engine(settings).engine
+    return engine if engine.manages_server else None
 
 
 def live_endpoint(settings: Settings) -> Endpoint:
@@ -113,10 +124,8 @@ def _mounts(settings: Settings) -> tuple[Mount, ...]:
 
 def _engine_at_url(settings: Settings) -> Engine | None:
     """Return the engine that runs the Qdrant at `QDRANT_URL`, if one of this project's does."""
-    if settings.engine == "external" or not points_at_engine(settings):
-        return None
     try:
-        engine = live_engine(settings).engine
-        return engine if engine.status().running else None
+        engine = managed_engine_at_url(settings)
+        return engine if engine and engine.status().running else None
     except TaskError:
         return None

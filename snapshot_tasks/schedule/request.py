@@ -20,6 +20,7 @@ class Request:
     snapshot_dir: Path
     user: str
     drill_engine: str
+    needs_host_tmp: bool
     every: timedelta
     creates: Calendar
     drills: Calendar
@@ -81,6 +82,7 @@ def make_request(
     snapshot_dir: Path,
     user: str,
     drill_engine: str,
+    needs_host_tmp: bool,
     every: timedelta,
     drill_every: timedelta,
     at: str,
@@ -109,6 +111,7 @@ def make_request(
         snapshot_dir=snapshot_dir,
         user=user,
         drill_engine=drill_engine,
+        needs_host_tmp=needs_host_tmp,
         every=every,
         creates=calendar(every, start, flag="--every"),
         drills=calendar(drill_every, start + later, flag="--drill-every"),

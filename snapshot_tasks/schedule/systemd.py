@@ -125,7 +125,7 @@ def _temporary(request: Request) -> str:
     )
     # What a killed drill has left in Docker is found by its folder in the real /tmp; and a private
     # one hides a project that lies there.
-    if request.drill_engine != "native" or below:
+    if request.needs_host_tmp or below:
         return "ReadWritePaths=/tmp\n"
     return "PrivateTmp=yes\n"
 

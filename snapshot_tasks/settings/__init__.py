@@ -107,7 +107,7 @@ def load_settings(project_root: Path, environment: Mapping[str, str] | None = No
         snapshot_dir=reader.path("QDRANT_SNAPSHOT_DIR", project_root / "qdrant_snapshots"),
         engine=engine,
         drill_engine=reader.choice(
-            "QDRANT_DRILL_ENGINE", DRILL_ENGINES, "auto" if engine == "external" else engine
+            "QDRANT_DRILL_ENGINE", DRILL_ENGINES, engine if engine in DRILL_ENGINES else "auto"
         ),
         version=reader.version("QDRANT_VERSION", DEFAULT_VERSION),
         binary=reader.program("QDRANT_BINARY", project_root),

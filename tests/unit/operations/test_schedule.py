@@ -35,6 +35,7 @@ def request_for(  # every fact that a test may want to change
     push: bool = False,
     retention: Policy = Policy(),  # noqa: B008
     drill_engine: str = "native",
+    needs_host_tmp: bool = False,
     user: str = "backup",
     **more: Any,
 ) -> Request:
@@ -44,6 +45,7 @@ def request_for(  # every fact that a test may want to change
         snapshot_dir=Path(project, "qdrant_snapshots"),
         user=user,
         drill_engine=drill_engine,
+        needs_host_tmp=needs_host_tmp,
         every=parse_span(every),
         drill_every=parse_span(drill_every),
         at=at,
@@ -163,7 +165,7 @@ def test_a_private_tmp_is_for_native_drills_of_projects_elsewhere() -> None:
     """Docker's leftovers are told by the real /tmp, and a private one hides what lies there."""
     for request, private in (
         (request_for(), True),
-        (request_for(drill_engine="compose"), False),
+        (request_for(drill_engine="compose", needs_host_tmp=True), False),
         (request_for(project="/tmp/tasks"), False),
         (request_for(project="/var/tmp/tasks"), False),
     ):

@@ -90,15 +90,14 @@ def pull(
 def _restore(
     run: Run, catalog: Catalog, snapshots: list[Snapshot], timeout: float, *, wanted: bool
 ) -> RestoreAllResult | None:
-    from snapshot_tasks.engines.select import live_engine, points_at_engine, restore_endpoint
+    from snapshot_tasks.engines.select import managed_engine_at_url, restore_endpoint
     from snapshot_tasks.operations.offsite.pull_restore import restore_pulled
 
     if not wanted or not snapshots:
         return None
-    engine = live_engine(run.settings).engine if points_at_engine(run.settings) else None
     return restore_pulled(
         snapshots,
-        None if engine is None or engine.name == "external" else engine,
+        managed_engine_at_url(run.settings),
         restore_endpoint(run.settings),
         catalog,
         run.progress,

@@ -81,13 +81,15 @@ def _request(run: Run, every: Span, at: str, drill_every: Span, all: bool, push:
             "--every and --drill-every need a span of time.", hint="Give one such as 24h."
         )
     settings = run.settings
+    engine = drill_engine(settings).engine
     if push and not settings.offsite_urls:
         run.progress.note("Nothing is pushed before QDRANT_OFFSITE_URL says where to.")
     return make_request(
         project=run.root,
         snapshot_dir=Path(os.path.normpath(settings.snapshot_dir)),
         user=_user(),
-        drill_engine=drill_engine(settings).engine.name,
+        drill_engine=engine.name,
+        needs_host_tmp=engine.needs_host_tmp,
         every=every.value,
         drill_every=drill_every.value,
         at=at,

@@ -1,0 +1,74 @@
+"""What the doctor looks at where Docker Compose runs Qdrant."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from snapshot_tasks.domain.findings import Finding, fail, ok, warn
+from snapshot_tasks.engines.compose_client import compose_version, docker_problem
+from snapshot_tasks.engines.compose_document import (
+    KEPT,
+    SNAPSHOTS,
+    STORAGE,
+    qdrant_service,
+    snapshot_mounts,
+)
+from snapshot_tasks.engines.compose_leftovers import find_labelled
+from snapshot_tasks.system.errors import Unreachable
+from snapshot_tasks.system.scratch import is_gone
+
+JsonObject = Mapping[str, Any]
+
+
+def check_docker() -> Iterator[Finding]:
+    """Docker answers, and has Compose. Raises `Unreachable` otherwise."""
+    problem = docker_problem()
+    if problem:
+        raise Unreachable(problem, hint="Start Docker, or set QDRANT_ENGINE=native.")
+    yield ok("compose", f"Docker Compose {compose_version()}")
+
+
+def check_document(document: JsonObject, folder: Path) -> Iterator[Finding]:
+    """The compose file has none of the traps that break backups or restores."""
+    service = qdrant_service(document)
+    problems = [*_image_traps(str(service.get("image", ""))), *_mount_traps(service)]
+    yield from problems
+    if not snapshot_mounts(document, folder):
+        remedy = f"Mount {folder} read-only below {SNAPSHOTS}."
+        yield warn("snapshot mount", "Qdrant does not see the folder: restores upload", remedy)
+    elif not problems:
+        yield ok("compose file", "image pinned, snapshots path writable, folder mounted")
+
+
+def check_leftovers() -> Iterator[Finding]:
+    """No drill that was killed or kept has anything left in Docker."""
+    killed, kept = find_labelled(is_gone), find_labelled(lambda o: o.startswith(KEPT))
+    if killed:
+        message = f"a killed drill has left {', '.join(killed)}"
+        yield warn("drills", message, "The next `inv snapshot.test-restore` clears it.")
+    if kept:
+        message = f"kept: {', '.join(kept)}"
+        yield warn("drills", message, "docs/drill.md says how to remove it.")
+
+
+def _image_traps(image: str) -> Iterator[Finding]:
+    tag = image.rpartition(":")[2] if ":" in image.rpartition("/")[2] else "latest"
+    if tag in ("latest", "master", "dev"):
+        remedy = "Pin it: an unforeseen upgrade may not read old snapshots."
+        yield fail("image", f"{image or 'no image'} is not a fixed version", remedy)
+
+
+def _mount_traps(service: JsonObject) -> Iterator[Finding]:
+    mounts = {str(v["target"]).rstrip("/"): v for v in service.get("volumes", ())}
+    snapshots = mounts.get(SNAPSHOTS)
+    if snapshots is not None and snapshots.get("read_only"):
+        remedy = "Mount a volume there, and the host folder read-only below it."
+        yield fail("snapshots path", f"{SNAPSHOTS} is read-only: Qdrant will not start", remedy)
+    elif snapshots is None:
+        remedy = f"Mount a named volume on {SNAPSHOTS}."
+        yield warn("snapshots path", f"{SNAPSHOTS} is in the container's own layer", remedy)
+    if not any(target.startswith(STORAGE) for target in mounts):
+        remedy = f"Mount a named volume on {STORAGE}."
+        yield fail("storage", "the data is in the container's own layer and goes with it", remedy)

@@ -1,0 +1,38 @@
+"""Which engines there are, and what each can do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from snapshot_tasks import settings as module
+from snapshot_tasks.engines.select import ENGINES, managed_engine, managed_engine_at_url
+from snapshot_tasks.settings import Settings
+from snapshot_tasks.system.errors import SettingsError
+
+
+def test_every_engine_that_a_setting_can_name_exists() -> None:
+    """`auto` chooses among them."""
+    assert {*module.ENGINES} == {"auto", *ENGINES}
+    assert {*module.DRILL_ENGINES} <= {*module.ENGINES}
+
+
+@pytest.mark.parametrize("name", ENGINES)
+def test_an_engine_says_what_it_can_do(make_settings: Callable[..., Settings], name: str) -> None:
+    """Only an external one leaves the server alone, wherever it answers."""
+    settings = make_settings(QDRANT_ENGINE=name)
+    engine = ENGINES[name](settings)
+    assert engine.name == name
+    at_url = managed_engine_at_url(settings)
+    assert (at_url is not None) is engine.manages_server is (name != "external")
+
+
+def test_an_engine_elsewhere_is_not_managed(make_settings: Callable[..., Settings]) -> None:
+    """`QDRANT_URL` must be where the engine's server answers, unless it is external."""
+    settings = make_settings(QDRANT_ENGINE="native", QDRANT_URL="http://db.example:6333")
+    assert managed_engine_at_url(settings) is None
+    with pytest.raises(SettingsError, match="native engine answers at"):
+        managed_engine(settings)
+    external = make_settings(QDRANT_ENGINE="external", QDRANT_URL="http://db.example:6333")
+    assert not managed_engine(external).engine.manages_server
