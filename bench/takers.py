@@ -16,7 +16,8 @@ from bench.data import NAME, endpoint_of
 from bench.readers import engine_read, engine_values_unpacked
 from snapshot_tasks.catalog.folder import Catalog
 from snapshot_tasks.domain.collection import ServerSnapshot
-from snapshot_tasks.operations.create.one import CreateRequest, create
+from snapshot_tasks.operations.create.one import create
+from snapshot_tasks.operations.create.request import CreateRequest
 from snapshot_tasks.qdrant.server import Server
 from snapshot_tasks.sealing.reader import read_contents
 from snapshot_tasks.system.progress import Silent

@@ -1,86 +1,214 @@
-"""Is the restored collection what the snapshot's manifest says was taken?"""
+"""Is the restored collection what it should be? One list says what every restore is judged by."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from enum import Enum
 
+from snapshot_tasks.checks.contents import check_contents
+from snapshot_tasks.checks.search import check_search
 from snapshot_tasks.domain.collection import CollectionState
 from snapshot_tasks.domain.comparison import added_only, differences
+from snapshot_tasks.domain.endpoint import Endpoint
 from snapshot_tasks.domain.findings import Finding, Status, failed
+from snapshot_tasks.domain.fingerprint import Sealed
+from snapshot_tasks.domain.search_parity import Probe
+from snapshot_tasks.domain.snapshot import Snapshot
 from snapshot_tasks.domain.versions import same_minor
+from snapshot_tasks.qdrant.points import read_fingerprint
+from snapshot_tasks.qdrant.server import Server
 from snapshot_tasks.system.errors import ContentsDiffer, RestoreIncomplete, TaskError
+from snapshot_tasks.system.progress import Progress
 from snapshot_tasks.system.untrusted import JsonObject
 
 MAX_LISTED = 5
 # Updates may delete while a snapshot is made, but hardly half of a collection.
 LEAST_SHARE_OF_MOVING = 0.5
+GREEN_SECONDS = 60.0
+
+
+class Cost(Enum):
+    """What a check asks of a server: to describe a collection, or to read its points."""
+
+    DESCRIBED = "described"
+    READ = "read"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Expected:
+    """What a restored collection must be, as a manifest records it or as the live one was.
+
+    `state` is None without a manifest. `moving_between` holds the source's exact counts around the
+    snapshot where they differ: the file's own count lies near them, and nobody knows it exactly.
+    `owns_aliases` is False under another name: the aliases are not recreated then. `sealed` and
+    `probes` are what the points must be and what searches must answer, where that is known.
+    """
+
+    state: CollectionState | None
+    taken_with: str | None = None
+    moving_between: tuple[int, int] | None = None
+    owns_aliases: bool = True
+    sealed: Sealed | None = None
+    probes: tuple[Probe, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Restored:
-    """What was expected, what came back, and the versions on both sides.
+    """A collection on a server beside what it must be: all that a check needs.
 
-    `moving_between` holds the source's exact counts around the snapshot where they differ: the
-    file's own count lies near them, and nobody knows it exactly. `aliases_owned` says whether the
-    aliases were to be recreated: not under another name.
+    `status` is the optimizer's once it was waited for, and None where nobody waited.
     """
 
-    expected: CollectionState
+    expected: Expected
     actual: CollectionState
-    taken_with: str
+    collection: str
+    endpoint: Endpoint
     server_version: str
-    moving_between: tuple[int, int] | None = None
-    aliases_owned: bool = True
+    progress: Progress
+    status: str | None = None
 
 
-def check_count(restored: Restored) -> Finding:
+def recorded(snapshot: Snapshot, target: str) -> Expected:
+    """Return what the manifest says must come back under a name; the seal is left unread."""
+    manifest = snapshot.manifest
+    if manifest is None:
+        return Expected(state=None)
+    counts = (manifest.source_points_before, manifest.source_points_after)
+    # A seal has counted the file itself.
+    is_vague = manifest.source_moved and manifest.seal is None
+    return Expected(
+        state=manifest.state,
+        taken_with=manifest.qdrant_version,
+        moving_between=counts if is_vague else None,
+        owns_aliases=target == manifest.collection,
+    )
+
+
+def sealed(snapshot: Snapshot, target: str) -> Expected:
+    """Return what must come back under a name, with what the points must be and must answer.
+
+    Raises:
+        Damaged: when the seal or the searches kept with it are not readable.
+    """
+    seal = snapshot.sealed
+    probes = snapshot.probes if seal else ()
+    return replace(recorded(snapshot, target), sealed=seal, probes=probes)
+
+
+def look(
+    expected: Expected,
+    collection: str,
+    server: Server,
+    progress: Progress,
+    *,
+    version: str,
+    status: str | None = None,
+) -> Restored:
+    """Ask the server what a collection is. Raises `NotFound` when there is none of that name."""
+    return Restored(
+        expected=expected,
+        actual=server.state(collection),
+        collection=collection,
+        endpoint=server.endpoint,
+        server_version=version,
+        progress=progress,
+        status=status,
+    )
+
+
+def check_status(restored: Restored) -> Iterator[Finding]:
+    """The optimizer is done."""
+    if restored.status == "green":
+        yield Finding(check="status", status=Status.OK, message="green")
+    elif restored.status is not None:
+        message = f"{restored.status} after {GREEN_SECONDS:g} s: the optimizer is still at work"
+        yield Finding(check="status", status=Status.WARN, message=message)
+
+
+def check_count(restored: Restored) -> Iterator[Finding]:
     """The exact number of points is that of the file."""
-    expected, actual = restored.expected.points_count, restored.actual.points_count
-    if restored.moving_between and (actual or not expected):
-        return _count_of_moving(actual, restored.moving_between)
-    if expected == actual:
-        return Finding(check="count", status=Status.OK, message=f"{actual:,} points, exactly")
-    message = f"expected {expected:,} points, found {actual:,}"
-    return Finding(check="count", status=Status.FAIL, message=message)
+    expected, actual = restored.expected, restored.actual.points_count
+    if expected.state is None:
+        message = f"no manifest: {actual:,} points came back, expected is unknown"
+        yield Finding(check="count", status=Status.WARN, message=message)
+    elif expected.moving_between and (actual or not expected.state.points_count):
+        yield _count_of_moving(actual, expected.moving_between)
+    elif expected.state.points_count == actual:
+        yield Finding(check="count", status=Status.OK, message=f"{actual:,} points, exactly")
+    else:
+        message = f"expected {expected.state.points_count:,} points, found {actual:,}"
+        yield Finding(check="count", status=Status.FAIL, message=message)
 
 
-def check_config(restored: Restored) -> Finding:
+def check_config(restored: Restored) -> Iterator[Finding]:
     """Vectors, shards, HNSW, optimizers, WAL, quantization and strict mode are those recorded."""
-    return _compare("config", restored.expected.config, restored.actual.config, restored)
+    if state := restored.expected.state:
+        yield _compare("config", state.config, restored.actual.config, restored)
 
 
-def check_payload_schema(restored: Restored) -> Finding:
+def check_payload_schema(restored: Restored) -> Iterator[Finding]:
     """Every payload index is there, with its type and parameters."""
-    expected, actual = restored.expected.payload_schema, restored.actual.payload_schema
-    return _compare("payload schema", expected, actual, restored)
+    if state := restored.expected.state:
+        actual = restored.actual.payload_schema
+        yield _compare("payload schema", state.payload_schema, actual, restored)
 
 
-def check_aliases(restored: Restored) -> Finding:
+def check_aliases(restored: Restored) -> Iterator[Finding]:
     """Every alias points at the collection again."""
-    expected = set(restored.expected.aliases) if restored.aliases_owned else set()
-    missing = sorted(expected - set(restored.actual.aliases))
-    if missing:
+    if restored.expected.state is None:
+        return
+    recorded = restored.expected.state.aliases
+    if recorded and not restored.expected.owns_aliases:
+        message = f"left out, since the name is another: {', '.join(recorded)}"
+        yield Finding(check="aliases", status=Status.OK, message=message)
+    elif missing := sorted(set(recorded) - set(restored.actual.aliases)):
         message = f"missing: {', '.join(missing)}"
-        return Finding(check="aliases", status=Status.FAIL, message=message)
-    if restored.expected.aliases and not restored.aliases_owned:
-        message = f"left out, since the name is another: {', '.join(restored.expected.aliases)}"
-        return Finding(check="aliases", status=Status.OK, message=message)
-    message = ", ".join(sorted(expected)) or "none, as recorded"
-    return Finding(check="aliases", status=Status.OK, message=message)
+        yield Finding(check="aliases", status=Status.FAIL, message=message)
+    else:
+        message = ", ".join(sorted(recorded)) or "none, as recorded"
+        yield Finding(check="aliases", status=Status.OK, message=message)
 
 
-RESTORED_CHECKS: tuple[Callable[[Restored], Finding], ...] = (
-    check_count,
-    check_config,
-    check_payload_schema,
-    check_aliases,
+def check_points(restored: Restored) -> Iterator[Finding]:
+    """Every point has the id, payload and vectors it was sealed with."""
+    sealed = restored.expected.sealed
+    if sealed is None:
+        message = "not sealed: nothing tells what each point should be"
+        yield Finding(check="contents", status=Status.WARN, message=message)
+        return
+    label = f"reading every point of {restored.collection}"
+    with restored.progress.phase(label, total_points=sealed.points_count) as advance:
+        found = read_fingerprint(restored.endpoint, restored.collection, advance)
+    yield check_contents(sealed, found)
+
+
+def check_searches(restored: Restored) -> Iterator[Finding]:
+    """Searches find what they found when the snapshot was taken."""
+    expected = restored.expected
+    if not expected.probes or expected.state is None:
+        return
+    with restored.progress.phase(f"searching in {restored.collection}"):
+        yield from check_search(
+            expected.probes, expected.state.config, restored.endpoint, restored.collection
+        )
+
+
+RESTORED_CHECKS: tuple[tuple[Callable[[Restored], Iterator[Finding]], Cost], ...] = (
+    (check_status, Cost.DESCRIBED),
+    (check_count, Cost.DESCRIBED),
+    (check_config, Cost.DESCRIBED),
+    (check_payload_schema, Cost.DESCRIBED),
+    (check_aliases, Cost.DESCRIBED),
+    (check_points, Cost.READ),
+    (check_searches, Cost.READ),
 )
 
 
-def check_restored(restored: Restored) -> tuple[Finding, ...]:
-    """Run every check of a restored collection."""
-    return tuple(check(restored) for check in RESTORED_CHECKS)
+def check_restored(restored: Restored, cost: Cost) -> tuple[Finding, ...]:
+    """Run every check that costs this much."""
+    checks = [check for check, its_cost in RESTORED_CHECKS if its_cost is cost]
+    return tuple(finding for check in checks for finding in check(restored))
 
 
 def restored_error(what: str, findings: Sequence[Finding], *, hint: str) -> TaskError | None:
@@ -110,7 +238,7 @@ def _compare(check: str, expected: JsonObject, actual: JsonObject, restored: Res
     shown = "; ".join(found[:MAX_LISTED])
     more = f"; and {len(found) - MAX_LISTED} more" if len(found) > MAX_LISTED else ""
     # A newer minor version may know settings that the older one could not have written.
-    newer = not same_minor(restored.taken_with, restored.server_version)
+    newer = not same_minor(restored.expected.taken_with, restored.server_version)
     harmless = newer and added_only(dict(expected), dict(actual))
     status = Status.WARN if harmless else Status.FAIL
     return Finding(check=check, status=status, message=shown + more)

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 from snapshot_tasks.cli.command import Outcome, Run, Seconds
 from snapshot_tasks.cli.console import say, tell
 from snapshot_tasks.storage.stores import examples
-from snapshot_tasks.system.errors import SettingsError, TaskError
+from snapshot_tasks.system.errors import SettingsError
 
 if TYPE_CHECKING:
     from snapshot_tasks.catalog.folder import Catalog
-    from snapshot_tasks.domain.retention import Policy
+    from snapshot_tasks.domain.failure import Failure
     from snapshot_tasks.domain.snapshot import Snapshot
     from snapshot_tasks.offsite.repository import Repository
+    from snapshot_tasks.operations.create.request import CreateDefaults
     from snapshot_tasks.operations.create.seal import FreshServers
     from snapshot_tasks.qdrant.server import Server
 
@@ -75,6 +76,15 @@ def find_snapshot(run: Run, catalog: Catalog, snapshot: str, collection: str) ->
     return catalog.newest(collection or run.settings.collection)
 
 
+def create_defaults(run: Run) -> CreateDefaults:
+    """Return what the settings say about every new snapshot."""
+    from snapshot_tasks.operations.create.request import CreateDefaults
+
+    return CreateDefaults(
+        fresh_servers=fresh_servers(run), max_drop=run.settings.max_drop_percent / 100
+    )
+
+
 def fresh_servers(run: Run) -> FreshServers:
     """Return how to run a throw-away server for a seal."""
     from snapshot_tasks.engines.select import drill_engine
@@ -86,17 +96,12 @@ def fresh_servers(run: Run) -> FreshServers:
     )
 
 
-def run_hook(run: Run, snapshots: Sequence[Snapshot]) -> list[tuple[str, TaskError]]:
+def run_hook(run: Run, snapshots: Sequence[Snapshot]) -> tuple[Failure, ...]:
     """Run QDRANT_POST_CREATE_HOOK for each new snapshot; its output goes to stderr as it comes."""
     from snapshot_tasks.operations.create.hook import run_hooks
 
     settings = run.settings
     return run_hooks(settings.post_create_hook, snapshots, say, secret=settings.api_key)
-
-
-def failure_json(name: str, error: TaskError) -> dict[str, str]:
-    """Return one failure among several for `--json`."""
-    return {"name": name, "kind": error.kind, "message": error.message, "hint": error.hint}
 
 
 TIMEOUT_HELP = "Seconds to wait until Qdrant is ready; QDRANT_READY_TIMEOUT_SECONDS by default."
@@ -108,17 +113,3 @@ BY_SETTING = Seconds(0)
 def said(result: dict[str, Any], sentence: str) -> Outcome:
     """Return what a task did as a result and one sentence."""
     return Outcome(result=result, render=lambda: tell(sentence))
-
-
-def pinned_here(run: Run) -> set[str]:
-    """Return the names of the snapshots that are pinned in the snapshot folder."""
-    return {entry.name for entry in open_catalog(run).entries() if entry.pin is not None}
-
-
-def check_policy(policy: Policy) -> None:
-    """Insist that some rule says what to keep. Raises `SettingsError` otherwise."""
-    if policy.is_empty:
-        raise SettingsError(
-            "No rule says which snapshots to keep, so none is dropped.",
-            hint="Set QDRANT_KEEP_DAILY and its like, or give --keep-daily and its like.",
-        )

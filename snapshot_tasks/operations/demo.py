@@ -12,7 +12,8 @@ from typing import Any
 from snapshot_tasks.catalog.folder import Catalog
 from snapshot_tasks.domain.snapshot import Snapshot
 from snapshot_tasks.engines.base import Engine, FreshRequest
-from snapshot_tasks.operations.create.one import CreateRequest, create
+from snapshot_tasks.operations.create.one import create
+from snapshot_tasks.operations.create.request import CreateDefaults
 from snapshot_tasks.operations.prove.drill import DrillReport, DrillRequest, drill
 from snapshot_tasks.qdrant.sample import load_points
 from snapshot_tasks.qdrant.server import Server
@@ -64,7 +65,7 @@ def demo(
             )
         with Server(source.endpoint, operation_timeout_seconds=operation_timeout_seconds) as server:
             created = create(
-                CreateRequest(collection=COLLECTION, label="demo"),
+                CreateDefaults().request(COLLECTION, label="demo"),
                 server,
                 catalog,
                 progress,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from snapshot_tasks.catalog.folder import Catalog
@@ -14,8 +15,38 @@ from snapshot_tasks.domain.retention import (
     plan_retention,
 )
 from snapshot_tasks.domain.snapshot import Snapshot
-from snapshot_tasks.system.errors import NotFound
+from snapshot_tasks.operations.batch import Batch, for_each
+from snapshot_tasks.system.errors import NotFound, SettingsError
 from snapshot_tasks.system.process import shielded
+
+
+def check_policy(policy: Policy) -> None:
+    """Insist that some rule says what to keep. Raises `SettingsError` otherwise."""
+    if policy.is_empty:
+        raise SettingsError(
+            "No rule says which snapshots to keep, so none is dropped.",
+            hint="Set QDRANT_KEEP_DAILY and its like, or give --keep-daily and its like.",
+        )
+
+
+def pinned_names(catalog: Catalog) -> set[str]:
+    """Return the names of the snapshots that are pinned in the snapshot folder."""
+    return {entry.name for entry in catalog.entries() if entry.pin is not None}
+
+
+def plan_all(
+    catalog: Catalog, collections: Sequence[str] | None, policy: Policy, *, now: datetime
+) -> list[Plan]:
+    """Decide on the snapshots of these collections, or of all; nothing is touched.
+
+    Raises:
+        NotFound: when one of them, or the catalogue, has none.
+    """
+    if collections is None:
+        collections = sorted({e.collection for e in catalog.entries() if e.collection})
+    if not collections:
+        raise NotFound("There is no snapshot.", hint="Take one with `inv snapshot.create`.")
+    return [plan_prune(catalog, name, policy, now=now) for name in collections]
 
 
 def plan_prune(catalog: Catalog, collection: str, policy: Policy, *, now: datetime) -> Plan:
@@ -60,6 +91,35 @@ def prune(agreed: Plan, catalog: Catalog, policy: Policy, *, now: datetime) -> l
                 catalog.drop(entry)
             gone.append(entry)
     return gone
+
+
+def prune_each(
+    agreed: Iterable[Plan], catalog: Catalog, policy: Policy, *, now: datetime
+) -> Batch[list[Snapshot]]:
+    """Drop what was agreed on of several collections; one that fails stops no other.
+
+    The caller holds the catalogue's lock.
+    """
+    return for_each(
+        agreed,
+        lambda plan: prune(plan, catalog, policy, now=now),
+        name=lambda plan: plan.collection,
+    )
+
+
+def prune_collections(
+    collections: Iterable[str], catalog: Catalog, policy: Policy, *, now: datetime
+) -> Batch[list[Snapshot]]:
+    """Plan and prune at once, where consent was given beforehand; one failure stops no other.
+
+    The caller holds the catalogue's lock.
+    """
+
+    def work(collection: str) -> list[Snapshot]:
+        plan = plan_prune(catalog, collection, policy, now=now)
+        return prune(plan, catalog, policy, now=now)
+
+    return for_each(collections, work, name=lambda collection: f"{collection}, pruning")
 
 
 def _candidate(entry: Snapshot, held: str) -> Candidate:

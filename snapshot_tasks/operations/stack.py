@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from snapshot_tasks.catalog.folder import Catalog
 from snapshot_tasks.domain.endpoint import Endpoint
-from snapshot_tasks.engines.base import Engine
-from snapshot_tasks.operations.restore.many import RestoreAllResult, restore_missing
+from snapshot_tasks.engines.base import Engine, EngineStatus
+from snapshot_tasks.engines.select import Selection
+from snapshot_tasks.operations.batch import Batch
+from snapshot_tasks.operations.restore.into_empty import RestoreResult
+from snapshot_tasks.operations.restore.many import restore_missing
 from snapshot_tasks.operations.restore.unfinished import tidied
 from snapshot_tasks.qdrant.server import Server
+from snapshot_tasks.system.errors import TaskError
 from snapshot_tasks.system.progress import Progress
 
 
@@ -22,6 +27,24 @@ class StackReport:
     aliases: dict[str, str]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StackStatus:
+    """The engine, and what its Qdrant holds; without that, `error` says why."""
+
+    selection: Selection
+    engine: EngineStatus
+    report: StackReport | None = None
+    error: TaskError | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StackUp:
+    """What was restored into a Qdrant that was started, and what it holds then."""
+
+    restored: Batch[RestoreResult]
+    report: StackReport
+
+
 def stack_up(
     engine: Engine,
     endpoint: Endpoint,
@@ -31,7 +54,7 @@ def stack_up(
     ready_timeout_seconds: float,
     operation_timeout_seconds: float,
     restore: bool,
-) -> RestoreAllResult:
+) -> StackUp:
     """Start Qdrant, wait until it is ready, restore each catalogued collection that is missing.
 
     Raises:
@@ -39,14 +62,28 @@ def stack_up(
         SettingsError: when a port is taken or the compose file is missing.
     """
     engine.up(timeout_seconds=ready_timeout_seconds, progress=progress)
-    if not restore:
-        return RestoreAllResult(results=(), errors=())
-    mounted = replace(endpoint, mounts=engine.mounts())
-    with (
-        Server(mounted, operation_timeout_seconds=operation_timeout_seconds) as server,
-        tidied(catalog, "stack.up", server, progress),
-    ):
-        return restore_missing(catalog, server, progress)
+    restored: Batch[RestoreResult] = Batch()
+    if restore:
+        mounted = replace(endpoint, mounts=engine.mounts())
+        with (
+            Server(mounted, operation_timeout_seconds=operation_timeout_seconds) as server,
+            tidied(catalog, "stack.up", server, progress),
+        ):
+            restored = restore_missing(catalog, server, progress)
+    report = stack_report(endpoint, timeout_seconds=operation_timeout_seconds)
+    return StackUp(restored=restored, report=report)
+
+
+def stack_status(
+    selection: Selection, endpoint: Callable[[], Endpoint], *, timeout_seconds: float
+) -> StackStatus:
+    """Ask the engine, then the Qdrant; that none answers is part of the status."""
+    engine = selection.engine.status()
+    try:
+        report = stack_report(endpoint(), timeout_seconds=timeout_seconds)
+    except TaskError as error:
+        return StackStatus(selection=selection, engine=engine, error=error)
+    return StackStatus(selection=selection, engine=engine, report=report)
 
 
 def stack_report(endpoint: Endpoint, *, timeout_seconds: float) -> StackReport:

@@ -6,8 +6,6 @@ Nothing outside `cli/` turns an error into a process exit.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 
 class TaskError(Exception):
     """The base of all foreseen failures; the subclass says which exit code it means."""
@@ -112,15 +110,3 @@ class ServerFailure(TaskError):
     """Qdrant answered, but not with what was asked for."""
 
     kind = "server_failure"
-
-
-def join_errors(errors: Sequence[tuple[str, TaskError]]) -> TaskError | None:
-    """Return one error that names every failure; kind, exit code and hint are the first one's."""
-    if not errors:
-        return None
-    first = errors[0][1]
-    if len(errors) == 1:
-        return first
-    return type(first)(
-        " ".join(f"{name}: {error.message}" for name, error in errors), hint=first.hint
-    )

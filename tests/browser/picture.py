@@ -18,7 +18,8 @@ from playwright.sync_api import sync_playwright
 from snapshot_tasks.catalog.folder import Catalog
 from snapshot_tasks.engines.base import FreshRequest
 from snapshot_tasks.engines.native import NativeEngine
-from snapshot_tasks.operations.create.one import CreateRequest, create
+from snapshot_tasks.operations.create.one import create
+from snapshot_tasks.operations.create.request import CreateRequest
 from snapshot_tasks.operations.prove.drill import DrillRequest, drill
 from snapshot_tasks.operations.report import collect
 from snapshot_tasks.qdrant.server import Server

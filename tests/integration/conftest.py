@@ -14,7 +14,8 @@ import pytest
 from snapshot_tasks.catalog.folder import Catalog
 from snapshot_tasks.domain.snapshot import Snapshot
 from snapshot_tasks.engines.native import NativeEngine
-from snapshot_tasks.operations.create.one import CreateRequest, create
+from snapshot_tasks.operations.create.one import create
+from snapshot_tasks.operations.create.request import CreateRequest
 from snapshot_tasks.settings import Settings
 from snapshot_tasks.system.process import free_ports
 from snapshot_tasks.system.progress import Silent

@@ -15,7 +15,9 @@ import pytest
 from snapshot_tasks.catalog.folder import Catalog
 from snapshot_tasks.checks.file import verify
 from snapshot_tasks.domain.endpoint import Endpoint
-from snapshot_tasks.operations.create.one import CreateRequest, create, create_each
+from snapshot_tasks.operations.create.many import create_each
+from snapshot_tasks.operations.create.one import create
+from snapshot_tasks.operations.create.request import CreateRequest
 from snapshot_tasks.qdrant.server import Server
 from snapshot_tasks.system.errors import Damaged, NotFound, ServerFailure, TaskError, Unreachable
 from snapshot_tasks.system.progress import Silent
@@ -152,8 +154,8 @@ def test_several_failures_are_all_named(
     requests = [CreateRequest(collection=f"{name}-{suffix}") for suffix in "abcx"]
     with connect(behind) as server:
         taken = create_each(requests, server, catalog, Silent(), clock=now)
-    assert [c.snapshot.collection for c in taken.created] == [f"{name}-a", f"{name}-c"]
-    assert [(n, type(e)) for n, e in taken.errors] == [
+    assert [c.snapshot.collection for c in taken.results] == [f"{name}-a", f"{name}-c"]
+    assert [(f.name, type(f.error)) for f in taken.failures] == [
         (f"{name}-b", ServerFailure),
         (f"{name}-x", NotFound),
     ]

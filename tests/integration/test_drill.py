@@ -292,6 +292,35 @@ def test_random_and_create_choose_what_they_say(
     assert [d["snapshot"] for d in older.document["result"]["drills"]] == [plain.name]
 
 
+def test_what_looks_suspicious_about_a_new_snapshot_is_reported(
+    qdrant: Live, name: str, inv: Inv
+) -> None:
+    """`--create` warns as `snapshot.create` does, and honours QDRANT_MAX_DROP_PERCENT."""
+    live = {"QDRANT_URL": qdrant.url, "QDRANT_ENGINE": "external", "QDRANT_DRILL_ENGINE": "native"}
+    qdrant.loader.plain(name, points=50)
+    assert inv("snapshot.create", "--collection", name, **live).code == 0
+    body = {"points": list(range(1, 31))}
+    qdrant.loader.request("POST", f"/collections/{name}/points/delete?wait=true", body)
+    ran = inv("snapshot.test-restore", "--create", "--collection", name, "--json", **live)
+    assert ran.code == 0, ran.stderr
+    [drilled] = ran.document["result"]["drills"]
+    [finding] = ran.document["result"]["findings"]
+    assert (finding["snapshot"], finding["status"]) == (drilled["snapshot"], "WARN")
+    assert "the previous snapshot had 50" in finding["message"]
+    (inv.root / "qdrant_snapshots" / drilled["snapshot"]).unlink()
+    (inv.root / "qdrant_snapshots" / f"{name}_latest.snapshot").unlink()
+    ran = inv(
+        "snapshot.test-restore",
+        "--create",
+        "--collection",
+        name,
+        QDRANT_MAX_DROP_PERCENT="90",
+        **live,
+    )
+    assert ran.code == 0, ran.stderr
+    assert "previous snapshot" not in ran.stdout
+
+
 def test_all_goes_on_past_one_that_cannot_be_read(samples: Samples, inv: Inv, folder: Path) -> None:
     """`--all` still proves the others, and names the one that is refused."""
     plain, rich = samples.put("plain", folder), samples.put("rich", folder)

@@ -24,6 +24,8 @@ from tests.support.world import (
     wait_until,
 )
 
+# What a fresh restore test reports too, before its restart and after it.
+EVIDENCE = ("status", "count", "config", "payload schema", "aliases", "contents", "search")
 Spoil = Callable[[Inv], AbstractContextManager[None]]
 
 
@@ -97,6 +99,10 @@ def test_it_deletes_everything_and_brings_it_back(prepared: Inv) -> None:
         assert loader.aliases() == {"main-alias": "main"}
     [proof] = proofs_of(snapshot_of(prepared))
     assert (proof["kind"], proof["ok"]) == ("drill", True)
+    found = {f["check"]: f["status"] for f in proof["findings"]}
+    assert set(found.values()) == {"OK"}
+    assert {f"{check} (main)" for check in ("version", *EVIDENCE)} <= set(found)
+    assert {f"after restart: {check} (main)" for check in EVIDENCE} <= set(found)
 
 
 def test_it_needs_yes(shared: Inv) -> None:

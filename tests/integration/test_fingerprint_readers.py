@@ -23,7 +23,8 @@ from qdrant_client import grpc as wire
 from snapshot_tasks.catalog.folder import Catalog
 from snapshot_tasks.domain.fingerprint import BUCKETS, Fingerprint
 from snapshot_tasks.engines.native import NativeEngine
-from snapshot_tasks.operations.create.one import CreateRequest, create
+from snapshot_tasks.operations.create.one import create
+from snapshot_tasks.operations.create.request import CreateRequest
 from snapshot_tasks.operations.create.seal import FreshServers
 from snapshot_tasks.qdrant.points import (
     SMALL_POINTS,

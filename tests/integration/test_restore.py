@@ -16,7 +16,8 @@ from snapshot_tasks.catalog.folder import Catalog
 from snapshot_tasks.domain.endpoint import Endpoint, Mount
 from snapshot_tasks.domain.findings import Status
 from snapshot_tasks.domain.snapshot import Snapshot
-from snapshot_tasks.operations.create.one import CreateRequest, create
+from snapshot_tasks.operations.create.one import Created, safety_saver
+from snapshot_tasks.operations.create.request import CreateDefaults
 from snapshot_tasks.operations.restore.into_empty import RestoreResult
 from snapshot_tasks.operations.restore.one import restore
 from snapshot_tasks.operations.restore.plan import RestoreRequest
@@ -309,6 +310,8 @@ def test_replace_takes_a_safety_snapshot_first(
     owned = {a for a, owner in target.loader.aliases().items() if owner == "sample-plain"}
     assert owned == {"plain-alias", "later-alias"}
     safety = ran.document["result"]["safety_snapshot"]
+    [warned] = ran.document["result"]["safety_findings"]
+    assert warned["message"] == "20 points; the previous snapshot had 300"
     assert external("snapshot.verify", "--snapshot", safety).code == 0
     shown = external("snapshot.show", "--snapshot", safety, "--json").document["result"]
     assert shown["points_count"] == 20
@@ -350,16 +353,7 @@ def test_a_replace_whose_restore_fails_puts_the_old_back(
             proxy.on("POST", UPLOAD, lambda e: e.answer(e.forward()), times=before_it)
         proxy.on("POST", UPLOAD, fault, times=1)
         with Server(Endpoint(url=proxy.url), operation_timeout_seconds=30) as server:
-
-            def save(collection: str) -> Snapshot:
-                return create(
-                    CreateRequest(collection=collection, safety=True),
-                    server,
-                    catalog,
-                    Silent(),
-                    clock=now,
-                ).snapshot
-
+            save = safety_saver(CreateDefaults(), server, catalog, Silent(), clock=now)
             request = RestoreRequest(snapshot=snapshot, save_existing=save, journal=catalog.journal)
             with pytest.raises((RestoreIncomplete, Unreachable)):
                 restore(request, server, Silent())
@@ -395,7 +389,7 @@ def test_a_replace_whose_contents_are_wrong_touches_nothing(
     assert target.loader.names() == [name]
 
 
-def never(collection: str) -> Snapshot:
+def never(collection: str) -> Created:
     """Fail: the time for a safety snapshot has not come."""
     raise AssertionError(collection)
 

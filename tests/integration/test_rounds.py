@@ -18,7 +18,8 @@ import pytest
 from snapshot_tasks.catalog.folder import Catalog
 from snapshot_tasks.domain.findings import Status
 from snapshot_tasks.engines.native import NativeEngine
-from snapshot_tasks.operations.create.one import CreateRequest, create
+from snapshot_tasks.operations.create.one import create
+from snapshot_tasks.operations.create.request import CreateRequest
 from snapshot_tasks.operations.create.seal import FreshServers
 from snapshot_tasks.operations.prove.drill import DrillRequest, drill
 from snapshot_tasks.settings import load_settings

@@ -12,7 +12,8 @@ from snapshot_tasks.catalog.folder import Catalog
 from snapshot_tasks.cli.show.faults import as_markdown
 from snapshot_tasks.domain.snapshot import Snapshot
 from snapshot_tasks.engines.native import NativeEngine
-from snapshot_tasks.operations.create.one import CreateRequest, create
+from snapshot_tasks.operations.create.one import create
+from snapshot_tasks.operations.create.request import CreateRequest
 from snapshot_tasks.operations.prove.selftest import (
     BYTES,
     CONTENTS,

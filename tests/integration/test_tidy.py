@@ -11,7 +11,7 @@ import pytest
 
 from snapshot_tasks.catalog.folder import Catalog
 from snapshot_tasks.checks.file import verified
-from snapshot_tasks.domain.snapshot import Snapshot
+from snapshot_tasks.operations.create.one import Created
 from snapshot_tasks.operations.restore.one import restore
 from snapshot_tasks.operations.restore.plan import RestoreRequest
 from snapshot_tasks.operations.restore.unfinished import tidied
@@ -117,10 +117,10 @@ def test_what_is_written_during_a_replace_stops_it(
     qdrant.loader.plain(name, points=20)
     snapshot = take(qdrant, name)
 
-    def save(collection: str) -> Snapshot:
+    def save(collection: str) -> Created:
         safety = take_from(qdrant, collection, catalog)
         qdrant.loader.request("POST", f"/collections/{collection}/points/delete", {"points": [3]})
-        return safety
+        return Created(snapshot=safety, findings=())
 
     request = RestoreRequest(snapshot=snapshot, save_existing=save, journal=catalog.journal)
     with qdrant.server() as server, pytest.raises(Refused, match="does not hold what is in"):

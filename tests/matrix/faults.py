@@ -13,7 +13,8 @@ from pathlib import Path
 from snapshot_tasks.catalog.folder import Catalog
 from snapshot_tasks.domain.endpoint import Endpoint
 from snapshot_tasks.domain.names import latest_name
-from snapshot_tasks.operations.create.one import CreateRequest, create
+from snapshot_tasks.operations.create.one import create
+from snapshot_tasks.operations.create.request import CreateRequest
 from snapshot_tasks.qdrant.server import Server
 from snapshot_tasks.system.progress import Silent
 from tests.matrix.world import COLLECTION, OTHER, World

@@ -10,6 +10,7 @@ LINTERS = (
     ("ruff", "format", "--check", "."),
     ("mypy",),
     ("lint-imports",),
+    ("lint-imports", "--config", "tools/imports_at_run_time.toml"),
     ("codespell",),
 )
 

@@ -13,6 +13,7 @@ from snapshot_tasks.system.units import duration
 
 if TYPE_CHECKING:
     from snapshot_tasks.checks.file import Verification
+    from snapshot_tasks.operations.check import Judged
     from snapshot_tasks.operations.prove.drill import DrillReport
     from snapshot_tasks.operations.prove.selftest import Row, SelfTestReport
 
@@ -87,6 +88,13 @@ def checked_faults(report: SelfTestReport, at: datetime) -> Checked:
         times={"self-test": report.seconds},
         error=report.error,
     )
+
+
+def checked_promises(judged: Judged, at: datetime) -> Checked:
+    """Return the promises about one collection, or about the tasks, for CI."""
+    broken, count = len(failed(judged.findings)), len(judged.findings)
+    verdict = f"{broken} of {count} promises broken" if broken else "promises hold"
+    return Checked(name=judged.title, verdict=verdict, at=at.isoformat(), findings=judged.findings)
 
 
 def not_checked(name: str, error: TaskError, at: datetime) -> Checked:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from snapshot_tasks.cli.command import Run, redact
-from snapshot_tasks.cli.wiring import now
-from snapshot_tasks.system.errors import TaskError
 
 if TYPE_CHECKING:
     from snapshot_tasks.cli.show.checked import Checked
+    from snapshot_tasks.domain.failure import Failure
 
 JUNIT_HELP = "Write the findings to this file as JUnit XML."
 
@@ -19,11 +19,11 @@ JUNIT_HELP = "Write the findings to this file as JUnit XML."
 def tell_ci(
     run: Run,
     things: Sequence[Checked],
-    errors: Sequence[tuple[str, TaskError]] = (),
+    failures: Sequence[Failure] = (),
     *,
     junit: str = "",
 ) -> None:
-    """Tell what was checked, and by `errors` what could not be; a dry run tells nobody.
+    """Tell what was checked, and by `failures` what could not be; a dry run tells nobody.
 
     Raises:
         StorageError: when the JUnit file cannot be written.
@@ -34,10 +34,11 @@ def tell_ci(
 
     if run.dry:
         return
-    for _, error in errors:
-        redact(run, error)
+    for failure in failures:
+        redact(run, failure.error)
+    now = datetime.now(UTC)
     told = {thing.name for thing in things}
-    left_out = [not_checked(name, error, now()) for name, error in errors if name not in told]
+    left_out = [not_checked(f.name, f.error, now) for f in failures if f.name not in told]
     everything = [*things, *left_out]
     tell_github(run.progress, run.name, everything)
     if junit:

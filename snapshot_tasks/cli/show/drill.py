@@ -2,11 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
 from snapshot_tasks.cli.console import tell
+from snapshot_tasks.cli.show.created import findings_json, render_taken
 from snapshot_tasks.cli.show.findings import render_findings
-from snapshot_tasks.operations.prove.drill import DrillReport
 from snapshot_tasks.system.errors import BudgetMissed
 from snapshot_tasks.system.units import duration
+
+if TYPE_CHECKING:
+    from snapshot_tasks.domain.failure import Failure
+    from snapshot_tasks.operations.create.one import Created
+    from snapshot_tasks.operations.prove.drill import DrillReport
+
+
+def drills_json(
+    created: Sequence[Created], reports: Sequence[DrillReport], failures: Sequence[Failure]
+) -> dict[str, Any]:
+    """Return drills for `--json`; `findings` are those of a snapshot that was taken for them."""
+    return {
+        "drills": [report.as_json() for report in reports],
+        "findings": findings_json(created),
+        "failed": [failure.as_json() for failure in failures],
+    }
+
+
+def render_drills(created: Sequence[Created], reports: Sequence[DrillReport]) -> None:
+    """Print the snapshot that was taken for the drill, if one was, and each drill."""
+    render_taken(created)
+    for report in reports:
+        render_drill(report)
 
 
 def render_drill(report: DrillReport) -> None:

@@ -4,14 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from snapshot_tasks.cli.console import tell
+from snapshot_tasks.cli.show.restored import render_restored, restore_json
 from snapshot_tasks.cli.show.table import table
-from snapshot_tasks.operations.offsite.listing import Remote
-from snapshot_tasks.operations.offsite.pull import Pulled
-from snapshot_tasks.operations.offsite.push import PUSHED, Pushed
 from snapshot_tasks.system.units import ago, size
+
+if TYPE_CHECKING:
+    from snapshot_tasks.domain.failure import Failure
+    from snapshot_tasks.operations.batch import Batch
+    from snapshot_tasks.operations.offsite.listing import Listing, Remote
+    from snapshot_tasks.operations.offsite.prune import Dropped
+    from snapshot_tasks.operations.offsite.pull import Pulled
+    from snapshot_tasks.operations.offsite.push import Pushed
+    from snapshot_tasks.operations.restore.into_empty import RestoreResult
 
 
 def remote_json(remote: Remote) -> dict[str, Any]:
@@ -31,6 +38,36 @@ def remote_json(remote: Remote) -> dict[str, Any]:
         "proven_at": marker.proven_at.isoformat() if marker.proven_at else None,
         "encrypted": bool(marker.encrypted_to),
         "places": [repository.url for repository in remote.repositories],
+    }
+
+
+def listing_json(listing: Listing) -> dict[str, Any]:
+    """Return what is off-site for `--json`, with each place that did not answer."""
+    return {
+        "snapshots": [remote_json(remote) for remote in listing.remotes],
+        "failed": [failure.as_json() for failure in listing.failures],
+    }
+
+
+def pushes_json(
+    pushed: Sequence[Pushed], dropped: Sequence[Dropped], failures: Sequence[Failure]
+) -> dict[str, Any]:
+    """Return pushes for `--json`, and the old snapshots that were deleted off-site after them."""
+    return {
+        "pushed": [pushed_json(one) for one in pushed],
+        "dropped": [{"url": one.url, "snapshot": one.candidate.name} for one in dropped],
+        "failed": [failure.as_json() for failure in failures],
+    }
+
+
+def pulls_json(
+    pulled: Sequence[Pulled], restored: Batch[RestoreResult], failures: Sequence[Failure]
+) -> dict[str, Any]:
+    """Return pulls for `--json`, and the restores after them."""
+    return {
+        "pulled": [pulled_json(one) for one in pulled],
+        "restored": [restore_json(result) for result in restored.results],
+        "failed": [failure.as_json() for failure in failures],
     }
 
 
@@ -60,11 +97,25 @@ def pulled_json(pulled: Pulled) -> dict[str, Any]:
     }
 
 
+def render_pushes(pushed: Sequence[Pushed], dropped: Sequence[Dropped]) -> None:
+    """Print what was pushed, and the old snapshots that were deleted off-site after that."""
+    render_pushed(pushed)
+    for one in dropped:
+        tell(f"{one.url}: dropped {one.candidate.name}")
+
+
+def render_pulls(pulled: Sequence[Pulled], restored: Batch[RestoreResult]) -> None:
+    """Print what was pulled, and each restore after it."""
+    render_pulled(pulled)
+    for result in restored.results:
+        render_restored(result)
+
+
 def render_pushed(pushed: Sequence[Pushed]) -> None:
     """Print what was pushed."""
     for one in pushed:
         tell(f"{one.url}: {one.snapshot.name}, {one.outcome}")
-        if one.outcome == PUSHED:
+        if one.is_sent:
             readers = len(one.marker.encrypted_to)
             whom = f"{readers} age recipient{'s' * (readers != 1)}"
             how = f"encrypted to {whom}" if readers else "not encrypted"

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from snapshot_tasks.cli.console import tell
+from snapshot_tasks.domain.failure import Failure
 from snapshot_tasks.domain.retention import Plan
 from snapshot_tasks.system.units import size
 
@@ -39,6 +40,22 @@ def plans_json(plans: Sequence[Placed]) -> list[dict[str, Any]]:
         }
         for placed in plans
     ]
+
+
+def pruned_json(
+    plans: Sequence[Placed],
+    dropped: Sequence[str] = (),
+    failures: Sequence[Failure] = (),
+    *,
+    dry: bool = False,
+) -> dict[str, Any]:
+    """Return plans, and what came of them, for `--json`."""
+    return {
+        "collections": plans_json(plans),
+        "dropped": list(dropped),
+        "failed": [failure.as_json() for failure in failures],
+        "dry_run": dry,
+    }
 
 
 def render_plans(plans: Sequence[Placed], line: Callable[[str], None]) -> None:

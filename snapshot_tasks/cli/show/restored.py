@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from snapshot_tasks.cli.console import tell
 from snapshot_tasks.cli.show.findings import render_findings
-from snapshot_tasks.operations.restore.into_empty import RestoreResult
 from snapshot_tasks.system.units import duration
+
+if TYPE_CHECKING:
+    from snapshot_tasks.operations.batch import Batch
+    from snapshot_tasks.operations.restore.into_empty import RestoreResult
 
 
 def restore_json(result: RestoreResult) -> dict[str, Any]:
@@ -20,8 +23,25 @@ def restore_json(result: RestoreResult) -> dict[str, Any]:
         "seconds": round(result.seconds, 3),
         "way": result.way or None,
         "safety_snapshot": result.safety_snapshot,
+        "safety_findings": [f.as_json() for f in result.safety_findings],
         "findings": [f.as_json() for f in result.findings],
     }
+
+
+def restored_all_json(restored: Batch[RestoreResult]) -> dict[str, Any]:
+    """Return the restores of several collections for `--json`."""
+    return {
+        "restored": [restore_json(result) for result in restored.results],
+        "failed": [failure.as_json() for failure in restored.failures],
+    }
+
+
+def render_restored_all(restored: Batch[RestoreResult], *, nothing: str) -> None:
+    """Print each restore, or `nothing` where none was tried."""
+    for result in restored.results:
+        render_restored(result)
+    if nothing and not restored.results and not restored.failures:
+        tell(nothing)
 
 
 def render_restored(result: RestoreResult) -> None:
@@ -34,3 +54,4 @@ def render_restored(result: RestoreResult) -> None:
         tell(f"Restored {result.points_count:,} points in {duration(result.seconds)}.")
     if result.safety_snapshot:
         tell(f"What was there before is in {result.safety_snapshot}.")
+        render_findings(result.safety_findings)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from snapshot_tasks.cli.console import tell
+from snapshot_tasks.cli.show.restored import render_restored_all, restore_json
 from snapshot_tasks.cli.show.table import table
-from snapshot_tasks.operations.stack import StackReport
+
+if TYPE_CHECKING:
+    from snapshot_tasks.engines.select import Selection
+    from snapshot_tasks.operations.stack import StackReport, StackStatus, StackUp
 
 
 def stack_json(report: StackReport) -> dict[str, Any]:
@@ -31,3 +35,43 @@ def render_stack(report: StackReport) -> None:
         ("collection", "#points", "aliases"),
         [(name, f"{count:,}", ", ".join(owned[name]) or "–") for name, count in report.collections],
     )
+
+
+def up_json(selection: Selection, done: StackUp) -> dict[str, Any]:
+    """Return a started stack for `--json`."""
+    return {
+        "engine": selection.engine.name,
+        "reason": selection.reason,
+        **stack_json(done.report),
+        "restored": [restore_json(result) for result in done.restored.results],
+        "failed": [
+            {"collection": failure.name, "message": failure.error.message}
+            for failure in done.restored.failures
+        ],
+    }
+
+
+def render_up(done: StackUp, *, nothing: str) -> None:
+    """Print what was restored, or `nothing` where nothing was, and what is there now."""
+    render_restored_all(done.restored, nothing=nothing)
+    render_stack(done.report)
+
+
+def status_json(status: StackStatus, url: str) -> dict[str, Any]:
+    """Return an engine and its Qdrant for `--json`."""
+    return {
+        "engine": status.selection.engine.name,
+        "reason": status.selection.reason,
+        "running": status.engine.running,
+        "detail": status.engine.detail,
+        "url": url,
+        **(stack_json(status.report) if status.report else {}),
+    }
+
+
+def render_status(status: StackStatus) -> None:
+    """Print the engine, and what its Qdrant holds where one answers."""
+    selection = status.selection
+    tell(f"engine {selection.engine.name} ({selection.reason}): {status.engine.detail}")
+    if status.report:
+        render_stack(status.report)

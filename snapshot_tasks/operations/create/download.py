@@ -13,7 +13,7 @@ from snapshot_tasks.domain.collection import CollectionState, ServerSnapshot
 from snapshot_tasks.qdrant.server import Server
 from snapshot_tasks.sealing.archive import check_archive
 from snapshot_tasks.system import process
-from snapshot_tasks.system.errors import Damaged, NotFound, ServerFailure, StorageError, TaskError
+from snapshot_tasks.system.errors import Damaged, ServerFailure, StorageError, TaskError
 from snapshot_tasks.system.files import storage_errors
 from snapshot_tasks.system.progress import Clock, Progress
 
@@ -40,6 +40,7 @@ class Taken:
 
 def take(
     collection: str,
+    version: str,
     server: Server,
     staging: Path,
     progress: Progress,
@@ -50,13 +51,15 @@ def take(
 ) -> Taken:
     """Make one server snapshot and bring it to `staging`; the server's copy goes.
 
+    `version` is the server's.
+
     Raises:
         NotFound: when there is no such collection.
         Damaged: when what arrived is not what Qdrant made.
         StorageError: when the folder cannot take the file.
     """
     at = clock()
-    version, before = server.version(), server.state(collection)
+    before = server.state(collection)
     label = f"Qdrant makes a snapshot of {collection} ({before.points_count:,} points)"
     mark = server.mark(collection)
     pending = journal.begin(SNAPSHOT, server.endpoint.url, collection, **mark.as_json())
@@ -96,16 +99,6 @@ def _forget(collection: str, made: ServerSnapshot, server: Server) -> bool:
     except TaskError:
         return False
     return True
-
-
-def refuse_alias(name: str, server: Server) -> None:
-    """A snapshot belongs to a collection: under an alias it would be catalogued by a wrong name."""
-    owner = server.aliases().get(name)
-    if owner is not None:
-        raise NotFound(
-            f"{name} is an alias of the collection {owner}.",
-            hint=f"Use `--collection {owner}`; its aliases are kept with the snapshot.",
-        )
 
 
 def _download(

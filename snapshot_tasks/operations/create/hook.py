@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
+from snapshot_tasks.domain.failure import Failure
 from snapshot_tasks.domain.snapshot import Snapshot
+from snapshot_tasks.operations.batch import for_each
 from snapshot_tasks.system import process
-from snapshot_tasks.system.errors import StorageError, TaskError
+from snapshot_tasks.system.errors import StorageError
 
 
 def run_hooks(
@@ -15,19 +17,17 @@ def run_hooks(
     tell: Callable[[str], None],
     *,
     secret: str | None,
-) -> list[tuple[str, TaskError]]:
+) -> tuple[Failure, ...]:
     """Run the hook once for each snapshot, going on past a failure; return what failed.
 
     The caller holds no lock, so that a hook may run these tasks itself. What it prints is told
     line by line. The API key is not passed on.
     """
-    errors: list[tuple[str, TaskError]] = []
-    for snapshot in snapshots if argv else ():
-        try:
-            _run_hook(argv, snapshot, tell, secret)
-        except TaskError as error:
-            errors.append((snapshot.name, error))
-    return errors
+    return for_each(
+        snapshots if argv else (),
+        lambda snapshot: _run_hook(argv, snapshot, tell, secret),
+        name=lambda snapshot: snapshot.name,
+    ).failures
 
 
 def hook_environment(snapshot: Snapshot) -> dict[str, str]:

@@ -7,13 +7,14 @@ from pathlib import Path
 
 from snapshot_tasks.catalog.folder import Catalog
 from snapshot_tasks.catalog.journal import Journal
-from snapshot_tasks.checks.contents import MAX_DROP_SHARE, check_sanity
+from snapshot_tasks.checks.contents import check_sanity
 from snapshot_tasks.domain.findings import Finding, Status
 from snapshot_tasks.domain.manifest import Manifest
 from snapshot_tasks.domain.names import check_collection
 from snapshot_tasks.domain.seal import SERVER
 from snapshot_tasks.domain.snapshot import Snapshot
-from snapshot_tasks.operations.create.download import Taken, refuse_alias, take
+from snapshot_tasks.operations.create.download import Taken, take
+from snapshot_tasks.operations.create.request import CreateDefaults, CreateRequest
 from snapshot_tasks.operations.create.seal import (
     FreshServers,
     Reading,
@@ -21,6 +22,7 @@ from snapshot_tasks.operations.create.seal import (
     read_on_fresh_server,
     reading_of,
 )
+from snapshot_tasks.operations.restore.plan import SaveExisting
 from snapshot_tasks.qdrant.server import Server
 from snapshot_tasks.sealing.reader import Contents
 from snapshot_tasks.system.errors import (
@@ -28,7 +30,6 @@ from snapshot_tasks.system.errors import (
     NotFound,
     SettingsError,
     StorageError,
-    TaskError,
     Unreachable,
 )
 from snapshot_tasks.system.progress import Clock, Progress
@@ -41,25 +42,6 @@ HIDDEN_ALIASES = Finding(
     message="unknown: Qdrant shows none to a token for single collections, so none is kept",
     remedy="Use a key that may manage, where a restore is to bring the aliases back.",
 )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CreateRequest:
-    """What to take, and how.
-
-    A `safety` snapshot holds what is about to be replaced. `fresh_servers` says how to run a
-    throw-away server for a seal, where the file alone does not show what a server would restore.
-    A count down by more than the share `max_drop` since the previous snapshot is suspicious.
-    """
-
-    collection: str
-    label: str | None = None
-    keep_server_copy: bool = False
-    safety: bool = False
-    seal: bool = True
-    strict: bool = False
-    fresh_servers: FreshServers | None = None
-    max_drop: float = MAX_DROP_SHARE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,32 +61,6 @@ class _Sealing:
     unsealed: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CreateResult:
-    """What was taken, and the error of each collection that failed."""
-
-    created: list[Created]
-    errors: list[tuple[str, TaskError]]
-
-
-def create_each(
-    requests: list[CreateRequest],
-    server: Server,
-    catalog: Catalog,
-    progress: Progress,
-    *,
-    clock: Clock,
-) -> CreateResult:
-    """Take several snapshots, going on past a collection that fails."""
-    result = CreateResult(created=[], errors=[])
-    for request in requests:
-        try:
-            result.created.append(create(request, server, catalog, progress, clock=clock))
-        except TaskError as error:
-            result.errors.append((request.collection, error))
-    return result
-
-
 def create(
     request: CreateRequest, server: Server, catalog: Catalog, progress: Progress, *, clock: Clock
 ) -> Created:
@@ -120,47 +76,77 @@ def create(
         StorageError: when the folder cannot take the file.
     """
     check_collection(request.collection)
-    server.version()
-    refuse_alias(request.collection, server)
+    version = server.version()
+    _refuse_alias(request.collection, server)
+    previous = _previous(catalog, request.collection)
     with catalog.staging() as staging:
-        sealing = _take_and_seal(request, server, staging, catalog.journal, progress, clock)
-        taken, reading = sealing.taken, sealing.reading
-        findings = _findings(sealing, _previous(catalog, request.collection), request.max_drop)
+        sealing = _take_and_seal(
+            request, version, server, staging, catalog.journal, progress, clock
+        )
+        findings = _findings(sealing, previous, request.max_drop)
         if findings and request.strict:
             raise ContentsDiffer(
                 "; ".join(f.message for f in findings) + ".",
                 hint="Look at the source; without --strict these are warnings.",
             )
-        count = reading.fingerprint.points_count if reading else taken.before.points_count
-        manifest = Manifest(
-            collection=request.collection,
-            snapshot=catalog.free_name(request.collection, taken.at),
-            created_at=taken.at,
-            size_bytes=taken.made.size_bytes,
-            sha256=taken.sha256,
-            qdrant_version=taken.version,
-            source_url=server.endpoint.url,
-            points_count=count,
-            source_points_before=taken.before.points_count,
-            source_points_after=taken.after_count,
-            source_moved=taken.moved or count != taken.before.points_count,
-            config=taken.before.config,
-            payload_schema=taken.before.payload_schema,
-            aliases=taken.before.aliases,
-            label=request.label or None,
-            sanity=reading.sanity if reading else None,
-            probes=tuple(probe.as_json() for probe in reading.probes) if reading else (),
-            safety=request.safety,
-        )
-        if reading:
-            manifest = manifest.sealed_with(reading.seal())
+        name = catalog.free_name(request.collection, sealing.taken.at)
+        manifest = _manifest(request, sealing, name, server.endpoint.url)
+        reading = sealing.reading
         snapshot = catalog.add(staging, manifest, reading.fingerprint if reading else None)
     hidden = (HIDDEN_ALIASES,) if server.hides_aliases else ()
     return Created(snapshot=snapshot, findings=(*findings, *hidden))
 
 
+def safety_saver(
+    defaults: CreateDefaults, server: Server, catalog: Catalog, progress: Progress, *, clock: Clock
+) -> SaveExisting:
+    """Return how a restore saves a collection that it is about to replace."""
+
+    def save(collection: str) -> Created:
+        return create(defaults.safety_request(collection), server, catalog, progress, clock=clock)
+
+    return save
+
+
+def _manifest(request: CreateRequest, sealing: _Sealing, name: str, source_url: str) -> Manifest:
+    taken, reading = sealing.taken, sealing.reading
+    count = reading.fingerprint.points_count if reading else taken.before.points_count
+    manifest = Manifest(
+        collection=request.collection,
+        snapshot=name,
+        created_at=taken.at,
+        size_bytes=taken.made.size_bytes,
+        sha256=taken.sha256,
+        qdrant_version=taken.version,
+        source_url=source_url,
+        points_count=count,
+        source_points_before=taken.before.points_count,
+        source_points_after=taken.after_count,
+        source_moved=taken.moved or count != taken.before.points_count,
+        config=taken.before.config,
+        payload_schema=taken.before.payload_schema,
+        aliases=taken.before.aliases,
+        label=request.label or None,
+        sanity=reading.sanity if reading else None,
+        probes=tuple(probe.as_json() for probe in reading.probes) if reading else (),
+        safety=request.safety,
+    )
+    return manifest.sealed_with(reading.seal()) if reading else manifest
+
+
+def _refuse_alias(name: str, server: Server) -> None:
+    """A snapshot belongs to a collection: under an alias it would be catalogued by a wrong name."""
+    owner = server.aliases().get(name)
+    if owner is not None:
+        raise NotFound(
+            f"{name} is an alias of the collection {owner}.",
+            hint=f"Use `--collection {owner}`; its aliases are kept with the snapshot.",
+        )
+
+
 def _take_and_seal(
     request: CreateRequest,
+    version: str,
     server: Server,
     staging: Path,
     journal: Journal,
@@ -177,6 +163,7 @@ def _take_and_seal(
     for _ in range(SEALING_ATTEMPTS):
         taken = take(
             request.collection,
+            version,
             server,
             staging,
             progress,

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 
+from snapshot_tasks.domain.failure import Failure
 from snapshot_tasks.domain.retention import (
     FAILED,
     REPLACED,
@@ -18,6 +19,8 @@ from snapshot_tasks.offsite.layout import MANIFEST, Key
 from snapshot_tasks.offsite.marker import Marker
 from snapshot_tasks.offsite.repository import Repository, Unreadable
 from snapshot_tasks.operations.batch import Batch, for_each
+from snapshot_tasks.operations.offsite.push import Pushed
+from snapshot_tasks.system.errors import NotFound
 from snapshot_tasks.system.progress import Progress
 
 PINNED, PINNED_HERE = "pinned", "pinned here"
@@ -45,6 +48,14 @@ class Dropped:
     candidate: Candidate
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RemotePlans:
+    """What is to become of the snapshots in several places, and which places did not answer."""
+
+    plans: tuple[RemotePlan, ...]
+    failures: tuple[Failure, ...] = ()
+
+
 def plan_remote(
     repository: Repository,
     policy: Policy,
@@ -70,6 +81,63 @@ def plan_remote(
         RemotePlan(repository=repository, plan=plan_retention(name, candidates, policy, now=now))
         for name, candidates in sorted(by_collection.items())
     ]
+
+
+def plan_places(
+    repositories: Iterable[Repository],
+    collections: Sequence[str] | None,
+    policy: Policy,
+    *,
+    now: datetime,
+    pinned: Collection[str] = (),
+) -> RemotePlans:
+    """Decide in several places for these collections, or for each; nothing changes.
+
+    Raises:
+        NotFound: when nothing that was asked for is off-site.
+        TaskError: what kept the first place from answering, where no other did.
+    """
+
+    def plan_place(repository: Repository) -> list[RemotePlan]:
+        names: Sequence[str | None] = collections or (None,)
+        found = (
+            plan_remote(repository, policy, collection=name, now=now, pinned=pinned)
+            for name in names
+        )
+        return [plan for plans in found for plan in plans]
+
+    planned = for_each(repositories, plan_place, name=lambda repository: repository.url)
+    plans = tuple(plan for found in planned.results for plan in found)
+    if not plans and planned.failures:
+        raise planned.failures[0].error
+    if not plans:
+        raise NotFound("No such snapshot is off-site.", hint="See `inv snapshot.list --remote`.")
+    return RemotePlans(plans=plans, failures=planned.failures)
+
+
+def prune_pushed(
+    pushed: Iterable[Pushed],
+    repositories: Iterable[Repository],
+    policy: Policy,
+    progress: Progress,
+    *,
+    now: datetime,
+    pinned: Collection[str] = (),
+) -> Batch[Dropped]:
+    """Drop old ones of the collections that have just been pushed, where they have been.
+
+    Consent was given beforehand. Nothing is known about other collections in the same place, which
+    another machine may push, so they are left alone.
+    """
+    by_url = {repository.url: repository for repository in repositories}
+    planned = for_each(
+        dict.fromkeys((one.url, one.marker.collection) for one in pushed),
+        lambda key: plan_remote(by_url[key[0]], policy, collection=key[1], now=now, pinned=pinned),
+        name=lambda key: key[0],
+    )
+    plans = [plan for found in planned.results for plan in found]
+    pruned = prune_remote(plans, policy, progress, now=now, pinned=pinned)
+    return replace(pruned, failures=(*planned.failures, *pruned.failures))
 
 
 def prune_remote(

@@ -9,7 +9,9 @@ from snapshot_tasks.catalog.folder import Catalog
 from snapshot_tasks.domain.endpoint import Endpoint
 from snapshot_tasks.domain.snapshot import Snapshot
 from snapshot_tasks.engines.base import Engine
-from snapshot_tasks.operations.restore.many import RestoreAllResult, restore_each
+from snapshot_tasks.operations.batch import Batch
+from snapshot_tasks.operations.restore.into_empty import RestoreResult
+from snapshot_tasks.operations.restore.many import restore_each
 from snapshot_tasks.operations.restore.unfinished import tidied
 from snapshot_tasks.qdrant.server import Server
 from snapshot_tasks.system.progress import Progress
@@ -24,7 +26,7 @@ def restore_pulled(
     *,
     ready_timeout_seconds: float,
     operation_timeout_seconds: float,
-) -> RestoreAllResult:
+) -> Batch[RestoreResult]:
     """Start Qdrant where this project manages it, and restore what is missing there.
 
     A collection that exists is left as it is, whatever is in it.

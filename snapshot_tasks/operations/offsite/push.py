@@ -55,6 +55,11 @@ class Pushed:
     marker: Marker
     sent_bytes: int
 
+    @property
+    def is_sent(self) -> bool:
+        """Whether the snapshot itself was pushed now: it was not there before, or not whole."""
+        return self.outcome == PUSHED
+
 
 def push_each(
     requests: Sequence[PushRequest],

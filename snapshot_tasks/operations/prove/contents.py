@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 from snapshot_tasks.checks.contents import check_contents
@@ -13,6 +14,7 @@ from snapshot_tasks.domain.fingerprint import BUCKETS, Sealed
 from snapshot_tasks.domain.proof import BYTES, CONTENT, SOURCE
 from snapshot_tasks.domain.seal import SERVER
 from snapshot_tasks.domain.snapshot import Snapshot
+from snapshot_tasks.operations.batch import Batch, for_each
 from snapshot_tasks.operations.create.seal import FreshServers, read_file, read_on_fresh_server
 from snapshot_tasks.qdrant.points import locate_live_points, read_fingerprint
 from snapshot_tasks.sealing.reader import locate_points
@@ -113,9 +115,15 @@ def compare_source(snapshot: Snapshot, endpoint: Endpoint, progress: Progress) -
 
 
 def verify_at(
-    level: str, snapshot: Snapshot, endpoint: Endpoint, servers: FreshServers, progress: Progress
+    level: str,
+    snapshot: Snapshot,
+    live: Callable[[], Endpoint],
+    servers: FreshServers,
+    progress: Progress,
 ) -> Verification:
     """Verify a snapshot at one of `LEVELS`; each begins with every byte of the file.
+
+    `live` says where the live collection is, and is asked only by the level that needs it.
 
     Raises:
         NotFound: when the level needs a seal and there is none.
@@ -128,12 +136,36 @@ def verify_at(
     if level == CONTENT:
         finding = verify_contents(snapshot, verification.sha256, servers, progress)
     else:
-        finding = compare_source(snapshot, endpoint, progress).finding()
+        finding = compare_source(snapshot, live(), progress).finding()
     return replace(
         verification,
         findings=(*verification.findings, finding),
         seconds=verification.seconds + time.monotonic() - start,
         level=level,
+    )
+
+
+def verify_each(
+    level: str,
+    snapshots: Iterable[Snapshot],
+    live: Callable[[], Endpoint],
+    fresh_servers: FreshServers,
+    progress: Progress,
+    *,
+    keep: Callable[[Verification], None],
+) -> Batch[Verification]:
+    """Verify several snapshots, going on past one that fails; `keep` gets each verification."""
+
+    def work(snapshot: Snapshot) -> Verification:
+        verification = verify_at(level, snapshot, live, fresh_servers, progress)
+        keep(verification)
+        return verification
+
+    return for_each(
+        snapshots,
+        work,
+        name=lambda snapshot: snapshot.name,
+        error_of=lambda verification: verification.error,
     )
 
 

@@ -3,31 +3,33 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from snapshot_tasks.checks.contents import check_contents
 from snapshot_tasks.checks.file import verify
-from snapshot_tasks.checks.restored import restored_error
-from snapshot_tasks.checks.search import check_search
+from snapshot_tasks.checks.restored import Cost, restored_error, sealed
 from snapshot_tasks.domain.endpoint import Endpoint
 from snapshot_tasks.domain.findings import Finding, Status, failed
 from snapshot_tasks.domain.proof import DRILL, REHEARSAL, Proof
 from snapshot_tasks.domain.snapshot import Snapshot
 from snapshot_tasks.engines.base import Engine, FreshRequest
+from snapshot_tasks.operations.batch import Batch, for_each
+from snapshot_tasks.operations.prove.evidence import (
+    evidence_again,
+    look_again,
+    points_evidence,
+    prefixed,
+)
 from snapshot_tasks.operations.prove.keep_proof import keep_proof
-from snapshot_tasks.operations.restore.into_empty import compare
 from snapshot_tasks.operations.restore.one import restore
-from snapshot_tasks.operations.restore.plan import RestoreRequest, plan_restore
-from snapshot_tasks.qdrant.points import read_fingerprint
+from snapshot_tasks.operations.restore.plan import RestoreRequest
 from snapshot_tasks.qdrant.server import Server
 from snapshot_tasks.system.errors import BudgetMissed, NotFound, TaskError, Unreachable
 from snapshot_tasks.system.progress import Clock, Progress
 
-AFTER_RESTART = "after restart: "
 NOT_PROVEN_HINT = (
     "Do not rely on it: `inv snapshot.test-restore --create` takes and tests a new one."
 )
@@ -169,10 +171,22 @@ def drill(
     return _with_budget(report, request.max_seconds)
 
 
+def drill_each(
+    snapshots: Iterable[Snapshot], work: Callable[[Snapshot], DrillReport]
+) -> Batch[DrillReport]:
+    """Drill every snapshot, going on past one that fails or cannot be drilled at all."""
+    return for_each(
+        snapshots,
+        work,
+        name=lambda snapshot: snapshot.name,
+        error_of=lambda report: report.error,
+    )
+
+
 def _check_file(snapshot: Snapshot, log: Log, progress: Progress) -> str:
     with log.phase("verify"):
         verification = verify(snapshot, progress)
-    log.findings += [_prefixed("file: ", f) for f in verification.findings]
+    log.findings += prefixed("file: ", verification.findings)
     log.sha256 = verification.sha256
     if verification.error:
         raise verification.error
@@ -226,46 +240,25 @@ def _restore(
     if result.error:
         raise result.error
     with log.phase("contents"):
-        log.findings += _contents(request.snapshot, endpoint, progress)
+        log.findings += points_evidence(result, sealed(request.snapshot, result.target))
 
 
 def _compare_again(request: DrillRequest, endpoint: Endpoint, log: Log, progress: Progress) -> None:
-    restore_request = RestoreRequest(
-        snapshot=request.snapshot, target=_target(request.snapshot), if_missing=True
-    )
+    target = _target(request.snapshot)
+    expected = sealed(request.snapshot, target)
     with (
         Server(endpoint, operation_timeout_seconds=request.operation_timeout_seconds) as server,
         log.phase("compare"),
     ):
-        plan = plan_restore(restore_request, server)
-        if not plan.exists:
-            log.findings.append(
-                Finding(check=AFTER_RESTART + "collection", status=Status.FAIL, message="gone")
-            )
-            return
-        log.findings += [_prefixed(AFTER_RESTART, f) for f in compare(plan, server)]
+        again = look_again(expected, target, server, progress, version=log.server_version)
+        log.findings += evidence_again(again, Cost.DESCRIBED)
     with log.phase("contents"):
-        again = _contents(request.snapshot, endpoint, progress)
-    log.findings += [_prefixed(AFTER_RESTART, finding) for finding in again]
+        log.findings += evidence_again(again, Cost.READ)
 
 
 def _target(snapshot: Snapshot) -> str:
     """Return the name to restore under: any will do where nothing tells the collection's."""
     return snapshot.collection or "restored"
-
-
-def _contents(snapshot: Snapshot, endpoint: Endpoint, progress: Progress) -> tuple[Finding, ...]:
-    """Compare every point with its seal, then ask the searches whose answers are known."""
-    sealed, collection, manifest = snapshot.sealed, snapshot.collection, snapshot.manifest
-    if sealed is None or collection is None or manifest is None:
-        message = "not sealed: nothing tells what each point should be"
-        return (Finding(check="contents", status=Status.WARN, message=message),)
-    with progress.phase(
-        "reading every restored point", total_points=sealed.points_count
-    ) as advance:
-        contents = check_contents(sealed, read_fingerprint(endpoint, collection, advance))
-    with progress.phase("asking the restored collection"):
-        return (contents, *check_search(snapshot.probes, manifest.config, endpoint, collection))
 
 
 def _with_budget(report: DrillReport, max_seconds: float) -> DrillReport:
@@ -283,10 +276,6 @@ def _with_budget(report: DrillReport, max_seconds: float) -> DrillReport:
 
 def _as_finding(error: TaskError) -> Finding:
     return Finding(check="restore", status=Status.FAIL, message=error.message, remedy=error.hint)
-
-
-def _prefixed(prefix: str, finding: Finding) -> Finding:
-    return replace(finding, check=prefix + finding.check)
 
 
 def _rounded(seconds: float | None) -> float | None:

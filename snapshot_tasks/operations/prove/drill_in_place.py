@@ -6,20 +6,33 @@ snapshot which is sound and says the same as the live collection.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from snapshot_tasks.catalog.folder import Catalog
 from snapshot_tasks.checks.contents import check_contents
 from snapshot_tasks.checks.file import verified
-from snapshot_tasks.checks.restored import Restored, check_restored
-from snapshot_tasks.domain.collection import CollectionState
+from snapshot_tasks.checks.restored import (
+    Cost,
+    Expected,
+    Restored,
+    check_restored,
+    look,
+    recorded,
+    sealed,
+)
 from snapshot_tasks.domain.endpoint import Endpoint
 from snapshot_tasks.domain.findings import Finding, failed
 from snapshot_tasks.domain.fingerprint import Fingerprint, Sealed
 from snapshot_tasks.domain.snapshot import Snapshot
 from snapshot_tasks.domain.versions import Fit, version_fit
 from snapshot_tasks.engines.base import Engine
-from snapshot_tasks.operations.prove.drill import AFTER_RESTART, DrillReport, Log
+from snapshot_tasks.operations.prove.drill import DrillReport, Log
+from snapshot_tasks.operations.prove.evidence import (
+    evidence_again,
+    look_again,
+    points_evidence,
+)
 from snapshot_tasks.operations.prove.keep_proof import keep_proof
 from snapshot_tasks.operations.restore.one import restore
 from snapshot_tasks.operations.restore.plan import RestoreRequest
@@ -45,12 +58,11 @@ class InPlaceRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Source:
-    """A live collection as it was, and the snapshot it will come back from."""
+    """The snapshot that a live collection will come back from, and what it must be then."""
 
     collection: str
-    before: CollectionState
-    contents: Fingerprint
     snapshot: Snapshot
+    expected: Expected
 
 
 def drill_in_place(
@@ -88,7 +100,7 @@ def drill_in_place(
         with log.phase("restart"):
             engine.restart(timeout_seconds=request.ready_timeout_seconds, progress=progress)
         with Server(endpoint, operation_timeout_seconds=seconds) as server, log.phase("compare"):
-            _compare(sources, server, log, progress, prefix=AFTER_RESTART)
+            _compare_again(sources, server, log, progress)
     except KeyboardInterrupt:
         raise Interrupted("Interrupted.", hint=DELETED_HINT) from None
     except TaskError as error:
@@ -103,18 +115,17 @@ def _sources(
     target: Snapshot, server: Server, catalog: Catalog, progress: Progress
 ) -> tuple[_Source, ...]:
     """Pair every live collection with the snapshot it can come back from, or refuse."""
-    sources, problems = [], []
+    sources, problems, version = [], [], server.version()
     for collection in server.collections():
-        before = server.state(collection)
+        live = look(Expected(state=None), collection, server, progress, version=version)
         snapshot = target if collection == target.collection else _newest(catalog, collection)
-        contents = _read(server.endpoint, collection, progress)
-        problem = _problem(snapshot, before, contents, server.version())
+        contents = _read(live)
+        problem = _problem(snapshot, live, contents)
         if snapshot is None or problem:
             problems.append(f"{collection}: {problem}")
         else:
-            sources.append(
-                _Source(collection=collection, before=before, contents=contents, snapshot=snapshot)
-            )
+            expected = _as_it_was(snapshot, live, contents)
+            sources.append(_Source(collection=collection, snapshot=snapshot, expected=expected))
     if target.collection not in {s.collection for s in sources} and not problems:
         problems.append(f"{target.collection}: it is not in the live Qdrant")
     if problems:
@@ -132,30 +143,34 @@ def _newest(catalog: Catalog, collection: str) -> Snapshot | None:
         return None
 
 
-def _problem(
-    snapshot: Snapshot | None, before: CollectionState, contents: Fingerprint, version: str
-) -> str:
+def _problem(snapshot: Snapshot | None, live: Restored, contents: Fingerprint) -> str:
+    """Say why the live collection could not come back as it is; empty where it could."""
     if snapshot is None:
         return "it has no snapshot"
     if snapshot.manifest is None:
         return f"{snapshot.name} has no manifest to compare with"
-    taken_with = snapshot.manifest.qdrant_version
+    taken_with, version = snapshot.manifest.qdrant_version, live.server_version
     if version_fit(taken_with, version) is not Fit.FITS:
         return f"{snapshot.name} was taken with Qdrant {taken_with}, this one is {version}"
-    findings = check_restored(
-        Restored(
-            expected=snapshot.manifest.state,
-            actual=before,
-            taken_with=taken_with,
-            server_version=version,
-        )
-    )
-    if sealed := snapshot.sealed:
-        findings = (*findings, check_contents(sealed, contents))
-    extra = set(before.aliases) - set(snapshot.manifest.aliases)
+    expected = recorded(snapshot, live.collection)
+    findings = check_restored(replace(live, expected=expected), Cost.DESCRIBED)
+    if seal := snapshot.sealed:
+        findings = (*findings, check_contents(seal, contents))
+    extra = set(live.actual.aliases) - set(snapshot.manifest.aliases)
     wrong = [f"{f.check}: {f.message}" for f in failed(findings)]
     return ", ".join(
         wrong + [f"its alias {alias} is newer than the snapshot" for alias in sorted(extra)]
+    )
+
+
+def _as_it_was(snapshot: Snapshot, live: Restored, contents: Fingerprint) -> Expected:
+    """Return what must come back: what is live now, not merely what the manifest says."""
+    seal = Sealed(digest=contents.digest, points_count=contents.points_count, buckets=contents)
+    return Expected(
+        state=live.actual,
+        taken_with=live.server_version,
+        sealed=seal,
+        probes=sealed(snapshot, live.collection).probes,
     )
 
 
@@ -166,38 +181,30 @@ def _bring_back(sources: tuple[_Source, ...], server: Server, log: Log, progress
         if result.error:
             raise result.error
         seconds += result.seconds
+        findings = (*result.findings, *points_evidence(result, source.expected))
+        log.findings += _named(findings, source.collection, len(sources))
     log.restore_seconds = seconds
-    _compare(sources, server, log, progress, prefix="")
 
 
-def _compare(
-    sources: tuple[_Source, ...], server: Server, log: Log, progress: Progress, *, prefix: str
+def _compare_again(
+    sources: tuple[_Source, ...], server: Server, log: Log, progress: Progress
 ) -> None:
-    """Compare each collection with what was there, not merely with what its manifest says."""
     version = server.version()
     for source in sources:
-        findings = check_restored(
-            Restored(
-                expected=source.before,
-                actual=server.state(source.collection),
-                taken_with=version,
-                server_version=version,
-            )
-        )
-        contents = _read(server.endpoint, source.collection, progress)
-        findings = (*findings, check_contents(_as_seal(source.contents), contents))
-        log.findings += [_named(f, prefix, source.collection, len(sources)) for f in findings]
+        collection = source.collection
+        again = look_again(source.expected, collection, server, progress, version=version)
+        for cost in Cost:
+            findings = evidence_again(again, cost)
+            log.findings += _named(findings, collection, len(sources))
 
 
-def _read(endpoint: Endpoint, collection: str, progress: Progress) -> Fingerprint:
-    with progress.phase(f"reading every point of {collection}", total_points=0) as advance:
-        return read_fingerprint(endpoint, collection, advance)
+def _read(live: Restored) -> Fingerprint:
+    label = f"reading every point of {live.collection}"
+    with live.progress.phase(label, total_points=live.actual.points_count) as advance:
+        return read_fingerprint(live.endpoint, live.collection, advance)
 
 
-def _as_seal(contents: Fingerprint) -> Sealed:
-    return Sealed(digest=contents.digest, points_count=contents.points_count, buckets=contents)
-
-
-def _named(finding: Finding, prefix: str, collection: str, count: int) -> Finding:
+def _named(findings: Iterable[Finding], collection: str, count: int) -> list[Finding]:
+    """Say which collection a finding is about, where there are several."""
     suffix = f" ({collection})" if count > 1 else ""
-    return replace(finding, check=prefix + finding.check + suffix)
+    return [replace(finding, check=finding.check + suffix) for finding in findings]

@@ -14,7 +14,8 @@ from snapshot_tasks.checks.file import verify
 from snapshot_tasks.domain.findings import Status, failed
 from snapshot_tasks.domain.snapshot import Snapshot
 from snapshot_tasks.engines.base import Engine
-from snapshot_tasks.operations.prove.drill import AFTER_RESTART, DrillRequest, drill
+from snapshot_tasks.operations.prove.drill import DrillRequest, drill
+from snapshot_tasks.operations.prove.evidence import AFTER_RESTART
 from snapshot_tasks.sealing.reader import read_contents
 from snapshot_tasks.selftest.copies import Copy, Fault, NotApplicable, read_sample
 from snapshot_tasks.selftest.faults import FAULTS

@@ -5,17 +5,24 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from uuid import uuid4
 
-from snapshot_tasks.checks.contents import check_contents
 from snapshot_tasks.checks.file import verified
-from snapshot_tasks.checks.restored import Restored, check_restored, restored_error
-from snapshot_tasks.domain.findings import Finding, Status, failed
+from snapshot_tasks.checks.restored import (
+    GREEN_SECONDS,
+    Cost,
+    Restored,
+    check_restored,
+    look,
+    recorded,
+    restored_error,
+    sealed,
+)
+from snapshot_tasks.domain.findings import Finding, failed
 from snapshot_tasks.domain.snapshot import Snapshot
-from snapshot_tasks.operations.restore.plan import RestorePlan, RestoreRequest, plan_restore
+from snapshot_tasks.operations.restore.plan import RestorePlan
 from snapshot_tasks.qdrant.errors import is_wrong_checksum
-from snapshot_tasks.qdrant.points import read_fingerprint
 from snapshot_tasks.qdrant.server import NotVisible, Server
 from snapshot_tasks.system import process
 from snapshot_tasks.system.errors import (
@@ -28,7 +35,6 @@ from snapshot_tasks.system.errors import (
 )
 from snapshot_tasks.system.progress import Progress
 
-GREEN_SECONDS = 60.0
 # How long a request may take to arrive whose connection was lost.
 ARRIVAL_SECONDS = 10.0
 # How long to wait for a restore that Qdrant goes on with; after that the next run clears up.
@@ -42,16 +48,22 @@ class Untouched(Damaged):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RestoreResult:
-    """What a restore did and found."""
+    """What a restore did and found.
+
+    `restored` is what came back, for those who look closer. `safety_snapshot` holds what was
+    replaced; `safety_findings` are what looked suspicious about it.
+    """
 
     snapshot: Snapshot
     target: str
     findings: tuple[Finding, ...] = ()
     skipped: bool = False
+    restored: Restored | None = None
     points_count: int | None = None
     seconds: float = 0.0
     way: str = ""
     safety_snapshot: str | None = None
+    safety_findings: tuple[Finding, ...] = ()
 
     @property
     def error(self) -> TaskError | None:
@@ -93,12 +105,16 @@ def bring_back(
         for alias in plan.aliases + plan.kept_aliases:
             server.create_alias(alias, plan.target)
         seconds = time.monotonic() - start
-        findings = (*plan.warnings, _status_finding(status), *compare(plan, server))
+        expected = recorded(plan.snapshot, plan.target)
+        restored = look(
+            expected, plan.target, server, progress, version=plan.server_version, status=status
+        )
         result = RestoreResult(
             snapshot=plan.snapshot,
             target=plan.target,
-            findings=findings,
-            points_count=server.count(plan.target),
+            findings=(*plan.warnings, *check_restored(restored, Cost.DESCRIBED)),
+            restored=restored,
+            points_count=restored.actual.points_count,
             seconds=seconds,
             way=way,
         )
@@ -114,49 +130,23 @@ def bring_back(
     return result
 
 
-def compare(plan: RestorePlan, server: Server) -> tuple[Finding, ...]:
-    """Compare the collection on the server with what the manifest recorded."""
-    actual = server.state(plan.target)
-    manifest = plan.snapshot.manifest
-    if manifest is None:
-        message = f"no manifest: {actual.points_count:,} points came back, expected is unknown"
-        return (Finding(check="count", status=Status.WARN, message=message),)
-    counts = (manifest.source_points_before, manifest.source_points_after)
-    # A seal has counted the file itself.
-    is_vague = manifest.source_moved and manifest.seal is None
-    return check_restored(
-        Restored(
-            expected=manifest.state,
-            actual=actual,
-            taken_with=manifest.qdrant_version,
-            server_version=plan.server_version,
-            moving_between=counts if is_vague else None,
-            aliases_owned=plan.target == manifest.collection,
-        )
-    )
-
-
-def compare_contents(
-    snapshot: Snapshot, target: str, server: Server, progress: Progress
-) -> tuple[Finding, ...]:
-    """Compare every point on the server with the seal; nothing can be said of an unsealed one."""
-    sealed = snapshot.sealed
-    if sealed is None:
-        return ()
-    label = f"reading every point of {target}"
-    with progress.phase(label, total_points=sealed.points_count) as advance:
-        return (check_contents(sealed, read_fingerprint(server.endpoint, target, advance)),)
+def compare_points(snapshot: Snapshot, restored: Restored) -> tuple[Finding, ...]:
+    """Compare every point that came back with the seal, and ask the searches kept with it."""
+    expected = sealed(snapshot, restored.collection)
+    return check_restored(replace(restored, expected=expected), Cost.READ)
 
 
 def differs(snapshot: Snapshot, target: str, server: Server, progress: Progress) -> str:
-    """Say how a collection that is there differs from a snapshot; nothing where it does not.
+    """Say how a collection on the server differs from a snapshot; empty where it does not.
 
-    Aliases do not count: they are made last.
+    Aliases do not count, because they are made last; nor do searches, because the points decide.
     """
-    request = RestoreRequest(snapshot=snapshot, target=target, if_missing=True)
-    findings = [f for f in compare(plan_restore(request, server), server) if f.check != "aliases"]
+    snapshot.check_manifest()
+    expected = replace(sealed(snapshot, target), owns_aliases=False, probes=())
+    restored = look(expected, target, server, progress, version=server.version())
+    findings = check_restored(restored, Cost.DESCRIBED)
     if not failed(findings):
-        findings += compare_contents(snapshot, target, server, progress)
+        findings += check_restored(restored, Cost.READ)
     return "; ".join(f"{f.check}: {f.message}" for f in failed(findings))
 
 
@@ -256,10 +246,3 @@ def _meaning(plan: RestorePlan, error: ServerFailure) -> TaskError:
     return RestoreIncomplete(
         f"Qdrant could not restore {plan.snapshot.name}: {error.message}", hint=error.hint
     )
-
-
-def _status_finding(status: str) -> Finding:
-    if status == "green":
-        return Finding(check="status", status=Status.OK, message="green")
-    message = f"{status} after {GREEN_SECONDS:g} s: the optimizer is still at work"
-    return Finding(check="status", status=Status.WARN, message=message)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 from snapshot_tasks.catalog.journal import NO_JOURNAL, Journal
 from snapshot_tasks.domain.findings import Finding, Status
@@ -13,7 +14,22 @@ from snapshot_tasks.domain.versions import Fit, known, version_fit
 from snapshot_tasks.qdrant.server import Server
 from snapshot_tasks.system.errors import NotFound, Refused, StorageError
 
-SaveExisting = Callable[[str], Snapshot]
+
+class Saved(Protocol):
+    """A safety snapshot of a collection, and what looked suspicious about its contents."""
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """The snapshot."""
+        ...
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """What looked suspicious."""
+        ...
+
+
+SaveExisting = Callable[[str], Saved]
 FreeBytes = Callable[[], int | None]
 
 

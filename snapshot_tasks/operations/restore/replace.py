@@ -18,7 +18,7 @@ from snapshot_tasks.domain.snapshot import Snapshot
 from snapshot_tasks.operations.restore.into_empty import (
     RestoreResult,
     bring_back,
-    compare_contents,
+    compare_points,
     differs,
     new_upload_name,
     remove_half_made,
@@ -54,7 +54,8 @@ def replace_collection(
             safety snapshot that the error names.
     """
     _rehearse(plan, server, sha256, journal, progress)
-    safety = save_existing(plan.target)
+    saved = save_existing(plan.target)
+    safety = saved.snapshot
     _refuse_unsafe(plan.target, safety, server, progress)
     upload_name = new_upload_name()
     pending = journal.begin(
@@ -78,7 +79,7 @@ def replace_collection(
             if not is_replaced:
                 put_back(plan.target, safety, server, progress, upload_name=upload_name)
             pending.done()
-    return replace(result, safety_snapshot=safety.name)
+    return replace(result, safety_snapshot=safety.name, safety_findings=saved.findings)
 
 
 def _refuse_unsafe(target: str, safety: Snapshot, server: Server, progress: Progress) -> None:
@@ -131,8 +132,8 @@ def _rehearse(
     try:
         result = bring_back(rehearsal, server, sha256, progress, upload_name=upload_name)
         findings = result.findings
-        if result.error is None:
-            findings += compare_contents(plan.snapshot, target, server, progress)
+        if result.restored and result.error is None:
+            findings += compare_points(plan.snapshot, result.restored)
     finally:
         with process.shielded():
             if remove_half_made(target, upload_name, server, arrival_seconds=0):

@@ -2,23 +2,42 @@
 
 from __future__ import annotations
 
+import inspect
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from snapshot_tasks.checks.restored import MAX_LISTED, Restored, check_restored
+from snapshot_tasks.checks import restored as restored_module
+from snapshot_tasks.checks.restored import (
+    MAX_LISTED,
+    RESTORED_CHECKS,
+    Cost,
+    Expected,
+    Restored,
+    check_restored,
+)
 from snapshot_tasks.domain.collection import CollectionState
+from snapshot_tasks.domain.endpoint import Endpoint
 from snapshot_tasks.domain.findings import Finding, Status
+from snapshot_tasks.system.progress import Silent
 from tests.support.manifests import make_manifest
 
 STATE = make_manifest().state
-SAME = Restored(expected=STATE, actual=STATE, taken_with="1.17.0", server_version="1.17.0")
+SAME = Restored(
+    expected=Expected(state=STATE, taken_with="1.17.0"),
+    actual=STATE,
+    collection="books",
+    endpoint=Endpoint(url="http://nowhere.invalid"),
+    server_version="1.17.0",
+    progress=Silent(),
+    status="green",
+)
 
 
 def finding(check: str, restored: Restored) -> Finding:
     """Return what one check found."""
-    return next(f for f in check_restored(restored) if f.check == check)
+    return next(f for f in check_restored(restored, Cost.DESCRIBED) if f.check == check)
 
 
 def came_back(**changes: Any) -> Restored:
@@ -26,21 +45,29 @@ def came_back(**changes: Any) -> Restored:
     return replace(SAME, actual=replace(STATE, **changes))
 
 
+def taken_with(version: str, restored: Restored) -> Restored:
+    """Return the same restore of a snapshot that another version took."""
+    return replace(restored, expected=replace(restored.expected, taken_with=version))
+
+
 def counted(expected: int, actual: int, between: tuple[int, int] | None) -> Finding:
     """Return what the count's check finds."""
     restored = replace(
         SAME,
-        expected=replace(STATE, points_count=expected),
+        expected=Expected(
+            state=replace(STATE, points_count=expected),
+            taken_with="1.17.0",
+            moving_between=between,
+        ),
         actual=replace(STATE, points_count=actual),
-        moving_between=between,
     )
     return finding("count", restored)
 
 
 def test_what_came_back_whole_is_ok() -> None:
-    """Four checks, each OK, in the order they are read."""
-    findings = check_restored(SAME)
-    assert [f.check for f in findings] == ["count", "config", "payload schema", "aliases"]
+    """Every check of what Qdrant says of it, each OK, in the order they are read."""
+    findings = check_restored(SAME, Cost.DESCRIBED)
+    assert [f.check for f in findings] == ["status", "count", "config", "payload schema", "aliases"]
     assert {f.status for f in findings} == {Status.OK}
 
 
@@ -56,7 +83,7 @@ def test_what_came_back_whole_is_ok() -> None:
 )
 def test_each_loss_turns_one_check_red(check: str, changes: dict[str, Any], words: str) -> None:
     """Exactly the check that is meant fails, and says what is wrong."""
-    findings = check_restored(came_back(**changes))
+    findings = check_restored(came_back(**changes), Cost.DESCRIBED)
     assert [f.check for f in findings if f.status is Status.FAIL] == [check]
     assert words in finding(check, came_back(**changes)).message
 
@@ -92,19 +119,19 @@ def test_a_new_setting_of_a_newer_server_warns() -> None:
     """A newer minor version may know settings that the older one could not have written."""
     added = came_back(config={**STATE.config, "strict_mode_config": {"enabled": True}})
     assert finding("config", added).status is Status.FAIL
-    assert finding("config", replace(added, taken_with="1.16.3")).status is Status.WARN
+    assert finding("config", taken_with("1.16.3", added)).status is Status.WARN
 
 
 def test_a_changed_setting_fails_on_a_newer_server_too() -> None:
     """A newer version excuses additions, never changes."""
-    changed = replace(came_back(config={"params": {"vectors": {"size": 8}}}), taken_with="1.16.3")
+    changed = taken_with("1.16.3", came_back(config={"params": {"vectors": {"size": 8}}}))
     assert finding("config", changed).status is Status.FAIL
 
 
 def test_many_differences_are_cut() -> None:
     """A report stays readable: some differences are shown, the rest are counted."""
     config = {f"key{number}": number for number in range(MAX_LISTED + 3)}
-    expected = replace(STATE, config=config)
+    expected = Expected(state=replace(STATE, config=config), taken_with="1.17.0")
     found = finding("config", replace(SAME, expected=expected, actual=replace(STATE, config={})))
     assert found.message.count("expected") == MAX_LISTED
     assert found.message.endswith("and 3 more")
@@ -112,7 +139,7 @@ def test_many_differences_are_cut() -> None:
 
 def test_aliases_stay_out_under_another_name() -> None:
     """Beside the original the aliases still belong to it, and that is no failure."""
-    beside = replace(came_back(aliases=()), aliases_owned=False)
+    beside = replace(came_back(aliases=()), expected=Expected(state=STATE, owns_aliases=False))
     assert finding("aliases", beside).status is Status.OK
     assert "left out" in finding("aliases", beside).message
 
@@ -125,6 +152,39 @@ def test_further_aliases_are_no_loss() -> None:
 def test_an_empty_collection_can_come_back() -> None:
     """Nothing expected and nothing found is right."""
     empty = CollectionState(points_count=0, config={}, payload_schema={}, aliases=())
-    assert {f.status for f in check_restored(replace(SAME, expected=empty, actual=empty))} == {
-        Status.OK
+    restored = replace(SAME, expected=Expected(state=empty), actual=empty)
+    assert {f.status for f in check_restored(restored, Cost.DESCRIBED)} == {Status.OK}
+
+
+def test_an_optimizer_at_work_is_a_warning() -> None:
+    """A collection that is not green yet may answer slowly, and has lost nothing."""
+    assert finding("status", replace(SAME, status="yellow")).status is Status.WARN
+
+
+def test_a_status_that_nobody_waited_for_is_not_judged() -> None:
+    """Of a live collection the optimizer's state says nothing about a restore."""
+    checks = [f.check for f in check_restored(replace(SAME, status=None), Cost.DESCRIBED)]
+    assert "status" not in checks
+
+
+def test_without_a_manifest_only_the_count_is_reported() -> None:
+    """Nothing is known to compare with: a warning, and no failure."""
+    unknown = replace(SAME, expected=Expected(state=None), status=None)
+    [found] = check_restored(unknown, Cost.DESCRIBED)
+    assert (found.check, found.status) == ("count", Status.WARN)
+
+
+def test_an_unsealed_snapshot_warns_and_asks_no_server() -> None:
+    """Its points cannot be compared with anything, and that is said."""
+    [found] = check_restored(SAME, Cost.READ)
+    assert (found.check, found.status) == ("contents", Status.WARN)
+
+
+def test_every_check_is_in_the_one_list() -> None:
+    """A restore is judged by this list: a check of the module that is not in it would never run."""
+    made = {
+        function
+        for name, function in inspect.getmembers(restored_module, inspect.isfunction)
+        if name.startswith("check_") and function.__module__ == restored_module.__name__
     }
+    assert made - {check_restored} == {check for check, _ in RESTORED_CHECKS}

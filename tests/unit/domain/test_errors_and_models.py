@@ -8,30 +8,34 @@ from pathlib import Path
 import pytest
 
 from snapshot_tasks.domain.endpoint import Endpoint, Mount, Tls
+from snapshot_tasks.domain.failure import Failure, joined
 from snapshot_tasks.domain.findings import Finding, Status, failed
-from snapshot_tasks.system.errors import Damaged, NotFound, join_errors
+from snapshot_tasks.system.errors import Damaged, NotFound
 from snapshot_tasks.system.progress import Silent
 
 
 def test_no_error_is_none() -> None:
     """Where nothing failed there is nothing to tell."""
-    assert join_errors([]) is None
+    assert joined([]) is None
 
 
 def test_one_error_is_itself() -> None:
     """A single failure keeps its words."""
     error = NotFound("Gone.", hint="Look.")
-    assert join_errors([("books", error)]) is error
+    assert joined([Failure(name="books", error=error)]) is error
 
 
 def test_several_errors_are_one() -> None:
     """All are named; what to do and the exit code are the first one's."""
-    joined = join_errors(
-        [("books", Damaged("Cut.", hint="Take anew.")), ("films", NotFound("Gone.", hint="Look."))]
+    error = joined(
+        [
+            Failure(name="books", error=Damaged("Cut.", hint="Take anew.")),
+            Failure(name="films", error=NotFound("Gone.", hint="Look.")),
+        ]
     )
-    assert joined is not None
-    assert (joined.exit_code, joined.kind) == (20, "damaged")
-    assert (str(joined), joined.hint) == ("books: Cut. films: Gone.", "Take anew.")
+    assert error is not None
+    assert (error.exit_code, error.kind) == (20, "damaged")
+    assert (str(error), error.hint) == ("books: Cut. films: Gone.", "Take anew.")
 
 
 def test_only_failures_have_failed() -> None:

@@ -2,29 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from snapshot_tasks.cli.command import Outcome, Run, command
-from snapshot_tasks.cli.console import tell
-from snapshot_tasks.cli.wiring import (
-    check_policy,
-    connect,
-    failure_json,
-    fresh_servers,
-    now,
-    open_catalog,
-    run_hook,
-)
-from snapshot_tasks.system.errors import (
-    SettingsError,
-    TaskError,
-    join_errors,
-)
-
-if TYPE_CHECKING:
-    from snapshot_tasks.catalog.folder import Catalog
-    from snapshot_tasks.domain.snapshot import Snapshot
-    from snapshot_tasks.operations.create.one import CreateResult
+from snapshot_tasks.cli.wiring import connect, create_defaults, now, open_catalog, run_hook
+from snapshot_tasks.domain.failure import joined
+from snapshot_tasks.system.errors import SettingsError
 
 
 @command(
@@ -54,16 +35,16 @@ def create(
     prune: bool = False,
 ) -> Outcome:
     """Take a snapshot of a live collection: checked byte for byte, sealed, catalogued."""
-    from snapshot_tasks.cli.show.findings import render_findings
-    from snapshot_tasks.cli.show.plans import render_dropped
-    from snapshot_tasks.cli.show.snapshots import render_created, snapshot_json
-    from snapshot_tasks.operations.create.one import CreateRequest, create_each
+    from snapshot_tasks.cli.show.created import created_json, render_created_and_pruned
+    from snapshot_tasks.operations.create.many import create_and_prune
+    from snapshot_tasks.operations.prune import check_policy
     from snapshot_tasks.operations.restore.unfinished import tidied
 
     if all and collection:
         raise SettingsError("--all and --collection exclude each other.", hint="Give one of them.")
-    if prune:
-        check_policy(run.settings.retention)
+    policy = run.settings.retention if prune else None
+    if policy:
+        check_policy(policy)
     catalog = open_catalog(run, output_dir)
     names = collection or [run.settings.collection]
     if run.dry:
@@ -76,53 +57,21 @@ def create(
         connect(run) as server,
         tidied(catalog, "snapshot.create", server, run.progress),
     ):
+        defaults = create_defaults(run)
         requests = [
-            CreateRequest(
-                collection=name,
+            defaults.request(
+                name,
                 label=label,
                 keep_server_copy=keep_server_copy,
                 seal=not no_seal,
                 strict=strict,
-                fresh_servers=fresh_servers(run),
-                max_drop=run.settings.max_drop_percent / 100,
             )
             for name in (server.collections() if all else dict.fromkeys(names))
         ]
-        taken = create_each(requests, server, catalog, run.progress, clock=now)
-        gone = _prune_after(run, catalog, taken) if prune else []
-    errors = taken.errors + run_hook(run, [created.snapshot for created in taken.created])
-
-    def render() -> None:
-        for created in taken.created:
-            render_created(created.snapshot)
-            render_findings(created.findings)
-        if not requests:
-            tell("The server has no collection, so there is nothing to take.")
-        if prune:
-            render_dropped([snapshot.size_bytes for snapshot in gone])
-
-    result = {
-        "snapshots": [snapshot_json(created.snapshot) for created in taken.created],
-        "findings": [
-            {"snapshot": created.snapshot.name, **finding.as_json()}
-            for created in taken.created
-            for finding in created.findings
-        ],
-        "dropped": [snapshot.name for snapshot in gone],
-        "failed": [failure_json(name, error) for name, error in errors],
-    }
-    return Outcome(result=result, render=render, error=join_errors(errors))
-
-
-def _prune_after(run: Run, catalog: Catalog, taken: CreateResult) -> list[Snapshot]:
-    """Drop old snapshots of the collections that have a new one; the flag was the consent."""
-    from snapshot_tasks.operations.prune import plan_prune, prune
-
-    policy, gone = run.settings.retention, []
-    for name in (str(created.snapshot.collection) for created in taken.created):
-        try:
-            plan = plan_prune(catalog, name, policy, now=now())
-            gone += prune(plan, catalog, policy, now=now())
-        except TaskError as error:
-            taken.errors.append((f"{name}, pruning", error))
-    return gone
+        done = create_and_prune(requests, policy, server, catalog, run.progress, clock=now)
+    failures = (*done.failures, *run_hook(run, done.snapshots))
+    return Outcome(
+        result=created_json(done, failures),
+        render=lambda: render_created_and_pruned(done, pruned=prune),
+        error=joined(failures),
+    )

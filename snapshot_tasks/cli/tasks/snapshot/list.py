@@ -46,15 +46,12 @@ def list_(
 
 def list_off_site(run: Run, places: Sequence[str] | None, collection: str) -> Outcome:
     """List what lies off-site, newest first."""
-    from snapshot_tasks.cli.show.offsite import remote_json, render_remotes
+    from snapshot_tasks.cli.show.offsite import listing_json, render_remotes
     from snapshot_tasks.operations.offsite.listing import list_remote
 
     listing = list_remote(repositories(run, places), collection or None)
     return Outcome(
-        result={
-            "snapshots": [remote_json(remote) for remote in listing.remotes],
-            "failed": [failure.as_json() for failure in listing.failures],
-        },
+        result=listing_json(listing),
         render=lambda: render_remotes(listing.remotes, now()),
         error=listing.error,
     )

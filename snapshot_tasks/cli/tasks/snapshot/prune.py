@@ -8,24 +8,18 @@ from typing import TYPE_CHECKING, Any
 
 from snapshot_tasks.cli.command import Count, Outcome, Run, Span, command
 from snapshot_tasks.cli.console import say, tell
-from snapshot_tasks.cli.wiring import (
-    PLACE_HELP,
-    check_policy,
-    failure_json,
-    now,
-    open_catalog,
-    pinned_here,
-    repositories,
-)
-from snapshot_tasks.system.errors import NotFound, SettingsError, TaskError, join_errors
+from snapshot_tasks.cli.wiring import PLACE_HELP, now, open_catalog, repositories
+from snapshot_tasks.domain.failure import joined
+from snapshot_tasks.system.errors import SettingsError
 
 if TYPE_CHECKING:
     from snapshot_tasks.cli.show.plans import Placed
+    from snapshot_tasks.domain.failure import Failure
     from snapshot_tasks.domain.retention import Policy
     from snapshot_tasks.offsite.repository import Repository
 
     # What went, each with its size in bytes, and what could not go.
-    Dropped = tuple[list[tuple[str, int]], list[tuple[str, TaskError]]]
+    Pruned = tuple[Sequence[tuple[str, int]], Sequence[Failure]]
 
 
 # Not given: 0 is a number that may be.
@@ -69,6 +63,8 @@ def prune(
     yes: bool = False,
 ) -> Outcome:
     """Delete old snapshots by rules; never the newest, the last proven, nor a pinned one."""
+    from snapshot_tasks.operations.prune import check_policy
+
     if all and collection:
         raise SettingsError("--all and --collection exclude each other.", hint="Give one of them.")
     given: dict[str, Any] = {
@@ -95,27 +91,16 @@ def _prune_here(
     run: Run, names: list[str] | None, policy: Policy, *, dry: bool, yes: bool
 ) -> Outcome:
     from snapshot_tasks.cli.show.plans import Placed
-    from snapshot_tasks.operations.prune import plan_prune, prune
+    from snapshot_tasks.operations.prune import plan_all, prune_each
 
     catalog = open_catalog(run)
-    if names is None:
-        names = sorted({entry.collection for entry in catalog.entries() if entry.collection})
-    if not names:
-        raise NotFound("There is no snapshot.", hint="Take one with `inv snapshot.create`.")
-    plans = [plan_prune(catalog, name, policy, now=now()) for name in names]
+    plans = plan_all(catalog, names, policy, now=now())
 
-    def work() -> Dropped:
-        gone: list[tuple[str, int]] = []
-        errors: list[tuple[str, TaskError]] = []
+    def work() -> Pruned:
         with catalog.lock("snapshot.prune"):
-            for plan in plans:
-                try:
-                    pruned = prune(plan, catalog, policy, now=now())
-                except TaskError as error:
-                    errors.append((plan.collection, error))
-                else:
-                    gone += [(entry.name, entry.size_bytes) for entry in pruned]
-        return gone, errors
+            pruned = prune_each(plans, catalog, policy, now=now())
+        gone = [(entry.name, entry.size_bytes) for found in pruned.results for entry in found]
+        return gone, pruned.failures
 
     return _carried_out(run, [Placed(plan=plan) for plan in plans], work, dry=dry, yes=yes)
 
@@ -130,57 +115,42 @@ def _prune_off_site(
     yes: bool,
 ) -> Outcome:
     from snapshot_tasks.cli.show.plans import Placed
-    from snapshot_tasks.operations.batch import for_each
-    from snapshot_tasks.operations.offsite.prune import RemotePlan, plan_remote, prune_remote
+    from snapshot_tasks.operations.offsite.prune import plan_places, prune_remote
+    from snapshot_tasks.operations.prune import pinned_names
 
-    pinned = pinned_here(run)
+    pinned = pinned_names(open_catalog(run))
+    planned = plan_places(places, names, policy, now=now(), pinned=pinned)
 
-    def plan_place(repository: Repository) -> list[RemotePlan]:
-        plans: list[RemotePlan] = []
-        for name in names or (None,):
-            plans += plan_remote(repository, policy, collection=name, now=now(), pinned=pinned)
-        return plans
+    def work() -> Pruned:
+        pruned = prune_remote(planned.plans, policy, run.progress, now=now(), pinned=pinned)
+        gone = [(one.candidate.name, one.candidate.size_bytes) for one in pruned.results]
+        return gone, (*pruned.failures, *planned.failures)
 
-    planned = for_each(places, plan_place, name=lambda repository: repository.url)
-    plans = [plan for found in planned.results for plan in found]
-    if not plans and planned.failures:
-        raise planned.failures[0].error
-    if not plans:
-        raise NotFound("No such snapshot is off-site.", hint="See `inv snapshot.list --remote`.")
-
-    def work() -> Dropped:
-        result = prune_remote(plans, policy, run.progress, now=now(), pinned=pinned)
-        gone = [(one.candidate.name, one.candidate.size_bytes) for one in result.results]
-        failures = [*result.failures, *planned.failures]
-        return gone, [(failure.name, failure.error) for failure in failures]
-
-    shown = [Placed(plan=each.plan, place=each.repository.url) for each in plans]
+    shown = [Placed(plan=each.plan, place=each.repository.url) for each in planned.plans]
     return _carried_out(run, shown, work, dry=dry, yes=yes)
 
 
 def _carried_out(
-    run: Run, plans: Sequence[Placed], work: Callable[[], Dropped], *, dry: bool, yes: bool
+    run: Run, plans: Sequence[Placed], work: Callable[[], Pruned], *, dry: bool, yes: bool
 ) -> Outcome:
     """Show the plans, ask, and do the work; the plans are shown once, before anything goes."""
-    from snapshot_tasks.cli.show.plans import counted, plans_json, render_dropped, render_plans
+    from snapshot_tasks.cli.show.plans import (
+        counted,
+        pruned_json,
+        render_dropped,
+        render_plans,
+    )
 
     count = sum(len(placed.plan.dropped) for placed in plans)
     if dry or count == 0:
-        result = {"collections": plans_json(plans), "dropped": [], "failed": [], "dry_run": dry}
-        return Outcome(result=result, render=lambda: render_plans(plans, tell))
+        return Outcome(result=pruned_json(plans, dry=dry), render=lambda: render_plans(plans, tell))
     # With --json the plan is in the document; what is asked there ends without an answer.
     if not run.json:
         render_plans(plans, tell if yes else say)
     run.consent(f"This deletes {counted(count)}.", yes=yes)
-    gone, errors = work()
-    result = {
-        "collections": plans_json(plans),
-        "dropped": [name for name, _ in gone],
-        "failed": [failure_json(name, error) for name, error in errors],
-        "dry_run": False,
-    }
+    gone, failures = work()
     return Outcome(
-        result=result,
+        result=pruned_json(plans, [name for name, _ in gone], failures),
         render=lambda: render_dropped([size_bytes for _, size_bytes in gone]),
-        error=join_errors(errors),
+        error=joined(failures),
     )

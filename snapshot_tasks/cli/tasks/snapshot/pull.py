@@ -12,14 +12,15 @@ from snapshot_tasks.cli.wiring import (
     open_catalog,
     repositories,
 )
-from snapshot_tasks.domain.failure import Failure, joined
+from snapshot_tasks.domain.failure import joined
 from snapshot_tasks.system.errors import SettingsError
 
 if TYPE_CHECKING:
     from snapshot_tasks.catalog.folder import Catalog
     from snapshot_tasks.domain.snapshot import Snapshot
+    from snapshot_tasks.operations.batch import Batch
     from snapshot_tasks.operations.offsite.listing import Remote
-    from snapshot_tasks.operations.restore.many import RestoreAllResult
+    from snapshot_tasks.operations.restore.into_empty import RestoreResult
 
 
 NAMED_HELP = "A name from `inv snapshot.list --remote`; by default the newest of the collection."
@@ -48,8 +49,7 @@ def pull(
     timeout: float = Seconds(0),
 ) -> Outcome:
     """Bring a snapshot back from off-site, all of it checked; --restore puts it into Qdrant."""
-    from snapshot_tasks.cli.show.offsite import pulled_json, render_pulled
-    from snapshot_tasks.cli.show.restored import render_restored, restore_json
+    from snapshot_tasks.cli.show.offsite import pulls_json, render_pulls
     from snapshot_tasks.offsite.codec import Unpacker
     from snapshot_tasks.operations.offsite.listing import choose, list_remote
     from snapshot_tasks.operations.offsite.pull import pull_each
@@ -68,33 +68,24 @@ def pull(
     catalog = open_catalog(run)
     result = pull_each(chosen, catalog, Unpacker(run.settings.age_identity_file), run.progress)
     restored = _restore(run, catalog, [p.snapshot for p in result.results], timeout, wanted=restore)
-    unrestored = [Failure(name=n, error=e) for n, e in (restored.errors if restored else ())]
-    failures = [*result.failures, *unrestored, *listing.failures]
-
-    def render() -> None:
-        render_pulled(result.results)
-        for one in restored.results if restored else ():
-            render_restored(one)
+    failures = [*result.failures, *restored.failures, *listing.failures]
 
     return Outcome(
-        result={
-            "pulled": [pulled_json(p) for p in result.results],
-            "restored": [restore_json(r) for r in restored.results] if restored else [],
-            "failed": [failure.as_json() for failure in failures],
-        },
-        render=render,
+        result=pulls_json(result.results, restored, failures),
+        render=lambda: render_pulls(result.results, restored),
         error=joined(failures),
     )
 
 
 def _restore(
     run: Run, catalog: Catalog, snapshots: list[Snapshot], timeout: float, *, wanted: bool
-) -> RestoreAllResult | None:
+) -> Batch[RestoreResult]:
     from snapshot_tasks.engines.select import managed_engine_at_url, restore_endpoint
+    from snapshot_tasks.operations.batch import Batch
     from snapshot_tasks.operations.offsite.pull_restore import restore_pulled
 
     if not wanted or not snapshots:
-        return None
+        return Batch()
     return restore_pulled(
         snapshots,
         managed_engine_at_url(run.settings),

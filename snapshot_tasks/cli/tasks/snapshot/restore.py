@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from snapshot_tasks.cli.command import Outcome, Run, Seconds, command
-from snapshot_tasks.cli.console import tell
 from snapshot_tasks.cli.wiring import (
     COLLECTION_HELP,
     SNAPSHOT_HELP,
     connect,
-    failure_json,
+    create_defaults,
     find_snapshot,
-    fresh_servers,
     now,
     open_catalog,
 )
@@ -22,7 +19,7 @@ from snapshot_tasks.system.errors import Refused, SettingsError
 
 if TYPE_CHECKING:
     from snapshot_tasks.catalog.folder import Catalog
-    from snapshot_tasks.domain.snapshot import Snapshot
+    from snapshot_tasks.operations.restore.plan import RestoreRequest
     from snapshot_tasks.qdrant.server import Server
 
 
@@ -57,6 +54,7 @@ def restore(
 ) -> Outcome:
     """Restore a snapshot into the running Qdrant and compare what came back."""
     from snapshot_tasks.engines.select import free_bytes
+    from snapshot_tasks.operations.create.one import safety_saver
     from snapshot_tasks.operations.restore.plan import RestoreRequest
     from snapshot_tasks.operations.restore.unfinished import tidied
 
@@ -72,18 +70,21 @@ def restore(
         if if_missing and not snapshot and not as_:
             names = catalog.collections() if all else [collection or run.settings.collection]
             return _restore_missing(run, catalog, server, names, dry=dry)
+        save = safety_saver(create_defaults(run), server, catalog, run.progress, clock=now)
         request = RestoreRequest(
             snapshot=find_snapshot(run, catalog, snapshot, collection),
             target=as_ or (collection if snapshot else "") or None,
             if_missing=if_missing,
-            save_existing=_saver(run, catalog, server) if replace else None,
+            save_existing=save if replace else None,
             free_bytes=lambda: free_bytes(run.settings),
             journal=catalog.journal,
         )
         return _restore_one(run, request, server, yes=yes, dry=dry)
 
 
-def _restore_one(run: Run, request: Any, server: Server, *, yes: bool, dry: bool) -> Outcome:
+def _restore_one(
+    run: Run, request: RestoreRequest, server: Server, *, yes: bool, dry: bool
+) -> Outcome:
     from snapshot_tasks.cli.show.restored import render_restored, restore_json
     from snapshot_tasks.operations.restore.one import restore
     from snapshot_tasks.operations.restore.plan import plan_restore
@@ -106,42 +107,19 @@ def _restore_one(run: Run, request: Any, server: Server, *, yes: bool, dry: bool
 def _restore_missing(
     run: Run, catalog: Catalog, server: Server, names: list[str], *, dry: bool
 ) -> Outcome:
-    from snapshot_tasks.cli.show.restored import render_restored, restore_json
-    from snapshot_tasks.operations.restore.many import restore_missing
+    from snapshot_tasks.cli.show.restored import render_restored_all, restored_all_json
+    from snapshot_tasks.operations.restore.many import plan_missing, restore_missing
 
     if dry:
-        here = set(server.collections()) | set(server.aliases())
-        missing = sorted(set(names) & set(catalog.collections()) - here)
-        return run.would(*(f"restore {catalog.newest(name).name} as {name}" for name in missing))
+        planned = plan_missing(catalog, server, names)
+        return run.would(*(f"restore {one.name} as {one.collection}" for one in planned))
     restored = restore_missing(catalog, server, run.progress, collections=names)
-
-    def render() -> None:
-        for result in restored.results:
-            render_restored(result)
-        if not restored.results and not restored.errors:
-            tell(f"No snapshot lies in {catalog.folder} yet, so there is nothing to restore.")
-
-    result = {
-        "restored": [restore_json(r) for r in restored.results],
-        "failed": [failure_json(name, error) for name, error in restored.errors],
-    }
-    return Outcome(result=result, render=render, error=restored.error)
-
-
-def _saver(run: Run, catalog: Catalog, server: Server) -> Callable[[str], Snapshot]:
-    from snapshot_tasks.operations.create.one import CreateRequest
-    from snapshot_tasks.operations.create.one import create as create_one
-
-    def save(collection: str) -> Snapshot:
-        request = CreateRequest(
-            collection=collection,
-            label="before replace",
-            safety=True,
-            fresh_servers=fresh_servers(run),
-        )
-        return create_one(request, server, catalog, run.progress, clock=now).snapshot
-
-    return save
+    nothing = f"No snapshot lies in {catalog.folder} yet, so there is nothing to restore."
+    return Outcome(
+        result=restored_all_json(restored),
+        render=lambda: render_restored_all(restored, nothing=nothing),
+        error=restored.error,
+    )
 
 
 def _check_restore_flags(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from snapshot_tasks.cli.command import Outcome, Run, command
 from snapshot_tasks.cli.show.ci import JUNIT_HELP, tell_ci
@@ -15,9 +14,6 @@ from snapshot_tasks.cli.wiring import (
     now,
     open_catalog,
 )
-
-if TYPE_CHECKING:
-    pass
 
 
 @command(

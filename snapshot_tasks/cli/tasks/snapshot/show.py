@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from snapshot_tasks.cli.command import Outcome, Run, command
 from snapshot_tasks.cli.wiring import (
     COLLECTION_HELP,
@@ -12,9 +10,6 @@ from snapshot_tasks.cli.wiring import (
     now,
     open_catalog,
 )
-
-if TYPE_CHECKING:
-    pass
 
 
 @command("snapshot.show", help={"snapshot": SNAPSHOT_HELP, "collection": COLLECTION_HELP})

@@ -11,24 +11,19 @@ from snapshot_tasks.cli.wiring import (
     COLLECTION_HELP,
     SNAPSHOT_HELP,
     connect,
-    failure_json,
+    create_defaults,
     find_snapshot,
-    fresh_servers,
     now,
     open_catalog,
     run_hook,
 )
-from snapshot_tasks.system.errors import (
-    Interrupted,
-    NotFound,
-    SettingsError,
-    TaskError,
-    join_errors,
-)
+from snapshot_tasks.domain.failure import joined
+from snapshot_tasks.system.errors import SettingsError
 
 if TYPE_CHECKING:
     from snapshot_tasks.catalog.folder import Catalog
     from snapshot_tasks.domain.snapshot import Snapshot
+    from snapshot_tasks.operations.create.one import Created
     from snapshot_tasks.operations.prove.drill import DrillReport
 
 
@@ -65,8 +60,9 @@ def drill(
 ) -> Outcome:
     """Prove a restore: an empty Qdrant, restore, compare, restart, compare again, throw it away."""
     from snapshot_tasks.cli.show.checked import checked_drill
-    from snapshot_tasks.cli.show.drill import render_drill
-    from snapshot_tasks.domain.versions import DEFAULT_VERSION, is_version
+    from snapshot_tasks.cli.show.drill import drills_json, render_drills
+    from snapshot_tasks.operations.choose import newest_of_all, random_older
+    from snapshot_tasks.operations.prove.drill import drill_each
 
     if sum((all, bool(snapshot), create, random)) > 1:
         raise SettingsError(
@@ -77,56 +73,51 @@ def drill(
             "--in-place goes with none of --all, --keep and --engine-version.",
             hint="Leave them out.",
         )
-    engine_version = engine_version.removeprefix("v")
-    if engine_version and not is_version(engine_version):
-        raise SettingsError(
-            f"{engine_version!r} is not a version.",
-            hint=f"Use one like {DEFAULT_VERSION}.",
-        )
+    version = _version(engine_version)
     catalog = open_catalog(run)
     if run.dry:
         return run.would("restore into an empty Qdrant, compare, and throw it away")
     with catalog.lock("snapshot.test-restore"):
-        chosen = _chosen_for_drill(run, catalog, snapshot, collection, all, create, random)
-        work = (
-            _in_place(run, catalog, yes)
-            if in_place
-            else _fresh(run, keep, max_seconds, engine_version)
+        created: list[Created] = []
+        if all:
+            chosen = newest_of_all(catalog, collection)
+        elif create:
+            created = [_take(run, catalog, collection)]
+            chosen = [one.snapshot for one in created]
+        elif random:
+            chosen = [random_older(catalog, collection or run.settings.collection)]
+        else:
+            chosen = [find_snapshot(run, catalog, snapshot, collection)]
+        work = _in_place(run, catalog, yes) if in_place else _fresh(run, keep, max_seconds, version)
+        drills = drill_each(chosen, work)
+    hooks = run_hook(run, [one.snapshot for one in created])
+    failures = (*drills.failures, *hooks)
+    tell_ci(run, [checked_drill(report) for report in drills.results], failures, junit=junit)
+    return Outcome(
+        result=drills_json(created, drills.results, failures),
+        render=lambda: render_drills(created, drills.results),
+        error=joined(failures),
+    )
+
+
+def _version(text: str) -> str:
+    from snapshot_tasks.domain.versions import DEFAULT_VERSION, is_version
+
+    version = text.removeprefix("v")
+    if version and not is_version(version):
+        raise SettingsError(
+            f"{version!r} is not a version.", hint=f"Use one like {DEFAULT_VERSION}."
         )
-        reports, errors = _drill_each(chosen, work)
-    if create:
-        errors += run_hook(run, chosen)
-
-    def render() -> None:
-        for report in reports:
-            render_drill(report)
-
-    tell_ci(run, [checked_drill(report) for report in reports], errors, junit=junit)
-    result = {
-        "drills": [r.as_json() for r in reports],
-        "failed": [failure_json(name, error) for name, error in errors],
-    }
-    return Outcome(result=result, render=render, error=join_errors(errors))
+    return version
 
 
-def _drill_each(
-    chosen: list[Snapshot], work: Callable[[Snapshot], DrillReport]
-) -> tuple[list[DrillReport], list[tuple[str, TaskError]]]:
-    """Drill every snapshot, going on past one that fails or cannot be drilled at all."""
-    reports: list[DrillReport] = []
-    errors: list[tuple[str, TaskError]] = []
-    for entry in chosen:
-        try:
-            report = work(entry)
-        except Interrupted:
-            raise
-        except TaskError as error:
-            errors.append((entry.name, error))
-            continue
-        reports.append(report)
-        if report.error:
-            errors.append((entry.name, report.error))
-    return reports, errors
+def _take(run: Run, catalog: Catalog, collection: str) -> Created:
+    from snapshot_tasks.operations.create.many import create_tidied
+
+    catalog.make_folder()
+    request = create_defaults(run).request(collection or run.settings.collection)
+    with connect(run) as server:
+        return create_tidied(request, server, catalog, run.progress, clock=now)
 
 
 def _fresh(
@@ -173,38 +164,3 @@ def _in_place(run: Run, catalog: Catalog, yes: bool) -> Callable[[Snapshot], Dri
         return drill_in_place(request, engine, endpoint, catalog, run.progress, clock=now)
 
     return work
-
-
-def _chosen_for_drill(
-    run: Run,
-    catalog: Catalog,
-    snapshot: str,
-    collection: str,
-    all: bool,
-    create: bool,
-    random: bool,
-) -> list[Snapshot]:
-    from secrets import choice
-
-    from snapshot_tasks.operations.create.one import CreateRequest
-    from snapshot_tasks.operations.create.one import create as create_one
-    from snapshot_tasks.operations.restore.unfinished import tidy
-
-    name = collection or run.settings.collection
-    if all:
-        names = [collection] if collection else catalog.collections()
-        if not names:
-            raise NotFound(
-                "There is no snapshot to test.", hint="Take one with `inv snapshot.create`."
-            )
-        return [catalog.newest(each) for each in names]
-    if create:
-        catalog.make_folder()
-        with connect(run) as server:
-            tidy(catalog, server, run.progress)
-            request = CreateRequest(collection=name, fresh_servers=fresh_servers(run))
-            return [create_one(request, server, catalog, run.progress, clock=now).snapshot]
-    if random:
-        newest, *older = catalog.entries(name) or [catalog.newest(name)]
-        return [choice(older or [newest])]
-    return [find_snapshot(run, catalog, snapshot, collection)]

@@ -9,18 +9,12 @@ from snapshot_tasks.cli.show.ci import JUNIT_HELP, tell_ci
 from snapshot_tasks.cli.wiring import (
     COLLECTION_HELP,
     SNAPSHOT_HELP,
-    failure_json,
     find_snapshot,
     fresh_servers,
     now,
     open_catalog,
 )
-from snapshot_tasks.system.errors import (
-    NotFound,
-    SettingsError,
-    TaskError,
-    join_errors,
-)
+from snapshot_tasks.system.errors import SettingsError
 
 if TYPE_CHECKING:
     from snapshot_tasks.checks.file import Verification
@@ -48,10 +42,11 @@ def verify(
 ) -> Outcome:
     """Check that a snapshot's file is still what was taken."""
     from snapshot_tasks.cli.show.checked import checked_file
-    from snapshot_tasks.cli.show.findings import render_findings
+    from snapshot_tasks.cli.show.verified import render_verified, verified_json
     from snapshot_tasks.domain.proof import LEVELS
     from snapshot_tasks.engines.select import live_endpoint
-    from snapshot_tasks.operations.prove.contents import verify_at
+    from snapshot_tasks.operations.choose import all_of
+    from snapshot_tasks.operations.prove.contents import verify_each
     from snapshot_tasks.operations.prove.keep_proof import keep_proof
 
     if level not in LEVELS:
@@ -60,46 +55,27 @@ def verify(
     if all and snapshot:
         raise SettingsError("--all and --snapshot exclude each other.", hint="Give one of them.")
     catalog = open_catalog(run)
-    chosen = (
-        catalog.entries(collection or None)
-        if all
-        else [find_snapshot(run, catalog, snapshot, collection)]
-    )
-    if not chosen:
-        hint = "Take one with `inv snapshot.create`."
-        nothing = NotFound("There is no snapshot to verify.", hint=hint)
-        raise catalog.none_of(collection) if collection else nothing
-    done: list[Verification] = []
-    errors: list[tuple[str, TaskError]] = []
-    for entry in chosen:
-        try:
-            verification = verify_at(
-                level, entry, live_endpoint(run.settings), fresh_servers(run), run.progress
-            )
-        except TaskError as error:
-            errors.append((entry.name, error))
-            continue
-        done.append(verification)
-        if verification.error:
-            errors.append((entry.name, verification.error))
+    if all:
+        chosen = all_of(catalog, collection, purpose="verify")
+    else:
+        chosen = [find_snapshot(run, catalog, snapshot, collection)]
+
+    def keep(verification: Verification) -> None:
         if not run.dry:
-            keep_proof(entry, verification.proof(now), run.progress)
-    tell_ci(run, [checked_file(v, now()) for v in done], errors, junit=junit)
+            keep_proof(verification.snapshot, verification.proof(now), run.progress)
 
-    def render() -> None:
-        for verification in done:
-            render_findings(verification.findings, title=verification.snapshot.name)
-
-    result = {
-        "snapshots": [
-            {
-                "snapshot": v.snapshot.name,
-                "ok": v.error is None,
-                "sha256": v.sha256,
-                "findings": [f.as_json() for f in v.findings],
-            }
-            for v in done
-        ],
-        "failed": [failure_json(name, error) for name, error in errors],
-    }
-    return Outcome(result=result, render=render, error=join_errors(errors))
+    verified = verify_each(
+        level,
+        chosen,
+        lambda: live_endpoint(run.settings),
+        fresh_servers(run),
+        run.progress,
+        keep=keep,
+    )
+    at = now()
+    tell_ci(run, [checked_file(v, at) for v in verified.results], verified.failures, junit=junit)
+    return Outcome(
+        result=verified_json(verified),
+        render=lambda: render_verified(verified),
+        error=verified.error,
+    )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from snapshot_tasks.cli.command import Outcome, Run, command
-from snapshot_tasks.cli.console import tell
 from snapshot_tasks.cli.wiring import BY_SETTING, TIMEOUT_HELP
 
 
@@ -17,10 +16,9 @@ from snapshot_tasks.cli.wiring import BY_SETTING, TIMEOUT_HELP
 def up(run: Run, no_restore: bool = False, timeout: float = BY_SETTING) -> Outcome:
     """Start Qdrant, wait until it is ready, restore each catalogued collection that is missing."""
     from snapshot_tasks.catalog.folder import Catalog
-    from snapshot_tasks.cli.show.restored import render_restored, restore_json
-    from snapshot_tasks.cli.show.stack import render_stack, stack_json
+    from snapshot_tasks.cli.show.stack import render_up, up_json
     from snapshot_tasks.engines.select import live_endpoint, managed_engine
-    from snapshot_tasks.operations.stack import stack_report, stack_up
+    from snapshot_tasks.operations.stack import stack_up
 
     settings = run.settings
     selection = managed_engine(settings)
@@ -29,7 +27,7 @@ def up(run: Run, no_restore: bool = False, timeout: float = BY_SETTING) -> Outco
             f"start Qdrant with the {selection.engine.name} engine and restore what is missing"
         )
     run.progress.note(f"engine: {selection.engine.name} ({selection.reason})")
-    restored = stack_up(
+    done = stack_up(
         selection.engine,
         live_endpoint(settings),
         Catalog(settings.snapshot_dir),
@@ -38,22 +36,9 @@ def up(run: Run, no_restore: bool = False, timeout: float = BY_SETTING) -> Outco
         operation_timeout_seconds=settings.operation_timeout_seconds,
         restore=not no_restore,
     )
-    report = stack_report(
-        live_endpoint(settings), timeout_seconds=settings.operation_timeout_seconds
+    nothing = "" if no_restore else "No snapshot yet, so nothing to restore."
+    return Outcome(
+        result=up_json(selection, done),
+        render=lambda: render_up(done, nothing=nothing),
+        error=done.restored.error,
     )
-
-    def render() -> None:
-        for result in restored.results:
-            render_restored(result)
-        if not no_restore and not restored.results and not restored.errors:
-            tell("No snapshot yet, so nothing to restore.")
-        render_stack(report)
-
-    result = {
-        "engine": selection.engine.name,
-        "reason": selection.reason,
-        **stack_json(report),
-        "restored": [restore_json(r) for r in restored.results],
-        "failed": [{"collection": name, "message": e.message} for name, e in restored.errors],
-    }
-    return Outcome(result=result, render=render, error=restored.error)

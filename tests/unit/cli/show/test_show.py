@@ -22,7 +22,7 @@ from snapshot_tasks.operations.restore.into_empty import RestoreResult
 from snapshot_tasks.operations.stack import StackReport
 from snapshot_tasks.system.errors import ContentsDiffer
 from tests.support.manifests import TAKEN_AT, add_drill, add_proof, catalogued
-from tests.support.reports import FAIL, OK, make_report
+from tests.support.reports import FAIL, OK, WARN, make_report
 
 NOW = TAKEN_AT + timedelta(hours=3)
 Captured = pytest.CaptureFixture[str]
@@ -156,11 +156,14 @@ def test_a_restore_is_told(catalog: Catalog, capsys: Captured) -> None:
         seconds=2.5,
         way="file",
         safety_snapshot="old.snapshot",
+        safety_findings=(WARN,),
     )
     render_restored(done)
     out = capsys.readouterr().out
     assert "Restored 1,234 points in 2.5 s." in out
     assert "old.snapshot" in out
+    assert WARN.message in out
+    assert restore_json(done)["safety_findings"] == [WARN.as_json()]
     render_restored(RestoreResult(snapshot=snapshot, target="books", findings=(FAIL,)))
     assert "Restored" not in capsys.readouterr().out
     render_restored(RestoreResult(snapshot=snapshot, target="books", skipped=True))

@@ -50,7 +50,7 @@ def test_without_a_manifest_facts_are_empty(catalog: Catalog) -> None:
 
 def test_no_hook_is_none(catalog: Catalog) -> None:
     """Most have none."""
-    assert run_hooks((), [catalogued(catalog)], print, secret=None) == []
+    assert run_hooks((), [catalogued(catalog)], print, secret=None) == ()
 
 
 def test_output_is_told_as_it_comes(tmp_path: Path) -> None:

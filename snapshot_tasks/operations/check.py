@@ -1,0 +1,128 @@
+"""Do the promises about the backups still hold? Read from the snapshot folder alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from snapshot_tasks.catalog.folder import Catalog
+from snapshot_tasks.catalog.runs import read_runs
+from snapshot_tasks.checks.promises import (
+    check_pointer,
+    check_pushed,
+    check_runs,
+    newest_of,
+    promises,
+)
+from snapshot_tasks.domain.findings import Finding, fail, failed
+from snapshot_tasks.domain.names import check_collection
+from snapshot_tasks.domain.snapshot import Snapshot
+from snapshot_tasks.system.errors import BudgetMissed, NotFound, StorageError, TaskError
+
+TASKS = "the tasks"
+CATALOGUE = "the catalogue"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Promised:
+    """What was promised, and how old a snapshot, a push and a proof may be.
+
+    `collections` is None for every collection of the catalogue.
+    """
+
+    collections: Sequence[str] | None
+    max_age: timedelta
+    max_proof_age: timedelta
+    off_site: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judged:
+    """The promises about one collection, or about the tasks, each with its finding."""
+
+    title: str
+    findings: tuple[Finding, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judgement:
+    """All promises, and the error that broken ones amount to."""
+
+    judged: tuple[Judged, ...]
+
+    @property
+    def error(self) -> TaskError | None:
+        """One error that names every broken promise."""
+        wrong = [(each.title, f) for each in self.judged for f in failed(each.findings)]
+        if not wrong:
+            return None
+        names = "; ".join(f"{title}: {f.check}: {f.message.rstrip('.')}" for title, f in wrong)
+        return BudgetMissed(
+            f"{len(wrong)} broken promise{'s' if len(wrong) > 1 else ''}: {names}.",
+            hint=wrong[0][1].remedy,
+        )
+
+
+def judge(promised: Promised, catalog: Catalog, *, now: datetime) -> Judgement:
+    """Judge every promise about these collections and about the tasks.
+
+    Raises:
+        StorageError: when there is no snapshot folder.
+        SettingsError: when a name cannot be a collection's.
+    """
+    if not catalog.folder.is_dir():
+        raise StorageError(
+            f"There is no folder {catalog.folder}.",
+            hint="Is its disk mounted? Correct QDRANT_SNAPSHOT_DIR, or run `inv snapshot.create`.",
+        )
+    names = catalog.collections() if promised.collections is None else promised.collections
+    entries = catalog.entries()
+    judged = [
+        Judged(title=name, findings=_of_collection(promised, catalog, entries, name, now))
+        for name in dict.fromkeys(names)
+    ]
+    of_tasks = _of_tasks(promised, catalog, now)
+    return Judgement(
+        judged=(
+            *(judged or [Judged(title=CATALOGUE, findings=(_nothing(),))]),
+            *([Judged(title=TASKS, findings=of_tasks)] if of_tasks else []),
+        )
+    )
+
+
+def _of_collection(
+    promised: Promised,
+    catalog: Catalog,
+    entries: Sequence[Snapshot],
+    collection: str,
+    now: datetime,
+) -> tuple[Finding, ...]:
+    check_collection(collection)
+    findings = promises(
+        collection,
+        entries,
+        max_age=promised.max_age,
+        max_proof_age=promised.max_proof_age,
+        now=now,
+    )
+    newest = newest_of(collection, entries)
+    try:
+        target = catalog.latest_target(collection)
+    except NotFound as error:
+        return (*findings, fail("latest link", error.message, error.hint))
+    return (*findings, check_pointer(newest, target.name if target else None))
+
+
+def _of_tasks(promised: Promised, catalog: Catalog, now: datetime) -> tuple[Finding, ...]:
+    runs = read_runs(catalog.folder)
+    pushed = (check_pushed(runs, promised.max_age, now),) if promised.off_site else ()
+    return (*check_runs(runs, now), *pushed)
+
+
+def _nothing() -> Finding:
+    return fail(
+        "newest snapshot",
+        "no snapshot of any collection",
+        "Run `inv snapshot.create`, from cron every day.",
+    )

@@ -1,0 +1,47 @@
+"""Which catalogued snapshots a user means, where no flag names one."""
+
+from __future__ import annotations
+
+from secrets import choice
+
+from snapshot_tasks.catalog.folder import Catalog
+from snapshot_tasks.domain.snapshot import Snapshot
+from snapshot_tasks.system.errors import NotFound
+
+_TAKE_ONE = "Take one with `inv snapshot.create`."
+
+
+def newest_of_all(catalog: Catalog, collection: str = "") -> list[Snapshot]:
+    """Return the newest snapshot of every catalogued collection, or of one.
+
+    Raises:
+        NotFound: when there is none, or the newest of one is gone.
+    """
+    names = [collection] if collection else catalog.collections()
+    if not names:
+        raise NotFound("There is no snapshot to test.", hint=_TAKE_ONE)
+    return [catalog.newest(name) for name in names]
+
+
+def random_older(catalog: Catalog, collection: str) -> Snapshot:
+    """Return a snapshot of the collection at random: an older one, unless there is only one.
+
+    Raises:
+        NotFound: when there is none.
+    """
+    newest, *older = catalog.entries(collection) or [catalog.newest(collection)]
+    return choice(older or [newest])
+
+
+def all_of(catalog: Catalog, collection: str = "", *, purpose: str) -> list[Snapshot]:
+    """Return every snapshot of the catalogue, or of one collection; `purpose` is for the error.
+
+    Raises:
+        NotFound: when there is none.
+    """
+    entries = catalog.entries(collection or None)
+    if entries:
+        return entries
+    if collection:
+        raise catalog.none_of(collection)
+    raise NotFound(f"There is no snapshot to {purpose}.", hint=_TAKE_ONE)

@@ -1,0 +1,84 @@
+"""Take snapshots of several collections, then drop the old ones that the rules no longer keep."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from snapshot_tasks.catalog.folder import Catalog
+from snapshot_tasks.domain.failure import Failure
+from snapshot_tasks.domain.retention import Policy
+from snapshot_tasks.domain.snapshot import Snapshot
+from snapshot_tasks.operations.batch import Batch, for_each
+from snapshot_tasks.operations.create.one import Created, create
+from snapshot_tasks.operations.create.request import CreateRequest
+from snapshot_tasks.operations.prune import prune_collections
+from snapshot_tasks.operations.restore.unfinished import tidy
+from snapshot_tasks.qdrant.server import Server
+from snapshot_tasks.system.progress import Clock, Progress
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CreatedAndPruned:
+    """The new snapshots, the old ones that were dropped, and what failed of either."""
+
+    created: tuple[Created, ...]
+    dropped: tuple[Snapshot, ...] = ()
+    failures: tuple[Failure, ...] = ()
+
+    @property
+    def snapshots(self) -> tuple[Snapshot, ...]:
+        """The new snapshots."""
+        return tuple(created.snapshot for created in self.created)
+
+
+def create_tidied(
+    request: CreateRequest, server: Server, catalog: Catalog, progress: Progress, *, clock: Clock
+) -> Created:
+    """End what killed runs have begun, then take one snapshot. Raises as `create`.
+
+    The caller holds the catalogue's lock.
+    """
+    tidy(catalog, server, progress)
+    return create(request, server, catalog, progress, clock=clock)
+
+
+def create_each(
+    requests: Sequence[CreateRequest],
+    server: Server,
+    catalog: Catalog,
+    progress: Progress,
+    *,
+    clock: Clock,
+) -> Batch[Created]:
+    """Take several snapshots, going on past a collection that fails."""
+    return for_each(
+        requests,
+        lambda request: create(request, server, catalog, progress, clock=clock),
+        name=lambda request: request.collection,
+    )
+
+
+def create_and_prune(
+    requests: Sequence[CreateRequest],
+    policy: Policy | None,
+    server: Server,
+    catalog: Catalog,
+    progress: Progress,
+    *,
+    clock: Clock,
+) -> CreatedAndPruned:
+    """Take several snapshots; with a policy, drop old ones of the collections that have a new one.
+
+    The caller holds the catalogue's lock.
+    """
+    taken = create_each(requests, server, catalog, progress, clock=clock)
+    names = [str(created.snapshot.collection) for created in taken.results]
+    pruned: Batch[list[Snapshot]] = Batch()
+    if policy:
+        pruned = prune_collections(names, catalog, policy, now=clock())
+    return CreatedAndPruned(
+        created=taken.results,
+        dropped=tuple(snapshot for gone in pruned.results for snapshot in gone),
+        failures=(*taken.failures, *pruned.failures),
+    )

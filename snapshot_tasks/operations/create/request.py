@@ -1,0 +1,65 @@
+"""What to take, and how: the only place that makes a request to create."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from snapshot_tasks.checks.contents import MAX_DROP_SHARE
+from snapshot_tasks.operations.create.seal import FreshServers
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CreateRequest:
+    """What to take, and how.
+
+    A `safety` snapshot holds what is about to be replaced. `fresh_servers` says how to run a
+    throw-away server for a seal, where the file alone does not show what a server would restore.
+    A count down by more than the share `max_drop` since the previous snapshot is suspicious.
+    """
+
+    collection: str
+    label: str | None = None
+    keep_server_copy: bool = False
+    safety: bool = False
+    seal: bool = True
+    strict: bool = False
+    fresh_servers: FreshServers | None = None
+    max_drop: float = MAX_DROP_SHARE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CreateDefaults:
+    """What the settings say about every new snapshot, whichever task takes it."""
+
+    fresh_servers: FreshServers | None = None
+    max_drop: float = MAX_DROP_SHARE
+
+    def request(
+        self,
+        collection: str,
+        *,
+        label: str = "",
+        keep_server_copy: bool = False,
+        seal: bool = True,
+        strict: bool = False,
+    ) -> CreateRequest:
+        """Return the request for a snapshot that a user asked for."""
+        return CreateRequest(
+            collection=collection,
+            label=label or None,
+            keep_server_copy=keep_server_copy,
+            seal=seal,
+            strict=strict,
+            fresh_servers=self.fresh_servers,
+            max_drop=self.max_drop,
+        )
+
+    def safety_request(self, collection: str) -> CreateRequest:
+        """Return the request for a snapshot of what a restore is about to replace."""
+        return CreateRequest(
+            collection=collection,
+            label="before replace",
+            safety=True,
+            fresh_servers=self.fresh_servers,
+            max_drop=self.max_drop,
+        )
