@@ -7,7 +7,9 @@ from pathlib import Path
 
 from snapshot_tasks.domain.proof import Proof, parse_proofs
 from snapshot_tasks.domain.snapshot import Snapshot
+from snapshot_tasks.system.errors import TaskError
 from snapshot_tasks.system.files import append_line, storage_errors
+from snapshot_tasks.system.progress import Progress
 from snapshot_tasks.system.untrusted import read_end
 
 # Thousands of proofs; older ones are passed over.
@@ -26,3 +28,11 @@ def read_proofs(path: Path) -> tuple[Proof, ...]:
         return parse_proofs(read_end(path, max_bytes=MAX_PROOFS_BYTES))
     except (OSError, ValueError):
         return ()
+
+
+def keep_proof(snapshot: Snapshot, proof: Proof, progress: Progress) -> None:
+    """Append one proof. A folder that cannot be written is noted, since the findings still hold."""
+    try:
+        append_proof(snapshot, proof)
+    except TaskError as error:
+        progress.note(f"The proof could not be kept: {error.message}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from snapshot_tasks.cli.console import tell
 
@@ -34,6 +34,15 @@ stale version of a point changes nothing that comes back, nor does one in an ind
 
 {summary}
 """
+
+
+def faults_json(report: SelfTestReport) -> dict[str, Any]:
+    """Return a self-test for `--json`."""
+    return {
+        "snapshot": report.snapshot.name,
+        "seconds": round(report.seconds, 3),
+        "faults": [row.as_json() for row in report.rows],
+    }
 
 
 def render_faults(report: SelfTestReport) -> None:

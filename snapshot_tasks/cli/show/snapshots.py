@@ -34,6 +34,14 @@ def snapshot_json(snapshot: Snapshot) -> dict[str, Any]:
     }
 
 
+def whole_json(snapshot: Snapshot) -> dict[str, Any]:
+    """Return a catalogue entry for `--json` with its manifest and its proofs."""
+    return snapshot_json(snapshot) | {
+        "manifest": snapshot.manifest.as_json() if snapshot.manifest else None,
+        "proofs": [proof.as_json() for proof in snapshot.proofs],
+    }
+
+
 def render_snapshots(snapshots: Sequence[Snapshot], now: datetime) -> None:
     """Print the catalogue, newest first."""
     if not snapshots:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from snapshot_tasks.cli.command import Outcome, Run, command
-from snapshot_tasks.cli.console import tell
 
 DEMO_FOLDER = "demo_snapshots"
 
@@ -14,8 +13,7 @@ DEMO_FOLDER = "demo_snapshots"
 def demo(run: Run) -> Outcome:
     """Load a sample into a real Qdrant, take a snapshot, prove that it restores, clean up."""
     from snapshot_tasks.catalog.folder import Catalog
-    from snapshot_tasks.cli.show.drill import render_drill
-    from snapshot_tasks.cli.show.snapshots import render_created, snapshot_json
+    from snapshot_tasks.cli.show.demo import demo_json, render_demo
     from snapshot_tasks.engines.select import drill_engine
     from snapshot_tasks.operations.demo import demo as run_demo
 
@@ -36,14 +34,8 @@ def demo(run: Run) -> Outcome:
             clock=lambda: datetime.now(UTC),
         )
 
-    def render() -> None:
-        render_created(done.snapshot)
-        render_drill(done.report)
-        tell(f"Nothing is left running. The snapshot is in {catalog.folder}.")
-
-    result = {
-        "snapshot": snapshot_json(done.snapshot),
-        "drill": done.report.as_json(),
-        "folder": str(catalog.folder),
-    }
-    return Outcome(result=result, render=render, error=done.report.error)
+    return Outcome(
+        result=demo_json(done, catalog.folder),
+        render=lambda: render_demo(done, catalog.folder),
+        error=done.report.error,
+    )

@@ -4,15 +4,10 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from snapshot_tasks.cli.command import Outcome, Run, Span, command
-from snapshot_tasks.cli.console import tell
 from snapshot_tasks.cli.wiring import now, open_catalog
 from snapshot_tasks.system.errors import Refused
-
-if TYPE_CHECKING:
-    from snapshot_tasks.operations.report import Report
 
 
 @command(
@@ -30,6 +25,7 @@ def report(
     max_proof_age: str = Span("8d"),
 ) -> Outcome:
     """Write one HTML page: what is protected, when it was proven, what needs attention."""
+    from snapshot_tasks.cli.show.report import render_report
     from snapshot_tasks.operations.report import collect
     from snapshot_tasks.report.page import render_page
     from snapshot_tasks.system.files import by_umask, storage_errors, write_text
@@ -46,8 +42,10 @@ def report(
     with storage_errors(path.parent, setting="--output"):
         path.parent.mkdir(parents=True, exist_ok=True)
         write_text(path, render_page(collected), mode=by_umask())
-    result = {"path": str(path), **collected.as_json()}
-    return Outcome(result=result, render=lambda: _render(path, collected))
+    return Outcome(
+        result={"path": str(path), **collected.as_json()},
+        render=lambda: render_report(path, collected),
+    )
 
 
 def _refuse_others(path: Path) -> None:
@@ -59,12 +57,3 @@ def _refuse_others(path: Path) -> None:
             f"{path} is there already, and is no report.",
             hint="Choose another file with `--output`, or move that one away.",
         )
-
-
-def _render(path: Path, collected: Report) -> None:
-    """Print what the page says in short, and where it is."""
-    for name, finding in collected.attention:
-        tell(f"{finding.status.value:<4}  {name}: {finding.check}: {finding.message}")
-    if collected.collections and not collected.attention:
-        tell(f"All is well with {len(collected.collections)} collections.")
-    tell(str(path))

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
+from snapshot_tasks.catalog.proofs import keep_proof
 from snapshot_tasks.checks.contents import check_contents
 from snapshot_tasks.checks.file import Verification, verify
 from snapshot_tasks.domain.endpoint import Endpoint
@@ -19,7 +20,7 @@ from snapshot_tasks.operations.create.seal import FreshServers, read_file, read_
 from snapshot_tasks.qdrant.points import locate_live_points, read_fingerprint
 from snapshot_tasks.sealing.reader import locate_points
 from snapshot_tasks.system.errors import NotFound
-from snapshot_tasks.system.progress import Progress
+from snapshot_tasks.system.progress import Clock, Progress
 
 MAX_IDS = 20
 
@@ -152,13 +153,15 @@ def verify_each(
     fresh_servers: FreshServers,
     progress: Progress,
     *,
-    keep: Callable[[Verification], None],
+    clock: Clock,
+    keep: bool,
 ) -> Batch[Verification]:
-    """Verify several snapshots, going on past one that fails; `keep` gets each verification."""
+    """Verify several snapshots, going on past one that fails; `keep` appends a proof of each."""
 
     def work(snapshot: Snapshot) -> Verification:
         verification = verify_at(level, snapshot, live, fresh_servers, progress)
-        keep(verification)
+        if keep:
+            keep_proof(snapshot, verification.proof(clock), progress)
         return verification
 
     return for_each(

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
+from snapshot_tasks.catalog.proofs import keep_proof
 from snapshot_tasks.checks.file import verify
 from snapshot_tasks.checks.restored import Cost, restored_error, sealed
 from snapshot_tasks.domain.endpoint import Endpoint
@@ -23,7 +24,6 @@ from snapshot_tasks.operations.prove.evidence import (
     points_evidence,
     prefixed,
 )
-from snapshot_tasks.operations.prove.keep_proof import keep_proof
 from snapshot_tasks.operations.restore.one import restore
 from snapshot_tasks.operations.restore.plan import RestoreRequest
 from snapshot_tasks.qdrant.server import Server

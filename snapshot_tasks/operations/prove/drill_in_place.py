@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from snapshot_tasks.catalog.folder import Catalog
+from snapshot_tasks.catalog.proofs import keep_proof
 from snapshot_tasks.checks.contents import check_contents
 from snapshot_tasks.checks.file import verified
 from snapshot_tasks.checks.restored import (
@@ -33,7 +34,6 @@ from snapshot_tasks.operations.prove.evidence import (
     look_again,
     points_evidence,
 )
-from snapshot_tasks.operations.prove.keep_proof import keep_proof
 from snapshot_tasks.operations.restore.one import restore
 from snapshot_tasks.operations.restore.plan import RestoreRequest
 from snapshot_tasks.qdrant.points import read_fingerprint

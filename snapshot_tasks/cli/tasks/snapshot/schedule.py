@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from snapshot_tasks.cli.command import Outcome, Run, Span, command
-from snapshot_tasks.cli.console import tell
 from snapshot_tasks.system.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -39,6 +38,7 @@ def schedule(
     output_dir: str = "",
 ) -> Outcome:
     """Print what takes, prunes, pushes and proves snapshots on a schedule."""
+    from snapshot_tasks.cli.show.schedule import render_schedule, schedule_json
     from snapshot_tasks.operations.schedule import write_schedule
     from snapshot_tasks.schedule import FORMATS
 
@@ -54,22 +54,10 @@ def schedule(
         return run.would(*(f"write {folder / name}" for name in made.files))
     written = write_schedule(made, folder) if output_dir else ()
 
-    def render() -> None:
-        shown = map(str, written) if written else "\n".join(made.files.values()).splitlines()
-        for line in shown:
-            tell(line)
-        where = f"in {folder}" if written else "with --output-dir DIR, and there"
-        run.progress.note(f"To install it, {where}:")
-        for line in made.install:
-            run.progress.note(f"  {line}")
-
-    result = {
-        "files": made.files,
-        "folder": made.folder,
-        "install": list(made.install),
-        "written": [str(path) for path in written],
-    }
-    return Outcome(result=result, render=render)
+    return Outcome(
+        result=schedule_json(made, written),
+        render=lambda: render_schedule(made, written, folder, run.progress),
+    )
 
 
 def _request(run: Run, every: Span, at: str, drill_every: Span, all: bool, push: bool) -> Request:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from snapshot_tasks.cli.command import Outcome, Run, command
 from snapshot_tasks.cli.show.ci import JUNIT_HELP, tell_ci
-from snapshot_tasks.cli.show.faults import as_markdown, render_faults
+from snapshot_tasks.cli.show.faults import as_markdown, faults_json, render_faults
 from snapshot_tasks.cli.wiring import (
     COLLECTION_HELP,
     SNAPSHOT_HELP,
@@ -53,9 +53,6 @@ def selftest(
         with storage_errors(path.parent):
             write_text(path, as_markdown(report), mode=by_umask())
     tell_ci(run, [checked_faults(report, now())], (), junit=junit)
-    result = {
-        "snapshot": found.name,
-        "seconds": round(report.seconds, 3),
-        "faults": [row.as_json() for row in report.rows],
-    }
-    return Outcome(result=result, render=lambda: render_faults(report), error=report.error)
+    return Outcome(
+        result=faults_json(report), render=lambda: render_faults(report), error=report.error
+    )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from snapshot_tasks.cli.command import Outcome, Run, command
 from snapshot_tasks.cli.show.ci import JUNIT_HELP, tell_ci
 from snapshot_tasks.cli.wiring import (
@@ -15,9 +13,6 @@ from snapshot_tasks.cli.wiring import (
     open_catalog,
 )
 from snapshot_tasks.system.errors import SettingsError
-
-if TYPE_CHECKING:
-    from snapshot_tasks.checks.file import Verification
 
 
 @command(
@@ -47,7 +42,6 @@ def verify(
     from snapshot_tasks.engines.select import live_endpoint
     from snapshot_tasks.operations.choose import all_of
     from snapshot_tasks.operations.prove.contents import verify_each
-    from snapshot_tasks.operations.prove.keep_proof import keep_proof
 
     if level not in LEVELS:
         levels = ", ".join(LEVELS)
@@ -60,17 +54,14 @@ def verify(
     else:
         chosen = [find_snapshot(run, catalog, snapshot, collection)]
 
-    def keep(verification: Verification) -> None:
-        if not run.dry:
-            keep_proof(verification.snapshot, verification.proof(now), run.progress)
-
     verified = verify_each(
         level,
         chosen,
         lambda: live_endpoint(run.settings),
         fresh_servers(run),
         run.progress,
-        keep=keep,
+        clock=now,
+        keep=not run.dry,
     )
     at = now()
     tell_ci(run, [checked_file(v, at) for v in verified.results], verified.failures, junit=junit)
