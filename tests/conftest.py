@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
-import subprocess
-import sys
+import signal
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -25,9 +22,13 @@ from snapshot_tasks.engines.native import NativeEngine
 from snapshot_tasks.qdrant.server import Server
 from snapshot_tasks.settings import Settings, load_settings
 from snapshot_tasks.storage.stores import variable_prefixes
+from snapshot_tasks.system import process
 from snapshot_tasks.system.progress import Silent
 from tests.support.collections import Loader
+from tests.support.inv import Inv, Ran
+from tests.support.ports import free_ports
 
+__all__ = ("Inv", "Ran")
 ROOT = Path(__file__).resolve().parents[1]
 OLDER, NEWER = TESTED
 
@@ -102,7 +103,7 @@ def native_qdrant(version: str, folder: Path, **environment: str) -> Iterator[Li
     if find_binary(settings, version) is None:
         missing(f"no Qdrant {version} on this machine (./inv engine.install --version {version})")
     request = FreshRequest(version=version, folder=folder)
-    with NativeEngine(settings).fresh(request, Silent()) as fresh:
+    with side_by_side(), NativeEngine(settings).fresh(request, Silent()) as fresh:
         loader = Loader(fresh.endpoint.url, fresh.endpoint.api_key)
         try:
             yield Live(fresh=fresh, version=version, loader=loader)
@@ -110,18 +111,54 @@ def native_qdrant(version: str, folder: Path, **environment: str) -> Iterator[Li
             loader.close()
 
 
-@pytest.fixture(scope="module")
-def qdrant(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
-    """One real Qdrant of the default version for a module; each test uses its own collection."""
+@contextmanager
+def side_by_side() -> Iterator[None]:
+    """Give servers ports that no other worker takes, and kill at once those thrown away.
+
+    Half a second each is much for hundreds of servers, and what a server does when it is told to
+    stop is the concern of tests that call `inv` as a process.
+    """
+
+    def stop(pid: int, *, patience_seconds: float = 10.0) -> None:
+        # A server that is to be started again gets more patience than one that is thrown away.
+        if patience_seconds < 10:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        gently(pid, patience_seconds=patience_seconds)
+
+    gently = process.stop
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(process, "free_ports", free_ports)
+        patch.setattr(process, "stop", stop)
+        yield
+
+
+@pytest.fixture(scope="session")
+def newer_for_all(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
+    """One real Qdrant of the default version for a whole run of tests."""
     with native_qdrant(NEWER, tmp_path_factory.mktemp("shared")) as live:
         yield live
 
 
-@pytest.fixture(scope="module")
-def older_qdrant(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
-    """One real Qdrant of the previous minor version for a module."""
+@pytest.fixture(scope="session")
+def older_for_all(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
+    """One real Qdrant of the previous minor version for a whole run of tests."""
     with native_qdrant(OLDER, tmp_path_factory.mktemp("shared")) as live:
         yield live
+
+
+@pytest.fixture(scope="module")
+def qdrant(newer_for_all: Live) -> Iterator[Live]:
+    """A real Qdrant of the default version; each test uses its own collection."""
+    yield newer_for_all
+    newer_for_all.loader.clear()
+
+
+@pytest.fixture(scope="module")
+def older_qdrant(older_for_all: Live) -> Iterator[Live]:
+    """A real Qdrant of the previous minor version; each test uses its own collection."""
+    yield older_for_all
+    older_for_all.loader.clear()
 
 
 @pytest.fixture(scope="session")
@@ -130,55 +167,6 @@ def docker() -> None:
     problem = docker_problem()
     if problem:
         missing(problem)
-
-
-@dataclass(frozen=True)
-class Ran:
-    """What one call of `inv` did."""
-
-    code: int
-    stdout: str
-    stderr: str
-
-    @property
-    def document(self) -> dict[str, Any]:
-        """The one JSON document on stdout."""
-        document: dict[str, Any] = json.loads(self.stdout)
-        return document
-
-
-@dataclass(frozen=True)
-class Inv:
-    """Calls `inv` as a user does: another process, in a project folder of its own."""
-
-    root: Path
-    environment: dict[str, str]
-
-    def __call__(self, *arguments: str, **environment: str) -> Ran:
-        """Run to the end; `environment` adds settings for this call."""
-        done = subprocess.run(
-            [sys.executable, "-m", "invoke", *arguments],
-            cwd=self.root,
-            env={**os.environ, **self.environment, **environment},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=280,
-            check=False,
-        )
-        return Ran(code=done.returncode, stdout=done.stdout, stderr=done.stderr)
-
-    def start(self, *arguments: str, **environment: str) -> subprocess.Popen[str]:
-        """Start it and return the process, to interrupt it."""
-        return subprocess.Popen(
-            [sys.executable, "-m", "invoke", *arguments],
-            cwd=self.root,
-            env={**os.environ, **self.environment, **environment},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
 
 
 @pytest.fixture

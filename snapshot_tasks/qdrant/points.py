@@ -61,7 +61,11 @@ class Reader:
         self._http = Http(
             endpoint, operation_timeout_seconds=BATCH_ANSWERS * endpoint.answer_seconds
         )
-        described = self._http.get(self._path)
+        try:
+            described = self._http.get(self._path)
+        except BaseException:
+            self._http.close()
+            raise
         self.points_count = int(described.get("points_count") or 0)
         strict = described["config"].get("strict_mode_config") or {}
         self._limit = (strict.get("max_query_limit") if strict.get("enabled") else None) or ID_BATCH

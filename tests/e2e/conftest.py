@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import ROOT, Inv
+from tests.conftest import ROOT, Inv, side_by_side
 from tests.e2e.drills import drill_residue, sweep
 from tests.e2e.stack import (
     BIG,
@@ -45,6 +45,13 @@ def pytest_runtest_makereport(
             name = re.sub(r"[^\w.-]+", "_", f"{item.nodeid}-{call.when}-{stack.name}.log")
             (folder / name).write_text(logs, encoding="utf-8")
     return report
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _side_by_side() -> Iterator[None]:
+    """Let files of tests run beside each other."""
+    with side_by_side():
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from snapshot_tasks.system.process import free_ports
 from tests.conftest import ROOT, Inv, Ran
 from tests.support.collections import Loader
+from tests.support.ports import free_ports
 from tests.support.world import edit_manifest
 
 SMALL, SMALL_POINTS = "small", 500

@@ -17,12 +17,19 @@ from snapshot_tasks.engines.native import NativeEngine
 from snapshot_tasks.operations.create.one import create
 from snapshot_tasks.operations.create.request import CreateRequest
 from snapshot_tasks.settings import Settings
-from snapshot_tasks.system.process import free_ports
 from snapshot_tasks.system.progress import Silent
-from tests.conftest import Inv, Live, new_project, now
+from tests.conftest import Inv, Live, new_project, now, side_by_side
+from tests.support.ports import free_ports
 from tests.support.world import end_processes_below, manifest_of
 
 Take = Callable[..., Snapshot]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _side_by_side() -> Iterator[None]:
+    """Let files of tests run beside each other."""
+    with side_by_side():
+        yield
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from snapshot_tasks.alarms.delivery import Delivery, Message, settle
-from snapshot_tasks.system.process import free_ports
+from snapshot_tasks.catalog.folder import Catalog
 from tests.conftest import Inv, Live
 from tests.integration.conftest import Samples
 from tests.support.listener import (
@@ -28,6 +28,7 @@ from tests.support.listener import (
     never_answer,
     talk_nonsense,
 )
+from tests.support.ports import free_ports
 from tests.support.proxy import Hold, faulty
 from tests.support.world import assert_error, ended, flip_byte, read_manifest
 
@@ -128,10 +129,9 @@ def test_a_wrong_url_is_told_without_showing_it(watched: Inv, url: str) -> None:
     assert "secret" not in ran.stderr
 
 
-def test_a_bug_is_told(watched: Inv, listener: Listener) -> None:
+def test_a_bug_is_told(watched: Inv, listener: Listener, monkeypatch: pytest.MonkeyPatch) -> None:
     """What nobody foresaw is exit code 1 to the listener as well."""
-    module = watched.root / "snapshot_tasks" / "operations" / "verify_contents.py"
-    module.write_text(module.read_text(encoding="utf-8") + "\n1 / 0\n", encoding="utf-8")
+    monkeypatch.setattr(Catalog, "newest", lambda *arguments: 1 / 0)
     assert watched("snapshot.verify").code == 1
     assert pings(listener)[-1] == "/snapshot-verify/1?create=1"
     assert "ZeroDivisionError" in listener.posts[-1].body.decode()

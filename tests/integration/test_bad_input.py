@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from snapshot_tasks.system.process import free_ports
 from tests.conftest import NEWER, Inv, Live, missing, native_qdrant
 from tests.integration.conftest import Samples
+from tests.support.ports import free_ports
 from tests.support.proxy import Hold, faulty, static
 from tests.support.world import assert_error, edit_manifest, ended, only_programs, tree
 

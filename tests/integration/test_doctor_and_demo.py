@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from snapshot_tasks.system.process import free_ports
 from tests.conftest import NEWER, Inv, Live
 from tests.integration.conftest import own_stack
 from tests.support.collections import Loader
+from tests.support.ports import free_ports
 from tests.support.world import (
     assert_error,
     edit_manifest,

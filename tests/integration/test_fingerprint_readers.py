@@ -39,9 +39,9 @@ from snapshot_tasks.qdrant.points import (
 from snapshot_tasks.sealing.reader import Contents, locate_points, read_contents
 from snapshot_tasks.settings import load_settings
 from snapshot_tasks.system.children import ask
-from snapshot_tasks.system.process import free_ports
 from snapshot_tasks.system.progress import Silent
 from tests.conftest import NEWER, OLDER, Live, now
+from tests.support.ports import free_ports
 
 NAMES = (f"c{number}" for number in itertools.count())
 MAX_ID = (1 << 64) - 1

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from snapshot_tasks.engines.binary import cached_binary
-from snapshot_tasks.system.process import free_ports
 from tests.conftest import NEWER, Inv, missing
+from tests.support.ports import free_ports
 from tests.support.proxy import static
 from tests.support.world import assert_error, only_programs
 

@@ -18,9 +18,8 @@ import pytest
 
 from snapshot_tasks.catalog.folder import Catalog
 from snapshot_tasks.operations.offsite.push import REFRESHED
-from snapshot_tasks.system.process import free_ports
-from tests.conftest import Inv, Live, Ran
-from tests.integration.conftest import Take
+from tests.conftest import Inv, Live, Ran, new_project
+from tests.integration.conftest import Take, managing
 from tests.support.archives import Entry, archive, replaced, segment, snapshot_entries
 from tests.support.disks import fill, need_disks, small_disk
 from tests.support.manifests import TAKEN_AT, catalogued
@@ -67,12 +66,10 @@ def succeeded(ran: Ran) -> Ran:
 
 
 def copy_of(inv: Inv, root: Path) -> Inv:
-    """Return a fresh copy of the project with the same `.env`, and nothing else."""
-    left_out = shutil.ignore_patterns("__pycache__", "qdrant_snapshots", ".qdrant", "*.lock")
-    shutil.copytree(inv.root, root, ignore=left_out)
-    http, grpc = free_ports(2)
-    ports = {"QDRANT_HTTP_PORT": str(http), "QDRANT_GRPC_PORT": str(grpc)}
-    return Inv(root=root, environment={"QDRANT_ENGINE": "native", **ports})
+    """Return another project with the same `.env`, and nothing else."""
+    new = managing(new_project(root))
+    shutil.copy(inv.root / ".env", root)
+    return new
 
 
 def test_one_command_brings_everything_back(
@@ -320,7 +317,7 @@ def test_killed_at_any_moment(
     flag = "--to" if task == "push" else "--from"
     clear()
     start = time.monotonic()
-    succeeded(inv(f"snapshot.{task}", flag, url))
+    succeeded(inv.process(f"snapshot.{task}", flag, url))
     took, chance = time.monotonic() - start, random.Random(SEED)
     for number in range(ROUNDS):
         clear()

@@ -271,7 +271,7 @@ def test_killed_at_random_moments(inv: Inv, folder: Catalog) -> None:
     rng = random.Random(4)
     newest = fill(folder, 3)[0]
     start = time.monotonic()
-    assert inv("snapshot.prune", "--keep-last", "2", "--yes").code == 0
+    assert inv.process("snapshot.prune", "--keep-last", "2", "--yes").code == 0
     seconds = time.monotonic() - start
     for _ in range(8):
         for number in range(40):

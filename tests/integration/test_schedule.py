@@ -28,11 +28,14 @@ MAX_EXPOSURE = 2.5
 def hostile(inv: Inv, qdrant: Live) -> Iterator[Inv]:
     """`inv` in a folder whose name means something to every reader, with its real launcher."""
     root = inv.root.rename(inv.root.with_name(HOSTILE))
-    (root / "inv").write_bytes((ROOT / "inv").read_bytes())
+    for name in ("inv", "requirements.txt"):
+        (root / name).write_bytes((ROOT / name).read_bytes())
     (root / "inv").chmod(0o755)
     python = root / ".venv/bin/python"
     python.parent.mkdir(parents=True)
-    python.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n', encoding="utf-8")
+    python.write_text(
+        f'#!/bin/sh\nPYTHONPATH={ROOT} exec {sys.executable} "$@"\n', encoding="utf-8"
+    )
     python.chmod(0o755)
     digest = hashlib.sha256((root / "requirements.txt").read_bytes()).hexdigest()
     (root / ".venv/.requirements.sha256").write_text(f"{digest}  -\n", encoding="utf-8")

@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 
 from snapshot_tasks.qdrant.points import Reader, read_over_both
-from snapshot_tasks.system.process import free_ports
 from tests.conftest import NEWER, Inv, Live, native_qdrant
 from tests.integration.conftest import managing
+from tests.support.ports import free_ports
 from tests.support.proxy import Answer, Exchange, faulty, serving
 from tests.support.world import assert_error, end_processes_below
 
@@ -139,7 +139,7 @@ def test_the_key_is_nowhere(locked: Live, inv: Inv) -> None:
         for tasks, fails in ((SUCCESSES, False), (FAILURES, True)):
             for number, words in enumerate(tasks):
                 flags = ("--json",) if number % 2 else ()
-                ran = run(*words, *flags)
+                ran = run.process(*words, *flags)
                 assert (ran.code != 0) is fails, (words, ran.stdout, ran.stderr)
                 said += [ran.stdout.encode(), ran.stderr.encode()]
                 if words[-1] == "--as=copy":
@@ -177,7 +177,7 @@ def test_a_stack_does_not_show_it(inv: Inv) -> None:
     try:
         with sampled() as sampler:
             runs = [
-                stack(*words, **settings)
+                stack.process(*words, **settings)
                 for words in (
                     ("stack.up",),
                     ("stack.status", "--json"),

@@ -12,10 +12,10 @@ import httpx
 import psutil
 import pytest
 
-from snapshot_tasks.system.process import free_ports
 from tests.conftest import NEWER, OLDER, Inv, Live
 from tests.integration.conftest import Samples
 from tests.support.collections import Loader
+from tests.support.ports import free_ports
 from tests.support.world import (
     assert_error,
     ended,
@@ -52,7 +52,7 @@ def load(stack: Inv, name: str, points: int) -> None:
 def test_a_whole_life(samples: Samples, stack: Inv) -> None:
     """Up, found again, status, logs, restart, down with data kept, up again, down without."""
     samples.put("plain", stack.root / "qdrant_snapshots")
-    up = stack("stack.up", "--json")
+    up = stack.process("stack.up", "--json")
     assert up.code == 0, up.stderr
     assert up.document["result"]["collections"] == [{"name": "sample-plain", "points_count": 300}]
     assert up.document["result"]["aliases"] == {"plain-alias": "sample-plain"}

@@ -30,6 +30,7 @@ from snapshot_tasks.system.errors import Unreachable
 from snapshot_tasks.system.progress import Silent
 from tests.conftest import NEWER, Inv, missing, now
 from tests.support.collections import Loader
+from tests.support.ports import free_ports
 from tests.support.secrets import Authority, make_authority
 from tests.support.world import assert_error, end_processes_below, read_manifest
 
@@ -74,7 +75,7 @@ def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
         missing(f"no Qdrant {NEWER} on this machine")
     home = folder / "home"
     home.mkdir()
-    http, grpc = process.free_ports(2)
+    http, grpc = free_ports(2)
     environment = {
         "QDRANT__SERVICE__HOST": "127.0.0.1",
         "QDRANT__SERVICE__HTTP_PORT": str(http),

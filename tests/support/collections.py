@@ -74,6 +74,11 @@ class Loader:
         """Delete a collection."""
         self.request("DELETE", f"/collections/{name}")
 
+    def clear(self) -> None:
+        """Delete every collection, and with each its aliases and server snapshots."""
+        for name in self.names():
+            self.delete(name)
+
     def count(self, name: str) -> int:
         """Return the exact number of points."""
         return int(
