@@ -6,7 +6,7 @@ import os
 import shutil
 import signal
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -103,12 +103,16 @@ def native_qdrant(version: str, folder: Path, **environment: str) -> Iterator[Li
     if find_binary(settings, version) is None:
         missing(f"no Qdrant {version} on this machine (./inv engine.install --version {version})")
     request = FreshRequest(version=version, folder=folder)
-    with side_by_side(), NativeEngine(settings).fresh(request, Silent()) as fresh:
+    with ExitStack() as stack:
+        with side_by_side():
+            fresh = stack.enter_context(NativeEngine(settings).fresh(request, Silent()))
         loader = Loader(fresh.endpoint.url, fresh.endpoint.api_key)
         try:
             yield Live(fresh=fresh, version=version, loader=loader)
         finally:
             loader.close()
+            with side_by_side():
+                stack.close()
 
 
 @contextmanager

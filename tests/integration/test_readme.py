@@ -17,12 +17,7 @@ from snapshot_tasks.qdrant.http import BATCH_ANSWERS, CONNECT_SHARE
 from snapshot_tasks.qdrant.search import ANSWERS
 from snapshot_tasks.qdrant.server import INTERRUPTED_SECONDS
 from snapshot_tasks.settings import load_settings
-<<<<<<< HEAD
 from snapshot_tasks.storage import bucket as buckets
-from snapshot_tasks.system.process import free_ports
-=======
-from snapshot_tasks.storage import vendors
->>>>>>> 5bff0cd (Tasks are called in process; files of tests can run side by side; one Qdrant a session and version)
 from tests.conftest import ROOT, Inv
 from tests.support.ports import free_ports
 

@@ -19,15 +19,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-<<<<<<< HEAD
 from snapshot_tasks.storage.base import Store
 from snapshot_tasks.storage.stores import open_store
-from snapshot_tasks.system.process import free_ports
-=======
-from snapshot_tasks.storage.base import Storage
-from snapshot_tasks.storage.select import open_storage
 from tests.support.ports import free_ports
->>>>>>> 5bff0cd (Tasks are called in process; files of tests can run side by side; one Qdrant a session and version)
 from tests.support.proxy import Exchange, Proxy, faulty
 from tests.support.world import wait_until
 
