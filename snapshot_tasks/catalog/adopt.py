@@ -18,7 +18,7 @@ from snapshot_tasks.system.files import (
     sync_directory,
     write_text,
 )
-from snapshot_tasks.system.untrusted import read_end
+from snapshot_tasks.system.reading import read_end
 
 
 def adopt(

@@ -17,7 +17,8 @@ from typing import Any
 
 from snapshot_tasks.system.errors import StorageError
 from snapshot_tasks.system.files import storage_errors, write_text
-from snapshot_tasks.system.untrusted import parse_json, read_text
+from snapshot_tasks.system.reading import read_text
+from snapshot_tasks.system.untrusted import parse_json
 
 PREFIX = ".pending-"
 MAX_ENTRY_BYTES = 16 << 20

@@ -22,7 +22,8 @@ from snapshot_tasks.domain.proof import Proof
 from snapshot_tasks.domain.seal import Seal
 from snapshot_tasks.domain.snapshot import Snapshot
 from snapshot_tasks.system.errors import Damaged, TaskError
-from snapshot_tasks.system.untrusted import parse_json, printable, read_text
+from snapshot_tasks.system.reading import read_text
+from snapshot_tasks.system.untrusted import parse_json, printable
 
 MAX_MANIFEST_BYTES = 16 << 20
 # 131 kB for each vector name.

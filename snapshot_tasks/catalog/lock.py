@@ -1,13 +1,12 @@
 """One run at a time in a snapshot folder.
 
-The lock is the kernel's (`flock`): it ends with the process that holds it, however that ends, so a
-stale lock cannot exist. The file only tells who holds it.
+The lock is the kernel's (`system/locks.py`) and ends with the process that holds it. The file only
+says who that is.
 """
 
 from __future__ import annotations
 
 import errno
-import fcntl
 import json
 import os
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ from pathlib import Path
 
 from snapshot_tasks.system.errors import Locked
 from snapshot_tasks.system.files import storage_errors
+from snapshot_tasks.system.locks import is_writable, try_lock
 
 LOCK_NAME = ".lock"
 
@@ -35,7 +35,7 @@ def folder_lock(folder: Path, *, task: str) -> Iterator[None]:
     try:
         with storage_errors(folder):
             _take(descriptor, folder)
-            if fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_ACCMODE != os.O_RDONLY:
+            if is_writable(descriptor):
                 _sign(descriptor, task)
         yield
     finally:
@@ -61,13 +61,11 @@ def _open(folder: Path) -> int | None:
 
 
 def _take(descriptor: int, folder: Path) -> None:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+    if not try_lock(descriptor):
         raise Locked(
             f"Another run works in {folder}: {_holder(descriptor)}.",
             hint="Wait until it has ended, then run this again.",
-        ) from None
+        )
 
 
 def _sign(descriptor: int, task: str) -> None:

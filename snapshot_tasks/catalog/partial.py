@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from snapshot_tasks.system.errors import Locked
+from snapshot_tasks.system.locks import try_lock
 
 PREFIX, SUFFIX = ".pull-", ".part"
 
@@ -28,13 +28,11 @@ def own_partial(partial: Path) -> Iterator[BinaryIO]:
     """
     flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
     with os.fdopen(os.open(partial, flags, 0o600), "r+b") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not try_lock(file):
             raise Locked(
                 f"Another run pulls this snapshot into {partial.parent}.",
                 hint="Wait until it has ended, then run this again.",
-            ) from None
+            )
         yield file
 
 
@@ -44,5 +42,5 @@ def clear_partials(folder: Path, *, keep: set[str]) -> None:
         if path.name in keep:
             continue
         with suppress(OSError), path.open("rb") as file:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            path.unlink()
+            if try_lock(file):
+                path.unlink()

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from snapshot_tasks.domain.snapshot import Snapshot
 from snapshot_tasks.system.files import storage_errors, write_text
-from snapshot_tasks.system.untrusted import parse_json, read_text
+from snapshot_tasks.system.reading import read_text
+from snapshot_tasks.system.untrusted import parse_json
 
 MAX_PIN_BYTES = 64 << 10
 

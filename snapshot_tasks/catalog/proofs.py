@@ -10,7 +10,7 @@ from snapshot_tasks.domain.snapshot import Snapshot
 from snapshot_tasks.system.errors import TaskError
 from snapshot_tasks.system.files import append_line, storage_errors
 from snapshot_tasks.system.progress import Progress
-from snapshot_tasks.system.untrusted import read_end
+from snapshot_tasks.system.reading import read_end
 
 # Thousands of proofs; older ones are passed over.
 MAX_PROOFS_BYTES = 8 << 20

@@ -6,21 +6,21 @@ Nothing is decided by it but what is told, so garbage in it is passed over and w
 
 from __future__ import annotations
 
-import fcntl
 import json
 import math
 import os
 import re
-import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from snapshot_tasks.system.files import storage_errors, write_text
-from snapshot_tasks.system.untrusted import parse_json, parse_moment, read_text
+from snapshot_tasks.system.locks import try_lock
+from snapshot_tasks.system.reading import read_text
+from snapshot_tasks.system.untrusted import parse_json, parse_moment
 
 RUNS_NAME = ".runs.json"
 MAX_RUNS_BYTES = 64 << 10
@@ -107,19 +107,14 @@ def _parse(task: str, facts: Mapping[str, Any]) -> LastRun | None:
 
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
-    """Let two tasks that end at once not forget each other; the kernel frees what a killed holds.
+    """Keep two tasks that end at once from losing each other's run.
 
-    Whoever holds it writes one small file; after a second the run is recorded all the same.
+    Whoever holds the lock writes one small file; after a second the run is recorded all the same.
     """
     descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        deadline = time.monotonic() + LOCK_SECONDS
-        while time.monotonic() < deadline:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except OSError:
-                time.sleep(0.02)
+        with suppress(OSError):
+            try_lock(descriptor, wait_seconds=LOCK_SECONDS)
         yield
     finally:
         os.close(descriptor)

@@ -16,13 +16,6 @@ class Mount:
     host_dir: Path
     server_dir: str
 
-    def server_path(self, file: Path) -> str | None:
-        """Return the server's path of `file`, or None when it does not lie in this folder."""
-        resolved, folder = file.resolve(), self.host_dir.resolve()
-        if not resolved.is_relative_to(folder):
-            return None
-        return f"{self.server_dir.rstrip('/')}/{resolved.relative_to(folder).as_posix()}"
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tls:
@@ -82,10 +75,6 @@ class Endpoint:
     def is_loopback(self) -> bool:
         """Whether it is on this very machine."""
         return is_loopback(self.host)
-
-    def server_paths(self, file: Path) -> tuple[str, ...]:
-        """Return where the server sees a file of ours; nothing where it has to be sent."""
-        return tuple(path for mount in self.mounts if (path := mount.server_path(file)))
 
     @property
     def exposes_key(self) -> bool:

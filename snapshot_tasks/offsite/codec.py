@@ -16,7 +16,7 @@ import pyrage
 from backports import zstd
 
 from snapshot_tasks.system.errors import Damaged, SettingsError
-from snapshot_tasks.system.untrusted import read_text
+from snapshot_tasks.system.reading import read_text
 
 LEVEL = 3
 # What zstd and age add at the most to bytes that are not compressible.

@@ -17,9 +17,10 @@ from markupsafe import Markup, escape
 from snapshot_tasks.domain.findings import Status
 from snapshot_tasks.operations import report as data
 from snapshot_tasks.report import plots
+from snapshot_tasks.system.reading import read_start
 from snapshot_tasks.system.spans import format_span
 from snapshot_tasks.system.units import age, ago, duration, moment, size
-from snapshot_tasks.system.untrusted import printable, read_start
+from snapshot_tasks.system.untrusted import printable
 
 # What tells a report of ours from any other file.
 MARK = '<meta name="generator" content="qdrant-snapshot-tasks report">'

@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 from snapshot_tasks.domain.endpoint import Tls
 from snapshot_tasks.domain.versions import is_version
 from snapshot_tasks.storage.stores import parse_place
+from snapshot_tasks.system.reading import read_text
 from snapshot_tasks.system.spans import parse_span
-from snapshot_tasks.system.untrusted import read_text
 
 
 def _is_http(text: str) -> bool:

@@ -7,7 +7,6 @@ name, and the name before the next thing relies on it.
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 import secrets
 from collections.abc import Iterator, Mapping
@@ -27,6 +26,7 @@ from snapshot_tasks.system.files import (
     storage_errors,
     sync_directory,
 )
+from snapshot_tasks.system.locks import lock, try_lock
 
 _KEPT = (errno.EPERM, errno.EACCES, errno.EROFS)
 _NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.ENOSYS)
@@ -106,8 +106,8 @@ class FolderStore:
         """Remove what killed writes have left: the kernel has freed the lock on it."""
         for path in self._root.glob(f"{STAGING_PREFIX}*"):
             with suppress(OSError), path.open("rb") as file:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                path.unlink()
+                if try_lock(file):
+                    path.unlink()
 
     def _make_parents(self, folder: Path) -> None:
         for parent in reversed([folder, *folder.parents]):
@@ -151,7 +151,7 @@ def _locked_staging(folder: Path) -> Iterator[Path]:
     while True:
         path = folder / f"{STAGING_PREFIX}{secrets.token_hex(8)}"
         with path.open("xb") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
+            lock(file)
             if not path.exists():
                 # Another run has cleared it away before it was locked.
                 continue

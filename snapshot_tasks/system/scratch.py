@@ -8,7 +8,6 @@ the work have their working directory in the folder, which is how they are found
 
 from __future__ import annotations
 
-import fcntl
 import os
 import platform
 import re
@@ -23,6 +22,7 @@ from pathlib import Path
 from snapshot_tasks.system import process
 from snapshot_tasks.system.errors import StorageError
 from snapshot_tasks.system.files import storage_errors, write_text
+from snapshot_tasks.system.locks import lock, try_lock
 
 LOCK_SUFFIX = ".lock"
 MUTEX, IDENTITY = "mutex", "identity"
@@ -79,20 +79,17 @@ def is_gone(owner: str) -> bool:
     return identity == _identity(parent) and is_abandoned(_lock_of(parent / name))
 
 
-def is_abandoned(lock: Path) -> bool:
+def is_abandoned(path: Path) -> bool:
     """Say whether the run that made this lock has ended."""
     try:
-        descriptor = os.open(lock, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
     except FileNotFoundError:
         return True
     try:
         # Shared, so that two that look at once do not take each other for the run itself.
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
+        return try_lock(descriptor, shared=True)
     finally:
         os.close(descriptor)
-    return True
 
 
 def _lock_of(folder: Path) -> Path:
@@ -137,31 +134,31 @@ def _mutex(parent: Path) -> Iterator[None]:
     """Let one run at a time make or clear folders."""
     descriptor = os.open(parent / MUTEX, _FLAGS, 0o600)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        lock(descriptor)
         yield
     finally:
         os.close(descriptor)
 
 
 @contextmanager
-def _held(lock: Path) -> Iterator[None]:
-    descriptor = os.open(lock, _FLAGS | os.O_EXCL, 0o600)
+def _held(path: Path) -> Iterator[None]:
+    descriptor = os.open(path, _FLAGS | os.O_EXCL, 0o600)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        lock(descriptor)
         yield
     finally:
-        lock.unlink(missing_ok=True)
+        path.unlink(missing_ok=True)
         os.close(descriptor)
 
 
 def _clear(parent: Path) -> None:
     names = {entry.name.removesuffix(LOCK_SUFFIX) for entry in os.scandir(parent)}
     for name in sorted(name for name in names if _NAME.fullmatch(name)):
-        folder, lock = parent / name, _lock_of(parent / name)
-        if is_abandoned(lock):
+        folder, lock_file = parent / name, _lock_of(parent / name)
+        if is_abandoned(lock_file):
             process.end_all_in(folder)
             _remove(folder)
-            lock.unlink(missing_ok=True)
+            lock_file.unlink(missing_ok=True)
 
 
 def _remove(folder: Path) -> None:

@@ -1,18 +1,18 @@
-"""Text and JSON from elsewhere: shown without commanding a terminal, read in bounded memory."""
+"""Text and JSON from elsewhere: shown without commanding a terminal, parsed in bounded memory.
+
+Pure: `reading` opens the files.
+"""
 
 from __future__ import annotations
 
 import json
 import math
-import os
 import re
-import stat
 import unicodedata
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any, BinaryIO, NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 # Controls, invisible marks that turn or hide text, halves of characters, other line ends.
 _COMMANDING = frozenset(("Cc", "Cf", "Cs", "Zl", "Zp"))
@@ -101,52 +101,6 @@ def finite(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [finite(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def read_text(path: Path, *, max_bytes: int) -> str:
-    """Return what a small regular file says; nothing else that has its name is waited for.
-
-    Raises:
-        OSError: when it cannot be read.
-        ValueError: when it is too large, no UTF-8, or no regular file.
-    """
-    with _opened(path) as file:
-        data = file.read(max_bytes + 1)
-    if len(data) > max_bytes:
-        raise ValueError(f"larger than {max_bytes >> 20} MiB")
-    return data.decode("utf-8")
-
-
-def read_start(path: Path, *, max_bytes: int) -> str:
-    """Return the start of a regular text file, what is no UTF-8 in it replaced.
-
-    Raises:
-        OSError: when it cannot be read.
-        ValueError: when it is no regular file.
-    """
-    with _opened(path) as file:
-        return file.read(max_bytes).decode("utf-8", "replace")
-
-
-def read_end(path: Path, *, max_bytes: int) -> str:
-    """Return the end of a regular text file, what is no UTF-8 in it replaced.
-
-    Raises:
-        OSError: when it cannot be read.
-        ValueError: when it is no regular file.
-    """
-    with _opened(path) as file:
-        file.seek(max(0, file.seek(0, os.SEEK_END) - max_bytes))
-        return file.read(max_bytes).decode("utf-8", "replace")
-
-
-def _opened(path: Path) -> BinaryIO:
-    # A pipe without a writer would block here for ever.
-    file = os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb")
-    if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-        return file
-    file.close()
-    raise ValueError("no regular file")
 
 
 def _escaped(character: str) -> str:

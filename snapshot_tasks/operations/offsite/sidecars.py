@@ -12,7 +12,7 @@ from snapshot_tasks.offsite.layout import FINGERPRINT, MANIFEST, PROOFS
 from snapshot_tasks.offsite.marker import MAX_BESIDE_BYTES, Marker
 from snapshot_tasks.offsite.upload import Upload
 from snapshot_tasks.system.errors import Damaged
-from snapshot_tasks.system.untrusted import read_end
+from snapshot_tasks.system.reading import read_end
 
 _DAMAGED = "Bring that file back from a copy; `inv snapshot.show` tells more."
 

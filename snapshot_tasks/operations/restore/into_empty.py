@@ -23,6 +23,7 @@ from snapshot_tasks.domain.findings import Finding, failed
 from snapshot_tasks.domain.snapshot import Snapshot
 from snapshot_tasks.operations.restore.plan import RestorePlan
 from snapshot_tasks.qdrant.errors import is_wrong_checksum
+from snapshot_tasks.qdrant.mounts import server_paths
 from snapshot_tasks.qdrant.server import NotVisible, Server
 from snapshot_tasks.system import process
 from snapshot_tasks.system.errors import (
@@ -196,9 +197,9 @@ def _send(
 ) -> str:
     """Restore from the server's own view of the file, else by upload; say which it was."""
     path = plan.snapshot.path
-    server_paths = server.endpoint.server_paths(path)
+    seen_as = server_paths(server.endpoint, path)
     try:
-        for server_path in server_paths:
+        for server_path in seen_as:
             with (
                 suppress(NotVisible),
                 progress.phase(f"Qdrant restores {plan.target} from the mounted folder"),
@@ -213,7 +214,7 @@ def _send(
                 _refuse_damaged(plan, sha256, progress)
             raise Untouched(meaning.message, hint=meaning.hint) from error
         raise meaning from error
-    if server_paths:
+    if seen_as:
         # It was left to Qdrant to hash it, which does not see it after all.
         _refuse_damaged(plan, sha256, progress)
     try:

@@ -8,6 +8,7 @@ from snapshot_tasks.domain.snapshot import Snapshot
 from snapshot_tasks.operations.restore.into_empty import RestoreResult, bring_back, new_upload_name
 from snapshot_tasks.operations.restore.plan import RestorePlan, RestoreRequest, plan_restore
 from snapshot_tasks.operations.restore.replace import replace_collection
+from snapshot_tasks.qdrant.mounts import server_paths
 from snapshot_tasks.qdrant.server import Server
 from snapshot_tasks.system.errors import Refused
 from snapshot_tasks.system.progress import Progress
@@ -61,6 +62,6 @@ def _restore_anew(
 
 def _checked_sha256(snapshot: Snapshot, server: Server, progress: Progress) -> str:
     """Return the SHA-256 to restore by; a damaged file is never sent."""
-    if server.endpoint.server_paths(snapshot.path):
+    if server_paths(server.endpoint, snapshot.path):
         return sha256_to_find(snapshot, progress)
     return verified(snapshot, progress).sha256

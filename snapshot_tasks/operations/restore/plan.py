@@ -11,6 +11,7 @@ from snapshot_tasks.domain.findings import Finding, Status
 from snapshot_tasks.domain.names import check_collection
 from snapshot_tasks.domain.snapshot import Snapshot
 from snapshot_tasks.domain.versions import Fit, known, version_fit
+from snapshot_tasks.qdrant.mounts import server_paths
 from snapshot_tasks.qdrant.server import Server
 from snapshot_tasks.system.errors import NotFound, Refused, StorageError
 
@@ -145,7 +146,7 @@ def plan_restore(request: RestoreRequest, server: Server) -> RestorePlan:
 
 def _needed_bytes(snapshot: Snapshot, server: Server, version: str) -> int:
     """Return what a restore takes at its peak: what is uploaded lies there as well."""
-    is_seen = bool(server.endpoint.server_paths(snapshot.path))
+    is_seen = bool(server_paths(server.endpoint, snapshot.path))
     return int(snapshot.size_bytes * (known(version).disk_factor + (0 if is_seen else 1)))
 
 

@@ -1,4 +1,4 @@
-"""Errors of several collections become one, and mounts say where a server sees a file."""
+"""Errors of several collections become one; endpoints show no key and say whether they send it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from snapshot_tasks.domain.endpoint import Endpoint, Mount, Tls
+from snapshot_tasks.domain.endpoint import Endpoint, Tls
 from snapshot_tasks.domain.failure import Failure, joined
 from snapshot_tasks.domain.findings import Finding, Status, failed
 from snapshot_tasks.system.errors import Damaged, NotFound
@@ -42,20 +42,6 @@ def test_only_failures_have_failed() -> None:
     """A warning is no failure."""
     findings = tuple(Finding(check=s.value, status=s, message="") for s in Status)
     assert [f.check for f in failed(findings)] == ["FAIL"]
-
-
-def test_a_mount_translates_paths(tmp_path: Path) -> None:
-    """A file in the folder has a server path, also through a link; others have none."""
-    folder = tmp_path / "snapshots"
-    folder.mkdir()
-    (tmp_path / "link").symlink_to(folder)
-    mount = Mount(host_dir=tmp_path / "link", server_dir="/in/")
-    assert mount.server_path(folder / "a.snapshot") == "/in/a.snapshot"
-    assert mount.server_path(tmp_path / "link" / "sub" / "a") == "/in/sub/a"
-    assert mount.server_path(tmp_path / "a.snapshot") is None
-    assert mount.server_path(folder / ".." / "a.snapshot") is None
-    (folder / "out.snapshot").symlink_to(tmp_path / "a.snapshot")
-    assert mount.server_path(folder / "out.snapshot") is None
 
 
 def test_an_endpoint_hides_its_key() -> None:

@@ -17,6 +17,7 @@ from snapshot_tasks.engines.compose_document import (
     qdrant_service,
     snapshot_mounts,
 )
+from snapshot_tasks.qdrant.mounts import server_path
 from snapshot_tasks.system.errors import SettingsError
 
 
@@ -349,5 +350,5 @@ def test_the_mount_of_the_folder_is_found(folder: Path) -> None:
         {"type": "bind", "source": str(folder / ".." / folder.name), "target": "/in"},
     )
     (mount,) = snapshot_mounts(document, folder)
-    assert mount.server_path(folder / "books.snapshot") == "/in/books.snapshot"
-    assert mount.server_path(folder.parent / "books.snapshot") is None
+    assert server_path(mount, folder / "books.snapshot") == "/in/books.snapshot"
+    assert server_path(mount, folder.parent / "books.snapshot") is None

@@ -1,0 +1,54 @@
+"""Small files from elsewhere, read in bounded memory and without waiting for anything."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+from typing import BinaryIO
+
+
+def read_text(path: Path, *, max_bytes: int) -> str:
+    """Return the text of a small regular file; a pipe or a device of its name is not waited for.
+
+    Raises:
+        OSError: when it cannot be read.
+        ValueError: when it is too large, not UTF-8, or not a regular file.
+    """
+    with _opened(path) as file:
+        data = file.read(max_bytes + 1)
+    if len(data) > max_bytes:
+        raise ValueError(f"larger than {max_bytes >> 20} MiB")
+    return data.decode("utf-8")
+
+
+def read_start(path: Path, *, max_bytes: int) -> str:
+    """Return the start of a regular text file, with replacement characters for what is not UTF-8.
+
+    Raises:
+        OSError: when it cannot be read.
+        ValueError: when it is not a regular file.
+    """
+    with _opened(path) as file:
+        return file.read(max_bytes).decode("utf-8", "replace")
+
+
+def read_end(path: Path, *, max_bytes: int) -> str:
+    """Return the end of a regular text file, with replacement characters for what is not UTF-8.
+
+    Raises:
+        OSError: when it cannot be read.
+        ValueError: when it is not a regular file.
+    """
+    with _opened(path) as file:
+        file.seek(max(0, file.seek(0, os.SEEK_END) - max_bytes))
+        return file.read(max_bytes).decode("utf-8", "replace")
+
+
+def _opened(path: Path) -> BinaryIO:
+    # A pipe without a writer would block here for ever.
+    file = os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb")
+    if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        return file
+    file.close()
+    raise ValueError("no regular file")
