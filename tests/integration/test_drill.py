@@ -88,7 +88,8 @@ def test_a_sound_rich_snapshot_is_proven_on_its_own_version(
     assert report.error is None
     assert {f.status.value for f in report.findings} == {"OK"}
     checks = {f.check for f in report.findings}
-    assert {"count", "config", "payload schema", "aliases", "after restart: count"} <= checks
+    described = {"status", "count", "config", "payload schema", "aliases", "contents"}
+    assert described | {f"after restart: {check}" for check in described} <= checks
     assert report.server_version == live.version
     [proof] = proofs_of(file)
     assert (proof["kind"], proof["ok"], proof["qdrant_version"]) == ("drill", True, live.version)

@@ -1,0 +1,47 @@
+"""Which snapshots are meant where no flag names one."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from snapshot_tasks.catalog.folder import Catalog
+from snapshot_tasks.operations.choose import all_of, newest_of_all, random_older
+from snapshot_tasks.system.errors import NotFound
+from tests.support.manifests import TAKEN_AT, catalogued
+
+DAY = timedelta(days=1)
+
+
+def test_the_newest_of_each_collection(catalog: Catalog) -> None:
+    """One for each, whatever else is older."""
+    catalogued(catalog, taken_at=TAKEN_AT - DAY)
+    books = catalogued(catalog)
+    films = catalogued(catalog, collection="films", aliases=())
+    assert [s.name for s in newest_of_all(catalog)] == [books.name, films.name]
+    assert [s.name for s in newest_of_all(catalog, "films")] == [films.name]
+
+
+def test_none_to_test_is_an_error(catalog: Catalog) -> None:
+    """A test of nothing proves nothing."""
+    with pytest.raises(NotFound, match="no snapshot to test"):
+        newest_of_all(catalog)
+
+
+def test_at_random_means_an_older_one(catalog: Catalog) -> None:
+    """The newest is chosen only where it is the only one."""
+    older = catalogued(catalog, taken_at=TAKEN_AT - DAY)
+    assert random_older(catalog, "books").name == older.name
+    catalogued(catalog)
+    assert random_older(catalog, "books").name == older.name
+
+
+def test_all_are_all_or_an_error_that_names_the_purpose(catalog: Catalog) -> None:
+    """A collection without a snapshot is named; an empty catalogue says what was to be done."""
+    with pytest.raises(NotFound, match="no snapshot to push"):
+        all_of(catalog, purpose="push")
+    made = {catalogued(catalog).name, catalogued(catalog, collection="films", aliases=()).name}
+    assert {s.name for s in all_of(catalog, purpose="push")} == made
+    with pytest.raises(NotFound, match="No snapshot of music"):
+        all_of(catalog, "music", purpose="verify")
