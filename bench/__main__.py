@@ -105,11 +105,11 @@ def prepare(endpoint: Endpoint, folder: Path, size: Size) -> Asked:
     catalog = Catalog(folder)
     with Server(endpoint, operation_timeout_seconds=3600) as server:
         # What the optimizer still rewrites, or the log still holds, would be in the file twice.
-        server.wait_green(NAME, OPTIMIZING_SECONDS)
+        server.collections.wait_green(NAME, OPTIMIZING_SECONDS)
         time.sleep(FLUSHING_SECONDS)
         request = CreateRequest(collection=NAME)
         taken = create(request, server, catalog, Silent(), clock=lambda: datetime.now(UTC))
-        left = server.create_snapshot(NAME, server.mark(NAME))
+        left = server.snapshots.create(NAME, server.snapshots.mark(NAME))
         # Its name tells no more than the second: another one of that second would be it.
         time.sleep(1)
     return {

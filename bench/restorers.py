@@ -30,13 +30,13 @@ JSON = ("-H", "Content-Type: application/json")
 def _restored(asked: Asked, work: Callable[[], object]) -> int:
     """Let a restore run against a server that does not have the collection yet."""
     with Server(endpoint_of(asked), operation_timeout_seconds=3600) as server:
-        if COPY in server.collections():
-            server.delete_collection(COPY)
+        if COPY in server.collections.names():
+            server.collections.delete(COPY)
         asked["clock"]()
         work()
         asked["clock"](end=True)
-        assert server.count(COPY) == asked["points"]
-        server.delete_collection(COPY)
+        assert server.collections.count(COPY) == asked["points"]
+        server.collections.delete(COPY)
     return int(asked["bytes"])
 
 

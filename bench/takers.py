@@ -148,7 +148,7 @@ def hashed_download(asked: Asked) -> int:
             output.write(chunk)
 
         asked["clock"]()
-        server.download(NAME, made, take)
+        server.snapshots.download(NAME, made, take)
         asked["clock"](end=True)
         return output.tell()
 

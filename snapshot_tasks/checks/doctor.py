@@ -62,7 +62,7 @@ def check_server(patient: Patient) -> Iterator[Finding]:
 def check_credentials(patient: Patient) -> Iterator[Finding]:
     """The key opens the collections. Readiness asks for no key, so it proves nothing about it."""
     with patient.server() as server:
-        names = server.collections()
+        names = server.collections.names()
     kind = "with the key" if patient.settings.api_key else "without a key"
     yield ok("credentials", f"{len(names)} collection{'s' * (len(names) != 1)} visible {kind}")
 
@@ -71,17 +71,17 @@ def check_collection(patient: Patient) -> Iterator[Finding]:
     """The configured collection is there."""
     name = patient.settings.collection
     with patient.server() as server:
-        owner = server.aliases().get(name)
+        owner = server.collections.aliases().get(name)
         if owner:
             raise NotFound(
                 f"{name} is an alias of {owner}.", hint=f"Set QDRANT_COLLECTION_NAME={owner}."
             )
-        if name not in server.collections():
+        if name not in server.collections.names():
             raise NotFound(
                 f"There is no collection {name}.",
                 hint="Set QDRANT_COLLECTION_NAME, or restore it with `inv snapshot.restore`.",
             )
-        yield ok("collection", f"{name}, {server.count(name):,} points")
+        yield ok("collection", f"{name}, {server.collections.count(name):,} points")
 
 
 def check_folder(patient: Patient) -> Iterator[Finding]:

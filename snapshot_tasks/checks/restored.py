@@ -108,7 +108,7 @@ def look(
     """Ask the server what a collection is. Raises `NotFound` when there is none of that name."""
     return Restored(
         expected=expected,
-        actual=server.state(collection),
+        actual=server.collections.state(collection),
         collection=collection,
         endpoint=server.endpoint,
         server_version=version,

@@ -90,5 +90,9 @@ def stack_report(endpoint: Endpoint, *, timeout_seconds: float) -> StackReport:
     """Ask a running Qdrant for its collections. Raises `Unreachable` when none answers."""
     with Server(endpoint, operation_timeout_seconds=timeout_seconds) as server:
         version = server.version()
-        counts = tuple((name, server.count(name)) for name in server.collections())
-        return StackReport(version=version, collections=counts, aliases=server.aliases())
+        counts = tuple(
+            (name, server.collections.count(name)) for name in server.collections.names()
+        )
+        return StackReport(
+            version=version, collections=counts, aliases=server.collections.aliases()
+        )

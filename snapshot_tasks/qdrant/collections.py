@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 
 from snapshot_tasks.domain.collection import CollectionState
-from snapshot_tasks.domain.endpoint import Endpoint
 from snapshot_tasks.qdrant.guard import is_scoped
 from snapshot_tasks.qdrant.http import Http
 from snapshot_tasks.qdrant.paths import collection_path
@@ -14,13 +13,12 @@ POLL_SECONDS = 0.05
 
 
 class Collections:
-    """What a server holds, asked over one connection."""
+    """What a server holds."""
 
-    def __init__(self, endpoint: Endpoint, *, operation_timeout_seconds: float) -> None:
-        self.endpoint = endpoint
-        self._http = Http(endpoint, operation_timeout_seconds=operation_timeout_seconds)
+    def __init__(self, http: Http) -> None:
+        self._http = http
 
-    def collections(self) -> list[str]:
+    def names(self) -> list[str]:
         """Return the collections' names, sorted."""
         return sorted(c["name"] for c in self._http.get("/collections")["collections"])
 
@@ -32,7 +30,7 @@ class Collections:
     @property
     def hides_aliases(self) -> bool:
         """Whether aliases are hidden: a token for single collections sees none, not even theirs."""
-        return is_scoped(self.endpoint.api_key)
+        return is_scoped(self._http.endpoint.api_key)
 
     def count(self, collection: str) -> int:
         """Return the exact number of points (`points_count` is approximate while writes run)."""
@@ -93,6 +91,6 @@ class Collections:
         action = {"create_alias": {"alias_name": alias, "collection_name": collection}}
         self._http.send("POST", "/collections/aliases", body={"actions": [action]}, long=True)
 
-    def delete_collection(self, collection: str) -> None:
+    def delete(self, collection: str) -> None:
         """Delete a collection. Its server snapshots stay on the server's disk."""
         self._http.send("DELETE", collection_path(collection), long=True)

@@ -66,7 +66,9 @@ def download(live: Live, name: str, folder: Path) -> Path:
     path = folder / f"{next(NAMES)}.snapshot"
     content = bytearray()
     with live.server() as server:
-        server.download(name, server.create_snapshot(name, server.mark(name)), content.extend)
+        server.snapshots.download(
+            name, server.snapshots.create(name, server.snapshots.mark(name)), content.extend
+        )
     path.write_bytes(content)
     return path
 
@@ -76,7 +78,9 @@ def restore(live: Live, path: Path) -> str:
     name = f"restored-{next(NAMES)}"
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     with live.server() as server:
-        server.upload(name, path, digest, name="copy.snapshot", advance=lambda count: None)
+        server.snapshots.upload(
+            name, path, digest, name="copy.snapshot", advance=lambda count: None
+        )
     return name
 
 

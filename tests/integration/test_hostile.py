@@ -45,10 +45,10 @@ def test_a_hostile_file_never_reaches_the_server(
         endpoint = dataclasses.replace(qdrant.fresh.endpoint, url=proxy.url)
         for where in (endpoint, dataclasses.replace(endpoint, mounts=())):
             with Server(where, operation_timeout_seconds=30) as server:
-                before = server.collections()
+                before = server.collections.names()
                 with pytest.raises(Damaged) as caught:
                     restore(RestoreRequest(snapshot=snapshot), server, Silent())
-                assert server.collections() == before
+                assert server.collections.names() == before
     assert {method for method, _ in proxy.seen} == {"GET"}
     assert caught.value.message.isprintable()
     assert isinstance(verify(snapshot, Silent()).error, Damaged)
@@ -69,9 +69,9 @@ def test_a_hostile_file_is_20(
     folder = outside.root / "qdrant_snapshots"
     write_snapshot(folder / "books_20250101_120000.snapshot", CASES[case][0]())
     with qdrant.server() as server:
-        before = server.collections()
+        before = server.collections.names()
         ran = outside(f"snapshot.{words[0]}", "--collection=books", *words[1:])
-        assert server.collections() == before
+        assert server.collections.names() == before
     assert_error(ran, 20, "not a sound snapshot")
     assert_plain(ran.stdout + ran.stderr)
     assert set(tree(folder)) <= {
@@ -200,9 +200,9 @@ def test_a_manifest_leads_nowhere_else(
     edit_manifest(plain, lambda document: document.update({key: value}))
     above = sorted(p.name for p in tmp_path.iterdir())
     with qdrant.server() as server:
-        before = server.collections()
+        before = server.collections.names()
         ran = outside(f"snapshot.{words[0]}", "--snapshot", plain.name)
-        assert server.collections() == before
+        assert server.collections.names() == before
     assert_error(ran, 20, manifest_of(plain).name)
     assert sorted(p.name for p in tmp_path.iterdir()) == above
 

@@ -15,7 +15,7 @@ from snapshot_tasks.operations.create.one import DRAIN_SECONDS
 from snapshot_tasks.qdrant.download import RESUMES
 from snapshot_tasks.qdrant.http import BATCH_ANSWERS, CONNECT_SHARE
 from snapshot_tasks.qdrant.search import ANSWERS
-from snapshot_tasks.qdrant.server import INTERRUPTED_SECONDS
+from snapshot_tasks.qdrant.snapshots import INTERRUPTED_SECONDS
 from snapshot_tasks.settings import load_settings
 from snapshot_tasks.storage import bucket as buckets
 from tests.conftest import ROOT, Inv

@@ -100,7 +100,7 @@ def test_somebody_elses_server_snapshot_stays(qdrant: Live, name: str, catalog: 
     """Two were made since the mark: nobody can tell which is ours, so none is deleted."""
     qdrant.loader.plain(name, points=5)
     with qdrant.server() as server:
-        mark = server.mark(name)
+        mark = server.snapshots.mark(name)
     qdrant.loader.request("POST", f"/collections/{name}/snapshots")
     # Qdrant names them by the second.
     time.sleep(1.1)

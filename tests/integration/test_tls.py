@@ -125,7 +125,7 @@ def test_create_compare_and_restore(secured: Secured, catalog: Catalog) -> None:
         back = RestoreRequest(snapshot=snapshot, target="over-tls")
         result = restore(back, server, Silent())
         assert (result.error, result.points_count, result.way) == (None, POINTS, "upload")
-        server.delete_collection("over-tls")
+        server.collections.delete("over-tls")
 
 
 def test_points_are_read_over_both(secured: Secured) -> None:

@@ -123,7 +123,7 @@ class World:
     def wait_idle(self) -> None:
         """Wait until Qdrant has ended what it does for a client that is gone."""
         with Server(Endpoint(url=self.url), operation_timeout_seconds=60) as server:
-            wait_until(lambda: not any(map(server.is_busy, (COLLECTION, OTHER))))
+            wait_until(lambda: not any(map(server.snapshots.is_busy, (COLLECTION, OTHER))))
 
     def thin_out(self) -> None:
         """Keep the folder small: the last three, and the drilled one, stay."""

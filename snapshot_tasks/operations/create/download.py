@@ -59,21 +59,21 @@ def take(
         StorageError: when the folder cannot take the file.
     """
     at = clock()
-    before = server.state(collection)
+    before = server.collections.state(collection)
     label = f"Qdrant makes a snapshot of {collection} ({before.points_count:,} points)"
-    mark = server.mark(collection)
+    mark = server.snapshots.mark(collection)
     pending = journal.begin(SNAPSHOT, server.endpoint.url, collection, **mark.as_json())
     made, patience_seconds = None, ARRIVAL_SECONDS
     try:
         with progress.phase(label):
-            made = server.create_snapshot(collection, mark, note=progress.note)
+            made = server.snapshots.create(collection, mark, note=progress.note)
         pending.add(name=made.name)
         sha256 = _download(collection, made, server, staging, progress)
         return Taken(
             at=at,
             version=version,
             before=before,
-            after_count=server.count(collection),
+            after_count=server.collections.count(collection),
             made=made,
             sha256=sha256,
         )
@@ -84,7 +84,9 @@ def take(
         # Undisturbed, so that what is deleted is forgotten, too.
         with process.shielded():
             if made is None:
-                settled = server.discard_made(collection, mark, patience_seconds=patience_seconds)
+                settled = server.snapshots.discard_made(
+                    collection, mark, patience_seconds=patience_seconds
+                )
             else:
                 settled = keep_server_copy or _forget(collection, made, server)
             if settled:
@@ -95,7 +97,7 @@ def take(
 
 def _forget(collection: str, made: ServerSnapshot, server: Server) -> bool:
     try:
-        server.delete_snapshot(collection, made.name)
+        server.snapshots.delete(collection, made.name)
     except TaskError:
         return False
     return True
@@ -123,7 +125,7 @@ def _download(
             file.write(chunk)
             advance(len(chunk))
 
-        server.download(collection, made, receive, note=progress.note)
+        server.snapshots.download(collection, made, receive, note=progress.note)
     if made.sha256 is None:
         progress.note("Qdrant gave no checksum, so only size and structure could be compared.")
     elif made.sha256 != digest.hexdigest():

@@ -93,7 +93,7 @@ def create(
         manifest = _manifest(request, sealing, name, server.endpoint.url)
         reading = sealing.reading
         snapshot = catalog.add(staging, manifest, reading.fingerprint if reading else None)
-    hidden = (HIDDEN_ALIASES,) if server.hides_aliases else ()
+    hidden = (HIDDEN_ALIASES,) if server.collections.hides_aliases else ()
     return Created(snapshot=snapshot, findings=(*findings, *hidden))
 
 
@@ -136,7 +136,7 @@ def _manifest(request: CreateRequest, sealing: _Sealing, name: str, source_url: 
 
 def _refuse_alias(name: str, server: Server) -> None:
     """A snapshot belongs to a collection: under an alias it would be catalogued by a wrong name."""
-    owner = server.aliases().get(name)
+    owner = server.collections.aliases().get(name)
     if owner is not None:
         raise NotFound(
             f"{name} is an alias of the collection {owner}.",
@@ -180,7 +180,7 @@ def _take_and_seal(
         if contents.pending_count == 0 or contents.log_ends == ends:
             return _Sealing(taken=taken, reading=_checked(reading_of(contents, seconds), taken))
         ends = contents.log_ends
-        if taken.moved or not server.wait_drained(request.collection, DRAIN_SECONDS):
+        if taken.moved or not server.collections.wait_drained(request.collection, DRAIN_SECONDS):
             break
         progress.note("Updates were still queued in the snapshot; taking it again.")
     return _seal_on_fresh_server(request.fresh_servers, taken, contents, staging, progress)

@@ -116,7 +116,7 @@ def _sources(
 ) -> tuple[_Source, ...]:
     """Pair every live collection with the snapshot it can come back from, or refuse."""
     sources, problems, version = [], [], server.version()
-    for collection in server.collections():
+    for collection in server.collections.names():
         live = look(Expected(state=None), collection, server, progress, version=version)
         snapshot = target if collection == target.collection else _newest(catalog, collection)
         contents = _read(live)

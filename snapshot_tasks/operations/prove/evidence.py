@@ -36,9 +36,9 @@ def look_again(
     expected: Expected, collection: str, server: Server, progress: Progress, *, version: str
 ) -> Restored | None:
     """Return what a collection is after the restart; None where it is gone."""
-    if collection not in server.collections():
+    if collection not in server.collections.names():
         return None
-    status = server.wait_green(collection, GREEN_SECONDS)
+    status = server.collections.wait_green(collection, GREEN_SECONDS)
     return look(expected, collection, server, progress, version=version, status=status)
 
 

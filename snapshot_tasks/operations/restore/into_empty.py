@@ -24,7 +24,8 @@ from snapshot_tasks.domain.snapshot import Snapshot
 from snapshot_tasks.operations.restore.plan import RestorePlan
 from snapshot_tasks.qdrant.errors import is_wrong_checksum
 from snapshot_tasks.qdrant.mounts import server_paths
-from snapshot_tasks.qdrant.server import NotVisible, Server
+from snapshot_tasks.qdrant.server import Server
+from snapshot_tasks.qdrant.snapshots import NotVisible
 from snapshot_tasks.system import process
 from snapshot_tasks.system.errors import (
     Damaged,
@@ -102,9 +103,9 @@ def bring_back(
     try:
         way = _send(plan, server, sha256, upload_name, progress)
         with progress.phase("waiting until it is green"):
-            status = server.wait_green(plan.target, GREEN_SECONDS)
+            status = server.collections.wait_green(plan.target, GREEN_SECONDS)
         for alias in plan.aliases + plan.kept_aliases:
-            server.create_alias(alias, plan.target)
+            server.collections.create_alias(alias, plan.target)
         seconds = time.monotonic() - start
         expected = recorded(plan.snapshot, plan.target)
         restored = look(
@@ -160,16 +161,18 @@ def remove_half_made(
     """
     start = time.monotonic()
     try:
-        while (busy := server.is_busy(target)) or target not in server.collections():
+        while (
+            busy := server.snapshots.is_busy(target)
+        ) or target not in server.collections.names():
             waited = time.monotonic() - start
             if waited >= (PATIENCE_SECONDS if busy else arrival_seconds):
                 break
             time.sleep(POLL_SECONDS)
         if busy:
             return False
-        server.discard_upload(target, upload_name)
-        if target in server.collections():
-            server.delete_collection(target)
+        server.snapshots.discard_upload(target, upload_name)
+        if target in server.collections.names():
+            server.collections.delete(target)
     except TaskError:
         return False
     return True
@@ -204,7 +207,7 @@ def _send(
                 suppress(NotVisible),
                 progress.phase(f"Qdrant restores {plan.target} from the mounted folder"),
             ):
-                server.recover(plan.target, server_path, sha256)
+                server.snapshots.recover(plan.target, server_path, sha256)
                 return "file"
     except ServerFailure as error:
         meaning = _meaning(plan, error)
@@ -221,7 +224,7 @@ def _send(
         with progress.phase(
             f"uploading {plan.target}", total_bytes=plan.snapshot.size_bytes
         ) as advance:
-            server.upload(plan.target, path, sha256, name=upload_name, advance=advance)
+            server.snapshots.upload(plan.target, path, sha256, name=upload_name, advance=advance)
             return "upload"
     except ServerFailure as error:
         raise _meaning(plan, error) from error

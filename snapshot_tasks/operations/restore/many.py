@@ -24,7 +24,7 @@ def plan_missing(catalog: Catalog, server: Server, collections: Iterable[str]) -
     Raises:
         NotFound: when the newest snapshot of one of them is gone.
     """
-    here = {*server.collections(), *server.aliases()}
+    here = {*server.collections.names(), *server.collections.aliases()}
     missing = set(collections) & set(catalog.collections()) - here
     return [catalog.newest(name) for name in sorted(missing)]
 

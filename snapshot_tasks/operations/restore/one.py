@@ -38,7 +38,7 @@ def _restore_anew(
 ) -> RestoreResult:
     sha256 = request.verified_sha256 or _checked_sha256(plan.snapshot, server, progress)
     # Reading the file may have taken a while.
-    if plan.target in server.collections():
+    if plan.target in server.collections.names():
         raise Refused(
             f"The collection {plan.target} has come to be meanwhile.",
             hint="Restore beside it with `--as NAME`, or over it with `--replace --yes`.",

@@ -115,7 +115,11 @@ def plan_restore(request: RestoreRequest, server: Server) -> RestorePlan:
             hint="Name it with `--as NAME`.",
         )
     check_collection(named)
-    version, collections, aliases = server.version(), server.collections(), server.aliases()
+    version, collections, aliases = (
+        server.version(),
+        server.collections.names(),
+        server.collections.aliases(),
+    )
     may_replace = request.save_existing is not None
     skip = request.if_missing and (named in collections or named in aliases)
     if not skip:

@@ -71,7 +71,7 @@ def replace_collection(
     is_replaced = False
     try:
         with process.shielded():
-            server.delete_collection(plan.target)
+            server.collections.delete(plan.target)
         result = bring_back(plan, server, sha256, progress, upload_name=upload_name)
         is_replaced = result.error is None
     finally:
@@ -104,7 +104,7 @@ def put_back(
         RestoreIncomplete: when that fails too; the safety snapshot stays, and is named.
     """
     try:
-        if target in server.collections():
+        if target in server.collections.names():
             problem = differs(safety, target, server, progress)
         else:
             progress.note(f"Putting back {target} as it was, from {safety.name}.")

@@ -49,13 +49,13 @@ def tidy(catalog: Catalog, server: Server, progress: Progress) -> None:
 def _end_snapshot(pending: Pending, catalog: Catalog, server: Server, progress: Progress) -> bool:
     """Delete the server's copy that nobody downloads any more."""
     if name := pending.facts.get("name"):
-        server.delete_snapshot(pending.collection, str(name))
+        server.snapshots.delete(pending.collection, str(name))
         return True
     try:
         mark = SnapshotMark.from_json(pending.facts)
     except (KeyError, TypeError, ValueError):
         return True
-    return server.discard_made(pending.collection, mark, patience_seconds=0)
+    return server.snapshots.discard_made(pending.collection, mark, patience_seconds=0)
 
 
 def _end_rehearsal(pending: Pending, catalog: Catalog, server: Server, progress: Progress) -> bool:
@@ -72,7 +72,7 @@ def _end_restore(pending: Pending, catalog: Catalog, server: Server, progress: P
     it is never deleted, only told.
     """
     target, upload_name = pending.collection, str(pending.facts.get("upload"))
-    if server.is_busy(target):
+    if server.snapshots.is_busy(target):
         progress.note(f"Qdrant still restores {target} for a run that was killed.")
         return False
     snapshot = _found(catalog, pending.facts.get("snapshot"))
@@ -83,8 +83,8 @@ def _end_restore(pending: Pending, catalog: Catalog, server: Server, progress: P
             " there, is not where it was: bring it back, then run this again."
         )
         return False
-    if target in server.collections() and not _is_void(target, server):
-        server.discard_upload(target, upload_name)
+    if target in server.collections.names() and not _is_void(target, server):
+        server.snapshots.discard_upload(target, upload_name)
         _tell(pending, snapshot, safety, server, progress)
         return True
     if not remove_half_made(target, upload_name, server, arrival_seconds=0):
@@ -118,15 +118,15 @@ def _tell(
 
 def _add_aliases(target: str, wanted: tuple[str, ...], server: Server) -> None:
     """Make the aliases that are missing; a name that stands for something else by now stays so."""
-    taken = {*server.aliases(), *server.collections()}
+    taken = {*server.collections.aliases(), *server.collections.names()}
     for alias in wanted:
         if alias not in taken:
-            server.create_alias(alias, target)
+            server.collections.create_alias(alias, target)
 
 
 def _is_void(target: str, server: Server) -> bool:
     """Say whether a collection holds nothing at all, so that nothing can be lost with it."""
-    state = server.state(target)
+    state = server.collections.state(target)
     return not (state.points_count or state.aliases or state.payload_schema)
 
 

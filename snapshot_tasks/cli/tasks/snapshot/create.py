@@ -66,7 +66,7 @@ def create(
                 seal=not no_seal,
                 strict=strict,
             )
-            for name in (server.collections() if all else dict.fromkeys(names))
+            for name in (server.collections.names() if all else dict.fromkeys(names))
         ]
         done = create_and_prune(requests, policy, server, catalog, run.progress, clock=now)
     failures = (*done.failures, *run_hook(run, done.snapshots))

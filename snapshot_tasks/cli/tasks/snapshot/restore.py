@@ -94,10 +94,8 @@ def _restore_one(
         return run.would(*plan.steps())
     if plan.exists and not plan.skip:
         alias = f" (the alias {plan.named_by_alias})" if plan.named_by_alias else ""
-        question = (
-            f"This replaces the {server.count(plan.target):,} points of {plan.target}{alias}."
-        )
-        run.consent(question, yes=yes)
+        count = server.collections.count(plan.target)
+        run.consent(f"This replaces the {count:,} points of {plan.target}{alias}.", yes=yes)
     result = restore(request, server, run.progress)
     return Outcome(
         result=restore_json(result), render=lambda: render_restored(result), error=result.error

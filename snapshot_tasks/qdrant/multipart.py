@@ -1,0 +1,34 @@
+"""A file as httpx's multipart body reads it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from snapshot_tasks.system.files import CHUNK_BYTES
+
+
+class FilePart:
+    """An open file that is read in large chunks and reports its progress."""
+
+    def __init__(self, file: Any, advance: Callable[[int], None]) -> None:
+        self._file = file
+        self._advance = advance
+
+    def read(self, size: int = -1) -> bytes:
+        """Return the next chunk, which is large however small a one is asked for."""
+        chunk: bytes = self._file.read(max(size, CHUNK_BYTES))
+        self._advance(len(chunk))
+        return chunk
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        """Move, as httpx does to learn the size."""
+        return int(self._file.seek(offset, whence))
+
+    def tell(self) -> int:
+        """Return the position."""
+        return int(self._file.tell())
+
+    def fileno(self) -> int:
+        """Return the descriptor, by which httpx learns the size without reading."""
+        return int(self._file.fileno())

@@ -1,0 +1,230 @@
+"""A Qdrant server's own snapshots: made, listed, downloaded, deleted, and restored from."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+
+from snapshot_tasks.domain.collection import ServerSnapshot
+from snapshot_tasks.qdrant.collections import POLL_SECONDS, Collections
+from snapshot_tasks.qdrant.download import Download
+from snapshot_tasks.qdrant.errors import is_not_visible
+from snapshot_tasks.qdrant.http import Http
+from snapshot_tasks.qdrant.mark import SnapshotMark, date_of
+from snapshot_tasks.qdrant.multipart import FilePart
+from snapshot_tasks.qdrant.paths import collection_path, snapshot_path, snapshots_path
+from snapshot_tasks.system.errors import Damaged, NotFound, TaskError, Unreachable
+
+RECONCILE_POLL_SECONDS = 1.0
+INTERRUPTED_SECONDS = 30.0
+RUNNING = ("creation", "recovery")
+
+
+class NotVisible(Exception):
+    """The server cannot read a file that it was told to restore from."""
+
+
+class ServerSnapshots:
+    """The snapshots on a server's own disk, of any of its collections."""
+
+    def __init__(self, http: Http, collections: Collections) -> None:
+        self._http = http
+        self._collections = collections
+
+    def of(self, collection: str) -> list[ServerSnapshot]:
+        """Return the server snapshots of a collection."""
+        return [_snapshot(item) for item in self._http.get(snapshots_path(collection))]
+
+    def mark(self, collection: str) -> SnapshotMark:
+        """Return what tells a server snapshot that is made from now on from those before."""
+        response = self._http.raw_get(snapshots_path(collection))
+        before = tuple(sorted(str(item["name"]) for item in self._http.result(response)))
+        return SnapshotMark(before=before, since=date_of(response))
+
+    def create(
+        self,
+        collection: str,
+        mark: SnapshotMark,
+        *,
+        note: Callable[[str], None] = lambda message: None,
+    ) -> ServerSnapshot:
+        """Create one server snapshot.
+
+        A lost connection does not stop Qdrant from creating it, so the list is watched for it
+        instead of asking a second time.
+        """
+        try:
+            response = self._http.raw("POST", snapshots_path(collection), long=True)
+        except httpx.ConnectError as error:
+            raise self._http.unreachable(error) from error
+        except httpx.TransportError as error:
+            note(
+                "The connection was lost while Qdrant made the snapshot; watching its list for it."
+            )
+            return self._await_snapshot(collection, mark, error)
+        return _snapshot(self._http.result(response))
+
+    def discard_made(self, collection: str, mark: SnapshotMark, *, patience_seconds: float) -> bool:
+        """Delete the server snapshot that was made since the mark; wait while one is being made.
+
+        `patience_seconds` is how long a request may take to arrive, if it was sent at all. Returns
+        whether that is settled: neither is there such a snapshot nor will one come.
+        """
+        start = time.monotonic()
+        while True:
+            waited = time.monotonic() - start
+            try:
+                busy = self.is_busy(collection)
+                made = mark.made_among(self.of(collection), alone=True)
+                if made:
+                    self.delete(collection, made.name)
+                    return True
+            except NotFound:
+                return True
+            except TaskError:
+                return False
+            if waited >= (INTERRUPTED_SECONDS if busy else patience_seconds):
+                return not busy
+            time.sleep(POLL_SECONDS)
+
+    def is_busy(self, collection: str) -> bool:
+        """Say whether Qdrant makes or restores a snapshot of a collection at this moment.
+
+        False, too, where the credentials do not reach as far as asking.
+        """
+        label = collection.replace("\\", "\\\\").replace('"', '\\"')
+        wanted = [f'snapshot_{what}_running{{id="{label}"}} ' for what in RUNNING]
+        try:
+            response = self._http.raw("GET", "/metrics")
+        except httpx.TransportError as error:
+            raise self._http.unreachable(error) from error
+        lines = response.text.splitlines() if response.is_success else ()
+        return any(
+            line.startswith(start) and line.removeprefix(start) != "0"
+            for line in lines
+            for start in wanted
+        )
+
+    def delete(self, collection: str, name: str) -> None:
+        """Delete one server snapshot; one that is gone already is fine."""
+        try:
+            self._http.send("DELETE", snapshot_path(collection, name), long=True)
+        except NotFound:
+            return
+
+    def download(
+        self,
+        collection: str,
+        snapshot: ServerSnapshot,
+        take: Callable[[bytes], None],
+        *,
+        note: Callable[[str], None] = lambda message: None,
+    ) -> None:
+        """Stream a server snapshot's exact bytes into `take`.
+
+        Raises:
+            Damaged: when fewer or more bytes come than Qdrant announced.
+            Unreachable: when it is lost for good.
+        """
+        path = snapshot_path(collection, snapshot.name)
+        received = Download(self._http, path, take).run(note)
+        if received != snapshot.size_bytes:
+            raise Damaged(
+                f"Qdrant announced {snapshot.size_bytes:,} bytes and sent {received:,}.",
+                hint="Run this again; if it stays so, look at what stands between here and Qdrant.",
+            )
+
+    def recover(self, collection: str, server_path: str, sha256: str) -> None:
+        """Restore from a file that the server itself can read. Nothing travels.
+
+        Raises:
+            NotVisible: when the server does not see the file; nothing has happened then.
+        """
+        body = {
+            "location": f"file://{quote(server_path)}",
+            "priority": "snapshot",
+            "checksum": sha256,
+        }
+        path = f"{snapshots_path(collection)}/recover"
+        try:
+            self._http.send("PUT", path, body=body, params={"wait": "true"}, long=True)
+        except TaskError as error:
+            if is_not_visible(error):
+                raise NotVisible(error.message) from error
+            raise
+
+    def upload(
+        self,
+        collection: str,
+        file: Path,
+        sha256: str,
+        *,
+        name: str,
+        advance: Callable[[int], None],
+    ) -> None:
+        """Restore by streaming a local file; the copy that Qdrant keeps of it is deleted.
+
+        When this fails, `discard_upload` takes that copy away.
+        """
+        path = f"{snapshots_path(collection)}/upload"
+        params = {"wait": "true", "priority": "snapshot", "checksum": sha256}
+        with file.open("rb") as content:
+            files = {"snapshot": (name, FilePart(content, advance), "application/octet-stream")}
+            self._http.send("POST", path, params=params, files=files, long=True)
+        self.delete(collection, name)
+
+    def discard_upload(self, collection: str, name: str) -> None:
+        """Delete what an upload left in the server's folder, whatever became of the restore.
+
+        The API reaches that folder only through a collection of the name, so where there is none an
+        empty one stands in for a moment.
+        """
+        if collection in self._collections.names():
+            self.delete(collection, name)
+            return
+        self._http.send("PUT", collection_path(collection), body={"vectors": {}}, long=True)
+        try:
+            self.delete(collection, name)
+        finally:
+            self._collections.delete(collection)
+
+    def _await_snapshot(
+        self, collection: str, mark: SnapshotMark, lost: httpx.TransportError
+    ) -> ServerSnapshot:
+        deadline = time.monotonic() + self._http.operation_timeout_seconds
+        idle_since = time.monotonic()
+        # A server that is gone, or idle for so long, makes nothing any more.
+        while (now := time.monotonic()) < deadline and now - idle_since < INTERRUPTED_SECONDS:
+            if self._may_be_busy(collection):
+                idle_since = now
+            if mark.made_among(self._listed(collection)):
+                # The checksum's file is written after the snapshot's.
+                time.sleep(RECONCILE_POLL_SECONDS)
+                made = mark.made_among(self.of(collection))
+                if made:
+                    return made
+            time.sleep(RECONCILE_POLL_SECONDS)
+        raise self._http.unreachable(lost)
+
+    def _may_be_busy(self, collection: str) -> bool:
+        try:
+            return self.is_busy(collection)
+        except Unreachable:
+            return False
+
+    def _listed(self, collection: str) -> list[ServerSnapshot]:
+        try:
+            return self.of(collection)
+        except Unreachable:
+            return []
+
+
+def _snapshot(item: Mapping[str, Any]) -> ServerSnapshot:
+    return ServerSnapshot(
+        name=str(item["name"]), size_bytes=int(item["size"]), sha256=item.get("checksum")
+    )
