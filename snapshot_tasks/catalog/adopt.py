@@ -1,4 +1,4 @@
-"""Take a snapshot from elsewhere into the catalogue, with what stood beside it, byte for byte."""
+"""Take a snapshot from elsewhere into the catalogue, with the files beside it, byte for byte."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ def adopt(
     """Publish a whole staged file; the caller holds the catalogue's lock and has checked it.
 
     `beside` holds files by the suffix that they add to the name. They go first: without the
-    snapshot they are invisible, so that at no moment it stands there without its manifest. The
-    latest link follows only where nothing newer is here, or was.
+    snapshot they are invisible, so at no moment is it there without its manifest. The latest link
+    follows only where nothing newer is here, or was.
     """
     final = catalog.folder / name
     with storage_errors(catalog.folder):

@@ -57,7 +57,7 @@ class Catalog:
         return folder_lock(self.folder, task=task)
 
     def make_folder(self) -> None:
-        """Make the folder where it is missing. Raises `StorageError` where that cannot be."""
+        """Make the folder where it is missing. Raises `StorageError` where that is not possible."""
         with storage_errors(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
 
@@ -76,7 +76,7 @@ class Catalog:
     def collections(self) -> list[str]:
         """Return the collections that have a snapshot to restore by default.
 
-        One whose latest pointer dangles counts too: it had one, and somebody should hear of it.
+        One whose latest pointer dangles counts too: it had one, and somebody should know.
         """
         taken = {s.collection for s in self.entries() if s.collection and not s.is_safety}
         return sorted(taken | {name for item in _scan(self.folder) if (name := _pointer_of(item))})
@@ -98,7 +98,7 @@ class Catalog:
         return entries[0]
 
     def none_of(self, collection: str) -> NotFound:
-        """Return what to say where a collection has no snapshot; it may be a name for another."""
+        """Return what to say where a collection has no snapshot; its name may be an alias."""
         owners = {
             s.collection
             for s in self.entries()
@@ -108,7 +108,7 @@ class Catalog:
         if owners:
             names = " or ".join(f"`--collection {name}`" for name in sorted(owners))
             hint = f"It was an alias when a snapshot was taken: use {names}."
-        return NotFound(f"No snapshot of {collection} lies in {self.folder}.", hint=hint)
+        return NotFound(f"No snapshot of {collection} is in {self.folder}.", hint=hint)
 
     def find(self, reference: str) -> Snapshot:
         """Return the snapshot that a path or a catalogued name refers to.
@@ -131,7 +131,7 @@ class Catalog:
 
     def held(self, collection: str) -> dict[str, str]:
         """Return the files that something else relies on, by name, and what does."""
-        held = dict.fromkeys(self.journal.needed(), "a run that was cut off needs it")
+        held = dict.fromkeys(self.journal.needed(), "an interrupted run needs it")
         link = self.folder / latest_name(collection)
         if os.path.islink(link):
             held[os.path.basename(os.readlink(link))] = f"{link.name} names it"  # noqa: PTH119
@@ -161,8 +161,8 @@ class Catalog:
     ) -> Snapshot:
         """Publish a staged file under its manifest's name, and point the latest link at it.
 
-        What stands beside the snapshot goes first: without it that is invisible, so that at no
-        moment a snapshot stands there without its manifest.
+        The files beside the snapshot go first: without it they are invisible, so at no moment is a
+        snapshot there without its manifest.
         """
         final = self.folder / manifest.snapshot
         others = {manifest_path(final): dump_manifest(manifest)}
@@ -183,10 +183,10 @@ class Catalog:
         return load_snapshot(final)
 
     def drop(self, snapshot: Snapshot) -> None:
-        """Remove a snapshot and all that stands beside it; the caller holds the lock.
+        """Remove a snapshot and all files beside it; the caller holds the lock.
 
-        One rename makes it invisible, so that at no moment half of it is seen. What a crash leaves
-        undone after that, `finish_drops` does.
+        One rename makes it invisible, so nobody ever sees half of it. What a crash leaves
+        undone after that, `finish_drops` completes.
         """
         hidden = self.folder / f"{DROPPED_PREFIX}{snapshot.name}"
         with storage_errors(self.folder):
@@ -203,10 +203,10 @@ class Catalog:
 
     def _finish_drop(self, hidden: Path) -> None:
         visible = self.folder / hidden.name.removeprefix(DROPPED_PREFIX)
-        # Where it is there again, somebody has brought it back: what stands beside is that one's.
+        # If it is there again, somebody brought it back: the files beside it belong to that one.
         if not os.path.lexists(visible):
             for path in paths_beside(visible):
-                # A name may be too long to have anything beside it, and a folder is none of ours.
+                # A name may be too long to have anything beside it, and a folder there is not ours.
                 if os.path.lexists(path) and not path.is_dir():
                     path.unlink(missing_ok=True)
             sync_directory(self.folder)
@@ -216,7 +216,7 @@ class Catalog:
     def _check_pointer(link: Path) -> None:
         if os.path.islink(link) and not os.path.exists(link):
             raise NotFound(
-                f"{link.name} points at {os.readlink(link)}, which is not there.",
+                f"{link.name} points at {os.readlink(link)}, which does not exist.",
                 hint=f"Bring that file back, or remove {link} to fall back to the newest one left.",
             )
 

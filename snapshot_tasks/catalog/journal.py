@@ -1,4 +1,4 @@
-"""What a run has begun on a server and means to end: so that the next run can, if it is killed.
+"""What a run has begun on a server and means to end, so that the next run can if it is killed.
 
 Each entry is a small file in the snapshot folder, written and read only under the folder's lock.
 So whoever finds one knows that the run which wrote it has ended.
@@ -22,15 +22,15 @@ from snapshot_tasks.system.untrusted import parse_json
 
 PREFIX = ".pending-"
 MAX_ENTRY_BYTES = 16 << 20
-# Names are deleted by: so only those are taken that a run of ours makes up.
+# What has such a name may be deleted, so only names that our own runs make up are accepted.
 UPLOAD = re.compile(r"restore-[0-9a-f]{32}\.snapshot")
 SERVER_SNAPSHOT = re.compile(r"[^/]+\.snapshot")
 REHEARSED = re.compile(r"rehearsal-[0-9a-f]{32}")
 # The server makes a snapshot, which is deleted once it has been downloaded.
 SNAPSHOT = "snapshot"
-# A collection is restored under a name of ours, to be compared and deleted.
+# A collection is restored under a name that we make up, to be compared and deleted.
 REHEARSAL = "rehearsal"
-# A collection is restored; where it replaces one, what was there lies in a safety snapshot.
+# A collection is restored; where it replaces one, a safety snapshot holds what was there.
 RESTORE = "restore"
 
 
@@ -104,7 +104,7 @@ NO_JOURNAL = Journal(None)
 
 
 def _load(path: Path) -> Pending | None:
-    """Read an entry; what is none, or names what no run of ours makes, is left alone."""
+    """Read an entry; anything else, or one with names that our runs never use, is left alone."""
     try:
         document = parse_json(read_text(path, max_bytes=MAX_ENTRY_BYTES))
         entry = Pending(

@@ -1,4 +1,4 @@
-"""Read a snapshot: its manifest at once, all else that stands beside its file when asked for."""
+"""Read a snapshot: its manifest at once, all other files beside it when they are asked for."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ MAX_FINGERPRINT_BYTES = 64 << 20
 
 
 def load_snapshot(path: Path) -> Snapshot:
-    """Return the snapshot whose file this is, with whatever stands beside it."""
+    """Return the snapshot whose file this is, with the files beside it."""
     manifest, problem = None, None
     try:
         manifest = load_manifest(manifest_path(path))
@@ -70,7 +70,7 @@ def load_manifest(path: Path) -> Manifest | None:
 
 
 class BesideFile:
-    """What stands beside a snapshot's file; each is read once, when it is first asked for."""
+    """The files beside a snapshot's; each is read once, when it is first asked for."""
 
     def __init__(self, file: Path, seal: Seal | None) -> None:
         self._file = file

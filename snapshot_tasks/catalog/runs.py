@@ -1,7 +1,7 @@
 """How each task last ended, in one small file of the snapshot folder.
 
 Several tasks run at different times and share one metrics file, so each needs what the others did.
-Nothing is decided by it but what is told, so garbage in it is passed over and written anew.
+It only serves reports, so garbage in it is skipped and overwritten.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class LastRun:
         return self.exit_code == 0
 
     def as_json(self) -> dict[str, Any]:
-        """Return the run as it stands on disk, under its task's name."""
+        """Return the run as the file holds it, under its task's name."""
         return {
             "ended_at": self.ended_at.isoformat(),
             "seconds": round(self.seconds, 3),
@@ -78,7 +78,7 @@ def record_run(
 
 
 def read_runs(folder: Path) -> tuple[LastRun, ...]:
-    """Return each task's last run, by name; what is no run is passed over."""
+    """Return each task's last run, by name; anything else is skipped."""
     try:
         document = parse_json(read_text(folder / RUNS_NAME, max_bytes=MAX_RUNS_BYTES))
     except (OSError, ValueError):

@@ -9,7 +9,7 @@ from snapshot_tasks.system.untrusted import JsonObject
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerSnapshot:
-    """A snapshot that still lies in Qdrant. `sha256` is None where Qdrant gives no checksum."""
+    """A snapshot that is still inside Qdrant. `sha256` is None where Qdrant gives no checksum."""
 
     name: str
     size_bytes: int

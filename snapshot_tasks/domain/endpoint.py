@@ -84,7 +84,7 @@ class Endpoint:
 
 
 def is_loopback(host: str) -> bool:
-    """Say whether a host's name stands for this very machine."""
+    """Say whether a host's name means this very machine."""
     try:
         return ip_address(host).is_loopback
     except ValueError:

@@ -25,7 +25,7 @@ class Finding:
     remedy: str = ""
 
     def as_json(self) -> dict[str, str]:
-        """Return the finding as it stands in proofs and in `--json` output."""
+        """Return the finding as proofs and `--json` output hold it."""
         plain = {"check": self.check, "status": self.status.value, "message": self.message}
         return plain | ({"remedy": self.remedy} if self.remedy else {})
 

@@ -81,7 +81,7 @@ def sparse(indices: Sequence[int], values: Sequence[float]) -> bytes:
 def vector(value: Any) -> bytes:
     """Return the canonical bytes of a vector as JSON has it: a list, a list of lists, or sparse.
 
-    Raises struct.error where a value is no number, as the `null` that stands for NaN.
+    Raises struct.error where a value is not a number, such as the `null` that REST sends for NaN.
     """
     if isinstance(value, dict):
         return sparse(value["indices"], value["values"])
@@ -238,7 +238,7 @@ class Fingerprint:
             ValueError: when it is of another algorithm, or its sums do not give the rest of it.
         """
         if not isinstance(document, Mapping):
-            raise ValueError("it is no JSON object")
+            raise ValueError("it is not a JSON object")
         if document.get("algorithm") != ALGORITHM:
             raise ValueError(f"algorithm {document.get('algorithm')!r} is not {ALGORITHM!r}")
         try:

@@ -95,7 +95,7 @@ class Manifest:
         return replace(self, seal=seal.describing(self.description))
 
     def as_json(self) -> dict[str, Any]:
-        """Return the JSON object as it stands on disk."""
+        """Return the JSON object as its file holds it."""
         plain = {_KEYS.get(f.name, f.name): getattr(self, f.name) for f in fields(self)}
         return {
             "schema": plain.pop("schema"),
@@ -187,7 +187,7 @@ def _file_name(document: Mapping[str, Any]) -> str:
 def _version(document: Mapping[str, Any]) -> str:
     version = typed(document, "qdrant_version", str)
     if not _VERSION.fullmatch(version):
-        raise ValueError(f"qdrant_version {version!r} is none")
+        raise ValueError(f"qdrant_version {version!r} is not a version")
     return version
 
 

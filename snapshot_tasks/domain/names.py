@@ -30,13 +30,13 @@ def check_collection(collection: str) -> None:
 
 
 def check_file_name(name: str) -> None:
-    """Raise `ValueError` for what is no snapshot's file name: no path may lead elsewhere."""
+    """Raise `ValueError` for anything but a snapshot's file name: a path could lead elsewhere."""
     if "/" in name or "\0" in name or name.startswith(".") or not name.endswith(SUFFIX):
-        raise ValueError(f"snapshot {name!r} is no file name of one")
+        raise ValueError(f"{name!r} is not a file name of a snapshot")
 
 
 def _is_text(name: str) -> bool:
-    """Say whether a name is whole characters, and not bytes that are no UTF-8."""
+    """Say whether a name consists of whole characters: bytes that are not UTF-8 are not."""
     try:
         return bool(name.encode("utf-8"))
     except UnicodeEncodeError:
@@ -89,7 +89,7 @@ def paths_beside(snapshot: Path) -> tuple[Path, ...]:
 
 
 def parse_name(name: str) -> tuple[str | None, datetime | None]:
-    """Return the collection and the time that a file name tells, each None where it does not."""
+    """Return the collection and the time in a file name, each None where it has none."""
     stem = name.removesuffix(SUFFIX)
     for pattern, form in ((_OURS, "%Y%m%d_%H%M%S"), (_QDRANTS, "%Y-%m-%d-%H-%M-%S")):
         if match := pattern.fullmatch(stem):

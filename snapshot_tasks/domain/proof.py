@@ -128,7 +128,7 @@ def _parse(line: str) -> Proof | None:
 
 
 def _seconds(value: Any) -> float | None:
-    """Return a measured time; a negative one was not measured. Raises for what is no number."""
+    """Return a measured time; a negative one was not measured. Raises for anything but a number."""
     if value is None:
         return None
     if not math.isfinite(value):

@@ -18,7 +18,7 @@ PERIODS: dict[str, Callable[[datetime], str]] = {
     "monthly": lambda at: f"{at:%Y-%m}",
     "yearly": lambda at: f"{at:%Y}",
 }
-# Why one stands aside, wherever it lies.
+# Why one is set aside, here or off-site.
 REPLACED = "holds what a restore replaced"
 FAILED = "failed its last test: look at it"
 Reason = tuple["Candidate", str]
@@ -26,7 +26,7 @@ Reason = tuple["Candidate", str]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
-    """How many to keep of each collection. A number of 0 is no rule.
+    """How many to keep of each collection. A number of 0 means no rule.
 
     `keep_daily=7` keeps the newest snapshot of each of the last 7 days that have one, and so on.
     `max_age` drops what is older, whatever those rules say. `keep_minimum` always stay.
@@ -60,8 +60,8 @@ class Policy:
 class Candidate:
     """What retention knows of one snapshot.
 
-    A `checked` one has a manifest. One that stands `aside`, for the reason given, counts for no
-    rule, so that it pushes no other out; only its age drops it. One on `hold` is never dropped.
+    A `checked` one has a manifest. One that is set `aside`, for the reason given, counts
+    for no rule, so it pushes no other out; only its age drops it. One on `hold` is never dropped.
     """
 
     name: str

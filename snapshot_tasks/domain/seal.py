@@ -17,7 +17,7 @@ _FORMER = {"engine": READER, "scratch": SERVER}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seal:
-    """The seal as it stands in a manifest, under `fingerprint`.
+    """The seal that a manifest holds under `fingerprint`.
 
     A manifest that was edited may have lost the digest (then it is empty) or the count: such a seal
     cannot be compared with anything. `document` is the whole object, for those who show it.
@@ -35,7 +35,7 @@ class Seal:
         return Seal.from_json({**self.document, "description": description})
 
     def as_json(self) -> dict[str, Any]:
-        """Return the object as it stands in the manifest."""
+        """Return the object as the manifest holds it."""
         return dict(self.document)
 
     @classmethod

@@ -36,7 +36,7 @@ class Probe:
     recall: float
 
     def as_json(self) -> dict[str, Any]:
-        """Return the probe as it stands in a manifest."""
+        """Return the probe as a manifest holds it."""
         return {
             "vector": self.vector,
             "id": self.id,
@@ -61,9 +61,9 @@ class Probe:
 def _point_id(value: Any) -> PointId:
     """Return a point's id, one that a request can ask for. Raises ValueError for anything else."""
     if not isinstance(value, int | str) or isinstance(value, bool):
-        raise ValueError(f"{value!r} is no id of a point")
+        raise ValueError(f"{value!r} is not a point id")
     if isinstance(value, int) and not 0 <= value < 1 << 64:
-        raise ValueError("an id of a point is out of range")
+        raise ValueError("a point id is out of range")
     return value
 
 
@@ -90,7 +90,7 @@ def recall(approximate: Sequence[Hit], exact: Sequence[Hit]) -> float:
 
 
 def tolerance_of(config: Mapping[str, Any], vector: str) -> float | None:
-    """Return how far scores of a vector may differ, relatively; None where they are no measure."""
+    """Return how far scores of a vector may differ, relatively; None if they are incomparable."""
     params = _object(config.get("params"))
     sparse = _object(params.get("sparse_vectors")).get(vector)
     if sparse is not None:

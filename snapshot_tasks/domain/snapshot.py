@@ -1,4 +1,4 @@
-"""One catalogued snapshot: its file, and what stands beside it."""
+"""One catalogued snapshot: its file, and the files beside it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from snapshot_tasks.system.untrusted import printable
 
 
 class Beside(Protocol):
-    """What stands beside a snapshot's file; the catalogue reads each when it is asked for."""
+    """The files beside a snapshot's; the catalogue reads each when it is first asked for."""
 
     @property
     def proofs(self) -> tuple[Proof, ...]:

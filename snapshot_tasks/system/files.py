@@ -31,7 +31,7 @@ def storage_errors(folder: Path, *, setting: str = "QDRANT_SNAPSHOT_DIR") -> Ite
         if error.errno in NO_SPACE:
             hint = f"Free space there, or choose another folder with {setting}."
         elif error.errno == errno.ELOOP:
-            hint = "A link stands where a file should: nothing is written through it. Remove it."
+            hint = "Remove the link in place of the file: nothing is written through a link."
         elif error.errno == errno.ENAMETOOLONG:
             hint = "The collection's name is too long for a file name on this disk."
         else:
@@ -83,7 +83,7 @@ def publish(staging: Path, final: Path, *, mode: int = PUBLIC) -> None:
 def write_text(path: Path, text: str, *, mode: int = PUBLIC) -> None:
     """Write a small file so that it is either absent, as it was, or whole.
 
-    The rename replaces a link that stands there; it is never followed.
+    The rename replaces a link of that name; it is never followed.
     """
     with staging_file(path.parent) as staging:
         staging.write_text(text, encoding="utf-8")

@@ -272,7 +272,7 @@ def stop(pid: int, *, patience_seconds: float = 10.0) -> None:
 
 
 def end_all_in(folder: Path) -> None:
-    """End every process of this user whose working directory is a folder, or lies in it."""
+    """End every process of this user whose working directory is a folder, or in it."""
     # A program may start another one while it is being ended: so until none is found.
     for _ in range(5):
         found = _all_in(folder)
@@ -294,7 +294,7 @@ def _all_in(folder: Path) -> list[int]:
 
 
 def _reap(pid: int) -> None:
-    """Collect the exit status if the process is our own child, so that it is no zombie."""
+    """Collect the exit status if the process is our own child, so that no zombie stays."""
     try:
         os.waitpid(pid, os.WNOHANG)
     except ChildProcessError:

@@ -9,7 +9,7 @@ from typing import Protocol
 
 
 class Progress(Protocol):
-    """How long work tells where it is. `advance` takes a number of bytes, or of points."""
+    """How long work reports where it is. `advance` takes a number of bytes, or of points."""
 
     def phase(
         self, label: str, *, total_bytes: int | None = None, total_points: int | None = None

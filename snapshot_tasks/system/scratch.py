@@ -38,7 +38,7 @@ def scratch_folder(*, mode: int = 0o700) -> Iterator[Path]:
 
     Raises:
         StorageError: when the temporary folder cannot be written to, or somebody else's folder
-            stands in the place of ours.
+            has the name of ours.
     """
     with ExitStack() as stack:
         with storage_errors(Path(tempfile.gettempdir()), setting="TMPDIR"):
@@ -56,7 +56,7 @@ def scratch_folder(*, mode: int = 0o700) -> Iterator[Path]:
 
 
 def owner_of(folder: Path) -> str:
-    """Return what tells, on something that lies elsewhere, for which scratch folder it was made.
+    """Return what marks something elsewhere as made for a scratch folder.
 
     Machine, its start, this user's scratch folders, and the one among them.
     """
@@ -65,7 +65,7 @@ def owner_of(folder: Path) -> str:
 
 
 def is_gone(owner: str) -> bool:
-    """Say whether the run that `owner_of` stands for has certainly ended.
+    """Say whether the run that `owner_of` describes has certainly ended.
 
     Another machine's, or one whose temporary folder is another than ours, may still be at work.
     """
@@ -97,7 +97,7 @@ def _lock_of(folder: Path) -> Path:
 
 
 def _identity(parent: Path) -> str:
-    """Return what tells this folder from any other of its name, such as another container's."""
+    """Return what distinguishes this folder from any other of its name, as in another container."""
     path = parent / IDENTITY
     if not path.exists():
         write_text(path, secrets.token_hex(8), mode=0o600)

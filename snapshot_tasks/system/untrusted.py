@@ -25,7 +25,7 @@ _T = TypeVar("_T")
 JsonObject = Mapping[str, Any]
 _HALF = re.compile(r"\\u[dD][89a-fA-F]")
 _NOT_STRUCTURE = bytes(set(range(256)) - set(b'[]{}"'))
-# A string, or what stands between strings and brackets.
+# A string, or what is between strings and brackets.
 _NO_BRACKETS = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|[^][{}"]+|"', re.DOTALL)
 
 
@@ -47,7 +47,7 @@ def parse_json(data: bytes | str, *, strict: bool = False) -> Any:
     """Return what a JSON document says; `strict` refuses the NaN that Python alone accepts.
 
     Raises:
-        ValueError: for anything that is no JSON, too deep, or of too many values.
+        ValueError: for anything that is not JSON, too deep, or of too many values.
     """
     import orjson
 
@@ -57,7 +57,7 @@ def parse_json(data: bytes | str, *, strict: bool = False) -> Any:
     _check_depth(text)
     with suppress(orjson.JSONDecodeError):
         return orjson.loads(text)
-    # What it refuses is no JSON, holds NaN, or half a character: Python's parser tells them apart.
+    # What it refuses is not JSON, or holds NaN or half a character: Python's parser tells which.
     value = json.loads(text, parse_constant=_refuse) if strict else json.loads(text)
     if _HALF.search(text):
         # Python alone takes half a character, and then cannot write it anywhere.
@@ -87,7 +87,7 @@ def optional(document: Mapping[str, Any], key: str, kind: type[_T]) -> _T | None
 
 
 def parse_moment(text: str) -> datetime:
-    """Return a time in UTC. Raises `ValueError` for what is none, or tells no zone."""
+    """Return a time in UTC. Raises `ValueError` for anything else, or a time without a zone."""
     at = datetime.fromisoformat(text)
     if at.tzinfo is None:
         raise ValueError(f"{text!r} has no time zone")
@@ -119,4 +119,4 @@ def _check_depth(text: str) -> None:
 
 
 def _refuse(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is no JSON")
+    raise ValueError(f"{constant} is not JSON")

@@ -256,7 +256,7 @@ CASES: dict[str, Case] = {
         lambda: with_config(b'{"params": {"shard_number": "\\u001b[2J\\u202e\\ud800"}}'),
         "is not JSON",
     ),
-    "JSON with NaN": (lambda: with_config(b'{"params": {"shard_number": NaN}}'), "is no JSON"),
+    "JSON with NaN": (lambda: with_config(b'{"params": {"shard_number": NaN}}'), "is not JSON"),
     "JSON in UTF-16": (lambda: with_config(json.dumps({}).encode("utf-16")), "is not JSON"),
     "a shard number that is none": (
         lambda: with_config(b'{"params": {"shard_number": [{}]}}'),

@@ -114,10 +114,10 @@ def test_a_dangling_link_is_not_found(catalog: Catalog) -> None:
     newest = catalogued(catalog, taken_at=TAKEN_AT + timedelta(days=1))
     newest.path.unlink()
     for look in (catalog.newest, catalog.latest_target):
-        with pytest.raises(NotFound, match="not there") as caught:
+        with pytest.raises(NotFound, match="does not exist") as caught:
             look("books")
         assert newest.name in caught.value.message
-    with pytest.raises(NotFound, match="not there"):
+    with pytest.raises(NotFound, match="does not exist"):
         catalog.find("books_latest")
     (catalog.folder / LATEST).unlink()
     assert catalog.newest("books").name == FIRST
