@@ -15,7 +15,7 @@ from snapshot_tasks.system.progress import Progress
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineStatus:
-    """Whether the live server runs, and what there is to say about it."""
+    """Whether the live server is running, with a description."""
 
     running: bool
     detail: str
@@ -23,10 +23,10 @@ class EngineStatus:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FreshRequest:
-    """What a throw-away Qdrant must be like.
+    """The requirements for a throw-away Qdrant.
 
-    `version` is the one to have; where it cannot be had, the configured one is taken. `folder` is
-    made readable for the server. With `keep` it goes on running when the block ends.
+    `version` is the preferred version; if it is not available, the configured one is used. The
+    server is given read access to `folder`. With `keep`, it keeps running after the block ends.
     """
 
     version: str
@@ -36,7 +36,7 @@ class FreshRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FreshServer:
-    """A throw-away, empty Qdrant on free ports of its own."""
+    """A throw-away, empty Qdrant on its own free ports."""
 
     endpoint: Endpoint
     version_note: str
@@ -45,19 +45,21 @@ class FreshServer:
 
 
 class Engine(Protocol):
-    """Runs the live Qdrant of this project, and throw-away ones beside it.
+    """Runs the live Qdrant of this project, and fresh servers next to it.
 
-    `name` is for people and JSON; what an engine can do is asked of it, never told by its name.
+    `name` is only for display and JSON. Code asks an engine what it can do and never compares
+    names.
     """
 
     name: str
     # Whether this project starts and stops the live Qdrant.
     manages_server: bool
-    # Whether drills must see the host's own /tmp: what a killed one left is found by its folder.
+    # Whether drills must see the host's own /tmp, because leftovers are found by their folder
+    # there.
     needs_host_tmp: bool
 
     def up(self, *, timeout_seconds: float, progress: Progress) -> None:
-        """Start the live Qdrant where it does not run yet, and wait until it is ready."""
+        """Start the live Qdrant if it is not running, and wait until it is ready."""
         ...
 
     def down(self, *, delete_data: bool) -> None:
@@ -69,7 +71,7 @@ class Engine(Protocol):
         ...
 
     def status(self) -> EngineStatus:
-        """Say whether the live Qdrant runs."""
+        """Return whether the live Qdrant is running."""
         ...
 
     def logs(self, *, service: str, tail: int) -> list[str]:
@@ -85,27 +87,27 @@ class Engine(Protocol):
         ...
 
     def free_bytes(self) -> int | None:
-        """Return how much room the live Qdrant's storage has; None where nobody can tell."""
+        """Return the free space of the live Qdrant's storage; None if it is unknown."""
         ...
 
     def check_tools(self) -> Iterator[Finding]:
-        """Yield whether what this engine needs is installed.
+        """Check whether everything this engine needs is installed.
 
         Raises:
-            Unreachable: when it cannot be used at all.
+            Unreachable: if it cannot be used at all.
         """
         ...
 
     def check_configuration(self) -> Iterator[Finding]:
-        """Yield what in its own configuration breaks backups or restores.
+        """Find problems in the engine's configuration that break backups or restores.
 
         Raises:
-            SettingsError: when there is no such configuration, or it is wrong.
+            SettingsError: if there is no such configuration, or it is wrong.
         """
         ...
 
     def check_leftovers(self) -> Iterator[Finding]:
-        """Yield what killed or kept drills have left."""
+        """Report what killed or kept drills have left behind."""
         ...
 
     def fresh(

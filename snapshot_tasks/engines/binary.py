@@ -1,4 +1,4 @@
-"""Where native Qdrant binaries are found."""
+"""Finds native Qdrant binaries."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ from snapshot_tasks.system.progress import Progress
 
 
 def cache_dir() -> Path:
-    """Return the folder that holds installed binaries, one sub-folder a version."""
+    """Return the folder of the installed binaries, with one sub-folder per version."""
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(base) / "qdrant-snapshot-tasks"
 
 
 def cached_binary(version: str) -> Path:
-    """Return where the binary of a version lies once it is installed."""
+    """Return the path of an installed binary of this version."""
     return cache_dir() / f"qdrant-{version}" / "qdrant"
 
 
 def binary_version(binary: Path) -> str | None:
-    """Ask a binary for its version; None when it does not run."""
+    """Ask a binary for its version; None if it does not run."""
     answer = process.run((str(binary), "--version"), timeout_seconds=10)
     words = answer.stdout.split()
     return words[-1] if answer.ok and words else None
 
 
 def find_binary(settings: Settings, version: str) -> Path | None:
-    """Return a binary of exactly that version that is on this machine already."""
+    """Return a binary of exactly that version, if this machine already has one."""
     for candidate in _candidates(settings, version):
         if candidate.is_file() and binary_version(candidate) == version:
             return candidate
@@ -40,7 +40,7 @@ def find_binary(settings: Settings, version: str) -> Path | None:
 
 
 def live_binary(settings: Settings, progress: Progress) -> Path:
-    """Return the live server's binary: `QDRANT_BINARY` as it is, else one of `QDRANT_VERSION`.
+    """Return the live server's binary: `QDRANT_BINARY` as given, or one of `QDRANT_VERSION`.
 
     Raises:
         NotFound: naming every source that was tried.
@@ -49,7 +49,7 @@ def live_binary(settings: Settings, progress: Progress) -> Path:
 
 
 def obtain_binary(settings: Settings, version: str, progress: Progress) -> Path:
-    """Return a binary of exactly that version, installing it when it is not here.
+    """Return a binary of exactly that version, installing it if it is missing.
 
     Raises:
         NotFound: naming every source that was tried.

@@ -52,7 +52,7 @@ class ComposeEngine:
         self._settings = settings
 
     def up(self, *, timeout_seconds: float, progress: Progress) -> None:
-        """Start the service and wait until it is ready; a second time changes nothing."""
+        """Start the service and wait until it is ready; running this again changes nothing."""
         document = self.document
         qdrant_service(document)
         self._settings.snapshot_dir.mkdir(parents=True, exist_ok=True)
@@ -73,14 +73,14 @@ class ComposeEngine:
         self.up(timeout_seconds=timeout_seconds, progress=progress)
 
     def status(self) -> EngineStatus:
-        """Say whether the service runs, in Compose's own words."""
+        """Return whether the service is running, in Compose's own words."""
         listing = must(self._run("ps", "--format", "{{.Service}}: {{.Status}}"))
         lines = [line for line in listing.stdout.splitlines() if line]
         running = any(line.startswith(f"{SERVICE}: Up") for line in lines)
         return EngineStatus(running=running, detail="; ".join(lines) or "no container is running")
 
     def logs(self, *, service: str, tail: int) -> list[str]:
-        """Return the last lines of one service's log, or of all."""
+        """Return the last lines of the log of one service, or of all services."""
         arguments = ("logs", "--no-color", "--tail", str(tail), *self._one(service))
         return must(self._run(*arguments)).stdout.splitlines()
 
@@ -94,33 +94,33 @@ class ComposeEngine:
         )
 
     def mounts(self) -> tuple[Mount, ...]:
-        """Return where the service sees the snapshot folder."""
+        """Return the path at which the service sees the snapshot folder."""
         return snapshot_mounts(self.document, self._settings.snapshot_dir)
 
     def free_bytes(self) -> int | None:
-        """Return how much room the container's storage has, as its own `df` tells."""
+        """Return the free space of the container's storage, as reported by its own `df`."""
         answer = self._run("exec", "-T", SERVICE, "df", "--output=avail", "-B1", STORAGE)
         words = answer.stdout.split()
         return int(words[-1]) if answer.ok and words and words[-1].isdigit() else None
 
     def check_tools(self) -> Iterator[Finding]:
-        """Yield whether Docker Compose can be used."""
+        """Check whether Docker Compose can be used."""
         yield from check_docker()
 
     def check_configuration(self) -> Iterator[Finding]:
-        """Yield what in the compose file breaks backups or restores."""
+        """Find problems in the compose file that break backups or restores."""
         yield from check_document(self.document, self._settings.snapshot_dir)
 
     def check_leftovers(self) -> Iterator[Finding]:
-        """Yield what killed or kept drills have left in Docker."""
+        """Report what killed or kept drills have left in Docker."""
         yield from check_leftovers()
 
     @cached_property
     def document(self) -> dict[str, Any]:
-        """The compose file and its overrides as Compose resolves them.
+        """The compose file and its overrides, as resolved by Compose.
 
         Raises:
-            SettingsError: when a file is missing or Compose rejects it.
+            SettingsError: if a file is missing or Compose rejects it.
         """
         self._check_files()
         answer = self._run("config", "--format", "json")
@@ -128,18 +128,18 @@ class ComposeEngine:
             if compose_version() is None:
                 raise no_docker(answer.last_words)
             raise SettingsError(
-                f"Compose rejects the compose file: {answer.last_words}.",
-                hint="`docker compose config` shows where.",
+                f"Docker Compose rejected the compose file: {answer.last_words}.",
+                hint="Run `docker compose config` to see where.",
             )
         document: dict[str, Any] = json.loads(answer.stdout)
         return document
 
     @contextmanager
     def fresh(self, request: FreshRequest, progress: Progress) -> Iterator[FreshServer]:
-        """Run an empty Qdrant under a project name, volumes and ports of its own."""
+        """Run an empty Qdrant with its own project name, volumes and ports."""
         service = qdrant_service(self.document)
         if is_built(service) and not service.get("image"):
-            raise not_to_be_had("nothing names another")
+            raise not_to_be_had("no other version is requested")
         version, note = self._version_for(request.version, progress)
         with drill_server(
             self.document,
@@ -152,7 +152,7 @@ class ComposeEngine:
             yield server
 
     def _version_for(self, version: str, progress: Progress) -> tuple[str, str]:
-        """Return the version whose image can be had, and a note where it is not the wanted one."""
+        """Return a version whose image is available, and a note if it is not the wanted one."""
         service = qdrant_service(self.document)
         image = image_for(service, version)
         inspected = self._docker("image", "inspect", "--format", "{{.Id}}", image)
@@ -164,22 +164,22 @@ class ComposeEngine:
             return version, ""
         used = self._settings.version
         if is_built(service) and not self._docker("image", "inspect", image_for(service, used)).ok:
-            raise not_to_be_had(f"{image} cannot be had ({pulled.last_words})")
-        return used, f"{image} cannot be had here ({pulled.last_words}); used {used}"
+            raise not_to_be_had(f"{image} could not be pulled ({pulled.last_words})")
+        return used, f"{image} could not be pulled ({pulled.last_words}), so {used} was used"
 
     def _check_files(self) -> None:
         root = self._settings.project_root
         missing = [path for path in self._settings.compose_files if not path.is_file()]
         if missing:
             raise SettingsError(
-                f"COMPOSE_FILE names {missing[0]}, which is not there.",
+                f"COMPOSE_FILE names {missing[0]}, which does not exist.",
                 hint="Correct COMPOSE_FILE, or unset it to use docker-compose.yml.",
             )
         if not self._settings.compose_files and not any(
             (root / name).is_file() for name in DEFAULT_FILES
         ):
             raise SettingsError(
-                f"There is no compose file in {root}.",
+                f"No compose file found in {root}.",
                 hint="Restore docker-compose.yml, set COMPOSE_FILE, or set QDRANT_ENGINE=native.",
             )
 
@@ -188,11 +188,12 @@ class ComposeEngine:
         return bool(listing.stdout.strip())
 
     def _one(self, service: str) -> tuple[str, ...]:
-        """Return the argument for one service, or none for all of them."""
+        """Return the argument for one service, or no argument for all of them."""
         known = sorted(self.document["services"])
         if service and service not in known:
             raise NotFound(
-                f"The compose file has no service {service}.", hint=f"It has {', '.join(known)}."
+                f"The compose file has no service {service}.",
+                hint=f"Its services are {', '.join(known)}.",
             )
         return (service,) if service else ()
 

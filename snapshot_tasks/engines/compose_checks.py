@@ -1,4 +1,4 @@
-"""What the doctor looks at where Docker Compose runs Qdrant."""
+"""The doctor's checks if Docker Compose runs Qdrant."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ JsonObject = Mapping[str, Any]
 
 
 def check_docker() -> Iterator[Finding]:
-    """Docker answers, and has Compose. Raises `Unreachable` otherwise."""
+    """Check that Docker responds and has Compose. Raises `Unreachable` otherwise."""
     problem = docker_problem()
     if problem:
         raise Unreachable(problem, hint="Start Docker, or set QDRANT_ENGINE=native.")
@@ -31,32 +31,33 @@ def check_docker() -> Iterator[Finding]:
 
 
 def check_document(document: JsonObject, folder: Path) -> Iterator[Finding]:
-    """The compose file has none of the traps that break backups or restores."""
+    """Find the traps of a compose file that break backups or restores."""
     service = qdrant_service(document)
     problems = [*_image_traps(str(service.get("image", ""))), *_mount_traps(service)]
     yield from problems
     if not snapshot_mounts(document, folder):
         remedy = f"Mount {folder} read-only below {SNAPSHOTS}."
-        yield warn("snapshot mount", "Qdrant does not see the folder: restores upload", remedy)
+        message = "Qdrant cannot see the folder, so restores upload the file"
+        yield warn("snapshot mount", message, remedy)
     elif not problems:
         yield ok("compose file", "image pinned, snapshots path writable, folder mounted")
 
 
 def check_leftovers() -> Iterator[Finding]:
-    """No drill that was killed or kept has anything left in Docker."""
+    """Report what drills that were killed or kept have left in Docker."""
     killed, kept = find_labelled(is_gone), find_labelled(lambda o: o.startswith(KEPT))
     if killed:
-        message = f"a killed drill has left {', '.join(killed)}"
-        yield warn("drills", message, "The next `inv snapshot.test-restore` clears it.")
+        message = f"a killed drill left {', '.join(killed)} behind"
+        yield warn("drills", message, "The next `inv snapshot.test-restore` removes it.")
     if kept:
         message = f"kept: {', '.join(kept)}"
-        yield warn("drills", message, "docs/drill.md says how to remove it.")
+        yield warn("drills", message, "See docs/drill.md for how to remove it.")
 
 
 def _image_traps(image: str) -> Iterator[Finding]:
     tag = image.rpartition(":")[2] if ":" in image.rpartition("/")[2] else "latest"
     if tag in ("latest", "master", "dev"):
-        remedy = "Pin it: an unforeseen upgrade may not read old snapshots."
+        remedy = "Pin it, because an unexpected upgrade may not read old snapshots."
         yield fail("image", f"{image or 'no image'} is not a fixed version", remedy)
 
 
@@ -65,10 +66,11 @@ def _mount_traps(service: JsonObject) -> Iterator[Finding]:
     snapshots = mounts.get(SNAPSHOTS)
     if snapshots is not None and snapshots.get("read_only"):
         remedy = "Mount a volume there, and the host folder read-only below it."
-        yield fail("snapshots path", f"{SNAPSHOTS} is read-only: Qdrant will not start", remedy)
+        yield fail("snapshots path", f"{SNAPSHOTS} is read-only, so Qdrant will not start", remedy)
     elif snapshots is None:
         remedy = f"Mount a named volume on {SNAPSHOTS}."
         yield warn("snapshots path", f"{SNAPSHOTS} is in the container's own layer", remedy)
     if not any(target.startswith(STORAGE) for target in mounts):
         remedy = f"Mount a named volume on {STORAGE}."
-        yield fail("storage", "the data is in the container's own layer and goes with it", remedy)
+        message = "the data is in the container's own layer and is deleted with it"
+        yield fail("storage", message, remedy)

@@ -1,4 +1,4 @@
-"""Docker Compose as a program: whether it is there, and what its failures mean."""
+"""Runs Docker Compose: finds out whether it is installed, and what its failures mean."""
 
 from __future__ import annotations
 
@@ -19,24 +19,26 @@ def compose_argv(*arguments: str) -> tuple[str, ...]:
 
 
 def docker_problem() -> str:
-    """Return why Docker Compose cannot be used here, or nothing when it can."""
+    """Return why Docker Compose cannot be used here, or an empty string if it can."""
     daemon = process.run(
         ("docker", "version", "--format", "{{.Server.Version}}"), timeout_seconds=DAEMON_SECONDS
     )
     if not daemon.ok:
-        return f"no Docker daemon answered within {DAEMON_SECONDS:g} s ({daemon.last_words})"
+        return (
+            f"the Docker daemon did not respond within {DAEMON_SECONDS:g} s ({daemon.last_words})"
+        )
     plugin = compose_version()
-    return "" if plugin else "Docker answers, but it has no Compose v2"
+    return "" if plugin else "Docker is running, but Compose v2 is not installed"
 
 
 def compose_version() -> str | None:
-    """Return Compose's version, or None where it is missing."""
+    """Return Compose's version, or None if it is not installed."""
     answer = process.run(compose_argv("version", "--short"), timeout_seconds=10)
     return answer.stdout.strip() if answer.ok else None
 
 
 def must(done: Completed) -> Completed:
-    """Return what went well, and raise `Unreachable` for what did not."""
+    """Return a successful result; raise `Unreachable` for a failed one."""
     if done.ok:
         return done
     problem = docker_problem()
@@ -44,19 +46,19 @@ def must(done: Completed) -> Completed:
         raise no_docker(problem)
     raise Unreachable(
         f"Docker Compose failed: {done.last_words}.",
-        hint="`docker compose ps -a` and `inv stack.logs` show more.",
+        hint="Run `docker compose ps -a` and `inv stack.logs` for details.",
     )
 
 
 def check_alive(run: Callable[..., Completed]) -> None:
-    """Raise `Unreachable` with its last words when the container has ended before it was ready."""
+    """Raise `Unreachable` with the last log lines if the container exited before it was ready."""
     state = run("ps", "--all", "--format", "{{.State}}", SERVICE).stdout.split()
     if state and state[0] in ("exited", "dead", "restarting"):
         words = run("logs", "--no-color", "--no-log-prefix", "--tail", "3", SERVICE)
-        last = " ".join((words.stdout + words.stderr).split())[-400:] or "no word"
+        last = " ".join((words.stdout + words.stderr).split())[-400:] or "no output"
         raise Unreachable(
-            f"Qdrant ended while starting: {last}",
-            hint="`docker compose config` shows what it was started with.",
+            f"Qdrant exited while it was starting: {last}",
+            hint="Run `docker compose config` to see its configuration.",
         )
 
 

@@ -11,15 +11,17 @@ from snapshot_tasks.domain.endpoint import Mount
 from snapshot_tasks.system.errors import SettingsError
 
 SERVICE = "qdrant"
-# On everything of a drill: for which run it was made, so that what a killed run left is known.
+# A label on everything that a drill creates. It identifies the run, so that leftovers of a killed
+# run can be recognised.
 DRILL_LABEL = "io.qdrant-snapshot-tasks.drill"
 KEPT = "kept"
 STORAGE, SNAPSHOTS = "/qdrant/storage", "/qdrant/snapshots"
 DRILL_SNAPSHOTS = f"{SNAPSHOTS}/drill"
 CONFIGURATION = "/qdrant/config"
-# Only what shapes the server itself is taken over. Names, ports, networks, commands, dependencies
-# and writable host folders could reach the live stack, so they are never copied. Nor is what the
-# live one's folders need and new ones do not: its user, its working directory, its memory disks.
+# Copy only the settings that configure the server itself. Names, ports, networks, commands,
+# dependencies and writable host folders could reach the live stack, so they are never copied.
+# Settings that only the live server's folders need are not copied either: its user, its working
+# directory, its memory disks.
 _COPIED_KEYS = (
     "cap_add",
     "cap_drop",
@@ -32,7 +34,7 @@ _COPIED_KEYS = (
     "sysctls",
     "ulimits",
 )
-# By these the server would listen elsewhere, join the live cluster, or write to the live store.
+# These would make the server listen elsewhere, join the live cluster, or write to the live store.
 _LEFT_OUT_SETTINGS = (
     "QDRANT__CLUSTER__",
     "QDRANT__LOGGER__ON_DISK__",
@@ -42,7 +44,7 @@ _LEFT_OUT_SETTINGS = (
     "QDRANT__STORAGE__TEMP_PATH",
     "QDRANT__TLS__",
 )
-# The same for what a mounted configuration file may say.
+# The same settings, as written in a mounted configuration file.
 _FIXED_SETTINGS = {
     "QDRANT__CLUSTER__ENABLED": "false",
     "QDRANT__SERVICE__ENABLE_TLS": "false",
@@ -59,13 +61,13 @@ JsonObject = Mapping[str, Any]
 
 
 def qdrant_service(document: JsonObject) -> JsonObject:
-    """Return the Qdrant service. Raises `SettingsError` when the file has none."""
+    """Return the Qdrant service. Raises `SettingsError` if the file has none."""
     service = document.get("services", {}).get(SERVICE)
     if not isinstance(service, dict):
         raise SettingsError(
             f"The compose file has no service named {SERVICE}.",
-            hint="Name the Qdrant service so, point COMPOSE_FILE at the right file, or switch the "
-            "service's profile on by COMPOSE_PROFILES.",
+            hint="Give the Qdrant service this name, set COMPOSE_FILE to the right file, or enable "
+            "the profile of the service with COMPOSE_PROFILES.",
         )
     return service
 
@@ -81,21 +83,21 @@ def image_for(service: JsonObject, version: str) -> str:
 
 
 def is_built(service: JsonObject) -> bool:
-    """Say whether the service's image is made on the spot, and so cannot be had from elsewhere."""
+    """Return whether the service's image is built locally, and so cannot be pulled."""
     return bool(service.get("build"))
 
 
 def not_to_be_had(why: str) -> SettingsError:
-    """Return the refusal to run another image than the one that is built on the spot."""
+    """Return the error for a drill that needs another image than the one that is built locally."""
     return SettingsError(
-        f"`services.{SERVICE}.build` makes the image, and a drill builds none: {why}.",
-        hint=f"Set `services.{SERVICE}.image` to a Qdrant image beside or instead of `build`, or "
+        f"The image comes from `services.{SERVICE}.build`, and a drill cannot build images: {why}.",
+        hint=f"Set `services.{SERVICE}.image` to a Qdrant image (you can keep `build`), or set "
         "QDRANT_DRILL_ENGINE=native.",
     )
 
 
 def snapshot_mounts(document: JsonObject, folder: Path) -> tuple[Mount, ...]:
-    """Return where the Qdrant service sees the snapshot folder."""
+    """Return the path at which the Qdrant service sees the snapshot folder."""
     return tuple(
         Mount(host_dir=folder, server_dir=str(volume["target"]))
         for volume in qdrant_service(document).get("volumes", ())
@@ -113,10 +115,10 @@ def drill_document(
     folder: Path,
     owner: str,
 ) -> dict[str, Any]:
-    """Return a Compose document with nothing but a fresh Qdrant, shaped like the user's own.
+    """Return a Compose document with only a fresh Qdrant, configured like the user's own.
 
-    `owner` labels all of it. What the server writes goes to new volumes of the drill's project;
-    files, such as a configuration, stay, but read-only.
+    Everything is labelled with `owner`. What the server writes goes to new volumes of the drill's
+    project; mounted files, such as a configuration, are kept, but read-only.
     """
     service = qdrant_service(document)
     volumes, names = _drill_volumes(service, folder)
@@ -124,7 +126,7 @@ def drill_document(
     environment = {
         name: value
         for name, value in given.items()
-        # Qdrant reads these names in any case.
+        # Qdrant reads these names in upper or lower case.
         if not name.upper().startswith(_LEFT_OUT_SETTINGS)
     } | _FIXED_SETTINGS
     if api_key:
@@ -152,7 +154,7 @@ def drill_document(
 
 
 def _drill_volumes(service: JsonObject, folder: Path) -> tuple[list[JsonObject], list[str]]:
-    """Return the drill's mounts, and the names of the volumes that are made for it."""
+    """Return the drill's mounts, and the names of the volumes created for it."""
     names = ["storage", "snapshots"]
     volumes = [
         _new_volume(names[0], STORAGE),
@@ -174,13 +176,13 @@ def _drill_volumes(service: JsonObject, folder: Path) -> tuple[list[JsonObject],
 
 
 def _is_near(target: str, place: str) -> bool:
-    """Say whether a mount lies in a place, or the place in it."""
+    """Return whether one of two paths is the other one or inside it."""
     one, other = PurePosixPath(target), PurePosixPath(place)
     return one.is_relative_to(other) or other.is_relative_to(one)
 
 
 def _would_be_made(target: str, kept: list[JsonObject]) -> bool:
-    """Say whether Docker would have to make this mount point in a folder of the host's."""
+    """Return whether Docker would have to create this mount point in a folder of the host."""
     for outer in kept:
         if PurePosixPath(target).is_relative_to(outer["target"]):
             inside = PurePosixPath(target).relative_to(outer["target"])
@@ -190,16 +192,16 @@ def _would_be_made(target: str, kept: list[JsonObject]) -> bool:
 
 
 def _names_a_file(security_option: str) -> bool:
-    """Say whether it is a seccomp profile in a file, whose path is relative to the user's."""
+    """Return whether this is a seccomp profile in a file, whose path is relative to the user's."""
     kind, _, value = str(security_option).replace("=", ":", 1).partition(":")
     return kind == "seccomp" and value != "unconfined"
 
 
 def _is_harmless(bind: JsonObject) -> bool:
-    """Say whether a host path may be mounted read-only.
+    """Return whether a host path may be mounted read-only.
 
-    A socket works read-only too, and so does a disk mounted below a read-only folder: of folders
-    only a configuration's.
+    A socket can still be used through a read-only mount, and a disk mounted below a read-only
+    folder can still be written to. So the only folders allowed are those of a configuration.
     """
     source = _host_path(bind)
     is_configuration = PurePosixPath(bind["target"]).is_relative_to(CONFIGURATION)
@@ -214,7 +216,7 @@ def _host_path(bind: JsonObject) -> Path:
 
 
 def _literal(text: str) -> str:
-    """Return the text so that Compose does not take a `$` in it for a variable."""
+    """Escape the text so that Compose does not treat a `$` in it as a variable."""
     return text.replace("$", "$$")
 
 

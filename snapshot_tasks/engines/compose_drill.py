@@ -1,4 +1,4 @@
-"""A throw-away Qdrant under Docker Compose, and nothing left of it."""
+"""Runs a fresh Qdrant under Docker Compose and removes every trace of it."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from snapshot_tasks.system.progress import Progress
 from snapshot_tasks.system.scratch import is_gone, owner_of, scratch_folder
 
 TEAR_DOWN_ATTEMPTS = 3
-# What would make Compose read more than the drill's own document.
+# Variables that would make Compose read more than the drill's own document.
 _NOTHING_ELSE = dict.fromkeys(("COMPOSE_ENV_FILES", "COMPOSE_FILE", "COMPOSE_PROFILES"), "")
 
 
 def drill_argv(project: str, *arguments: str) -> tuple[str, ...]:
-    """Return the command for a drill's stack, whose document comes on standard input."""
+    """Return the command for a drill's stack, which reads its document from standard input."""
     return ("docker", "compose", "--project-name", project, "--file", "-", *arguments)
 
 
@@ -41,12 +41,12 @@ def drill_server(
     version_note: str,
     progress: Progress,
 ) -> Iterator[FreshServer]:
-    """Run an empty Qdrant, shaped like the one of a resolved compose file.
+    """Run an empty Qdrant, configured like the one of a resolved compose file.
 
-    Before and after it, what killed drills have left is removed, and nothing else: a daemon may
-    finish what a killed client asked for when the first look has passed.
+    Before and after that, remove only what killed drills have left. It is done twice because a
+    daemon may still carry out a killed client's request after the first look.
     """
-    # Docker Compose runs in the folder: so it is ended, too, when this run was killed.
+    # Docker Compose runs in this folder, so that it is stopped too if this run is killed.
     with scratch_folder() as folder:
         _remove_leftovers(progress)
         owner = f"{KEPT}/{owner_of(folder)}" if request.keep else owner_of(folder)
@@ -95,11 +95,11 @@ def drill_server(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _DrillStack:
-    """A drill's own Compose project, whose name is that of its scratch folder."""
+    """A drill's own Compose project, named like its scratch folder."""
 
     folder: Path
     owner: str
-    # It may hold the API key.
+    # It may contain the API key.
     document: str = field(repr=False)
     endpoint: Endpoint
     ready_seconds: float
@@ -112,11 +112,11 @@ class _DrillStack:
 
     @property
     def removal(self) -> str:
-        """The command that removes it by hand."""
+        """The command that removes the project by hand."""
         return f"docker compose -p {self.project} down --volumes"
 
     def run(self, *arguments: str) -> Completed:
-        """Run Docker Compose on it."""
+        """Run Docker Compose on the project."""
         return process.run(
             drill_argv(self.project, *arguments),
             cwd=self.folder,
@@ -140,22 +140,24 @@ class _DrillStack:
         self.wait()
 
     def tear_down(self, progress: Progress) -> None:
-        """Remove everything of it; what resists is told, and hides no error before it."""
-        # A client that was interrupted with us may still be at work.
+        """Remove the whole project. Report what could not be removed, hiding no earlier error."""
+        # A client that was interrupted together with this run may still be working.
         process.end_all_in(self.folder)
         for _ in range(TEAR_DOWN_ATTEMPTS):
             done = self.run("down", "--volumes", "--remove-orphans", "--timeout", "0")
             if done.ok:
-                # What came to be while Compose was looking.
+                # Resources that were created while Compose was looking.
                 remove_labelled(lambda label: label == self.owner)
                 return
-        progress.note(f"Left behind: {done.last_words}. Remove it with: {self.removal}")
+        progress.note(
+            f"Could not clean up the drill: {done.last_words}. Remove it with: {self.removal}"
+        )
 
 
 def _remove_leftovers(progress: Progress) -> None:
-    """Remove what drills of ended runs have left.
+    """Remove what the drills of ended runs have left.
 
-    What belongs to a run that may still be at work stays, and so does what was to be kept.
+    Resources of a run that may still be active stay, and so do those that should be kept.
     """
     for leftover in remove_labelled(is_gone):
-        progress.note(f"Removed what a killed run had left: {leftover}.")
+        progress.note(f"Removed leftovers of a killed run: {leftover}.")

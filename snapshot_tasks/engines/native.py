@@ -1,4 +1,4 @@
-"""Qdrant as a process of this machine, without Docker."""
+"""Runs Qdrant as a process of this machine, without Docker."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ READY_POLL_SECONDS = 0.03
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Running:
-    """The live server as its state file remembers it."""
+    """The live server, as recorded in its state file."""
 
     pid: int
     started_at: float
@@ -40,7 +40,7 @@ class _Running:
 
 
 class NativeEngine:
-    """Runs Qdrant as a process that outlives the `inv` that started it."""
+    """Runs Qdrant as a process that keeps running after the `inv` that started it."""
 
     name = "native"
     manages_server = True
@@ -53,7 +53,7 @@ class NativeEngine:
         self._log_path = self._home / "qdrant.log"
 
     def up(self, *, timeout_seconds: float, progress: Progress) -> None:
-        """Start the live server unless it runs already; wait until it is ready."""
+        """Start the live server if it is not running; wait until it is ready."""
         running = self._running()
         if running is None:
             check_ports(self._settings)
@@ -82,34 +82,37 @@ class NativeEngine:
         self.up(timeout_seconds=timeout_seconds, progress=progress)
 
     def status(self) -> EngineStatus:
-        """Say whether the live server runs, and as which process."""
+        """Return whether the live server is running, and as which process."""
         running = self._running()
         if running is None:
-            return EngineStatus(running=False, detail="no native Qdrant of this project is running")
+            detail = "no native Qdrant started by this project is running"
+            return EngineStatus(running=False, detail=detail)
         detail = f"Qdrant {running.version}, process {running.pid}, log {self._log_path}"
         return EngineStatus(running=True, detail=detail)
 
     def logs(self, *, service: str, tail: int) -> list[str]:
-        """Return the last lines of the log; `service` is Compose's and has no meaning here."""
+        """Return the last lines of the log; `service` is only for Compose and is ignored here."""
         return files.tail(self._log_path, tail)
 
     def follow_logs(self, *, service: str, tail: int) -> None:
         """Print the log as it grows, until interrupted."""
         if not self._log_path.exists():
-            raise NotFound(f"There is no log at {self._log_path} yet.", hint="Run `inv stack.up`.")
+            raise NotFound(
+                f"The log {self._log_path} does not exist yet.", hint="Run `inv stack.up`."
+            )
         process.run_attached(("tail", "-n", str(tail), "-F", str(self._log_path)))
 
     def mounts(self) -> tuple[Mount, ...]:
-        """Return the snapshot folder, where this version may read it from any path."""
+        """Return the snapshot folder, if this version can read files from any path."""
         running = self._running()
         return _mounts(self._settings.snapshot_dir, running.version) if running else ()
 
     def free_bytes(self) -> int | None:
-        """Return how much room the disk has that the live server's data lies on."""
+        """Return the free space of the disk with the live server's data."""
         return shutil.disk_usage(self._home).free if self._home.is_dir() else None
 
     def check_tools(self) -> Iterator[Finding]:
-        """Yield whether there is a binary that runs."""
+        """Check whether there is a binary that runs."""
         settings = self._settings
         binary = settings.binary or find_binary(settings, settings.version)
         if binary is None:
@@ -121,11 +124,11 @@ class NativeEngine:
             yield ok("binary", f"{binary}, version {found}")
 
     def check_configuration(self) -> Iterator[Finding]:
-        """Yield nothing: this project configures it."""
+        """Yield nothing: this project configures the server itself."""
         yield from ()
 
     def check_leftovers(self) -> Iterator[Finding]:
-        """Yield nothing: whatever a killed drill left goes with the next run."""
+        """Yield nothing: the next run removes what a killed drill has left."""
         yield from ()
 
     @contextmanager
@@ -176,7 +179,7 @@ class NativeEngine:
                     shutil.rmtree(home, ignore_errors=True)
 
     def _binary_for(self, version: str, progress: Progress) -> tuple[Path, str, str]:
-        """Return a binary of that version, else the configured one and a note that says so."""
+        """Return a binary of that version, or else the configured one and a note about it."""
         wanted = find_binary(self._settings, version)
         if wanted:
             return wanted, version, ""
@@ -188,13 +191,14 @@ class NativeEngine:
             )
             if configured is None:
                 raise
-            used = binary_version(configured) or "of unknown version"
-            return configured, used, f"Qdrant {version} cannot be had here ({missing}); used {used}"
+            used = binary_version(configured) or "of an unknown version"
+            note = f"Qdrant {version} is not available here ({missing}), so {used} was used"
+            return configured, used, note
 
     def _start(self, binary: Path) -> _Running:
         settings = self._settings
         version = binary_version(binary) or "unknown"
-        # A signal between the two would leave a server that no later `inv` knows of.
+        # A signal between these two steps would leave a server that no later `inv` knows about.
         with process.shielded():
             pid = self._spawn(
                 binary, self._home, settings.http_port, settings.grpc_port, self._log_path
@@ -226,12 +230,13 @@ class NativeEngine:
             if error.filename == str(log):
                 raise
             raise SettingsError(
-                f"{binary} cannot be run: {error.strerror}.",
-                hint="Set QDRANT_BINARY to a Qdrant for this machine, or run `inv engine.install`.",
+                f"Cannot run {binary}: {error.strerror}.",
+                hint="Set QDRANT_BINARY to a Qdrant binary for this machine, or run "
+                "`inv engine.install`.",
             ) from error
 
     def _running(self) -> _Running | None:
-        """Return the live server if the process that the state file names still is that process."""
+        """Return the live server if the process in the state file is still the same process."""
         try:
             running = _Running(**json.loads(self._state_path.read_text(encoding="utf-8")))
         except (OSError, ValueError, TypeError):
@@ -242,7 +247,7 @@ class NativeEngine:
 
 @contextmanager
 def _fresh_home(*, keep: bool) -> Iterator[Path]:
-    """Yield the folder of a throw-away server; one that is to be kept is nobody's to clear."""
+    """Yield the folder of a fresh server; no run removes the folder of one that is kept."""
     if not keep:
         with scratch_folder() as home:
             yield home
@@ -254,7 +259,7 @@ def _fresh_home(*, keep: bool) -> Iterator[Path]:
 
 def _mounts(folder: Path, version: str) -> tuple[Mount, ...]:
     if known(version).confines_files:
-        # The folder is not the server's own: files are uploaded.
+        # The server cannot read files outside its own folder, so they are uploaded.
         return ()
     return (Mount(host_dir=folder, server_dir=str(folder.resolve())),)
 
@@ -264,13 +269,14 @@ def _wait_ready(url: str, pid: int, log: Path, timeout_seconds: float) -> None:
     with Server(Endpoint(url=url), operation_timeout_seconds=timeout_seconds) as server:
         while not server.is_ready():
             if process.started_at(pid) is None:
-                last = " ".join(files.tail(log, 3)) or "no word"
+                last = " ".join(files.tail(log, 3)) or "no output"
                 raise Unreachable(
-                    f"Qdrant ended while starting: {last}", hint=f"Its whole log is {log}."
+                    f"Qdrant exited while it was starting: {last}", hint=f"See its log: {log}."
                 )
             if time.monotonic() >= deadline:
                 raise Unreachable(
-                    f"Qdrant at {url} was not ready within {timeout_seconds:g} s.",
-                    hint="`inv stack.logs` says why. It goes on; `--timeout` waits longer.",
+                    f"Qdrant at {url} was not ready after {timeout_seconds:g} s.",
+                    hint="It is still starting: see `inv stack.logs`, or wait longer with "
+                    "`--timeout`.",
                 )
             time.sleep(READY_POLL_SECONDS)

@@ -1,4 +1,4 @@
-"""The ports the live Qdrant needs, and who is in the way."""
+"""The ports that the live Qdrant needs, and the process that already uses one."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from snapshot_tasks.system.errors import SettingsError
 
 
 def check_ports(settings: Settings) -> None:
-    """Raise `SettingsError` naming a taken port's holder, and the setting to change."""
+    """Raise `SettingsError` with the process that uses a port, and the setting to change."""
     wanted = {"QDRANT_HTTP_PORT": settings.http_port, "QDRANT_GRPC_PORT": settings.grpc_port}
     for name, port in wanted.items():
         if not process.port_is_free(port):
             raise SettingsError(
-                f"Port {port} of 127.0.0.1 is taken by {_holder(port)}.",
-                hint=f"Stop that, or set {name} to a free port.",
+                f"Port {port} on 127.0.0.1 is in use by {_holder(port)}.",
+                hint=f"Stop it, or set {name} to a free port.",
             )
 
 

@@ -30,19 +30,20 @@ class Selection:
 
 
 def select_engine(settings: Settings, wanted: str, *, setting: str) -> Selection:
-    """Return the engine that `wanted` names; `auto` is Compose where a daemon answers, else native.
+    """Return the engine called `wanted`; `auto` is Compose if a daemon responds, else native.
 
-    A native server of this project that already runs is found again, whatever Docker does now.
+    A native server of this project that is already running is found again, whatever Docker does.
     """
     if wanted in ENGINES:
         return Selection(engine=ENGINES[wanted](settings), reason=f"{setting}={wanted}")
     native = NativeEngine(settings)
     if native.status().running:
-        return Selection(engine=native, reason="its native Qdrant is running already")
+        reason = "the native Qdrant of this project is already running"
+        return Selection(engine=native, reason=reason)
     problem = docker_problem()
     if problem:
         return Selection(engine=native, reason=problem)
-    return Selection(engine=ComposeEngine(settings), reason="a Docker daemon with Compose answers")
+    return Selection(engine=ComposeEngine(settings), reason="Docker with Compose is available")
 
 
 def live_engine(settings: Settings) -> Selection:
@@ -51,7 +52,7 @@ def live_engine(settings: Settings) -> Selection:
 
 
 def drill_engine(settings: Settings) -> Selection:
-    """Return the engine of throw-away servers."""
+    """Return the engine of fresh servers."""
     same = settings.drill_engine == settings.engine
     setting = "QDRANT_ENGINE" if same else "QDRANT_DRILL_ENGINE"
     return select_engine(settings, settings.drill_engine, setting=setting)
@@ -61,20 +62,20 @@ def managed_engine(settings: Settings) -> Selection:
     """Return the live engine for a task that manages the server.
 
     Raises:
-        SettingsError: when `QDRANT_URL` is not where this engine's server would answer.
+        SettingsError: if `QDRANT_URL` is not the address of this engine's server.
     """
     selection = live_engine(settings)
     if not selection.engine.manages_server or points_at_engine(settings):
         return selection
     raise SettingsError(
-        f"QDRANT_URL is {settings.url}, but the {selection.engine.name} engine answers at "
+        f"QDRANT_URL is {settings.url}, but the {selection.engine.name} engine listens at "
         f"{settings.engine_url}.",
-        hint="Make QDRANT_URL and QDRANT_HTTP_PORT agree, or set QDRANT_ENGINE=external.",
+        hint="Use the same port in QDRANT_URL and QDRANT_HTTP_PORT, or set QDRANT_ENGINE=external.",
     )
 
 
 def points_at_engine(settings: Settings) -> bool:
-    """Say whether `QDRANT_URL` is where a server run by this project answers."""
+    """Return whether `QDRANT_URL` is the address of a server run by this project."""
     port = settings.url.rpartition(":")[2]
     plain = settings.url.startswith("http://")
     return plain and settings.is_local and port == str(settings.http_port)
@@ -89,7 +90,7 @@ def managed_engine_at_url(settings: Settings) -> Engine | None:
 
 
 def live_endpoint(settings: Settings) -> Endpoint:
-    """Return the Qdrant at `QDRANT_URL`, without asking which folders it can read."""
+    """Return the Qdrant at `QDRANT_URL`, without finding out which folders it can read."""
     return Endpoint(
         url=settings.url,
         api_key=settings.api_key,
@@ -106,7 +107,7 @@ def restore_endpoint(settings: Settings) -> Endpoint:
 
 
 def free_bytes(settings: Settings) -> int | None:
-    """Return how much room the disk of the Qdrant at `QDRANT_URL` has, where that can be known."""
+    """Return the free space on the disk of the Qdrant at `QDRANT_URL`, if it is known."""
     engine = _engine_at_url(settings)
     return engine.free_bytes() if engine else None
 
@@ -123,7 +124,7 @@ def _mounts(settings: Settings) -> tuple[Mount, ...]:
 
 
 def _engine_at_url(settings: Settings) -> Engine | None:
-    """Return the engine that runs the Qdrant at `QDRANT_URL`, if one of this project's does."""
+    """Return the engine that runs the Qdrant at `QDRANT_URL`, if this project runs it."""
     try:
         engine = managed_engine_at_url(settings)
         return engine if engine and engine.status().running else None

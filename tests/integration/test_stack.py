@@ -156,7 +156,7 @@ def test_a_server_that_never_becomes_ready_is_told_in_time(stack: Inv, tmp_path:
     )
     start = time.monotonic()
     ran = stack("stack.up", "--timeout", "2", QDRANT_BINARY=sleeper)
-    assert_error(ran, 13, "not ready within 2 s")
+    assert_error(ran, 13, "not ready after 2 s")
     assert time.monotonic() - start < 15
     assert stack("stack.down", QDRANT_BINARY=sleeper).code == 0
     assert processes_below(stack.root) == []

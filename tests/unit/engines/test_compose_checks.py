@@ -1,4 +1,4 @@
-"""The traps of a compose file that the doctor names."""
+"""The traps of a compose file that the doctor reports."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ def found(folder: Path, image: str = "qdrant/qdrant:v1.17.0", *volumes: Any) -> 
 
 
 def test_a_sound_file_is_one_line(tmp_path: Path) -> None:
-    """Nothing to say beside that."""
+    """There is nothing else to report."""
     assert found(tmp_path) == {"compose file": "OK"}
 
 
 @pytest.mark.parametrize("image", ["", "qdrant/qdrant", "qdrant/qdrant:latest", "r:5000/q:dev"])
 def test_an_image_that_changes_by_itself_fails(tmp_path: Path, image: str) -> None:
-    """An unforeseen upgrade may not read old snapshots."""
+    """An unexpected upgrade may not read old snapshots."""
     assert found(tmp_path, image) == {"image": "FAIL"}
 
 
 def test_data_in_the_container_fails(tmp_path: Path) -> None:
-    """So does a snapshots path that Qdrant cannot write to."""
+    """The same goes for a snapshots path that Qdrant cannot write to."""
     read_only = {**SNAPSHOTS, "read_only": True}
     image = "qdrant/qdrant:v1.17.0"
     assert found(tmp_path, image, SNAPSHOTS) == {"storage": "FAIL", "snapshot mount": "WARN"}

@@ -1,4 +1,4 @@
-"""Whatever the user's compose file says, a drill's own can never reach the live stack."""
+"""Whatever the user's compose file contains, a drill can never reach the live stack."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ def test_nothing_of_the_old_stack_is_left(tmp_path: Path, folder: Path) -> None:
 
 
 def test_the_drills_own_things_are_its_own(tmp_path: Path, folder: Path) -> None:
-    """Ports on this machine only, no restart, and labels by which leftovers are found."""
+    """Ports on this machine only, no restart, and labels that identify leftovers."""
     made = drill(hostile(tmp_path), folder)
     service = made["services"]["qdrant"]
     assert service["ports"] == ["127.0.0.1:40001:6333", "127.0.0.1:40002:6334"]
@@ -148,13 +148,13 @@ def test_no_volume_is_shared(tmp_path: Path, folder: Path) -> None:
 
 
 def test_the_snapshots_are_read_only(folder: Path) -> None:
-    """The drill sees the snapshot folder and cannot write in it."""
+    """The drill can read the snapshot folder but not write to it."""
     mount = mounts(drill(with_volumes(), folder))[DRILL_SNAPSHOTS]
     assert (mount["source"], mount["read_only"]) == (str(folder.resolve()), True)
 
 
 def test_a_configuration_file_stays(tmp_path: Path, folder: Path) -> None:
-    """A file that shapes the server is mounted, read-only whatever the user's file says."""
+    """A file that configures the server is mounted, always read-only."""
     config = tmp_path / "production.yaml"
     config.touch()
     target = "/qdrant/config/production.yaml"
@@ -169,7 +169,7 @@ def test_a_configuration_file_stays(tmp_path: Path, folder: Path) -> None:
 
 @pytest.fixture
 def docker_socket(tmp_path: Path) -> Iterator[str]:
-    """A socket as the Docker daemon listens on one."""
+    """A socket like the one of the Docker daemon."""
     path = tmp_path / "docker.sock"
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(str(path))
@@ -180,13 +180,13 @@ def docker_socket(tmp_path: Path) -> Iterator[str]:
 def test_a_socket_of_this_host_never_gets_in(
     docker_socket: str, folder: Path, read_only: bool
 ) -> None:
-    """A read-only mount of a socket still lets one talk through it, so it is never taken over."""
+    """A socket can be used even through a read-only mount, so it is never copied."""
     mount = {"type": "bind", "source": docker_socket, "target": "/run/x", "read_only": read_only}
     assert docker_socket not in json.dumps(drill(with_volumes(mount), folder))
 
 
 def test_the_snapshot_folder_may_be_mounted_already(folder: Path) -> None:
-    """No target is mounted twice, which Compose would refuse."""
+    """No target is mounted twice, which Compose would reject."""
     mount = {"type": "bind", "source": str(folder), "target": DRILL_SNAPSHOTS, "read_only": True}
     mounts(drill(with_volumes(mount), folder))
 
@@ -202,7 +202,7 @@ def test_a_dollar_stays_a_dollar(tmp_path: Path) -> None:
 
 
 def test_the_key_is_that_of_the_settings(tmp_path: Path, folder: Path) -> None:
-    """The drill takes the key it will be asked with, or none; never the file's own."""
+    """The drill uses the key of the settings, or no key; never the key in the file."""
     environment = drill(hostile(tmp_path), folder)["services"]["qdrant"]["environment"]
     assert environment["QDRANT__LOG_LEVEL"] == "WARN"
     assert not [name for name in environment if "API_KEY" in name]
@@ -221,14 +221,14 @@ def test_the_key_is_that_of_the_settings(tmp_path: Path, folder: Path) -> None:
     ],
 )
 def test_a_drill_joins_no_cluster_and_no_bucket(folder: Path, service: dict[str, Any]) -> None:
-    """Settings that make a server talk to others are left out: networks do not hold it back."""
+    """Settings that make a server contact others are left out, since networks cannot stop it."""
     made = drill(with_volumes(**service), folder)["services"]["qdrant"]
     assert "live" not in json.dumps(made)
     assert "true" not in made["environment"].values()
 
 
 def test_the_server_writes_only_to_new_volumes(folder: Path) -> None:
-    """Paths and ports are fixed, whatever the environment or a mounted configuration says."""
+    """Paths and ports are fixed, whatever the environment or a mounted configuration sets."""
     moved = {"QDRANT__STORAGE__STORAGE_PATH": "/live", "qdrant__storage__snapshots_path": "/live"}
     document = drill(with_volumes(environment=moved), folder)
     environment, found = document["services"]["qdrant"]["environment"], mounts(document)
@@ -252,14 +252,14 @@ def test_the_server_writes_only_to_new_volumes(folder: Path) -> None:
     ],
 )
 def test_nothing_of_the_hosts_lies_where_the_server_writes(folder: Path, target: str) -> None:
-    """Neither over nor in its two folders; a read-only one there would keep it from starting."""
+    """Neither over nor in its two folders; a read-only mount there would stop it from starting."""
     mount = {"type": "bind", "source": str(folder.parent), "target": target, "read_only": True}
     found = mounts(drill(with_volumes(mount), folder))
     assert set(found) == {"/qdrant/storage", "/qdrant/snapshots", DRILL_SNAPSHOTS}
 
 
 def test_no_mount_point_is_made_in_a_folder_of_the_hosts(tmp_path: Path, folder: Path) -> None:
-    """Docker makes what is missing for a nested mount, in the host's folder where that is one."""
+    """Docker creates a missing mount point, in a folder of the host if the mount is nested."""
     settings = tmp_path / "settings"
     (settings / "there").mkdir(parents=True)
     outer = {"type": "bind", "source": str(settings), "target": "/qdrant/config", "read_only": True}
@@ -276,7 +276,7 @@ def test_no_mount_point_is_made_in_a_folder_of_the_hosts(tmp_path: Path, folder:
 def test_a_folder_of_the_hosts_stays_only_as_configuration(
     tmp_path: Path, folder: Path, target: str
 ) -> None:
-    """Sockets and disks that lie below a read-only folder are not read-only."""
+    """Sockets and disks inside a read-only folder are not read-only."""
     mount = {"type": "bind", "source": str(tmp_path), "target": target, "read_only": True}
     found = mounts(drill(with_volumes(mount), folder))
     assert found[target]["type"] == "volume"
@@ -285,7 +285,7 @@ def test_a_folder_of_the_hosts_stays_only_as_configuration(
 
 
 def test_what_only_the_live_folders_need_is_left_out(folder: Path) -> None:
-    """A user that owns the live folder owns no new volume, and a file's path is not ours."""
+    """The user of the live folder owns no new volume, and a file's path is relative elsewhere."""
     service = {
         "user": "1000:1000",
         "working_dir": "/live",
@@ -300,7 +300,7 @@ def test_what_only_the_live_folders_need_is_left_out(folder: Path) -> None:
 
 
 def test_the_users_document_is_not_changed(tmp_path: Path, folder: Path) -> None:
-    """Making a drill's document changes nothing of the one it is made from."""
+    """Creating a drill's document does not change the user's document."""
     document = hostile(tmp_path)
     drill(document, folder, api_key="mine")
     assert document == hostile(tmp_path)
@@ -323,12 +323,12 @@ def test_the_users_document_is_not_changed(tmp_path: Path, folder: Path) -> None
     ],
 )
 def test_an_image_gets_another_version(image: str, expected: str) -> None:
-    """Registry, port and variant stay; tag and digest give way to the version."""
+    """Registry, port and variant stay; tag and digest are replaced by the version."""
     assert image_for({"image": image}, "1.17.0") == expected
 
 
 def test_a_service_without_an_image_takes_the_official_one() -> None:
-    """An image that is built on the spot cannot be had in another version."""
+    """An image that is built locally is not available in another version."""
     assert image_for({"build": {"context": "."}}, "1.17.0") == "qdrant/qdrant:v1.17.0"
 
 
@@ -343,7 +343,7 @@ def test_a_file_without_qdrant_is_refused(document: dict[str, Any]) -> None:
 
 
 def test_the_mount_of_the_folder_is_found(folder: Path) -> None:
-    """Only a bind mount of this very folder lets the server read its files."""
+    """Only a bind mount of exactly this folder lets the server read its files."""
     document = with_volumes(
         {"type": "volume", "source": "storage", "target": "/qdrant/storage"},
         {"type": "bind", "source": str(folder.parent), "target": "/elsewhere"},

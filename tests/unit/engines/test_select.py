@@ -1,4 +1,4 @@
-"""Which engines there are, and what each can do."""
+"""The engines that exist, and what each can do."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def test_every_engine_that_a_setting_can_name_exists() -> None:
 
 @pytest.mark.parametrize("name", ENGINES)
 def test_an_engine_says_what_it_can_do(make_settings: Callable[..., Settings], name: str) -> None:
-    """Only an external one leaves the server alone, wherever it answers."""
+    """Only an external engine leaves the server alone."""
     settings = make_settings(QDRANT_ENGINE=name)
     engine = ENGINES[name](settings)
     assert engine.name == name
@@ -29,10 +29,10 @@ def test_an_engine_says_what_it_can_do(make_settings: Callable[..., Settings], n
 
 
 def test_an_engine_elsewhere_is_not_managed(make_settings: Callable[..., Settings]) -> None:
-    """`QDRANT_URL` must be where the engine's server answers, unless it is external."""
+    """`QDRANT_URL` must be the address of the engine's server, unless the engine is external."""
     settings = make_settings(QDRANT_ENGINE="native", QDRANT_URL="http://db.example:6333")
     assert managed_engine_at_url(settings) is None
-    with pytest.raises(SettingsError, match="native engine answers at"):
+    with pytest.raises(SettingsError, match="native engine listens at"):
         managed_engine(settings)
     external = make_settings(QDRANT_ENGINE="external", QDRANT_URL="http://db.example:6333")
     assert not managed_engine(external).engine.manages_server
