@@ -1,1 +1,1 @@
-"""Talking to a Qdrant server: the only place that knows its HTTP API."""
+"""The client of a Qdrant server, and the only code that knows its HTTP API."""

@@ -1,4 +1,4 @@
-"""Bringing one server snapshot here, over a connection that may be lost on the way."""
+"""Downloads one server snapshot, and resumes if the connection is lost."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ OK, PARTIAL = 200, 206
 
 
 class Download:
-    """A file on its way: where the connection is lost, it goes on from there.
+    """A download in progress, which resumes where a lost connection stopped it.
 
-    Qdrant honours Range and If-Match: so what is added is the rest of the same file, or nothing.
+    Qdrant honours Range and If-Match, so only the rest of the same file can be appended.
     """
 
     def __init__(self, http: Http, path: str, take: Callable[[bytes], None]) -> None:
@@ -28,11 +28,12 @@ class Download:
         self._tag: str | None = None
 
     def run(self, note: Callable[[str], None]) -> int:
-        """Receive all of it and return the number of bytes.
+        """Receive the whole file and return the number of bytes.
 
         Raises:
-            Unreachable: when the connection is lost for good.
-            ServerFailure: when what could go on is another file by now.
+            Unreachable: if the connection is lost for good.
+            ServerFailure: if the file changed on the server, so that the download cannot be
+                resumed.
         """
         fruitless = 0
         for _ in range(RESUMES):
@@ -44,7 +45,7 @@ class Download:
                 fruitless = 0 if self._received > before else fruitless + 1
                 if self._tag is None or fruitless >= FRUITLESS_RESUMES:
                     raise
-            note(f"The connection was lost at {self._received:,} bytes; going on from there.")
+            note(f"The connection was lost after {self._received:,} bytes; resuming the download.")
             time.sleep(RESUME_WAIT_SECONDS)
         self._receive()
         return self._received
@@ -55,8 +56,9 @@ class Download:
         with self._http.stream(self._path, headers=headers if resumed else {}) as response:
             if response.status_code != (PARTIAL if resumed else OK):
                 raise ServerFailure(
-                    f"Asked for the rest of a file, Qdrant answered {response.status_code}.",
-                    hint="Run this again; look at what stands between here and Qdrant.",
+                    f"Qdrant responded {response.status_code} to a request for the rest of a file.",
+                    hint="Run this again. If it happens again, check the proxy or network between "
+                    "this machine and Qdrant.",
                 )
             self._tag = response.headers.get("etag")
             for chunk in response.iter_raw():

@@ -1,7 +1,7 @@
-"""What Qdrant's refusals mean. All that is matched against its English is here.
+"""The meaning of Qdrant's error responses. Everything matched against its English is here.
 
-Status codes alone do not say enough: a full disk, a damaged file and a file that the server cannot
-see are all answered with 400 or 500. So a new version of Qdrant is checked against this file first.
+Status codes alone are not enough: for a full disk, a damaged file and a file that the server cannot
+read, Qdrant always responds 400 or 500. So check a new version of Qdrant against this file first.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from snapshot_tasks.system.errors import (
 )
 
 _FULL_DISK = ("no space left", "out of disk", "not enough disk", "insufficient storage")
-# The last two: since the server reads files only below its own snapshots folder (1.17.1).
+# The last two appeared with 1.17.1, which reads files only inside its own snapshots folder.
 _NOT_VISIBLE = ("does not exist", "permission denied", "must be in", "outside of")
 _WRONG_CHECKSUM = ("checksum mismatch",)
-# The right that a token lacks, where it is one on the whole server.
+# The right that a token lacks if it is a right on the whole server.
 _GLOBAL_RIGHT = ("global",)
 
 
 def refusal(response: httpx.Response, endpoint: Endpoint) -> TaskError:
-    """Return what Qdrant's error answer means, with a remedy."""
+    """Return the error behind one of Qdrant's error responses, with a remedy."""
     status, reason = response.status_code, _reason(response, endpoint.api_key)
     if status in (401, 403):
         return CredentialsRefused(
@@ -35,8 +35,8 @@ def refusal(response: httpx.Response, endpoint: Endpoint) -> TaskError:
         )
     if status == 404:
         return NotFound(
-            f"Qdrant at {endpoint.url} says: {reason}.",
-            hint="`inv stack.status` lists the collections that are there.",
+            f"Qdrant at {endpoint.url} reported: {reason}.",
+            hint="Run `inv stack.status` to list its collections.",
         )
     if status == 507 or _says(reason, _FULL_DISK):
         return StorageError(
@@ -44,18 +44,18 @@ def refusal(response: httpx.Response, endpoint: Endpoint) -> TaskError:
             hint="Free space on the server, then run this again.",
         )
     return ServerFailure(
-        f"Qdrant at {endpoint.url} answered {status}: {reason}.",
-        hint="`inv stack.logs` shows what the server says about it.",
+        f"Qdrant at {endpoint.url} responded {status}: {reason}.",
+        hint="See the server's log: `inv stack.logs`.",
     )
 
 
 def is_not_visible(error: TaskError) -> bool:
-    """Say whether the server cannot read the file that it was told to restore from."""
+    """Return whether the server cannot read the file that it should restore from."""
     return _says(error.message, _NOT_VISIBLE)
 
 
 def is_wrong_checksum(error: TaskError) -> bool:
-    """Say whether what arrived at the server has another checksum than what was sent."""
+    """Return whether the file that reached the server has another checksum than the one sent."""
     return _says(error.message, _WRONG_CHECKSUM)
 
 
@@ -67,18 +67,18 @@ def _remedy(reason: str) -> str:
     """Return what to do about a refusal; Qdrant names the right that a token lacks."""
     if _says(reason, _GLOBAL_RIGHT):
         return (
-            'This needs the right to manage: the API key itself, or a token with access "m"'
-            " (QDRANT_API_KEY). The README says which task needs which right."
+            "This needs the right to manage. Set QDRANT_API_KEY to the API key itself or to a token"
+            ' with access "m"; the README lists the rights of each task.'
         )
-    return "Set QDRANT_API_KEY or QDRANT_API_KEY_FILE to a key that may do this."
+    return "Set QDRANT_API_KEY or QDRANT_API_KEY_FILE to a key with the right to do this."
 
 
 def _reason(response: httpx.Response, key: str | None) -> str:
-    """Return what the server says, without the key: a proxy may repeat the whole request."""
+    """Return the server's reason without the key, because a proxy may repeat the whole request."""
     try:
         text = response.json()["status"]["error"]
     except (ValueError, KeyError, TypeError):
         text = response.text
     if key:
         text = str(text).replace(key, "***")
-    return " ".join(str(text).split())[:300].rstrip(".!") or "no reason given"
+    return " ".join(str(text).split())[:300].rstrip(".!") or "it gave no reason"

@@ -1,4 +1,4 @@
-"""One HTTP connection to Qdrant: timeouts, retries, and the meaning of its refusals."""
+"""One HTTP connection to Qdrant: timeouts, retries, and the meaning of its errors."""
 
 from __future__ import annotations
 
@@ -21,34 +21,34 @@ from snapshot_tasks.qdrant.guard import (
 )
 from snapshot_tasks.system.errors import Unreachable
 
-# A connection stands in a sixth of the time that an answer may take: 5 s of 30.
+# Connecting may take a sixth of the time that a response may take: 5 s of 30.
 CONNECT_SHARE = 1 / 6
-# A batch of points may take as many times what a short answer may.
+# A batch of points may take this many times as long as a short response.
 BATCH_ANSWERS = 4
-_START = "Is it running? `inv stack.up` starts it; QDRANT_URL says where it is."
+_START = "Check that it is running (`inv stack.up` starts it) and that QDRANT_URL is right."
 
 
 class GrpcClosed(Exception):
-    """The gRPC port is not known, or nothing speaks gRPC there."""
+    """The gRPC port is unknown, or no gRPC server responds there."""
 
 
 class Http:
     """Sends requests to one endpoint and turns failures into errors with a remedy.
 
     Raises:
-        Refused: when the key would travel readable to another machine.
+        Refused: if the key would be sent unencrypted to another machine.
     """
 
     def __init__(self, endpoint: Endpoint, *, operation_timeout_seconds: float) -> None:
         refuse_exposed_key(endpoint)
         self.endpoint = endpoint
         self.operation_timeout_seconds = operation_timeout_seconds
-        # Loading the certificate bundle costs more than a whole request over plain http.
+        # Loading the certificate bundle costs more than a whole request over plain HTTP.
         self._tls = tls_context(endpoint.tls) if endpoint.is_https else None
         self._client = self._new_client()
 
     def close(self) -> None:
-        """Close the connection: Qdrant waits 5 s for idle ones when it is told to stop."""
+        """Close the connection, because a stopping Qdrant waits 5 s for idle connections."""
         self._client.close()
 
     def get(self, path: str, *, long: bool = False) -> Any:
@@ -76,17 +76,17 @@ class Http:
         files: Mapping[str, Any] | None = None,
         long: bool = False,
     ) -> Any:
-        """Send once, never again by itself, and return `result`."""
+        """Send once without ever retrying, and return `result`."""
         with self._meanings(path):
             return self.result(
                 self.raw(method, path, body=body, params=params, files=files, long=long)
             )
 
     def send_raw(self, method: str, path: str, *, body: Mapping[str, Any]) -> bytes:
-        """Send once and return the body of the answer as it came.
+        """Send once and return the raw body of the response.
 
-        The response itself does not keep it: it is part of a cycle, and goes only when Python looks
-        for those.
+        The response itself does not keep the body: it is part of a reference cycle, and is freed
+        only when Python's garbage collector runs.
         """
         timeout = self._patience(long=True)
         with (
@@ -109,7 +109,7 @@ class Http:
         files: Mapping[str, Any] | None = None,
         long: bool = False,
     ) -> httpx.Response:
-        """Send once and return the response; lost connections raise httpx's own errors."""
+        """Send once and return the response; a lost connection raises httpx's own error."""
         response = self._client.request(
             method, path, json=body, params=params, files=files, timeout=self._patience(long)
         )
@@ -118,7 +118,7 @@ class Http:
 
     @contextmanager
     def stream(self, path: str, *, headers: Mapping[str, str]) -> Iterator[httpx.Response]:
-        """GET as a stream of exactly the bytes that Qdrant holds (uncompressed on the way)."""
+        """GET as a stream of exactly the bytes that Qdrant has (not compressed in transit)."""
         with (
             self._meanings(path),
             self._new_client(streaming=True) as client,
@@ -131,15 +131,14 @@ class Http:
             yield response
 
     def unreachable(self, error: httpx.TransportError) -> Unreachable:
-        """Return what a lost or refused connection means."""
+        """Return the error for a lost or refused connection."""
         reason = str(error) or type(error).__name__
         if tls_error(error):
             return Unreachable(
-                f"No trusted connection to {self.endpoint.url}: {reason}.", hint=TLS_HINT
+                f"Could not establish a trusted connection to {self.endpoint.url}: {reason}.",
+                hint=TLS_HINT,
             )
-        return Unreachable(
-            f"Qdrant at {self.endpoint.url} cannot be reached: {reason}.", hint=_START
-        )
+        return Unreachable(f"Cannot reach Qdrant at {self.endpoint.url}: {reason}.", hint=_START)
 
     def _new_client(self, *, streaming: bool = False) -> httpx.Client:
         endpoint = self.endpoint
@@ -147,7 +146,7 @@ class Http:
         if endpoint.api_key:
             headers["api-key"] = endpoint.api_key
         transport = None
-        # Behind a proxy stays httpx, which knows all kinds of them: the proxy is slower anyway.
+        # Through a proxy, use httpx, which supports every kind; the proxy is slower anyway.
         if streaming and (endpoint.is_loopback or not getproxies()):
             from snapshot_tasks.qdrant.streaming import Streaming
 
@@ -159,7 +158,7 @@ class Http:
             verify=self._tls or False,
             follow_redirects=False,
             transport=transport,
-            # A proxy has no place between this machine and itself.
+            # Never use a proxy for a server on this machine.
             trust_env=not endpoint.is_loopback,
         )
 
@@ -169,7 +168,7 @@ class Http:
         return httpx.Timeout(seconds, connect=answer * CONNECT_SHARE)
 
     def result(self, response: httpx.Response) -> Any:
-        """Return the `result` of an answer, or raise what its refusal means."""
+        """Return the `result` of a response; for an error response, raise what it means."""
         if not response.is_success:
             raise refusal(response, self.endpoint)
         try:
@@ -177,7 +176,7 @@ class Http:
         except (ValueError, KeyError, TypeError):
             raise Unreachable(
                 f"{self.endpoint.url} responded, but does not look like Qdrant.",
-                hint="Set QDRANT_URL to the REST port of Qdrant (by default 6333).",
+                hint="Set QDRANT_URL to the REST port of Qdrant (default: 6333).",
             ) from None
 
     @contextmanager

@@ -1,4 +1,4 @@
-"""Which server snapshot is ours: told by the list before it was asked for, and by the time."""
+"""Identifies our server snapshot by the list before the request and by the server's time."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ STARTS_WITHIN_SECONDS = 10.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SnapshotMark:
-    """Which server snapshots of a collection there were, and when (by the server's clock)."""
+    """The server snapshots that a collection already had, and when (by the server's clock)."""
 
     before: tuple[str, ...]
     since: datetime
@@ -26,11 +26,11 @@ class SnapshotMark:
     def made_among(
         self, snapshots: Sequence[ServerSnapshot], *, alone: bool = False
     ) -> ServerSnapshot | None:
-        """Return the first one that was made right after the mark; others are not ours.
+        """Return the first snapshot created right after the mark; later ones are not ours.
 
-        With `alone` it is returned only if it is the only one.
+        With `alone`, return it only if it is the only one.
 
-        Qdrant names a snapshot by the second at which it began to make it.
+        Qdrant names a snapshot after the second in which it started to create it.
         """
         earliest = self.since - timedelta(seconds=1)
         latest = self.since + timedelta(seconds=STARTS_WITHIN_SECONDS)
@@ -54,12 +54,12 @@ class SnapshotMark:
         """Return the mark that `as_json` wrote. Raises KeyError, TypeError or ValueError."""
         since = datetime.fromisoformat(document["since"])
         if since.tzinfo is None or not 2000 < since.year < 9000:
-            raise ValueError(f"{since} is no time of a server")
+            raise ValueError(f"{since} is not a valid server time")
         return cls(before=tuple(map(str, document["before"])), since=since)
 
 
 def date_of(response: httpx.Response) -> datetime:
-    """Return the server's time, to the second; where something took it out, our own."""
+    """Return the server's time, to the second; our own if something removed the header."""
     try:
         return parsedate_to_datetime(response.headers.get_list("date")[0]).replace(tzinfo=UTC)
     except (IndexError, ValueError):

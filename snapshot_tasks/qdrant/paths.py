@@ -1,4 +1,4 @@
-"""The paths of Qdrant's API. Names in them may hold any character."""
+"""The paths of Qdrant's API. Names in them can contain any character."""
 
 from __future__ import annotations
 

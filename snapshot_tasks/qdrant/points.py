@@ -1,6 +1,6 @@
-"""Reading every point of a live collection for its fingerprint.
+"""Reads every point of a live collection for its fingerprint.
 
-All readers refuse compression: the server would otherwise spend most of its time on gzip.
+All readers refuse compression, because the server would spend most of its time on gzip.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from snapshot_tasks.system.errors import CredentialsRefused, ServerFailure, Task
 
 BATCH = 1000
 ID_BATCH = 10_000
-# Below this many points, a process of its own would take longer to start than to read them.
+# With fewer points, a separate process would take longer to start than to read them.
 SMALL_POINTS = 20_000
 VECTOR_READER = "snapshot_tasks.qdrant.points_grpc"
 _CHILD_ERRORS: dict[str, type[TaskError]] = {
@@ -43,15 +43,15 @@ Advance = Callable[[int], None]
 
 
 class NotANumber(ServerFailure):
-    """A vector holds a NaN or an infinity, which JSON cannot carry; gRPC can."""
+    """A vector contains NaN or infinity, which JSON cannot represent; gRPC can."""
 
 
 class Reader:
-    """One live collection, and the connection over which it is read.
+    """One live collection, and the connection used to read it.
 
     Raises:
-        NotFound: when the collection is not there.
-        Unreachable: when the server is lost on the way.
+        NotFound: if the collection does not exist.
+        Unreachable: if the connection is lost on the way.
     """
 
     def __init__(self, endpoint: Endpoint, collection: str) -> None:
@@ -75,11 +75,11 @@ class Reader:
         self._http.close()
 
     def batch(self, wanted: int) -> int:
-        """Return how many points to ask for at once: strict mode may allow fewer than wanted."""
+        """Return how many points to request at once: strict mode may allow fewer than wanted."""
         return min(wanted, self._limit)
 
     def points(self, *, vectors: bool) -> Iterator[list[Point]]:
-        """Yield every point with its payload, with its vectors or without."""
+        """Yield every point with its payload, with or without its vectors."""
         for points in self._scroll(BATCH, with_payload=True, with_vector=vectors):
             yield [_from_json(point) for point in points]
 
@@ -89,13 +89,13 @@ class Reader:
             yield [point["id"] for point in points]
 
     def retrieve(self, ids: list[int | str], *, vectors: bool) -> Iterator[Point]:
-        """Yield these points, as far as they are still there."""
+        """Yield those of these points that still exist."""
         for start in range(0, len(ids), BATCH):
             body = {"ids": ids[start : start + BATCH], "with_payload": True, "with_vector": vectors}
             yield from map(_from_json, self._ask("/points", body))
 
     def _scroll(self, batch: int, **what: bool) -> Iterator[list[dict[str, Any]]]:
-        """Yield batch after batch; the server reads the next one while this one is worked on."""
+        """Yield batch after batch; the server reads the next one while this one is processed."""
         body: dict[str, Any] = {"limit": self.batch(batch), **what}
         with ThreadPoolExecutor(max_workers=1) as pool:
             call: Future[Any] | None = pool.submit(self._ask, "/points/scroll", dict(body))
@@ -114,15 +114,15 @@ class Reader:
 
 
 def read_fingerprint(endpoint: Endpoint, collection: str, advance: Advance) -> Fingerprint:
-    """Return the fingerprint of a live collection; `advance` gets each batch's number of points.
+    """Return the fingerprint of a live collection; `advance` gets the size of each batch.
 
-    A large one is read by two processes, vectors over gRPC and payloads over REST, where the gRPC
-    port is known; anything else over REST alone, unless a vector holds what JSON cannot carry.
+    If the gRPC port is known, a large collection is read by two processes: vectors over gRPC and
+    payloads over REST. Everything else is read over REST, unless JSON cannot represent a vector.
 
     Raises:
-        NotFound: when the collection is not there.
-        Unreachable: when the server is lost on the way.
-        NotANumber: when only REST answers, and a vector holds a NaN or an infinity.
+        NotFound: if the collection does not exist.
+        Unreachable: if the connection is lost on the way.
+        NotANumber: if only REST responds, and a vector contains NaN or infinity.
     """
     with closing(Reader(endpoint, collection)) as reader:
         if reader.points_count > SMALL_POINTS:
@@ -141,9 +141,9 @@ def read_fingerprint(endpoint: Endpoint, collection: str, advance: Advance) -> F
 def locate_live_points(
     endpoint: Endpoint, collection: str, buckets: frozenset[int], advance: Advance
 ) -> dict[int | str, bytes]:
-    """Return id and leaf of each live point that lies in one of the buckets.
+    """Return id and leaf of each live point in one of the buckets.
 
-    Only ids are read of all points, and only those in the buckets are then read as a whole.
+    For all points only the ids are read; only points in the buckets are then read completely.
 
     Raises:
         NotFound, Unreachable, NotANumber: as `read_fingerprint`.
@@ -161,19 +161,19 @@ def locate_live_points(
 
 
 def read_over_rest(reader: Reader, advance: Advance) -> Fingerprint:
-    """Return the fingerprint of all that JSON carries.
+    """Return the fingerprint of a collection that JSON can represent.
 
     Raises:
-        NotANumber: when a vector holds what it does not.
+        NotANumber: if a vector contains NaN or infinity.
     """
     return _sum(reader.points(vectors=True), advance)
 
 
 def read_over_both(reader: Reader, advance: Advance) -> Fingerprint:
-    """Return the fingerprint of vectors, read by a process of their own, and payloads, read here.
+    """Return the fingerprint of vectors, read by a separate process, and payloads, read here.
 
     Raises:
-        GrpcClosed: when nobody knows the gRPC port, or nothing answers there.
+        GrpcClosed: if the gRPC port is unknown, or no gRPC server responds there.
     """
     stop = threading.Event()
     with ThreadPoolExecutor(max_workers=1) as pool:
@@ -232,12 +232,14 @@ def _meaning(failure: ChildFailed) -> Exception:
     if kind == GrpcClosed.__name__:
         return GrpcClosed()
     error = _CHILD_ERRORS.get(str(kind), ServerFailure)
-    hint = failure.line.get("hint") or "Run it again; `inv stack.status` says how the server is."
+    hint = failure.line.get("hint") or (
+        "Run this again; `inv stack.status` shows the state of the server."
+    )
     return error(str(failure), hint=hint)
 
 
 def _retrieve_with_grpc(reader: Reader, wanted: list[int | str]) -> list[Point]:
-    """Read points of which one holds what JSON cannot carry; rare, and so in the simplest way."""
+    """Read points of which JSON cannot represent one; this is rare, so in the simplest way."""
     from snapshot_tasks.qdrant.points_grpc import read_vectors
 
     found = dict(reader.retrieve(wanted, vectors=False))
@@ -256,8 +258,8 @@ def _from_json(point: dict[str, Any]) -> Point:
         components += [((VECTOR, name), canon.vector(vector)) for name, vector in named.items()]
     except struct.error as error:
         raise NotANumber(
-            f"A vector of point {point['id']} holds a value that JSON cannot carry (NaN or"
-            " infinity).",
-            hint="Make gRPC reachable (QDRANT_GRPC_PORT): it carries every value.",
+            f"A vector of point {point['id']} contains NaN or infinity, which JSON cannot"
+            " represent.",
+            hint="Make the gRPC port reachable (QDRANT_GRPC_PORT), which supports every value.",
         ) from error
     return point["id"], components

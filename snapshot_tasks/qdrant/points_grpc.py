@@ -1,8 +1,8 @@
-"""Every vector of a collection, read over gRPC.
+"""Reads every vector of a collection over gRPC.
 
-Run as a program, it answers `points.py` as a process of
-its own: vectors over gRPC here and payloads over REST there, at once, are read faster than both in
-one process, and a payload is much cheaper to read from JSON than from gRPC's messages.
+As a program, it works for `points.py` in a separate process. Reading vectors over gRPC here and
+payloads over REST there at the same time is faster than reading both in one process, and a payload
+is much cheaper to read from JSON than from gRPC's messages.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ from snapshot_tasks.system.errors import CredentialsRefused, ServerFailure, Task
 
 
 def _import_messages() -> Any:
-    """Import qdrant-client's gRPC messages alone: the rest of it takes eight times as long.
+    """Import only the gRPC messages of qdrant-client: all of it takes eight times as long.
 
-    Its package is stood in for meanwhile, so that whoever needs all of it still gets all of it.
+    Meanwhile a stand-in replaces its package, so that other code can still import all of it.
     """
     name = "qdrant_client"
     if name in sys.modules:
@@ -89,7 +89,7 @@ def read_vectors(endpoint: Endpoint, collection: str, *, batch: int) -> Iterator
 
 
 def main() -> int:
-    """Print the fingerprint of all vectors of the collection that stdin names."""
+    """Print the fingerprint of all vectors of the collection described on stdin."""
     asked = json.load(sys.stdin)
     endpoint = Endpoint(
         url=asked["url"],
@@ -107,7 +107,7 @@ def main() -> int:
                 total.add(identity, components)
             say(points=len(points))
     except GrpcClosed:
-        say(kind="GrpcClosed", failure="nothing speaks gRPC there")
+        say(kind="GrpcClosed", failure="no gRPC server responds there")
         return 1
     except TaskError as error:
         say(kind=type(error).__name__, failure=error.message, hint=error.hint)
@@ -117,7 +117,7 @@ def main() -> int:
 
 
 def _channel(endpoint: Endpoint) -> Any:
-    """Return a connection like that of REST: encrypted where that is, past any proxy at home."""
+    """Return a connection like that of REST: encrypted if that is, no proxy to this machine."""
     refuse_exposed_key(endpoint)
     host = f"[{endpoint.host}]" if ":" in endpoint.host else endpoint.host
     target = f"{host}:{endpoint.grpc_port}"
@@ -137,21 +137,21 @@ def _meaning(error: Any, endpoint: Endpoint, *, first: bool) -> Exception:
     if code in _REFUSED:
         return CredentialsRefused(
             f"Qdrant at {endpoint.url} refused the credentials over gRPC.",
-            hint="Set QDRANT_API_KEY or QDRANT_API_KEY_FILE to a key that may read.",
+            hint="Set QDRANT_API_KEY or QDRANT_API_KEY_FILE to a key with the right to read.",
         )
     if first and code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.NOT_FOUND):
         return GrpcClosed()
     if code is grpc.StatusCode.UNAVAILABLE:
         return Unreachable(
-            f"Qdrant at {endpoint.url} was lost while its points were read.",
-            hint="Is it still running? `inv stack.status` says.",
+            f"The connection to Qdrant at {endpoint.url} was lost while reading points.",
+            hint="Check that it is still running with `inv stack.status`.",
         )
     details = str(error.details())
     if endpoint.api_key:
         details = details.replace(endpoint.api_key, "***")
     return ServerFailure(
-        f"Qdrant at {endpoint.url} answered over gRPC: {details}.",
-        hint="`inv stack.logs` shows what the server says about it.",
+        f"Qdrant at {endpoint.url} returned a gRPC error: {details}.",
+        hint="See the server's log: `inv stack.logs`.",
     )
 
 
@@ -170,7 +170,7 @@ _UNNAMED: Name = (VECTOR, "")
 
 
 def _vector(vector: Any) -> bytes:
-    """Return a vector's canonical bytes, typed or in the one older form (`domain/versions.py`)."""
+    """Return a vector's canonical bytes, typed or in the older form (`domain/versions.py`)."""
     which = vector.WhichOneof("vector")
     if which == "dense":
         return canon.dense_bits(_bits(vector.dense))
@@ -188,7 +188,7 @@ def _vector(vector: Any) -> bytes:
 
 
 def _bits(dense: Any) -> bytes:
-    """Return the float32 bits: they are the end of the serialised message, packed."""
+    """Return the float32 bits, which are packed at the end of the serialised message."""
     size = 4 * len(dense.data)
     message: bytes = dense.SerializeToString()
     return message[-size:] if size else b""

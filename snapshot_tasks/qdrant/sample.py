@@ -1,4 +1,4 @@
-"""Loading points with the official client: for sample data, where its speed does not matter."""
+"""Loads sample data with the official client, because its speed does not matter here."""
 
 from __future__ import annotations
 

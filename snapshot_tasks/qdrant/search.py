@@ -1,4 +1,4 @@
-"""Asking a server the queries that a snapshot's manifest remembers the answers of."""
+"""Sends a server the queries whose results are recorded in a snapshot's manifest."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from snapshot_tasks.domain.search_parity import LIMIT, Hit, PointId
 from snapshot_tasks.qdrant.http import Http
 from snapshot_tasks.qdrant.paths import collection_path
 
-# Many queries at once may take as many times what a short answer may.
+# Many queries at once may take this many times as long as a short response.
 ANSWERS = 4
 
 
 def search_stored_vectors(
     endpoint: Endpoint, collection: str, vector: str, ids: Sequence[PointId]
 ) -> list[tuple[list[Hit], list[Hit]]]:
-    """Use the stored vectors of these points as queries; return each exact and HNSW answer.
+    """Use the stored vectors of these points as queries; return the exact and HNSW results of each.
 
     Raises:
-        ServerFailure: when the server refuses such queries, as strict mode may.
+        ServerFailure: if the server refuses such queries, for example in strict mode.
     """
     http = Http(endpoint, operation_timeout_seconds=ANSWERS * endpoint.answer_seconds)
     path = f"{collection_path(collection)}/points"

@@ -1,4 +1,4 @@
-"""Large answers, as fast as the socket brings them."""
+"""Receives large responses as fast as the socket delivers them."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ PIECE_BYTES = 1 << 20
 
 
 class Streaming(httpx.BaseTransport):
-    """A transport for httpx that hands on what one read of the socket brings, up to 1 MiB.
+    """A transport for httpx that passes on everything that one read returns, up to 1 MiB.
 
-    httpx's own takes bodies apart in pieces of at most 64 KiB, which costs as much as hashing them
-    (docs/benchmark.md). It knows no proxy.
+    httpx's own transport splits bodies into pieces of at most 64 KiB, which costs as much as
+    hashing them (docs/benchmark.md). This one does not support proxies.
     """
 
     def __init__(self, context: ssl.SSLContext | None) -> None:
@@ -37,7 +37,7 @@ class Streaming(httpx.BaseTransport):
                 redirect=False,
                 retries=False,
             )
-        # Names of collections in any script stand in headers, byte for byte.
+        # Headers can contain collection names in any script, byte for byte.
         headers = [
             (name.encode(), value.encode("latin-1")) for name, value in response.headers.items()
         ]

@@ -327,12 +327,12 @@ def test_not_a_number_over_grpc(live: Live, qdrant: Live, tmp_path: Path) -> Non
         stub.Upsert(wire.UpsertPoints(collection_name=name, wait=True, points=points))
     contents = assert_all_agree(live, name, tmp_path, qdrant, rest=False)
     assert contents.sanity["nan_vectors"] == {"": 3}
-    with pytest.raises(NotANumber, match="JSON cannot carry"):
+    with pytest.raises(NotANumber, match="JSON cannot represent"):
         read(live, name, read_over_rest)
     found = read_fingerprint(endpoint, name, lambda count: None)
     assert found.digest == contents.fingerprint.digest
     without_grpc = replace(endpoint, grpc_port=None)
-    with pytest.raises(NotANumber, match="JSON cannot carry"):
+    with pytest.raises(NotANumber, match="JSON cannot represent"):
         read_fingerprint(without_grpc, name, lambda count: None)
     everywhere = frozenset(range(BUCKETS))
     located = locate_live_points(endpoint, name, everywhere, lambda count: None)

@@ -80,7 +80,7 @@ def test_a_whole_life(samples: Samples, stack: Inv) -> None:
     assert stack("stack.down").code == 0
     assert processes_below(stack.root) == []
     down = stack("stack.status")
-    assert_error(down, 13, "cannot be reached")
+    assert_error(down, 13, "Cannot reach")
     assert stack("stack.down").code == 0
 
     assert stack("stack.up", "--no-restore").code == 0

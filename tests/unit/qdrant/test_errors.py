@@ -1,4 +1,4 @@
-"""What Qdrant's refusals mean."""
+"""The meaning of Qdrant's error responses."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ENDPOINT = Endpoint(url="http://localhost:6333", api_key="hush-hush")
 
 
 def refused(status: int, reason: str) -> TaskError:
-    """Return what an error answer of Qdrant means."""
+    """Return the error for one of Qdrant's error responses."""
     return refusal(httpx.Response(status, json={"status": {"error": reason}}), ENDPOINT)
 
 
@@ -38,7 +38,7 @@ def refused(status: int, reason: str) -> TaskError:
 def test_an_answer_is_taken_for_what_it_means(
     status: int, reason: str, kind: type[TaskError]
 ) -> None:
-    """The reason is repeated, and there is a remedy."""
+    """The message repeats the reason, and there is a remedy."""
     error = refused(status, reason)
     assert type(error) is kind
     assert reason.rstrip("!") in error.message
@@ -46,13 +46,13 @@ def test_an_answer_is_taken_for_what_it_means(
 
 
 def test_a_missing_right_on_the_server_has_a_remedy_of_its_own() -> None:
-    """Another key for the collection would not help."""
+    """Another key for only the collection would not help."""
     assert "right to manage" in refused(403, "Global manage access is required").hint
     assert "right to manage" not in refused(403, "Write access to x is required").hint
 
 
 def test_the_key_is_in_no_message() -> None:
-    """A proxy may repeat the request."""
+    """A proxy may repeat the whole request."""
     assert "hush-hush" not in refused(500, "api-key: hush-hush").message
 
 
@@ -65,13 +65,13 @@ def test_the_key_is_in_no_message() -> None:
     ],
 )
 def test_a_file_that_the_server_cannot_see(reason: str) -> None:
-    """Then it is uploaded instead."""
+    """The file is then uploaded instead."""
     assert is_not_visible(refused(400, reason))
     assert not is_wrong_checksum(refused(400, reason))
 
 
 def test_a_wrong_checksum() -> None:
-    """It is no fault of the file here, nor of the server."""
+    """Neither the local file nor the server is at fault."""
     error = refused(400, "Bad request: Snapshot checksum mismatch: expected a, got b")
     assert is_wrong_checksum(error)
     assert not is_not_visible(error)

@@ -1,4 +1,4 @@
-"""Tokens for single collections are told from keys, and files for TLS from other files."""
+"""Tokens for single collections are told apart from keys, and TLS files from other files."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ from tests.support.secrets import sign_token
     ],
 )
 def test_a_token_for_collections_is_known(key: str | None, scoped: bool) -> None:
-    """What its middle part says decides; a key that only looks like a token is none."""
+    """The middle part of a token decides; a key that only looks like a token is not one."""
     assert is_scoped(key) is scoped
 
 
 def test_an_exposed_key_is_refused_by_name() -> None:
-    """The error says which host, and how to allow it; never the key."""
+    """The error gives the host, and how to allow it; never the key."""
     with pytest.raises(Refused) as caught:
         refuse_exposed_key(Endpoint(url="http://db.example:6333", api_key="hunter2"))
     assert caught.value.exit_code == 24
@@ -41,14 +41,14 @@ def test_an_exposed_key_is_refused_by_name() -> None:
 
 
 def test_the_usual_certificates_are_the_default() -> None:
-    """Without a private CA, servers are checked against the usual ones, by name."""
+    """Without a private CA, servers are verified against the usual CAs, by name."""
     context = tls_context(Tls())
     assert context.verify_mode is ssl.CERT_REQUIRED
     assert context.check_hostname
 
 
 def test_a_file_that_holds_something_else_is_told(tmp_path: Path) -> None:
-    """A wrong file is a wrong setting, named; it is no lost connection."""
+    """A wrong file is reported as a wrong setting, not as a lost connection."""
     other = tmp_path / "other.pem"
     other.write_text("no certificate", encoding="utf-8")
     with pytest.raises(SettingsError, match="QDRANT_TLS_CA_FILE"):
