@@ -13,7 +13,7 @@ POLL_SECONDS = 0.05
 
 
 class Collections:
-    """What a server holds."""
+    """The collections of a server."""
 
     def __init__(self, http: Http) -> None:
         self._http = http
@@ -29,11 +29,11 @@ class Collections:
 
     @property
     def hides_aliases(self) -> bool:
-        """Whether aliases are hidden: a token for single collections sees none, not even theirs."""
+        """Whether aliases are hidden: a token for single collections sees no aliases at all."""
         return is_scoped(self._http.endpoint.api_key)
 
     def count(self, collection: str) -> int:
-        """Return the exact number of points (`points_count` is approximate while writes run)."""
+        """Return the exact number of points (`points_count` is approximate during writes)."""
         answer = self._http.send(
             "POST", f"{collection_path(collection)}/points/count", body={"exact": True}, long=True
         )
@@ -57,7 +57,7 @@ class Collections:
     def wait_green(self, collection: str, timeout_seconds: float) -> str:
         """Wait until the optimizer is done; return the last status seen.
 
-        A restored collection may stay `grey` for ever; an empty update wakes its optimizer.
+        A restored collection may stay `grey` forever; an empty update wakes its optimizer.
         """
         deadline = time.monotonic() + timeout_seconds
         woken = False
@@ -73,9 +73,9 @@ class Collections:
         return status
 
     def wait_drained(self, collection: str, timeout_seconds: float) -> bool:
-        """Wait until no update is queued; False when that lasts, or the server does not report it.
+        """Wait until no update is queued; False if some remain or it is not reported.
 
-        Which versions report it: `reports_queue` of `domain/versions.py`.
+        `reports_queue` of `domain/versions.py` says which versions report the queue.
         """
         path, deadline = collection_path(collection), time.monotonic() + timeout_seconds
         while (queue := self._http.get(path).get("update_queue")) is not None:

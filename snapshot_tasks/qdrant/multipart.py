@@ -1,4 +1,4 @@
-"""A file as httpx's multipart body reads it."""
+"""The file in a multipart upload, as httpx reads it."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ class FilePart:
         self._advance = advance
 
     def read(self, size: int = -1) -> bytes:
-        """Return the next chunk, which is large however small a one is asked for."""
+        """Return the next chunk, which is large even if a small one was requested."""
         chunk: bytes = self._file.read(max(size, CHUNK_BYTES))
         self._advance(len(chunk))
         return chunk
 
     def seek(self, offset: int, whence: int = 0) -> int:
-        """Move, as httpx does to learn the size."""
+        """Move to a position, which httpx does to find the size."""
         return int(self._file.seek(offset, whence))
 
     def tell(self) -> int:
@@ -30,5 +30,5 @@ class FilePart:
         return int(self._file.tell())
 
     def fileno(self) -> int:
-        """Return the descriptor, by which httpx learns the size without reading."""
+        """Return the descriptor, from which httpx gets the size without reading."""
         return int(self._file.fileno())

@@ -1,4 +1,4 @@
-"""A Qdrant server as this project uses it: is it ready, its snapshots, restores."""
+"""A Qdrant server as this project uses it: readiness, snapshots, restores."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Server:
     Use it as a context manager, so that the connection is closed.
 
     Raises:
-        Refused: when the key would be sent unencrypted to another machine.
+        Refused: if the key would be sent unencrypted to another machine.
     """
 
     def __init__(self, endpoint: Endpoint, *, operation_timeout_seconds: float) -> None:
@@ -46,7 +46,7 @@ class Server:
         self._http.close()
 
     def version(self) -> str:
-        """Return the server's version. Raises `Unreachable` where no Qdrant answers."""
+        """Return the server's version. Raises `Unreachable` if no Qdrant responds."""
         try:
             answer = self._http.raw("GET", "/")
             document = answer.json()
@@ -58,16 +58,16 @@ class Server:
             pass
         raise Unreachable(
             f"{self.endpoint.url} responded, but does not look like Qdrant.",
-            hint="Set QDRANT_URL to the REST port of Qdrant (by default 6333).",
+            hint="Set QDRANT_URL to the REST port of Qdrant (default: 6333).",
         )
 
     def is_ready(self) -> bool:
-        """Say whether every collection is loaded. No key is asked for, so none is tested."""
+        """Return whether every collection is loaded. This sends no key, so it tests none."""
         try:
             return self._http.raw("GET", "/readyz").status_code == 200
         except httpx.TransportError as error:
             if isinstance(tls_error(error), ssl.SSLCertVerificationError):
-                # Waiting makes no certificate better.
+                # Waiting does not fix a certificate.
                 raise self._http.unreachable(error) from error
             return False
 
@@ -75,15 +75,15 @@ class Server:
         self,
         timeout_seconds: float,
         *,
-        hint: str = "`inv stack.logs` says why.",
+        hint: str = "See why in the server's log: `inv stack.logs`.",
         check: Callable[[], None] = lambda: None,
     ) -> float:
-        """Wait until the server is ready and return the seconds that took.
+        """Wait until the server is ready and return how many seconds it took.
 
-        `check` is called about once a second; it raises when waiting longer is in vain.
+        `check` is called about once a second; it raises if there is no point in waiting longer.
 
         Raises:
-            Unreachable: when it is not ready in time.
+            Unreachable: if it is not ready in time.
         """
         start = checked_at = time.monotonic()
         while not self.is_ready():
@@ -92,7 +92,7 @@ class Server:
                 checked_at = time.monotonic()
             if time.monotonic() - start >= timeout_seconds:
                 raise Unreachable(
-                    f"Qdrant at {self.endpoint.url} was not ready within {timeout_seconds:g} s.",
+                    f"Qdrant at {self.endpoint.url} was not ready after {timeout_seconds:g} s.",
                     hint=hint,
                 )
             time.sleep(POLL_SECONDS)

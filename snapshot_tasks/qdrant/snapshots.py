@@ -1,4 +1,4 @@
-"""A Qdrant server's own snapshots: made, listed, downloaded, deleted, and restored from."""
+"""A Qdrant server's own snapshots: create, list, download, delete, and restore them."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ RUNNING = ("creation", "recovery")
 
 
 class NotVisible(Exception):
-    """The server cannot read a file that it was told to restore from."""
+    """The server cannot read a file that it should restore from."""
 
 
 class ServerSnapshots:
-    """The snapshots on a server's own disk, of any of its collections."""
+    """The snapshots on a server's own disk, for any of its collections."""
 
     def __init__(self, http: Http, collections: Collections) -> None:
         self._http = http
@@ -41,7 +41,7 @@ class ServerSnapshots:
         return [_snapshot(item) for item in self._http.get(snapshots_path(collection))]
 
     def mark(self, collection: str) -> SnapshotMark:
-        """Return what tells a server snapshot that is made from now on from those before."""
+        """Return a mark that distinguishes later server snapshots from those that exist now."""
         response = self._http.raw_get(snapshots_path(collection))
         before = tuple(sorted(str(item["name"]) for item in self._http.result(response)))
         return SnapshotMark(before=before, since=date_of(response))
@@ -55,8 +55,8 @@ class ServerSnapshots:
     ) -> ServerSnapshot:
         """Create one server snapshot.
 
-        A lost connection does not stop Qdrant from creating it, so the list is watched for it
-        instead of asking a second time.
+        A lost connection does not stop Qdrant from creating it, so we wait for it in the list
+        instead of sending a second request.
         """
         try:
             response = self._http.raw("POST", snapshots_path(collection), long=True)
@@ -64,16 +64,17 @@ class ServerSnapshots:
             raise self._http.unreachable(error) from error
         except httpx.TransportError as error:
             note(
-                "The connection was lost while Qdrant made the snapshot; watching its list for it."
+                "The connection was lost while Qdrant was creating the snapshot;"
+                " waiting for it to appear in the list."
             )
             return self._await_snapshot(collection, mark, error)
         return _snapshot(self._http.result(response))
 
     def discard_made(self, collection: str, mark: SnapshotMark, *, patience_seconds: float) -> bool:
-        """Delete the server snapshot that was made since the mark; wait while one is being made.
+        """Delete the server snapshot created since the mark; wait for one that is being created.
 
         `patience_seconds` is how long a request may take to arrive, if it was sent at all. Returns
-        whether that is settled: neither is there such a snapshot nor will one come.
+        whether it is certain that there is no such snapshot and that none will appear.
         """
         start = time.monotonic()
         while True:
@@ -93,9 +94,9 @@ class ServerSnapshots:
             time.sleep(POLL_SECONDS)
 
     def is_busy(self, collection: str) -> bool:
-        """Say whether Qdrant makes or restores a snapshot of a collection at this moment.
+        """Return whether Qdrant is creating or restoring a snapshot of a collection right now.
 
-        False, too, where the credentials do not reach as far as asking.
+        Also False if the credentials do not allow this query.
         """
         label = collection.replace("\\", "\\\\").replace('"', '\\"')
         wanted = [f'snapshot_{what}_running{{id="{label}"}} ' for what in RUNNING]
@@ -111,7 +112,7 @@ class ServerSnapshots:
         )
 
     def delete(self, collection: str, name: str) -> None:
-        """Delete one server snapshot; one that is gone already is fine."""
+        """Delete one server snapshot; it is fine if it no longer exists."""
         try:
             self._http.send("DELETE", snapshot_path(collection, name), long=True)
         except NotFound:
@@ -128,22 +129,23 @@ class ServerSnapshots:
         """Stream a server snapshot's exact bytes into `take`.
 
         Raises:
-            Damaged: when fewer or more bytes come than Qdrant announced.
-            Unreachable: when it is lost for good.
+            Damaged: if fewer or more bytes arrive than Qdrant announced.
+            Unreachable: if the connection is lost for good.
         """
         path = snapshot_path(collection, snapshot.name)
         received = Download(self._http, path, take).run(note)
         if received != snapshot.size_bytes:
             raise Damaged(
-                f"Qdrant announced {snapshot.size_bytes:,} bytes and sent {received:,}.",
-                hint="Run this again; if it stays so, look at what stands between here and Qdrant.",
+                f"Qdrant announced {snapshot.size_bytes:,} bytes but sent {received:,}.",
+                hint="Run this again. If it happens again, check the proxy or network between this "
+                "machine and Qdrant.",
             )
 
     def recover(self, collection: str, server_path: str, sha256: str) -> None:
-        """Restore from a file that the server itself can read. Nothing travels.
+        """Restore from a file that the server itself can read. Nothing is transferred.
 
         Raises:
-            NotVisible: when the server does not see the file; nothing has happened then.
+            NotVisible: if the server cannot read the file; nothing has changed then.
         """
         body = {
             "location": f"file://{quote(server_path)}",
@@ -167,9 +169,9 @@ class ServerSnapshots:
         name: str,
         advance: Callable[[int], None],
     ) -> None:
-        """Restore by streaming a local file; the copy that Qdrant keeps of it is deleted.
+        """Restore by uploading a local file, and delete the copy that Qdrant keeps.
 
-        When this fails, `discard_upload` takes that copy away.
+        If this fails, `discard_upload` deletes that copy.
         """
         path = f"{snapshots_path(collection)}/upload"
         params = {"wait": "true", "priority": "snapshot", "checksum": sha256}
@@ -179,10 +181,10 @@ class ServerSnapshots:
         self.delete(collection, name)
 
     def discard_upload(self, collection: str, name: str) -> None:
-        """Delete what an upload left in the server's folder, whatever became of the restore.
+        """Delete what an upload left in the server's folder, however the restore ended.
 
-        The API reaches that folder only through a collection of the name, so where there is none an
-        empty one stands in for a moment.
+        The API reaches that folder only through a collection with the same name. If there is none,
+        an empty collection is created for a moment.
         """
         if collection in self._collections.names():
             self.delete(collection, name)
@@ -198,12 +200,12 @@ class ServerSnapshots:
     ) -> ServerSnapshot:
         deadline = time.monotonic() + self._http.operation_timeout_seconds
         idle_since = time.monotonic()
-        # A server that is gone, or idle for so long, makes nothing any more.
+        # A server that stopped, or was idle for this long, will not create one any more.
         while (now := time.monotonic()) < deadline and now - idle_since < INTERRUPTED_SECONDS:
             if self._may_be_busy(collection):
                 idle_since = now
             if mark.made_among(self._listed(collection)):
-                # The checksum's file is written after the snapshot's.
+                # The checksum file is written after the snapshot file.
                 time.sleep(RECONCILE_POLL_SECONDS)
                 made = mark.made_among(self.of(collection))
                 if made:

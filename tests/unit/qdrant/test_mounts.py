@@ -1,4 +1,4 @@
-"""A mounted folder says where the server sees a file."""
+"""A mounted folder determines the path at which the server sees a file."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def test_a_mount_translates_paths(tmp_path: Path) -> None:
 
 
 def test_every_mount_is_tried(tmp_path: Path) -> None:
-    """A folder may be mounted twice; one that is mounted nowhere has to be sent."""
+    """A folder may be mounted twice; files in one that is not mounted have to be sent."""
     mounts = tuple(Mount(host_dir=tmp_path, server_dir=path) for path in ("/a", "/b"))
     file = tmp_path / "a.snapshot"
     endpoint = Endpoint(url="http://localhost:6333", mounts=mounts)
