@@ -1,7 +1,7 @@
-"""How bytes lie off-site: compressed by zstd, then encrypted to age recipients where some are set.
+"""How bytes are stored off-site: compressed by zstd, then encrypted to age recipients, if any.
 
 The host that pushes needs only the recipients' public keys, so that whoever takes it over cannot
-read what lies off-site.
+read what is off-site.
 """
 
 from __future__ import annotations
@@ -22,7 +22,9 @@ LEVEL = 3
 # What zstd and age add at the most to bytes that are not compressible.
 OVERHEAD_BYTES = 1 << 20
 MAX_IDENTITY_BYTES = 1 << 20
-_HINT = "Pull an older one or another copy; `inv snapshot.push --again` mends it from a sound file."
+_HINT = (
+    "Pull an older one or another copy; `inv snapshot.push --again` repairs it from a sound file."
+)
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,7 @@ class Packer:
     def ending(self) -> str:
         """What the names of packed objects end with.
 
-        It tells the recipients too: what was encrypted to others is not taken for the same.
+        It depends on the recipients: what was encrypted to others is not taken for the same.
         """
         if not self.recipients:
             return ".zst"
@@ -43,7 +45,7 @@ class Packer:
         return f"-{named[:8]}.zst.age"
 
     def pack(self, plain: bytes) -> bytes:
-        """Return the bytes as they lie off-site."""
+        """Return the bytes as they are stored off-site."""
         packed = zstd.compress(plain, level=LEVEL)
         return bytes(pyrage.encrypt(packed, self._keys)) if self.recipients else packed
 
@@ -96,7 +98,7 @@ class Unpacker:
     def _identities(self) -> Sequence[pyrage.x25519.Identity]:
         if self.identity_file is None:
             raise SettingsError(
-                "What lies off-site is encrypted, and no identity is set.",
+                "What is off-site is encrypted, and no identity is set.",
                 hint="Set QDRANT_AGE_IDENTITY_FILE to the file with the line AGE-SECRET-KEY-1….",
             )
         try:
@@ -104,7 +106,7 @@ class Unpacker:
             keys = [line.strip() for line in lines if line.strip() and not line.startswith("#")]
             identities = [pyrage.x25519.Identity.from_str(key) for key in keys]
         except (OSError, ValueError, pyrage.IdentityError):
-            # What stands there is not repeated: it is a secret.
+            # The content is not repeated: it is a secret.
             identities = []
         if not identities:
             raise SettingsError(

@@ -1,4 +1,4 @@
-"""The names of everything that lies off-site (docs/offsite.md). Pure."""
+"""The names of everything off-site (docs/offsite.md). Pure."""
 
 from __future__ import annotations
 
@@ -33,17 +33,17 @@ class Key:
         return f"{DATA}/{quoted(self.collection)}/{quoted(self.snapshot)}"
 
     def part(self, number: int, sha256: str, ending: str) -> str:
-        """Return the name of a part, which tells its place and its contents."""
+        """Return the name of a part, made of its place and its contents."""
         return f"{PARTS}/{number:05d}-{sha256[:16]}{ending}"
 
     def beside(self, kind: str, sha256: str, ending: str) -> str:
-        """Return the name of what stands beside the snapshot, such as its manifest."""
+        """Return the name of what belongs beside the snapshot, such as its manifest."""
         stem, _, suffix = kind.partition(".")
         return f"{stem}-{sha256[:16]}.{suffix}{ending}"
 
 
 def is_blob_name(name: str) -> bool:
-    """Say whether an object below a snapshot's folder can be one of ours."""
+    """Say whether an object below a snapshot's folder can be this project's."""
     return _BLOB.fullmatch(name) is not None
 
 
@@ -78,5 +78,5 @@ def parse_data_name(name: str) -> tuple[Key, str] | None:
 
 
 def quoted(name: str) -> str:
-    """Return a name as it stands off-site: no store changes it, and none leads elsewhere."""
+    """Return a name as it is written off-site: no store changes it, and none leads elsewhere."""
     return quote(name, safe="")

@@ -1,4 +1,4 @@
-"""The marker of a pushed snapshot: what lies off-site, part by part. Without it there is nothing.
+"""The marker of a pushed snapshot: what is off-site, part by part. Without it, nothing is.
 
 It is untrusted: whoever can write to the store can write one. Names in it lead nowhere but below
 the snapshot's own folder, and sizes in it bound the memory that reading takes.
@@ -41,7 +41,7 @@ class Blob:
 class Marker:
     """A snapshot off-site. `sha256` is that of the plain file: it stays the snapshot's identity.
 
-    What only a manifest tells is None without one. `beside` holds the manifest and its like.
+    What only a manifest says is None without one. `beside` holds the manifest and its like.
     """
 
     snapshot: str
@@ -77,7 +77,7 @@ class Marker:
         return sum(blob.stored_bytes for blob in self.blobs)
 
     def dump(self) -> bytes:
-        """Return the marker as it lies off-site."""
+        """Return the marker as it is stored off-site."""
         plain = {f.name: getattr(self, f.name) for f in fields(self)}
         document = {
             "schema": plain.pop("schema"),
@@ -93,7 +93,7 @@ class Marker:
 
 
 def parse_marker(data: bytes, key: Key) -> Marker:
-    """Return what a marker says; it must be that of the snapshot under whose name it lies.
+    """Return what a marker says; it must be that of the snapshot under whose name it was found.
 
     Raises:
         Refused: for a newer schema.
@@ -189,5 +189,5 @@ def _collection(document: Mapping[str, Any]) -> str:
 def _hash(document: Mapping[str, Any]) -> str:
     value = typed(document, "sha256", str)
     if not _SHA256.fullmatch(value):
-        raise ValueError("sha256 is none")
+        raise ValueError("sha256 is not one")
     return value

@@ -25,7 +25,9 @@ from snapshot_tasks.system.untrusted import printable
 
 # What has no marker after so long belongs to no push that still runs.
 ABANDONED_AFTER = timedelta(days=7)
-_HINT = "Pull an older one or another copy; `inv snapshot.push --again` mends it from a sound file."
+_HINT = (
+    "Pull an older one or another copy; `inv snapshot.push --again` repairs it from a sound file."
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +81,7 @@ class Repository:
         return parse_marker(data, key)
 
     def present(self, key: Key) -> dict[str, Stored]:
-        """Return what lies there of a snapshot, by name below its folder."""
+        """Return what is there of a snapshot, by name below its folder."""
         prefix = f"{key.folder}/"
         listed = self.store.list(key.folder)
         return {s.name.removeprefix(prefix): s for s in listed if s.name.startswith(prefix)}
@@ -116,14 +118,14 @@ class Repository:
                 it no longer does.
         """
         self.store.delete(key.marker)
-        # What stands beside the parts first: with a manifest, what has no marker is never swept.
+        # What is beside the parts goes first: with a manifest, what has no marker is never swept.
         for name in sorted(self.present(key), key=lambda name: name.startswith(f"{PARTS}/")):
             self.store.delete(f"{key.folder}/{name}")
-        # A push that came in between has made visible what is gone by now.
+        # A push in between has made visible what is gone now.
         self.store.delete(key.marker)
 
     def sweep(self, *, now: datetime, collection: str | None = None) -> int:
-        """Delete data of ours that no marker refers to and nobody has added to for long.
+        """Delete pushed data that no marker refers to and nobody has added to for long.
 
         A manifest comes last, and goes first: where one is, all of a snapshot is, and only its
         marker was lost. That is left alone, and so is what bears other names than ours. Returns how

@@ -17,7 +17,7 @@ class Protected(StorageError):
 
 
 class AlreadyThere(Refused):
-    """Something stands under a name where only something new may be written."""
+    """Something has this name already, and only something new may be written."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +42,7 @@ class Store(Protocol):
         ...
 
     def list(self, folder: str) -> Iterator[Stored]:
-        """Yield what lies below a folder, in no order; a folder that is not there is empty.
+        """Yield what is below a folder, in no order; a missing folder counts as empty.
 
         Raises:
             StorageError: when the store cannot be reached or there is no such bucket.

@@ -40,7 +40,7 @@ class FolderStore:
         self._root = Path(place.prefix)
 
     def list(self, folder: str) -> Iterator[Stored]:
-        """Yield what lies below a folder; what a killed write has left is no object."""
+        """Yield what is below a folder; what a killed write left is not an object."""
         self._check_root()
         top = self._root / folder
         for parent, _, files in os.walk(top, onerror=self._raise):
@@ -95,7 +95,8 @@ class FolderStore:
             if error.errno in _KEPT:
                 raise Protected(
                     f"{path} cannot be deleted: {error.strerror}.",
-                    hint="It is protected, nothing else was lost: prune again once it may go.",
+                    hint="It is protected, and nothing else was lost: run prune again after the"
+                    " protection expires.",
                 ) from error
             raise self._lost(path, error) from error
         with suppress(OSError):
@@ -139,7 +140,7 @@ class FolderStore:
     @staticmethod
     def _lost(path: Path, error: OSError) -> StorageError:
         reason = error.strerror or str(error)
-        return StorageError(f"{path}: {reason}.", hint="Look after that disk, then run this again.")
+        return StorageError(f"{path}: {reason}.", hint="Check that disk, then run this again.")
 
 
 FOLDER = StoreKind(scheme=FILE, example="file:///mnt/backup", open=FolderStore, has_bucket=False)
@@ -170,10 +171,10 @@ def _publish_new(staging: Path, path: Path) -> None:
     try:
         os.link(staging, path)
     except FileExistsError:
-        raise AlreadyThere(f"{path} is there already.", hint="Nothing was changed.") from None
+        raise AlreadyThere(f"{path} already exists.", hint="Nothing was changed.") from None
     except OSError as error:
         if error.errno not in _NO_LINKS:
             raise
         if path.exists():
-            raise AlreadyThere(f"{path} is there already.", hint="Nothing was changed.") from None
+            raise AlreadyThere(f"{path} already exists.", hint="Nothing was changed.") from None
         os.replace(staging, path)

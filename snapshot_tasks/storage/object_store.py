@@ -51,7 +51,7 @@ _SAID = re.compile(r"<Code>(?P<code>[^<]*)</Code>\s*<Message>(?P<message>[^<]*)<
 
 
 class ObjectStore:
-    """A bucket, or what lies below a prefix in it."""
+    """A bucket, or what is below a prefix in it."""
 
     def __init__(
         self, place: Place, client: Client, *, prefix: str, secrets: tuple[str, ...] = ()
@@ -63,7 +63,7 @@ class ObjectStore:
         self._secrets = secrets
 
     def list(self, folder: str) -> Iterator[Stored]:
-        """Yield what lies below a folder, a page of a thousand at a time."""
+        """Yield what is below a folder, a page of a thousand at a time."""
         pages = obstore.list(self._client, folder, chunk_size=1000)
         while True:
             with self._errors(folder):
@@ -154,10 +154,10 @@ class ObjectStore:
             return Protected(
                 f"{self.url} keeps {name}: {reason}.",
                 hint="It is protected there, or these credentials may not delete. Nothing else was"
-                " lost; prune again once it may go.",
+                " lost; run prune again after the protection expires.",
             )
         if isinstance(error, exceptions.AlreadyExistsError):
-            return AlreadyThere(f"{self.url} has {name} already.", hint="Nothing was changed.")
+            return AlreadyThere(f"{self.url} already has {name}.", hint="Nothing was changed.")
         if refused:
             return StorageError(
                 f"{self.url} refuses these credentials: {reason}.",

@@ -80,6 +80,6 @@ def choose(listing: Listing, *, snapshot: str = "") -> list[Remote]:
     if listing.failures:
         raise listing.failures[0].error
     raise NotFound(
-        f"No such snapshot lies off-site{f': {snapshot}' if snapshot else ''}.",
+        f"No such snapshot is off-site{f': {snapshot}' if snapshot else ''}.",
         hint="See `inv snapshot.list --remote`; `inv snapshot.push` puts one there.",
     )

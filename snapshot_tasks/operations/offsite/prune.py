@@ -64,7 +64,7 @@ def plan_remote(
     now: datetime,
     pinned: Collection[str] = (),
 ) -> list[RemotePlan]:
-    """Decide for one collection, or for each that lies in this place; nothing changes.
+    """Decide for one collection, or for each in this place; nothing changes.
 
     `pinned` are the names of those that are pinned in the snapshot folder: their pins hold at
     once, also where they have not been pushed since. What cannot be read is no candidate: it is

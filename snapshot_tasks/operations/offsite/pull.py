@@ -65,7 +65,7 @@ def pull(remote: Remote, catalog: Catalog, unpacker: Unpacker, progress: Progres
     What has arrived is kept, hidden, and not fetched again by the next run.
 
     Raises:
-        Damaged: when what lies off-site is not what was pushed; nothing is catalogued then.
+        Damaged: when what is off-site is not what was pushed; nothing is catalogued then.
         Refused: when another file has this name here.
         StorageError: when no place answers, or the disk is full.
     """
@@ -96,12 +96,12 @@ def _same(catalog: Catalog, here: Path, marker: Marker, progress: Progress) -> S
             sha256 = sha256_of(snapshot.path, advance=advance)
     if recorded == marker.sha256 != sha256:
         raise Damaged(
-            f"{here} is there, and damaged.",
-            hint="Move it away, and run this again: what lies off-site takes its place.",
+            f"{here} already exists here and is damaged.",
+            hint="Move it away, and run this again: the copy off-site takes its place.",
         )
     if sha256 != marker.sha256 or snapshot.size_bytes != marker.size_bytes:
         raise Refused(
-            f"{here} is there, and is not what lies off-site under this name.",
+            f"{here} already exists here, and is not what is off-site under this name.",
             hint="See what it is with `inv snapshot.verify`; move it away to pull the other.",
         )
     return snapshot
@@ -131,7 +131,8 @@ def _pull_from(
         with catalog.lock("snapshot.pull"):
             if os.path.lexists(catalog.folder / marker.snapshot):
                 raise Refused(
-                    f"{marker.snapshot} has come to be here meanwhile.", hint="Run this again."
+                    f"{marker.snapshot} appeared in this folder during the pull.",
+                    hint="Run this again.",
                 )
             _check_record(catalog, marker)
             snapshot = adopt(catalog, partial, marker.snapshot, texts, _text(beside.get(PROOFS)))
@@ -142,18 +143,18 @@ def _pull_from(
 
 
 def _check_record(catalog: Catalog, marker: Marker) -> None:
-    """Insist that a manifest which has outlived its file here tells of the same bytes."""
+    """Insist that a manifest which has outlived its file here is about the same bytes."""
     here = load_manifest(manifest_path(catalog.folder / marker.snapshot))
     if here and here.sha256 != marker.sha256:
         raise Refused(
-            f"The manifest of {marker.snapshot} that is here tells of other bytes.",
-            hint="What lies off-site is not what was taken here. Pull another, or look into it.",
+            f"The local manifest of {marker.snapshot} records a different SHA-256.",
+            hint="What is off-site is not what was taken here. Pull another, or find out why.",
         )
 
 
 @contextmanager
 def _kept_for_later(partial: Path, progress: Progress) -> Iterator[None]:
-    """Tell that what has arrived is kept; on a full disk it is not: others need the room."""
+    """Say that what has arrived is kept; on a full disk it is not: others need the room."""
     try:
         yield
     except KeyboardInterrupt:
@@ -223,7 +224,7 @@ def _text(data: bytes | None) -> str:
     try:
         return (data or b"").decode("utf-8")
     except UnicodeDecodeError:
-        raise Damaged("What lies beside the snapshot off-site is no text.", hint=_HINT) from None
+        raise Damaged("What is beside the snapshot off-site is not text.", hint=_HINT) from None
 
 
 def _check_space(folder: Path, marker: Marker, file: BinaryIO) -> None:
@@ -231,6 +232,6 @@ def _check_space(folder: Path, marker: Marker, file: BinaryIO) -> None:
     free = shutil.disk_usage(folder).free
     if free < missing + SPARE_BYTES:
         raise StorageError(
-            f"{marker.snapshot} takes {missing:,} more bytes in {folder}, free are {free:,}.",
+            f"{marker.snapshot} takes {missing:,} more bytes in {folder}; {free:,} are free.",
             hint="Free space there, or choose another folder with QDRANT_SNAPSHOT_DIR.",
         )

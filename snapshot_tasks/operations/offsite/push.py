@@ -31,10 +31,10 @@ _DAMAGED = "Push an older one, or bring this file back; `inv snapshot.verify` sh
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PushRequest:
-    """What to push. `collection` is for a file of which nothing tells which one it holds.
+    """What to push. `collection` is for a file without anything that says which one it holds.
 
-    `pinned` tells those who prune off-site that it is to stay; a pin that another machine has set
-    stays. `again` sends everything anew, where what lies there is damaged, or pinned no more.
+    `pinned` keeps it from being pruned off-site, by anybody; a pin that another machine has set
+    stays. `again` sends everything anew, where what is there is damaged, or no longer pinned.
     """
 
     snapshot: Snapshot

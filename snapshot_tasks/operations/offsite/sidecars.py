@@ -14,11 +14,11 @@ from snapshot_tasks.offsite.upload import Upload
 from snapshot_tasks.system.errors import Damaged
 from snapshot_tasks.system.reading import read_end
 
-_DAMAGED = "Bring that file back from a copy; `inv snapshot.show` tells more."
+_DAMAGED = "Bring that file back from a copy; `inv snapshot.show` shows more."
 
 
 def beside_of(snapshot: Snapshot) -> dict[str, bytes]:
-    """Return what stands beside a snapshot here, by its kind off-site."""
+    """Return what is beside a snapshot here, by its kind off-site."""
     files = {}
     for kind, suffix in ((MANIFEST, MANIFEST_SUFFIX), (FINGERPRINT, FINGERPRINT_SUFFIX)):
         path = snapshot.path.with_name(snapshot.name + suffix)

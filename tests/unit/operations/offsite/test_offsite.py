@@ -240,7 +240,7 @@ def test_another_file_under_the_name_is_refused(
     assert rival.name == snapshot.name
     with pytest.raises(Refused, match="another snapshot"):
         pushed(rival, repository)
-    with pytest.raises(Refused, match="is not what lies off-site"):
+    with pytest.raises(Refused, match="is not what is off-site"):
         pulled(repository, other)
     assert rival.path.read_bytes() == content(seed=2)
 
