@@ -26,11 +26,17 @@ from snapshot_tasks.system import process
 from snapshot_tasks.system.progress import Silent
 from tests.support.collections import Loader
 from tests.support.inv import Inv, Ran
+from tests.support.planning import Plan
 from tests.support.ports import free_ports
 
 __all__ = ("Inv", "Ran")
 ROOT = Path(__file__).resolve().parents[1]
 OLDER, NEWER = TESTED
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Order, count and measure the tests of this run."""
+    config.pluginmanager.register(Plan(config))
 
 
 def missing(what: str) -> None:

@@ -126,6 +126,12 @@ def older_seeds(docker: None, tmp_path_factory: pytest.TempPathFactory) -> Seeds
 
 
 @pytest.fixture
+def inv(project: Path) -> Inv:
+    """`inv` in a project of the test's own, from which the restore service can be built."""
+    return copy_project(project)
+
+
+@pytest.fixture
 def stack(docker: None, inv: Inv) -> Iterator[Stack]:
     """A stack of the test's own; nothing runs yet."""
     with running(new_stack(inv)) as mine:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from tests.conftest import ROOT, Inv, Ran
+from tests.conftest import ROOT, Inv, Ran, new_project
 from tests.support.collections import Loader
 from tests.support.ports import free_ports
 from tests.support.world import edit_manifest
@@ -53,17 +53,16 @@ def no_host_folder(compose_file: Path) -> None:
 
 
 def copy_project(folder: Path) -> Inv:
-    """Copy this project as the `inv` fixture does, for a stack that several tests share."""
+    """Make a project with all that the image of the restore service is built from."""
+    inv = new_project(folder)
     shutil.copytree(
         ROOT / "snapshot_tasks",
         folder / "snapshot_tasks",
         ignore=shutil.ignore_patterns("__pycache__"),
     )
-    names = ("tasks.py", "docker-compose.yml", "Dockerfile", "requirements.txt", ".dockerignore")
-    for name in names:
+    for name in ("Dockerfile", "requirements.txt", ".dockerignore"):
         shutil.copy(ROOT / name, folder / name)
-    (folder / "qdrant_snapshots").mkdir()
-    return Inv(root=folder, environment={})
+    return inv
 
 
 @dataclass(frozen=True)

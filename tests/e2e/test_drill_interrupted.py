@@ -14,9 +14,10 @@ import pytest
 from tests.e2e.conftest import Seeds
 from tests.e2e.drills import DRILL_LABEL, Moment, drill, interrupted, untouched
 from tests.e2e.stack import SMALL, Stack, ask_docker, ok
+from tests.support.amount import amount
 from tests.support.world import ended, scratch_left
 
-KILL_ROUNDS = int(os.environ.get("KILL_ROUNDS", "2"))
+KILL_ROUNDS = amount("KILL_ROUNDS", quick=2, full=20)
 KILL_SEED = int(os.environ.get("KILL_SEED", "4"))
 DRILL_SECONDS = 5.0
 

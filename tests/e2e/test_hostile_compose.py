@@ -1,6 +1,6 @@
 """Compose files that reach out of their project: a drill beside them changes nothing of theirs.
 
-Each meets one state of its live stack; with HOSTILE_ALL set, all of them meet all states.
+Each meets one state of its live stack; with `--full`, all of them meet all states.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from tests.e2e.stack import (
     new_stack,
     ok,
 )
+from tests.support.amount import FULL
 from tests.support.world import processes_below, scratch_left, wait_until
 
 RUNNING, STOPPED, REMOVED = "running", "stopped", "removed"
@@ -46,7 +47,7 @@ Residue = Callable[[], set[str]]
 
 def pairs() -> list[tuple[Hostile, str]]:
     """Return which file meets which state of its live stack."""
-    if os.environ.get("HOSTILE_ALL"):
+    if FULL:
         return [(hostile, state) for hostile in HOSTILE for state in STATES]
     return [(hostile, STATES[number % 3]) for number, hostile in enumerate(HOSTILE)]
 

@@ -20,6 +20,7 @@ from snapshot_tasks.catalog.folder import Catalog
 from snapshot_tasks.operations.offsite.push import REFRESHED
 from tests.conftest import Inv, Live, Ran, new_project
 from tests.integration.conftest import Take, managing
+from tests.support.amount import amount
 from tests.support.archives import Entry, archive, replaced, segment, snapshot_entries
 from tests.support.disks import fill, need_disks, small_disk
 from tests.support.manifests import TAKEN_AT, catalogued
@@ -27,7 +28,7 @@ from tests.support.proxy import Hold
 from tests.support.stores import Bucket, s3_bucket, s3_client, s3_server
 from tests.support.world import assert_error, end_processes_below, ended, tree
 
-ROUNDS = int(os.environ.get("KILL_ROUNDS", "4"))
+ROUNDS = amount("KILL_ROUNDS", quick=2, full=20)
 SEED = int(os.environ.get("KILL_SEED", "0")) or random.SystemRandom().randrange(1 << 32)
 BIG_BYTES = 100 << 20
 

@@ -1,11 +1,10 @@
 """Round after round on changing data: what is sealed is what a drill finds. No false alarm, ever.
 
-`DRILL_ROUNDS` sets how many rounds there are for each version; the usual run takes a few.
+`DRILL_ROUNDS` sets how many rounds there are for each version.
 """
 
 from __future__ import annotations
 
-import os
 import random
 import threading
 from collections.abc import Iterator
@@ -25,9 +24,11 @@ from snapshot_tasks.operations.prove.drill import DrillRequest, drill
 from snapshot_tasks.settings import load_settings
 from snapshot_tasks.system.progress import Silent
 from tests.conftest import NEWER, OLDER, Live, now
+from tests.support.amount import amount
 from tests.support.collections import Loader, rich_points
 
-ROUNDS = int(os.environ.get("DRILL_ROUNDS", "3"))
+# Three kinds of writing: one round of each.
+ROUNDS = amount("DRILL_ROUNDS", quick=3, full=30)
 POINTS = 600
 
 

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.support.amount import amount
 from tests.support.archives import BLOCK, archive, header_offsets, overwritten
 from tests.support.fuzzing import in_new_folder, read_archive
 from tests.support.hostile import CASES, header, signed
@@ -31,7 +32,7 @@ NUMBERS = st.one_of(
     st.binary(min_size=11, max_size=11).map(lambda tail: b"\x80" + tail),
     st.sampled_from([b"\xff" * 12, b"-1\0", b" 7 7\0", b"\0" * 12, b"0000000000 \0"]),
 )
-MANY = settings(max_examples=150, deadline=None)
+MANY = settings(max_examples=amount("FUZZ_CASES", quick=150, full=3000), deadline=None)
 
 
 def taken(content: bytes) -> bool:

@@ -15,6 +15,7 @@ from snapshot_tasks.catalog.folder import Catalog
 from snapshot_tasks.domain.fingerprint import Accumulator
 from snapshot_tasks.domain.snapshot import Snapshot
 from snapshot_tasks.system.errors import Damaged
+from tests.support.amount import amount
 from tests.support.fuzzing import (
     NAME,
     in_new_folder,
@@ -38,7 +39,7 @@ VALUES = ODD | st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
     max_leaves=6,
 )
-MANY = settings(max_examples=150, deadline=None)
+MANY = settings(max_examples=amount("FUZZ_CASES", quick=150, full=3000), deadline=None)
 
 
 def read(manifest: bytes = b"", proofs: bytes = b"", fingerprint: bytes = b"") -> None:

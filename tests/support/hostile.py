@@ -283,45 +283,47 @@ def many(count: int, *, prefix: str) -> Iterator[bytes]:
         yield ahead + digits + between + total + behind
 
 
-def write_million(path: Path) -> None:
+def write_million(path: Path, scale: int) -> None:
     """A million members in the file itself."""
     with path.open("wb") as file:
-        file.writelines(many(1_000_000, prefix="0/wal/"))
+        file.writelines(many(1_000_000 // scale, prefix="0/wal/"))
         file.write(snapshot_bytes())
 
 
-def write_million_in_segments(path: Path) -> None:
+def write_million_in_segments(path: Path, scale: int) -> None:
     """A million members, no more than 100,000 in any segment."""
+    count = 100_000 // scale
     with path.open("wb") as file:
         for number in range(10):
             name = f"0/segments/bomb-{number}.tar"
-            file.write(signed(header(name, size=100_000 * BLOCK + len(segment()))))
-            file.writelines(many(100_000, prefix="snapshot/files/"))
+            file.write(signed(header(name, size=count * BLOCK + len(segment()))))
+            file.writelines(many(count, prefix="snapshot/files/"))
             file.write(segment())
         file.write(snapshot_bytes())
 
 
-def write_long_names(path: Path) -> None:
+def write_long_names(path: Path, scale: int) -> None:
     """Names of 4,000 bytes, as many as there may be members."""
     with path.open("wb") as file:
-        for number in range(100_000):
+        for number in range(100_000 // scale):
             file.write(long_name(b"/".join([b"0", *[b"%0250d" % number] * 15])))
         file.write(snapshot_bytes())
 
 
-def write_huge_json(path: Path) -> None:
+def write_huge_json(path: Path, scale: int) -> None:
     """A config.json of a gigabyte, all of it holes but its ends."""
+    size = (1 << 30) // scale
     with path.open("wb") as file:
-        file.write(signed(header("config.json", size=1 << 30)))
+        file.write(signed(header("config.json", size=size)))
         file.write(b'{"a": "')
-        file.seek((1 << 30) + BLOCK)
+        file.seek(size + BLOCK)
         file.write(snapshot_bytes())
 
 
-def write_huge_json_in_a_segment(path: Path) -> None:
+def write_huge_json_in_a_segment(path: Path, scale: int) -> None:
     """A gigabyte of brackets in a segment's JSON that nobody needs, then its cut end."""
     inner = raw("snapshot/files/x.json", b"0", b"")
-    size = 1 << 28
+    size = (1 << 28) // scale
     with path.open("wb") as file:
         file.write(signed(header(SEGMENT, size=len(inner) + size + len(segment()))))
         file.write(signed(header("snapshot/files/x.json", size=size)))
@@ -330,7 +332,7 @@ def write_huge_json_in_a_segment(path: Path) -> None:
         file.write(segment() + snapshot_bytes())
 
 
-def write_many_pieces(path: Path) -> None:
+def write_many_pieces(path: Path, scale: int) -> None:
     """A sparse map of ten million pieces."""
     block = header("0/holes", tarfile.GNUTYPE_SPARSE, size=0)
     block[386:482] = (_number(0) + _number(1)) * 4
@@ -338,12 +340,13 @@ def write_many_pieces(path: Path) -> None:
     more = bytes((_number(0) + _number(1)) * 21 + b"\1" + bytes(7))
     with path.open("wb") as file:
         file.write(signed(block))
-        for _ in range(500):
+        for _ in range(500 // scale):
             file.write(more * 1000)
         file.write(snapshot_bytes())
 
 
-Writer = Callable[[Path], Any]
+# Each writes its file at full size, or at a fraction of it.
+Writer = Callable[[Path, int], Any]
 BOMBS: dict[str, tuple[Writer, str]] = {
     "a million members": (write_million, "members"),
     "a million members in segments": (write_million_in_segments, "members"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from snapshot_tasks.cli.command import Outcome, Run
@@ -28,7 +29,9 @@ def run_module(
     return Outcome(result={"exit_code": code}, error=error)
 
 
-def run_tools(run: Run, commands: tuple[tuple[str, ...], ...]) -> Outcome:
+def run_tools(
+    run: Run, commands: tuple[tuple[str, ...], ...], environment: Mapping[str, str] | None = None
+) -> Outcome:
     """Run tools of the development environment, one after the other, and name those that fail."""
     from snapshot_tasks.system import process
 
@@ -38,7 +41,9 @@ def run_tools(run: Run, commands: tuple[tuple[str, ...], ...]) -> Outcome:
     codes = {}
     for name, *arguments in commands:
         argv = (str(Path(sys.executable).parent / name), *arguments)
-        codes[name] = process.run_attached(argv, cwd=ROOT, stdout_to_stderr=run.json)
+        codes[name] = process.run_attached(
+            argv, cwd=ROOT, env=environment, stdout_to_stderr=run.json
+        )
     failed = [name for name, code in codes.items() if code]
     error = None
     if failed:
