@@ -1,9 +1,10 @@
-# The one-shot restore service: runs the code of `inv snapshot.restore` in an image.
+# The one-shot restore service: runs the code of `snapshot.restore` in an image.
 ARG PYTHON_IMAGE=python:3.11-slim
 FROM ${PYTHON_IMAGE}
 WORKDIR /app
 COPY requirements.txt ./
 RUN pip install --no-cache-dir --requirement requirements.txt
-COPY tasks.py ./
-COPY snapshot_tasks ./snapshot_tasks
-CMD ["inv", "snapshot.restore", "--all", "--if-missing", "--timeout", "300"]
+# Where the package is in the build context: an installed package is a context by itself.
+ARG SNAPSHOT_TASKS_PACKAGE=snapshot_tasks
+COPY ${SNAPSHOT_TASKS_PACKAGE} ./snapshot_tasks
+CMD ["python", "-m", "snapshot_tasks", "snapshot.restore", "--all", "--if-missing", "--timeout", "300"]

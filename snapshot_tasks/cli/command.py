@@ -23,6 +23,7 @@ from invoke.context import Context
 from invoke.exceptions import Exit
 from invoke.tasks import Task, task
 
+from snapshot_tasks.cli.calling import CALLING, NamedTask, named, named_document
 from snapshot_tasks.cli.console import PRINTED, TerminalProgress, ask, say, tell
 from snapshot_tasks.cli.flags import Count, Seconds, Span
 from snapshot_tasks.cli.redaction import without_key
@@ -53,9 +54,18 @@ class Outcome:
 class Run:
     """One call of a task: its settings, its progress, and whether it may change anything."""
 
-    def __init__(self, name: str, *, root: Path, dry: bool, json: bool) -> None:
+    def __init__(
+        self,
+        name: str,
+        *,
+        root: Path,
+        dry: bool,
+        json: bool,
+        defaults: Mapping[str, object] | None = None,
+    ) -> None:
         self.name = name
         self.root = root
+        self.defaults = defaults
         self.dry = dry
         self.json = json
         self.progress: Progress = TerminalProgress()
@@ -65,7 +75,7 @@ class Run:
         """The settings. Raises `SettingsError` naming all that are wrong."""
         from snapshot_tasks.settings import load_settings
 
-        return load_settings(self.root)
+        return load_settings(self.root, defaults=self.defaults)
 
     def would(self, *steps: str) -> Outcome:
         """Return what a dry run answers: the steps it left out."""
@@ -100,6 +110,12 @@ def project_root(config: Config) -> Path:
     return Path(found) if found else Path.cwd()
 
 
+def project_defaults(config: Config) -> Mapping[str, object] | None:
+    """Return the settings that the project's own tasks.py gives by `ns.configure`."""
+    defaults: Mapping[str, object] | None = config._config.get("qdrant_snapshots")
+    return defaults
+
+
 def command(
     name: str, *, help: Mapping[str, str], iterable: Sequence[str] = (), watched: bool = False
 ) -> Callable[[Callable[..., Outcome]], Task[Callable[..., None]]]:
@@ -113,19 +129,23 @@ def command(
         @functools.wraps(function)
         def body(context: Context, *, json: bool = False, **flags: Any) -> None:
             collect_rarely()
-            root = project_root(context.config)
-            run = Run(name, root=root, dry=bool(context.config.run.dry), json=json)
+            root, defaults = project_root(context.config), project_defaults(context.config)
+            CALLING.begin(context.config, root)
+            dry = bool(context.config.run.dry)
+            run = Run(name, root=root, dry=dry, json=json, defaults=defaults)
             is_real = not run.dry and not flags.get("dry_run")
-            watch = begin_watch(name, root) if watched and is_real else None
+            watch = begin_watch(name, root, defaults) if watched and is_real else None
             _finish(run, lambda: function(run, **flags), watch)
 
         body.__signature__ = _signature(function)  # type: ignore[attr-defined]
-        made: Task[Callable[..., None]] = task(
+        made: NamedTask = task(
+            klass=NamedTask,
             name=name.rpartition(".")[2],
             help={**help, "json": JSON_HELP},
             iterable=list(iterable),
             auto_shortflags=False,
         )(body)
+        made.full_name = name
         return made
 
     return decorate
@@ -145,7 +165,7 @@ def _finish(run: Run, work: Callable[[], Outcome], watch: Watch | None) -> None:
         redact(run, outcome.error)
     outcome = _printed(run, outcome)
     error = outcome.error
-    last_words = (f"error: {error.message}", f"  fix: {error.hint}") if error else ()
+    last_words = (named(f"error: {error.message}"), named(f"  fix: {error.hint}")) if error else ()
     if watch:
         text = without_key(PRINTED.text + "".join(f"{w}\n" for w in last_words), _key(run))
         # An impatient Ctrl-C ends the telling, and changes nothing about how the task ended.
@@ -225,7 +245,7 @@ def _interrupted() -> Outcome:
 
 def _document(run: Run, outcome: Outcome) -> dict[str, Any]:
     error = outcome.error
-    return {
+    document: dict[str, Any] = {
         "ok": error is None,
         "task": run.name,
         "exit_code": error.exit_code if error else 0,
@@ -234,6 +254,7 @@ def _document(run: Run, outcome: Outcome) -> dict[str, Any]:
         if error
         else None,
     }
+    return {key: named_document(value) for key, value in document.items()}
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
+from snapshot_tasks.cli.calling import named
 from snapshot_tasks.system.units import duration, points, size
 from snapshot_tasks.system.untrusted import printable
 
@@ -72,14 +73,22 @@ def say(message: str, *, style: str = "") -> None:
         print(message, file=sys.stderr, flush=True)
 
 
-def tell(text: str) -> None:
-    """Print one line on stdout; names and labels from elsewhere command no terminal."""
-    line = _one_line(text)
+def tell(text: str, *, is_file: bool = False) -> None:
+    """Print one line on stdout; names and labels from elsewhere command no terminal.
+
+    A line that is a file's names its commands already.
+    """
+    line = _harmless(text) if is_file else _one_line(text)
     PRINTED.add(line)
     print(line)
 
 
 def shown(text: str, *, limit: int | None = None) -> str:
+    """Return text as one line that commands nobody who reads it, and names commands as called."""
+    return _harmless(named(text), limit=limit)
+
+
+def _harmless(text: str, *, limit: int | None = None) -> str:
     """Return text as one line that commands nobody who reads it.
 
     A terminal obeys control characters; GitHub Actions obey `::` where a line begins, which is

@@ -22,11 +22,13 @@ class Watch:
     Nothing here raises: a backup that succeeded has succeeded, whoever hears of it.
     """
 
-    def __init__(self, task: str, project_root: Path) -> None:
+    def __init__(
+        self, task: str, project_root: Path, defaults: Mapping[str, object] | None
+    ) -> None:
         from snapshot_tasks.settings import load_watching
 
         self._task = task
-        self._watching: Watching = load_watching(project_root)
+        self._watching: Watching = load_watching(project_root, defaults=defaults)
         self._started_at = datetime.now(UTC)
         self._started = time.monotonic()
         self._begun = self._begin()
@@ -106,10 +108,12 @@ class Watch:
         yield from settle(under_way)
 
 
-def begin_watch(task: str, project_root: Path) -> Watch | None:
+def begin_watch(
+    task: str, project_root: Path, defaults: Mapping[str, object] | None = None
+) -> Watch | None:
     """Begin to watch a run; None where even that cannot be, which is no reason not to run."""
     try:
-        return Watch(task, project_root)
+        return Watch(task, project_root, defaults)
     except Exception:
         return None
 

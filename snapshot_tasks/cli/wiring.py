@@ -21,9 +21,7 @@ if TYPE_CHECKING:
     from snapshot_tasks.operations.create.seal import FreshServers
     from snapshot_tasks.qdrant.server import Server
 
-SNAPSHOT_HELP = (
-    "A path, or a name from `inv snapshot.list`; by default the newest of the collection."
-)
+SNAPSHOT_HELP = "A path, or a name from snapshot.list; by default the newest of the collection."
 COLLECTION_HELP = "The collection; by default QDRANT_COLLECTION_NAME."
 PLACE_HELP = (
     f"such as {examples()} or a folder; may be given several times. By default QDRANT_OFFSITE_URL."

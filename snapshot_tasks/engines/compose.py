@@ -29,6 +29,7 @@ from snapshot_tasks.engines.compose_document import (
     snapshot_mounts,
 )
 from snapshot_tasks.engines.compose_drill import drill_server
+from snapshot_tasks.engines.compose_files import ComposeFiles, compose_files
 from snapshot_tasks.engines.ports import check_ports
 from snapshot_tasks.qdrant.server import Server
 from snapshot_tasks.settings import Settings
@@ -38,11 +39,10 @@ from snapshot_tasks.system.process import Completed
 from snapshot_tasks.system.progress import Progress
 
 STORAGE = "/qdrant/storage"
-DEFAULT_FILES = ("compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml")
 
 
 class ComposeEngine:
-    """Runs the `qdrant` service of the project's compose file."""
+    """Runs the `qdrant` service of the project's compose file, or else of this package's."""
 
     name = "compose"
     manages_server = True
@@ -87,10 +87,11 @@ class ComposeEngine:
     def follow_logs(self, *, service: str, tail: int) -> None:
         """Print the log as it grows, until interrupted."""
         arguments = ("logs", "--follow", "--tail", str(tail), *self._one(service))
+        files = compose_files(self._settings)
         process.run_attached(
-            compose_argv(*arguments),
+            compose_argv(*files.options, *arguments),
             cwd=self._settings.project_root,
-            env=self._settings.compose_environment(),
+            env=self._environment(files),
         )
 
     def mounts(self) -> tuple[Mount, ...]:
@@ -109,7 +110,9 @@ class ComposeEngine:
 
     def check_configuration(self) -> Iterator[Finding]:
         """Find problems in the compose file that break backups or restores."""
-        yield from check_document(self.document, self._settings.snapshot_dir)
+        is_packaged = bool(compose_files(self._settings).options)
+        folder = self._settings.snapshot_dir
+        yield from check_document(self.document, folder, is_packaged=is_packaged)
 
     def check_leftovers(self) -> Iterator[Finding]:
         """Report what killed or kept drills have left in Docker."""
@@ -122,7 +125,6 @@ class ComposeEngine:
         Raises:
             SettingsError: if a file is missing or Compose rejects it.
         """
-        self._check_files()
         answer = self._run("config", "--format", "json")
         if not answer.ok:
             if compose_version() is None:
@@ -167,22 +169,6 @@ class ComposeEngine:
             raise not_to_be_had(f"{image} could not be pulled ({pulled.last_words})")
         return used, f"{image} could not be pulled ({pulled.last_words}), so {used} was used"
 
-    def _check_files(self) -> None:
-        root = self._settings.project_root
-        missing = [path for path in self._settings.compose_files if not path.is_file()]
-        if missing:
-            raise SettingsError(
-                f"COMPOSE_FILE names {missing[0]}, which does not exist.",
-                hint="Correct COMPOSE_FILE, or unset it to use docker-compose.yml.",
-            )
-        if not self._settings.compose_files and not any(
-            (root / name).is_file() for name in DEFAULT_FILES
-        ):
-            raise SettingsError(
-                f"No compose file found in {root}.",
-                hint="Restore docker-compose.yml, set COMPOSE_FILE, or set QDRANT_ENGINE=native.",
-            )
-
     def _is_running(self) -> bool:
         listing = must(self._run("ps", "--status", "running", "--quiet", SERVICE))
         return bool(listing.stdout.strip())
@@ -202,13 +188,16 @@ class ComposeEngine:
         return Server(endpoint, operation_timeout_seconds=COMMAND_SECONDS)
 
     def _run(self, *arguments: str) -> Completed:
-        self._check_files()
+        files = compose_files(self._settings)
         return process.run(
-            compose_argv(*arguments),
+            compose_argv(*files.options, *arguments),
             cwd=self._settings.project_root,
-            env=self._settings.compose_environment(),
+            env=self._environment(files),
             timeout_seconds=self._settings.operation_timeout_seconds,
         )
+
+    def _environment(self, files: ComposeFiles) -> dict[str, str]:
+        return {**self._settings.compose_environment(), **files.environment}
 
     def _docker(self, *arguments: str) -> Completed:
         return process.run(("docker", *arguments), timeout_seconds=COMMAND_SECONDS)

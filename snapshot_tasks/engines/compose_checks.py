@@ -30,7 +30,9 @@ def check_docker() -> Iterator[Finding]:
     yield ok("compose", f"Docker Compose {compose_version()}")
 
 
-def check_document(document: JsonObject, folder: Path) -> Iterator[Finding]:
+def check_document(
+    document: JsonObject, folder: Path, *, is_packaged: bool = False
+) -> Iterator[Finding]:
     """Find the traps of a compose file that break backups or restores."""
     service = qdrant_service(document)
     problems = [*_image_traps(str(service.get("image", ""))), *_mount_traps(service)]
@@ -40,7 +42,8 @@ def check_document(document: JsonObject, folder: Path) -> Iterator[Finding]:
         message = "Qdrant cannot see the folder, so restores upload the file"
         yield warn("snapshot mount", message, remedy)
     elif not problems:
-        yield ok("compose file", "image pinned, snapshots path writable, folder mounted")
+        whose = "the one of this package: " if is_packaged else ""
+        yield ok("compose file", f"{whose}image pinned, snapshots path writable, folder mounted")
 
 
 def check_leftovers() -> Iterator[Finding]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
+from collections.abc import Callable
 from datetime import UTC
 from functools import cache
 from importlib.resources import files
@@ -33,12 +34,15 @@ MAX_ATTENTION = 100
 MAX_TEXT = 300
 
 
-def render_page(report: data.Report) -> str:
-    """Return the whole page, for any names: nothing in it can become markup or load anything."""
+def render_page(report: data.Report, named: Callable[[str], str] = str) -> str:
+    """Return the whole page, for any names: nothing in it can become markup or load anything.
+
+    `named` makes the commands in its texts those to type in the reader's project.
+    """
     styles = files(__package__).joinpath("styles.css").read_text(encoding="utf-8")
     attention = report.attention
     return (
-        _environment()
+        _environment(named)
         .get_template("page.html.j2")
         .render(
             report=report,
@@ -72,7 +76,7 @@ def _worst(report: data.Report) -> Status:
 
 
 @cache
-def _environment() -> Environment:
+def _environment(named: Callable[[str], str]) -> Environment:
     environment = Environment(
         loader=PackageLoader("snapshot_tasks.report", "."),
         autoescape=True,
@@ -84,10 +88,11 @@ def _environment() -> Environment:
     environment.filters |= {
         "age": age,
         "clock": lambda at: f"{at.astimezone(UTC):%H:%M}",
-        "coded": _coded,
+        "coded": lambda text: _coded(named(text)),
         "day": lambda at: f"{at.astimezone(UTC):%Y-%m-%d}",
         "duration": duration,
         "moment": moment,
+        "named": named,
         "size": size,
         "span": format_span,
     }

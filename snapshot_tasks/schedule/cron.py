@@ -12,7 +12,7 @@ from snapshot_tasks.system.errors import SettingsError
 MAX_COMMAND_BYTES = 998
 _TAG = "qdrant-snapshot"
 _HEAD = """\
-# Qdrant snapshots, by `inv snapshot.schedule`. For the crontab of a user: crontab -e
+# Qdrant snapshots, by `{origin}`. For the crontab of a user: crontab -e
 # cron takes these for times of this machine's own zone. For UTC, where that is another: cronie's
 # cron takes CRON_TZ=UTC on a line above (for all lines below it), Debian's has no such thing.
 # A run that goes well says nothing. One that fails mails all it said, where MAILTO reaches you, and
@@ -22,7 +22,7 @@ _HEAD = """\
 
 def crontab(request: Request) -> Schedule:
     """Return the lines. Raises `SettingsError` for a path that crons do not agree on."""
-    if "\\" in f"{request.launcher}":
+    if "\\" in "".join((*request.command.argv, str(request.project))):
         raise SettingsError(
             f"The path {request.project} holds a backslash, which crons read differently.",
             hint="Rename the folder, or use --format systemd.",
@@ -31,10 +31,10 @@ def crontab(request: Request) -> Schedule:
         _line(request, request.creates, request.create_tasks),
         _line(request, request.drills, request.drill_tasks),
     )
-    name = "qdrant-snapshot.crontab"
+    name, head = "qdrant-snapshot.crontab", _HEAD.format(origin=request.command.origin)
     return Schedule(
         folder="",
-        files={name: _HEAD + "".join(f"{line}\n" for line in lines)},
+        files={name: head + "".join(f"{line}\n" for line in lines)},
         install=(f"(crontab -l; cat {name}) | crontab -",),
     )
 
@@ -44,7 +44,9 @@ def _line(request: Request, when: Calendar, tasks: tuple[str, ...]) -> str:
 
     Invoke runs several tasks in one call, and none after one that failed.
     """
-    run = shlex.join((str(request.launcher), *tasks))
+    run = shlex.join((*request.command.argv, *tasks))
+    if folder := request.command.folder:
+        run = f"cd {shlex.quote(str(folder))} 2>&1 && {run}"
     say = "printf '%s\\n' \"$out\""
     command = (
         # cron's own PATH lacks /usr/local/bin, where Docker may be.

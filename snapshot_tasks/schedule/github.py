@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from snapshot_tasks.domain.retention import Policy
-from snapshot_tasks.schedule.request import Request, Schedule
+from snapshot_tasks.schedule.request import Command, Request, Schedule
 from snapshot_tasks.system.spans import format_span
 
 NAME = "qdrant-snapshot.yml"
@@ -14,7 +14,7 @@ _STORE = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 _SECRET = re.compile("KEY|SECRET|TOKEN|PASSWORD|SAS|CREDENTIAL|ACCOUNT")
 _HEAD = """\
 # Takes a snapshot of your Qdrant, proves that it restores, and uploads the proof; by
-# `inv snapshot.schedule`. The snapshot itself goes with the runner: whoever may read a repository's
+# `{origin}`. The snapshot itself goes with the runner: whoever may read a repository's
 # artifacts must not get your data by it.
 # It needs a runner that reaches Qdrant (by https, since the key goes there), the variables
 # {variables}
@@ -43,18 +43,26 @@ def workflow(request: Request) -> Schedule:
     if request.push and request.recipients:
         # Public keys: here none can forget them, and push what everybody can read.
         environment["QDRANT_AGE_RECIPIENTS"] = f'"{",".join(request.recipients)}"'
-    head = _HEAD.format(variables=_and(variables), secrets=_and(secrets))
+    command = request.command
+    head = _HEAD.format(origin=command.origin, variables=_and(variables), secrets=_and(secrets))
     lines = "".join(f"      {name}: {value}\n" for name, value in environment.items())
     text = head + _BODY.format(
         cron=request.creates.cron,
         environment=lines,
         # The runner's own folder is empty at first: only off-site there is something to prune.
-        create=" ".join(("snapshot.create", *request.which, *request.push_tasks)),
+        create=" ".join((command.task("snapshot.create"), *request.which, *request.push_tasks)),
         drill=" ".join(request.drill_tasks),
-        proof=_PUSH_PROOF if request.push else "",
+        proof=_push_proof(command) if request.push else "",
+        program=command.name,
+        report=command.task("report"),
+        install=f"      - run: {command.install}\n" if command.install else "",
     )
     install = (f"git add .github/workflows/{NAME}",)
     return Schedule(folder=".github/workflows", files={NAME: text}, install=install)
+
+
+def _push_proof(command: Command) -> str:
+    return _PUSH_PROOF.format(program=command.name, push=command.task("snapshot.push"))
 
 
 def _rules(policy: Policy) -> dict[str, str]:
@@ -74,7 +82,7 @@ def _and(names: list[str]) -> str:
 _PUSH_PROOF = """\
       - name: Push the proof
         if: always()
-        run: ./inv snapshot.push --all
+        run: {program} {push} --all
 """
 _BODY = """\
 name: Qdrant snapshot
@@ -103,12 +111,13 @@ jobs:
       - uses: actions/setup-python@v5
         with:
           python-version: "3.11"
-      - run: ./inv {create}
-      - run: ./inv {drill} --junit test-results/restore.xml
+{install}\
+      - run: {program} {create}
+      - run: {program} {drill} --junit test-results/restore.xml
 {proof}\
       - name: Write the report
         if: always()
-        run: ./inv report --output test-results/report.html
+        run: {program} {report} --output test-results/report.html
       - name: Upload the proof
         if: always()
         uses: actions/upload-artifact@v4

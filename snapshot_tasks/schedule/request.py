@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 
@@ -11,12 +12,49 @@ from snapshot_tasks.schedule.calendar import HOUR, MINUTE, Calendar, calendar, t
 from snapshot_tasks.system.errors import SettingsError
 from snapshot_tasks.system.untrusted import is_harmless, printable
 
+LAUNCHER = "./inv"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Command:
+    """What runs a task: from any folder and without a PATH, or in a workflow.
+
+    `name` is what a workflow calls it, after `install`; `names` are the tasks that a project calls
+    otherwise. A `folder` is where it must run to find the project.
+    """
+
+    argv: tuple[str, ...]
+    name: str
+    names: Mapping[str, str] = field(default_factory=dict)
+    folder: Path | None = None
+    install: str = ""
+
+    @property
+    def is_launcher(self) -> bool:
+        """Whether it is the launcher of a checkout, which sets itself up."""
+        return self.name == LAUNCHER
+
+    def task(self, full_name: str) -> str:
+        """Return what a task is called there."""
+        return self.names.get(full_name, full_name)
+
+    @property
+    def origin(self) -> str:
+        """The command that writes a schedule; files of earlier versions are known by it."""
+        return f"{'inv' if self.is_launcher else self.name} {self.task('snapshot.schedule')}"
+
+
+def launcher(project: Path) -> Command:
+    """Return the launcher that a checkout has."""
+    return Command(argv=(str(project / "inv"),), name=LAUNCHER)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
     """Where the project lies, what runs in it, and when; for systemd also as whom and how long."""
 
     project: Path
+    command: Command
     snapshot_dir: Path
     user: str
     drill_engine: str
@@ -35,14 +73,10 @@ class Request:
     recipients: tuple[str, ...] = ()
 
     @property
-    def launcher(self) -> Path:
-        """What runs a task, whatever the working folder is."""
-        return self.project / "inv"
-
-    @property
     def create_tasks(self) -> tuple[str, ...]:
         """The arguments that take a snapshot, and keep the folder and the off-site copy right."""
-        return ("snapshot.create", *self.which, *self._prune, *self.push_tasks)
+        create = self.command.task("snapshot.create")
+        return (create, *self.which, *self._prune, *self.push_tasks)
 
     @property
     def push_tasks(self) -> tuple[str, ...]:
@@ -50,12 +84,13 @@ class Request:
 
         All of it: what a run that failed has left out, and proofs that came after a push.
         """
-        return ("snapshot.push", "--all", *self._prune) if self.push else ()
+        push = self.command.task("snapshot.push")
+        return (push, "--all", *self._prune) if self.push else ()
 
     @property
     def drill_tasks(self) -> tuple[str, ...]:
         """The arguments that prove the newest snapshot."""
-        return ("snapshot.test-restore", *self.which)
+        return (self.command.task("snapshot.test-restore"), *self.which)
 
     @property
     def which(self) -> tuple[str, ...]:
@@ -79,6 +114,7 @@ class Schedule:
 def make_request(
     *,
     project: Path,
+    command: Command,
     snapshot_dir: Path,
     user: str,
     drill_engine: str,
@@ -102,12 +138,13 @@ def make_request(
     Raises:
         SettingsError: for a span that no calendar has, a wrong time, or a path that no text holds.
     """
-    for path in (project, snapshot_dir, *writes):
+    for path in (project, snapshot_dir, *writes, *map(Path, command.argv)):
         _check_path(path)
     start = time_of_day(at)
     later = min(HOUR, every / 2 // MINUTE * MINUTE)
     return Request(
         project=project,
+        command=command,
         snapshot_dir=snapshot_dir,
         user=user,
         drill_engine=drill_engine,

@@ -6,7 +6,7 @@ import shlex
 from dataclasses import dataclass
 
 from snapshot_tasks.schedule.calendar import MINUTE, Calendar
-from snapshot_tasks.schedule.request import Request, Schedule
+from snapshot_tasks.schedule.request import Command, Request, Schedule
 
 FOLDER = "/etc/systemd/system"
 CREATE, DRILL = "qdrant-snapshot", "qdrant-snapshot-drill"
@@ -37,6 +37,9 @@ SystemCallArchitectures=native
 SystemCallFilter=@system-service
 SystemCallErrorNumber=EPERM
 """
+# A launcher may have to make its .venv anew, where a unit may not write.
+_AFTER = """ After
+# an update of the project, run `./inv` once by hand."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,11 +87,14 @@ def units(request: Request) -> Schedule:
 
 
 def _head(name: str, request: Request) -> str:
-    return f'# {FOLDER}/{name}\n# By `inv snapshot.schedule` of "{request.project}".\n'
+    return f'# {FOLDER}/{name}\n# By `{request.command.origin}` of "{request.project}".\n'
 
 
 def _service(job: _Job, request: Request) -> str:
-    command = " ".join(("/bin/sh", _argument(str(request.launcher)), *job.tasks))
+    command = request.command
+    words = (*_program(command), *job.tasks)
+    name = "inv" if command.is_launcher else command.name
+    more = _AFTER if command.is_launcher else ""
     return f"""\
 [Unit]
 Description={job.does}
@@ -102,14 +108,26 @@ Type=oneshot
 User={request.user.replace("%", "%%")}
 # Settings come from the project's .env. The rights below fit this engine.
 Environment=QDRANT_DRILL_ENGINE={request.drill_engine}
-ExecStart={command}
+{_folder(command)}ExecStart={" ".join(words)}
 TimeoutStartSec={request.limit_seconds}
-# inv is told to stop, and stops what it has started itself.
+# {name} is told to stop, and stops what it has started itself.
 KillMode=mixed
 
-# It writes only here: what else you have it write, such as by a hook, gets a line of its own. After
-# an update of the project, run `./inv` once by hand.
+# It writes only here: what else you have it write, such as by a hook, gets a line of its own.{more}
 {_writes(request)}{_temporary(request)}{_HARDENING}"""
+
+
+def _program(command: Command) -> tuple[str, ...]:
+    """Return the words that start it; in the path of a program, no variables are filled in."""
+    first, *others = command.argv
+    if command.is_launcher:
+        return ("/bin/sh", _argument(first))
+    return (_word(first), *map(_argument, others))
+
+
+def _folder(command: Command) -> str:
+    """Return where it runs, for a program that finds its project by that."""
+    return f"WorkingDirectory={str(command.folder).replace('%', '%%')}\n" if command.folder else ""
 
 
 def _writes(request: Request) -> str:

@@ -25,8 +25,19 @@ if TYPE_CHECKING:
 
 ENGINES = ("auto", "compose", "native", "external")
 DRILL_ENGINES = ("auto", "compose", "native")
+# What Docker Compose reads by itself, so that it must be told of a default in tasks.py.
+COMPOSE_SETTINGS = (
+    "COMPOSE_FILE",
+    "COMPOSE_PATH_SEPARATOR",
+    "COMPOSE_PROFILES",
+    "COMPOSE_PROJECT_NAME",
+    "PYTHON_IMAGE",
+)
 RELEASES_URL = "https://github.com/qdrant/qdrant/releases/download"
 RELEASES_API_URL = "https://api.github.com/repos/qdrant/qdrant/releases/tags"
+
+# Settings by name, such as the defaults that a project's own tasks.py gives.
+Defaults = Mapping[str, object]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +71,7 @@ class Settings:
     releases_url: str
     releases_api_url: str
     compose_files: tuple[Path, ...]
+    compose_defaults: Mapping[str, str] = field(repr=False)
     post_create_hook: tuple[str, ...] = field(repr=False)
     watching: Watching
 
@@ -82,17 +94,24 @@ class Settings:
             "QDRANT_SNAPSHOT_DIR": str(self.snapshot_dir),
             "QDRANT_COLLECTION_NAME": self.collection,
         }
-        return values | ({"QDRANT_API_KEY": self.api_key} if self.api_key else {})
+        if self.api_key:
+            values["QDRANT_API_KEY"] = self.api_key
+        return {**values, **self.compose_defaults}
 
 
-def load_settings(project_root: Path, environment: Mapping[str, str] | None = None) -> Settings:
-    """Read the environment, then `.env` (the environment wins).
+def load_settings(
+    project_root: Path,
+    environment: Mapping[str, str] | None = None,
+    *,
+    defaults: Defaults | None = None,
+) -> Settings:
+    """Read the environment, then `.env`, then the defaults of the project's tasks.py.
 
     Raises:
         SettingsError: naming every wrong setting at once.
     """
     problems: list[str] = []
-    reader = _reader(project_root, environment, problems)
+    reader = _reader(project_root, environment, defaults, problems)
     url = reader.url("QDRANT_URL")
     http_port = reader.port("QDRANT_HTTP_PORT", _port_of(url) or 6333)
     grpc_port = reader.port("QDRANT_GRPC_PORT", 6334)
@@ -137,16 +156,15 @@ def load_settings(project_root: Path, environment: Mapping[str, str] | None = No
         releases_url=reader.text("QDRANT_RELEASES_URL") or RELEASES_URL,
         releases_api_url=reader.text("QDRANT_RELEASES_API_URL") or RELEASES_API_URL,
         compose_files=reader.paths("COMPOSE_FILE", project_root),
+        compose_defaults=reader.defaults_for(COMPOSE_SETTINGS),
         post_create_hook=read_hook(reader, problems),
         watching=read_watching(reader, project_root),
     )
     if settings.http_port == settings.grpc_port:
         problems.append("QDRANT_GRPC_PORT: expected another port than QDRANT_HTTP_PORT")
+    problems += reader.unknown_defaults()
     if problems:
-        raise SettingsError(
-            "; ".join(problems) + ".",
-            hint="Correct it in the environment or in .env; .env.example lists every setting.",
-        )
+        raise SettingsError("; ".join(problems) + ".", hint=_hint(defaults))
     return settings
 
 
@@ -165,21 +183,48 @@ def only_in_environment(
     )
 
 
-def load_watching(project_root: Path, environment: Mapping[str, str] | None = None) -> Watching:
+def load_watching(
+    project_root: Path,
+    environment: Mapping[str, str] | None = None,
+    *,
+    defaults: Defaults | None = None,
+) -> Watching:
     """Read only whom a task tells how it ended, whatever else is wrong.
 
     What is wrong about these settings themselves is told by `load_settings`, which every task uses.
     """
-    return read_watching(_reader(project_root, environment, []), project_root)
+    return read_watching(_reader(project_root, environment, defaults, []), project_root)
+
+
+def _hint(defaults: Defaults | None) -> str:
+    where = "the environment, in .env or in tasks.py" if defaults else "the environment or in .env"
+    return f"Correct it in {where}; .env.example lists every setting."
 
 
 def _reader(
-    project_root: Path, environment: Mapping[str, str] | None, problems: list[str]
+    project_root: Path,
+    environment: Mapping[str, str] | None,
+    defaults: Defaults | None,
+    problems: list[str],
 ) -> Reader:
     environment = os.environ if environment is None else environment
     values = _read_dotenv(project_root / ".env", problems)
     values |= {name: value for name, value in environment.items() if value}
-    return Reader(values, problems)
+    return Reader(values, problems, defaults=_texts(defaults or {}, problems))
+
+
+def _texts(defaults: object, problems: list[str]) -> dict[str, str]:
+    """Return the defaults as texts, which is what every setting is read from."""
+    if not isinstance(defaults, Mapping):
+        problems.append("qdrant_snapshots: expected settings with their values in tasks.py")
+        return {}
+    texts = {}
+    for name, value in defaults.items():
+        if isinstance(value, str | int | float | Path) and not isinstance(value, bool):
+            texts[str(name)] = str(value)
+        elif value is not None:
+            problems.append(f"{name}: expected a text or a number in tasks.py")
+    return texts
 
 
 def _read_dotenv(path: Path, problems: list[str]) -> dict[str, str]:

@@ -28,16 +28,39 @@ def _is_http(text: str) -> bool:
 class Reader:
     """Reads single values, noting each problem instead of raising."""
 
-    def __init__(self, values: Mapping[str, str], problems: list[str]) -> None:
-        self._values = values
+    def __init__(
+        self,
+        values: Mapping[str, str],
+        problems: list[str],
+        *,
+        defaults: Mapping[str, str] | None = None,
+    ) -> None:
+        self._defaults = {n: v for n, v in (defaults or {}).items() if n not in values}
+        self._values = {**self._defaults, **values}
         self._problems = problems
+        # Whatever is asked for is the name of a setting: so a misspelt default is noticed.
+        self._known: set[str] = set()
 
     def text(self, name: str) -> str | None:
         """Return a value without the space around it; an empty one is none."""
+        self._known.add(name)
         return self._values.get(name, "").strip() or None
+
+    def defaults_for(self, names: tuple[str, ...]) -> dict[str, str]:
+        """Return those of the names whose value comes from the defaults."""
+        self._known.update(names)
+        return {name: value for name, value in self._defaults.items() if name in names}
+
+    def unknown_defaults(self) -> list[str]:
+        """Return a problem for each default that no setting has asked for; call it last."""
+        return [
+            f"{name}: expected the name of a setting in tasks.py"
+            for name in sorted(self._defaults.keys() - self._known)
+        ]
 
     def beginning_with(self, prefixes: tuple[str, ...]) -> dict[str, str]:
         """Return every value whose name begins so, as it stands: another program's settings."""
+        self._known.update(name for name in self._values if name.startswith(prefixes))
         return {name: value for name, value in self._values.items() if name.startswith(prefixes)}
 
     def choice(self, name: str, allowed: tuple[str, ...], default: str = "auto") -> str:

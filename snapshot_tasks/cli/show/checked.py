@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -39,10 +39,18 @@ class Checked:
         wrong = failed(self.findings)
         return wrong or ((error_finding(self.error),) if self.error else ())
 
+    def named(self, name: Callable[[str], str]) -> Checked:
+        """Return the same with texts that name commands as they are called here."""
+        findings = [
+            replace(finding, message=name(finding.message), remedy=name(finding.remedy))
+            for finding in self.findings
+        ]
+        return replace(self, findings=findings, error=_named_error(self.error, name))
+
 
 def error_finding(error: TaskError) -> Finding:
     """Return an error as a finding: a budget that was missed, or what kept from checking at all."""
-    check = "budget" if isinstance(error, BudgetMissed) else error.kind
+    check = "budget" if error.kind == BudgetMissed.kind else error.kind
     return Finding(check=check, status=Status.FAIL, message=error.message, remedy=error.hint)
 
 
@@ -100,6 +108,14 @@ def checked_promises(judged: Judged, at: datetime) -> Checked:
 def not_checked(name: str, error: TaskError, at: datetime) -> Checked:
     """Return what could not be checked at all."""
     return Checked(name=name, verdict="not checked", at=at.isoformat(), error=error)
+
+
+def _named_error(error: TaskError | None, name: Callable[[str], str]) -> TaskError | None:
+    if error is None:
+        return None
+    renamed = TaskError(name(error.message), hint=name(error.hint))
+    renamed.kind = error.kind
+    return renamed
 
 
 def _fault(row: Row) -> Finding:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from snapshot_tasks.cli.calling import named
 from snapshot_tasks.cli.command import Run, redact
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def tell_ci(
     now = datetime.now(UTC)
     told = {thing.name for thing in things}
     left_out = [not_checked(f.name, f.error, now) for f in failures if f.name not in told]
-    everything = [*things, *left_out]
+    everything = [thing.named(named) for thing in (*things, *left_out)]
     tell_github(run.progress, run.name, everything)
     if junit:
         write_junit(Path(junit), run.name, everything)

@@ -29,7 +29,7 @@ def render_schedule(
     """Print what was written, else the files themselves; how to install it goes to stderr."""
     lines = map(str, written) if written else "\n".join(schedule.files.values()).splitlines()
     for line in lines:
-        tell(line)
+        tell(line, is_file=True)
     where = f"in {folder}" if written else "with --output-dir DIR, and there"
     progress.note(f"To install it, {where}:")
     for line in schedule.install:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from snapshot_tasks.cli.calling import named
 from snapshot_tasks.cli.command import Outcome, Run, Span, command
 from snapshot_tasks.cli.wiring import now, open_catalog
 from snapshot_tasks.system.errors import Refused
@@ -41,7 +42,7 @@ def report(
     )
     with storage_errors(path.parent, setting="--output"):
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_text(path, render_page(collected), mode=by_umask())
+        write_text(path, render_page(collected, named), mode=by_umask())
     return Outcome(
         result={"path": str(path), **collected.as_json()},
         render=lambda: render_report(path, collected),

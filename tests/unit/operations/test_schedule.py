@@ -16,7 +16,7 @@ from snapshot_tasks.domain.retention import Policy
 from snapshot_tasks.operations.schedule import write_schedule
 from snapshot_tasks.schedule import FORMATS
 from snapshot_tasks.schedule.calendar import POSSIBLE, Calendar
-from snapshot_tasks.schedule.request import Request, make_request
+from snapshot_tasks.schedule.request import Command, Request, launcher, make_request
 from snapshot_tasks.system.errors import Refused, SettingsError
 from snapshot_tasks.system.spans import parse_span
 from tests.conftest import ROOT
@@ -37,11 +37,13 @@ def request_for(  # every fact that a test may want to change
     drill_engine: str = "native",
     needs_host_tmp: bool = False,
     user: str = "backup",
+    command: Command | None = None,
     **more: Any,
 ) -> Request:
     """Return a request, of which a test names only what it is about."""
     return make_request(
         project=Path(project),
+        command=command or launcher(Path(project)),
         snapshot_dir=Path(project, "qdrant_snapshots"),
         user=user,
         drill_engine=drill_engine,

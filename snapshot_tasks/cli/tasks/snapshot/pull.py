@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from snapshot_tasks.operations.restore.into_empty import RestoreResult
 
 
-NAMED_HELP = "A name from `inv snapshot.list --remote`; by default the newest of the collection."
+NAMED_HELP = "A name from snapshot.list --remote; by default the newest of the collection."
 
 
 @command(

@@ -4,15 +4,27 @@ from __future__ import annotations
 
 import os
 import pwd
+import re
+import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from snapshot_tasks import __version__
+from snapshot_tasks.cli.calling import CALLING, SCRIPT, Way, way
 from snapshot_tasks.cli.command import Outcome, Run, Span, command
 from snapshot_tasks.system.errors import SettingsError
 
 if TYPE_CHECKING:
-    from snapshot_tasks.schedule.request import Request
+    from snapshot_tasks.schedule.request import Command, Request
     from snapshot_tasks.settings import Settings
+
+DISTRIBUTION = "qdrant-snapshot-tasks"
+_DISTRIBUTION = re.compile(r"\bqdrant[-_.]snapshot[-_.]tasks\b", re.IGNORECASE)
+_INSTALLS = {
+    "requirements.txt": "pip install -r requirements.txt",
+    "pyproject.toml": "pip install .",
+}
 
 
 @command(
@@ -74,6 +86,7 @@ def _request(run: Run, every: Span, at: str, drill_every: Span, all: bool, push:
         run.progress.note("Nothing is pushed before QDRANT_OFFSITE_URL says where to.")
     return make_request(
         project=run.root,
+        command=_command(run.root),
         snapshot_dir=Path(os.path.normpath(settings.snapshot_dir)),
         user=_user(),
         drill_engine=engine.name,
@@ -89,6 +102,37 @@ def _request(run: Run, every: Span, at: str, drill_every: Span, all: bool, push:
         store_names=tuple(sorted(settings.store_variables)),
         recipients=settings.age_recipients,
     )
+
+
+def _command(root: Path) -> Command:
+    """Return what runs a task on a schedule: the program that was called, by its full path."""
+    from snapshot_tasks.schedule.request import Command, launcher
+
+    called, names = way(), CALLING.call.names
+    if called is Way.LAUNCHER:
+        return launcher(root)
+    if called is Way.INV:
+        argv = (*_program("inv", module="invoke"), "--search-root", str(root))
+        return Command(argv=argv, name="inv", names=names, install=_install(root))
+    argv = _program(SCRIPT, module="snapshot_tasks")
+    return Command(argv=argv, name=SCRIPT, names=names, folder=root, install=_install(root))
+
+
+def _program(name: str, *, module: str) -> tuple[str, ...]:
+    """Return a program of this environment by its full path, or else its module."""
+    for path in (Path(sys.argv[0]), Path(sys.executable).with_name(name)):
+        if path.name == name and os.access(path, os.X_OK):
+            return (os.path.abspath(path),)  # noqa: PTH100 - a link, as pipx makes, stays one
+    return (sys.executable, "-m", module)
+
+
+def _install(root: Path) -> str:
+    """Return what installs these tasks on a runner: whatever the project itself names them in."""
+    for name, install in _INSTALLS.items():
+        with suppress(OSError, ValueError):
+            if _DISTRIBUTION.search((root / name).read_text(encoding="utf-8")):
+                return install
+    return f"pip install {DISTRIBUTION}=={__version__}"
 
 
 def _written(settings: Settings) -> tuple[Path, ...]:

@@ -1,0 +1,60 @@
+"""Which compose file describes the stack: the project's own, or the one of this package."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from snapshot_tasks.settings import Settings
+from snapshot_tasks.system.errors import SettingsError
+
+FILE = "docker-compose.yml"
+DEFAULT_FILES = ("compose.yaml", "compose.yml", FILE, "docker-compose.yaml")
+_PACKAGE = Path(__file__).resolve().parents[1]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ComposeFiles:
+    """What Docker Compose is told about its files; nothing where it finds the project's itself."""
+
+    options: tuple[str, ...] = ()
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+def compose_files(settings: Settings) -> ComposeFiles:
+    """Return the files of the project's stack; a project without one gets this package's.
+
+    Raises:
+        SettingsError: when COMPOSE_FILE names a file that does not exist.
+    """
+    missing = [path for path in settings.compose_files if not path.is_file()]
+    if missing:
+        raise SettingsError(
+            f"COMPOSE_FILE names {missing[0]}, which does not exist.",
+            hint="Correct COMPOSE_FILE, or unset it.",
+        )
+    if settings.compose_files or own_file(settings.project_root):
+        return ComposeFiles()
+    return packaged_files(settings.project_root)
+
+
+def own_file(root: Path) -> Path | None:
+    """Return the compose file that Docker Compose finds in a folder by itself."""
+    return next((root / name for name in DEFAULT_FILES if (root / name).is_file()), None)
+
+
+def packaged_files(root: Path, package: Path = _PACKAGE) -> ComposeFiles:
+    """Return this package's compose file for a project elsewhere: its name, its .env, its folders.
+
+    The file is in an installed package, or beside it in a checkout. That folder also has everything
+    that the image of the restore service is built from.
+    """
+    folder = package if (package / FILE).is_file() else package.parent
+    return ComposeFiles(
+        options=("--project-directory", str(root), "--file", str(folder / FILE)),
+        environment={
+            "SNAPSHOT_TASKS_CONTEXT": str(folder),
+            "SNAPSHOT_TASKS_PACKAGE": str(package.relative_to(folder)),
+        },
+    )
