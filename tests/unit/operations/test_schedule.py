@@ -244,3 +244,57 @@ def test_a_workflow_carries_what_pushing_needs() -> None:
     assert "AWS_REGION: ${{ vars.AWS_REGION }}" in text
     assert "AWS_SECRET_ACCESS_KEY: ${{ secrets.AWS_SECRET_ACCESS_KEY }}" in text
     assert text.index("snapshot.test-restore") < text.rindex("snapshot.push --all")
+
+
+def installed(program: str, **more: Any) -> Command:
+    """Return a program in somebody else's environment, as they call the tasks."""
+    names = {name: f"qdrant.{name}" for name in ("snapshot.create", "snapshot.test-restore")}
+    return Command(argv=(f"/opt/venv/bin/{program}",), name=program, names=names, **more)
+
+
+def test_a_crontab_runs_the_program_of_a_project_without_a_launcher() -> None:
+    """By its full path, with the tasks' names there; a script, in the project's folder."""
+    inv = Command(
+        argv=("/opt/a b/inv", "--search-root", "/srv/tasks"),
+        name="inv",
+        names={"snapshot.create": "qdrant.snapshot.create"},
+    )
+    [text] = FORMATS["cron"](request_for(command=inv)).files.values()
+    assert "out=$('/opt/a b/inv' --search-root /srv/tasks qdrant.snapshot.create 2>&1)" in text
+    assert text.startswith("# Qdrant snapshots, by `inv snapshot.schedule`.")
+    script = Command(
+        argv=("/opt/bin/qdrant-snapshots",), name="qdrant-snapshots", folder=Path("/srv/my tasks")
+    )
+    [text] = FORMATS["cron"](request_for(command=script)).files.values()
+    assert "cd '/srv/my tasks' 2>&1 && /opt/bin/qdrant-snapshots snapshot.create 2>&1" in text
+    assert "./inv" not in text
+    assert "by `qdrant-snapshots snapshot.schedule`" in text
+
+
+def test_a_unit_runs_the_program_of_a_project_without_a_launcher() -> None:
+    """Variables are filled in within arguments, but not in the path of a program."""
+    argv = ("/opt/$a%b/inv", "--search-root", "/srv/$x")
+    made = FORMATS["systemd"](request_for(command=Command(argv=argv, name="inv")))
+    text = made.files["qdrant-snapshot.service"]
+    assert 'ExecStart="/opt/$a%%b/inv" "--search-root" "/srv/$$x" snapshot.create\n' in text
+    assert "./inv" not in text
+    script = installed("qdrant-snapshots", folder=Path("/srv/50% tasks"))
+    text = FORMATS["systemd"](request_for(command=script)).files["qdrant-snapshot.service"]
+    assert "WorkingDirectory=/srv/50%% tasks\n" in text
+    assert 'ExecStart="/opt/venv/bin/qdrant-snapshots" qdrant.snapshot.create\n' in text
+
+
+def test_a_workflow_installs_what_the_project_uses() -> None:
+    """A checkout's launcher sets itself up; whoever has none installs the tasks first."""
+    [own] = FORMATS["github"](request_for()).files.values()
+    assert "pip install" not in own
+    command = installed("inv", install="pip install -r requirements.txt")
+    [text] = FORMATS["github"](request_for(command=command, push=True)).files.values()
+    steps = re.findall(r"run: (.*)", text)
+    assert steps == [
+        "pip install -r requirements.txt",
+        "inv qdrant.snapshot.create snapshot.push --all",
+        "inv qdrant.snapshot.test-restore --junit test-results/restore.xml",
+        "inv snapshot.push --all",
+        "inv report --output test-results/report.html",
+    ]

@@ -460,3 +460,53 @@ def test_the_stores_own_variables_come_from_dotenv_too(make_settings: Make, proj
         "AZURE_STORAGE_ACCOUNT_NAME": "me",
     }
     assert "hush" not in repr(made)
+
+
+def test_defaults_of_a_tasks_py_come_last(project: Path) -> None:
+    """The environment wins over `.env`, and `.env` over what `ns.configure` gives."""
+    project.mkdir()
+    (project / ".env").write_text("QDRANT_HTTP_PORT=7001\nQDRANT_GRPC_PORT=\n", encoding="utf-8")
+    defaults = {
+        "QDRANT_COLLECTION_NAME": "docs",
+        "QDRANT_HTTP_PORT": 7002,
+        "QDRANT_GRPC_PORT": 7003,
+        "QDRANT_SNAPSHOT_DIR": Path("backups"),
+        "QDRANT_ENGINE": "native",
+        "QDRANT_BINARY": None,
+    }
+    made = load_settings(project, {"QDRANT_ENGINE": "external"}, defaults=defaults)
+    assert (made.collection, made.http_port, made.grpc_port) == ("docs", 7001, 7003)
+    assert made.snapshot_dir == project / "backups"
+    assert made.engine == "external"
+    assert made.binary is None
+    watching = load_watching(project, {}, defaults=defaults)
+    assert watching.snapshot_dir == project / "backups"
+
+
+def test_wrong_defaults_are_told_like_any_setting(project: Path) -> None:
+    """A wrong value, a misspelt name, a value of another kind: all at once, and where they are."""
+    defaults = {
+        "QDRANT_ENGINE": "magic",
+        "QDRANT_COLECTION_NAME": "docs",
+        "QDRANT_HTTP_PORT": [6333],
+        "AWS_REGION": "eu",
+    }
+    with pytest.raises(SettingsError) as wrong:
+        load_settings(project, {}, defaults=defaults)
+    assert "QDRANT_ENGINE: expected one of" in wrong.value.message
+    assert "QDRANT_COLECTION_NAME: expected the name of a setting" in wrong.value.message
+    assert "QDRANT_HTTP_PORT: expected a text or a number" in wrong.value.message
+    assert "AWS_REGION" not in wrong.value.message
+    assert "tasks.py" in wrong.value.hint
+    with pytest.raises(SettingsError, match="qdrant_snapshots: expected"):
+        load_settings(project, {}, defaults="docs")  # type: ignore[arg-type]
+
+
+def test_compose_is_told_of_defaults_it_cannot_find(project: Path) -> None:
+    """It reads the environment and `.env` itself, which win; a tasks.py it does not know."""
+    defaults = {"COMPOSE_PROJECT_NAME": "mine", "COMPOSE_FILE": "stack.yml"}
+    made = load_settings(project, {"COMPOSE_FILE": "other.yml"}, defaults=defaults)
+    seen = made.compose_environment()
+    assert seen["COMPOSE_PROJECT_NAME"] == "mine"
+    assert "COMPOSE_FILE" not in seen
+    assert made.compose_files == (project / "other.yml",)

@@ -1,0 +1,79 @@
+"""`qdrant-snapshots` answers what is mistyped with what is nearest, in two lines and with 1."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from snapshot_tasks import __version__
+from snapshot_tasks.cli.program import main
+
+
+def run(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *words: str
+) -> tuple[int, str, str]:
+    """Return how the program ended with these words, and what it printed."""
+    monkeypatch.setattr(sys, "argv", ["/venv/bin/qdrant-snapshots", *words])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    captured = capsys.readouterr()
+    return int(ended.value.code or 0), captured.out, captured.err
+
+
+@pytest.mark.parametrize(
+    ("words", "error", "fix"),
+    [
+        (("snapshot.crate",), "There is no task snapshot.crate.", "Did you mean snapshot.create"),
+        (("create",), "There is no task create.", "Did you mean snapshot.create"),
+        (("test-restore",), "There is no task test-restore.", "mean snapshot.test-restore"),
+        (("--help", "snapshot.lst"), "There is no task snapshot.lst.", "mean snapshot.list"),
+        (("snapshot.list", "extra"), "There is no task extra.", "`qdrant-snapshots --list` shows"),
+        (("snapshot.list", "--josn"), "snapshot.list has no flag --josn.", "Did you mean --json?"),
+        (("snapshot.list", "--lsit"), "snapshot.list has no flag --lsit.", "Did you mean --list"),
+        (("--lst",), "There is no flag --lst.", "Did you mean --list"),
+        (("zzz",), "There is no task zzz.", "`qdrant-snapshots --list` shows all tasks."),
+        (
+            ("snapshot.show", "--snapshot"),
+            "--snapshot needs a value.",
+            "`qdrant-snapshots --help snapshot.show` explains each flag.",
+        ),
+        (
+            ("snapshot.prune", "--keep-last", "x"),
+            "Expected a whole number from 0 up, got 'x'.",
+            "`qdrant-snapshots --help TASK` explains each flag.",
+        ),
+        (("x\x1b[31m",), "There is no task x\\x1b[31m.", "--list"),
+    ],
+)
+def test_what_is_mistyped_is_answered(
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    words: tuple[str, ...],
+    error: str,
+    fix: str,
+) -> None:
+    """One error line and one fix line on stderr, nothing on stdout, and 1."""
+    code, out, err = run(capsys, monkeypatch, *words)
+    first, second = err.splitlines()
+    assert (code, out) == (1, "")
+    assert first == f"error: {error}"
+    assert second.startswith("  fix: ")
+    assert fix in second
+
+
+def test_its_version(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its own name and version, not Invoke's."""
+    code, out, _ = run(capsys, monkeypatch, "--version")
+    assert (code, out) == (0, f"qdrant-snapshots {__version__}\n")
+
+
+def test_without_arguments_it_lists(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same as `--list`; the tasks of this project's own development are not among them."""
+    _, listed, _ = run(capsys, monkeypatch, "--list")
+    code, out, _ = run(capsys, monkeypatch)
+    assert (code, out) == (0, listed)
+    assert "snapshot.test-restore" in out
+    assert "bench" not in out

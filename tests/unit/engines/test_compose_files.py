@@ -1,0 +1,63 @@
+"""A project without a compose file gets this package's, for its own folders and its own name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from snapshot_tasks.engines.compose_files import (
+    DEFAULT_FILES,
+    ComposeFiles,
+    compose_files,
+    packaged_files,
+)
+from snapshot_tasks.settings import Settings
+from snapshot_tasks.system.errors import SettingsError
+from tests.conftest import ROOT
+
+Make = Callable[..., Settings]
+
+
+@pytest.mark.parametrize("name", DEFAULT_FILES)
+def test_the_projects_own_file_is_left_to_compose(
+    make_settings: Make, project: Path, name: str
+) -> None:
+    """Under each name that Compose looks for, it is told nothing."""
+    project.mkdir()
+    (project / name).touch()
+    assert compose_files(make_settings()) == ComposeFiles()
+
+
+def test_a_file_that_is_named_is_left_to_compose(make_settings: Make, project: Path) -> None:
+    """COMPOSE_FILE is Compose's own; one that does not exist is told by name."""
+    project.mkdir()
+    (project / "stack.yml").touch()
+    assert compose_files(make_settings(COMPOSE_FILE="stack.yml")) == ComposeFiles()
+    with pytest.raises(SettingsError, match=r"COMPOSE_FILE names .*ghost\.yml"):
+        compose_files(make_settings(COMPOSE_FILE="stack.yml:ghost.yml"))
+
+
+def test_without_one_it_is_the_packages(make_settings: Make, project: Path) -> None:
+    """From a checkout, the file and all that its image is built from are at the checkout's root."""
+    files = compose_files(make_settings())
+    own = str(ROOT / "docker-compose.yml")
+    assert files.options == ("--project-directory", str(project), "--file", own)
+    assert files.environment == {
+        "SNAPSHOT_TASKS_CONTEXT": str(ROOT),
+        "SNAPSHOT_TASKS_PACKAGE": "snapshot_tasks",
+    }
+
+
+def test_an_installed_package_has_it_inside(tmp_path: Path) -> None:
+    """There, the package is the whole context."""
+    package = tmp_path / "site-packages/snapshot_tasks"
+    package.mkdir(parents=True)
+    (package / "docker-compose.yml").touch()
+    files = packaged_files(tmp_path, package)
+    assert files.options[-1] == str(package / "docker-compose.yml")
+    assert files.environment == {
+        "SNAPSHOT_TASKS_CONTEXT": str(package),
+        "SNAPSHOT_TASKS_PACKAGE": ".",
+    }
