@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ import pytest
 from cronsim import CronSim
 
 from snapshot_tasks.cli.namespace import namespace
-from tests.conftest import ROOT, Inv, Live
+from tests.conftest import ROOT, Inv, Live, Ran
 from tests.support.systemd import analyze
 from tests.support.world import assert_error
 
@@ -51,10 +52,32 @@ def hostile(inv: Inv, qdrant: Live) -> Iterator[Inv]:
 
 def printed(inv: Inv, *flags: str) -> dict[str, str]:
     """Return the files of a schedule by name."""
-    ran = inv("snapshot.schedule", *flags, "--json")
+    return files_of(inv("snapshot.schedule", *flags, "--json"))
+
+
+def files_of(ran: Ran) -> dict[str, str]:
+    """Return the files that a call printed, by name."""
     assert ran.code == 0, ran.stderr
     files: dict[str, str] = ran.document["result"]["files"]
     return files
+
+
+def launched(inv: Inv, *words: str) -> Ran:
+    """Call the launcher itself, as `./inv`."""
+    done = subprocess.run(
+        ("./inv", *words), cwd=inv.root, capture_output=True, text=True, check=False
+    )
+    return Ran(code=done.returncode, stdout=done.stdout, stderr=done.stderr)
+
+
+def scheduled(inv: Inv, called: str, *flags: str) -> dict[str, str]:
+    """Return the files of a schedule, as one gets them by the launcher, or by plain `inv`."""
+    if called == "./inv":
+        return files_of(launched(inv, "snapshot.schedule", *flags, "--json"))
+    # Without its environment, `inv` finds the package by its tasks.py only.
+    tasks = f"import sys\nsys.path.insert(0, {str(ROOT)!r})\nfrom snapshot_tasks import namespace\n"
+    (inv.root / "tasks.py").write_text(tasks, encoding="utf-8")
+    return printed(inv, *flags)
 
 
 def cron_commands(crontab: str) -> list[str]:
@@ -76,10 +99,12 @@ def run_bare(command: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_cron_lines_take_a_snapshot_and_prove_it(hostile: Inv) -> None:
+@pytest.mark.parametrize("called", ["./inv", "inv"])
+def test_cron_lines_take_a_snapshot_and_prove_it(hostile: Inv, called: str) -> None:
     """From any folder, with an empty environment, in silence, whatever the project is called."""
-    [crontab] = printed(hostile, "--format", "cron").values()
+    [crontab] = scheduled(hostile, called, "--format", "cron").values()
     create, drill = cron_commands(crontab)
+    assert ("--search-root" in create) is (called == "inv")
     for command in (create, drill):
         done = run_bare(command)
         assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
@@ -94,10 +119,20 @@ def test_a_cron_line_that_fails_says_all_of_it(hostile: Inv) -> None:
     dotenv = hostile.root / ".env"
     text = dotenv.read_text(encoding="utf-8")
     dotenv.write_text(text.replace("=scheduled", "=nothing"), encoding="utf-8")
-    [crontab] = printed(hostile, "--format", "cron").values()
+    [crontab] = scheduled(hostile, "./inv", "--format", "cron").values()
     done = run_bare(cron_commands(crontab)[0])
     assert "Collection `nothing` doesn't exist" in done.stdout
-    assert "  fix: " in done.stdout
+    assert f"  fix: `{shlex.quote(str(hostile.root / 'inv'))} stack.status` lists" in done.stdout
+
+
+def test_a_remedy_names_the_launcher(hostile: Inv) -> None:
+    """As it was called; a file that is printed is shown as it is written."""
+    ran = launched(hostile, "snapshot.show", "--snapshot", "nothing")
+    assert ran.code == 10
+    assert "`./inv snapshot.list`" in ran.stderr
+    shown = launched(hostile, "snapshot.schedule", "--format", "cron").stdout
+    [written] = scheduled(hostile, "./inv", "--format", "cron").values()
+    assert shown == written
 
 
 def test_what_follows_a_failed_task_is_not_run(hostile: Inv) -> None:
@@ -110,10 +145,12 @@ def test_what_follows_a_failed_task_is_not_run(hostile: Inv) -> None:
     assert "sealed" in ran.stdout.splitlines()[-4:][0]
 
 
-def test_systemd_accepts_the_units(hostile: Inv, tmp_path: Path) -> None:
+@pytest.mark.parametrize("called", ["./inv", "inv"])
+def test_systemd_accepts_the_units(hostile: Inv, tmp_path: Path, called: str) -> None:
     """By its own reading: no complaint, the hostile path as one word, and little exposure."""
     folder = tmp_path / "units"
-    ran = hostile("snapshot.schedule", "--format", "systemd", "--output-dir", str(folder))
+    words = ("snapshot.schedule", "--format", "systemd", "--output-dir", str(folder))
+    ran = launched(hostile, *words) if called == "./inv" else hostile(*words)
     assert ran.code == 0, ran.stderr
     units = sorted(folder.iterdir())
     assert [str(unit) for unit in units] == sorted(ran.stdout.splitlines())
@@ -176,7 +213,9 @@ def test_every_task_and_flag_is_one(inv: Inv, name: str) -> None:
     settings = {**inv.environment, "QDRANT_KEEP_DAILY": "7"}
     asking = dataclasses.replace(inv, environment=settings)
     text = "".join(printed(asking, "--format", name, "--push", "--all").values())
-    calls = re.findall(r"/inv\"? ((?:report|snapshot\.[a-z]).*?)(?: 2>&1.*)?$", text, re.MULTILINE)
+    program = r"(?<!`)\binv\"?(?: \"?--search-root\"? \S+)? "
+    task = r"((?:report|snapshot\.[a-z]).*?)(?: 2>&1.*)?$"
+    calls = re.findall(program + task, text, re.MULTILINE)
     assert calls
     unknown: set[str] = set()
     for call in calls:
