@@ -290,7 +290,7 @@ def test_without_a_compose_file(docker: None, installed: Installed, root: Path) 
     try:
         script("stack.up")
         ran = installed("qdrant-snapshots", "doctor", cwd=root, **settings)
-        assert "this package's own" in ran.stdout
+        assert "the one of this package" in ran.stdout
         code = _PACKAGED.format(root=str(root))
         options, environment = json.loads(well(installed("python", "-c", code, cwd=root)))
         compose = ("docker", "compose", *options, "run", "--rm", "--build", "qdrant-restore")
