@@ -32,6 +32,9 @@ def hostile(inv: Inv, qdrant: Live) -> Iterator[Inv]:
     for name in ("inv", "requirements.txt"):
         (root / name).write_bytes((ROOT / name).read_bytes())
     (root / "inv").chmod(0o755)
+    # Without an environment, plain `inv` finds the package by this only.
+    tasks = f"import sys\nsys.path.insert(0, {str(ROOT)!r})\nfrom snapshot_tasks import namespace\n"
+    (root / "tasks.py").write_text(tasks, encoding="utf-8")
     python = root / ".venv/bin/python"
     python.parent.mkdir(parents=True)
     python.write_text(
@@ -74,9 +77,6 @@ def scheduled(inv: Inv, called: str, *flags: str) -> dict[str, str]:
     """Return the files of a schedule, as one gets them by the launcher, or by plain `inv`."""
     if called == "./inv":
         return files_of(launched(inv, "snapshot.schedule", *flags, "--json"))
-    # Without its environment, `inv` finds the package by its tasks.py only.
-    tasks = f"import sys\nsys.path.insert(0, {str(ROOT)!r})\nfrom snapshot_tasks import namespace\n"
-    (inv.root / "tasks.py").write_text(tasks, encoding="utf-8")
     return printed(inv, *flags)
 
 
