@@ -117,15 +117,15 @@ def scratch() -> Iterator[Path]:
 
 @contextmanager
 def unpacked(asked: Asked) -> Iterator[str]:
-    """Unpack the snapshot, whose only shard is what the engine opens."""
+    """Unpack the snapshot, whose only shard Qdrant Edge opens."""
     with scratch() as folder:
         (shard,) = unpack(Path(asked["snapshot"]), folder)
         asked["clock"]()
         yield str(shard.folder)
 
 
-def engine_read(asked: Asked) -> int:
-    """One bare read of the file by its engine: unpack it, let every point be scrolled past."""
+def edge_read(asked: Asked) -> int:
+    """One bare read of the file by its Qdrant Edge: unpack it, let every point be scrolled past."""
     with scratch() as folder:
         (shard,) = unpack(Path(asked["snapshot"]), folder)
         for _ in _scrolled(asked, str(shard.folder)):
@@ -133,13 +133,13 @@ def engine_read(asked: Asked) -> int:
     return int(asked["bytes"])
 
 
-def engine_values(asked: Asked) -> int:
-    """The in-process engine alone: every payload fetched, every vector made an array of float32."""
+def edge_values(asked: Asked) -> int:
+    """Qdrant Edge alone: every payload fetched, every vector made an array of float32."""
     with unpacked(asked) as folder:
         return _touch_values(asked, folder)
 
 
-def engine_values_unpacked(asked: Asked) -> int:
+def edge_values_unpacked(asked: Asked) -> int:
     """The same, unpacking included."""
     with scratch() as folder:
         (shard,) = unpack(Path(asked["snapshot"]), folder)
@@ -201,7 +201,7 @@ CONTESTANTS: dict[str, Contestant] = {
     "qdrant-client scroll, gRPC": client_scroll_grpc,
     "fingerprint, live": fingerprint,
     "locate, live": locate_live,
-    "engine, values touched": engine_values,
+    "Qdrant Edge, values touched": edge_values,
     "fingerprint, file": file_fingerprint,
     "seal, file": seal,
     "locate, file": locate_file,

@@ -13,7 +13,7 @@ from urllib.request import urlopen
 
 from bench.contestant import Asked, Contestant
 from bench.data import NAME, endpoint_of
-from bench.readers import engine_read, engine_values_unpacked
+from bench.readers import edge_read, edge_values_unpacked
 from snapshot_tasks.catalog.folder import Catalog
 from snapshot_tasks.domain.collection import ServerSnapshot
 from snapshot_tasks.operations.create.one import create
@@ -164,8 +164,8 @@ CONTESTANTS: dict[str, Contestant] = {
     "create --no-seal": create_unsealed,
     "create": create_sealed,
     "seal": seal,
-    "engine: unpack, read": engine_read,
-    "engine: unpack, touch every value": engine_values_unpacked,
+    "Qdrant Edge: unpack, read": edge_read,
+    "Qdrant Edge: unpack, touch every value": edge_values_unpacked,
     "urllib": urllib_download,
     "requests with its defaults": requests_download,
     "download with sha256": hashed_download,
