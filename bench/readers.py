@@ -125,7 +125,7 @@ def unpacked(asked: Asked) -> Iterator[str]:
 
 
 def edge_read(asked: Asked) -> int:
-    """One bare read of the file by its Qdrant Edge: unpack it, let every point be scrolled past."""
+    """One bare read of the file by Qdrant Edge: unpack it and scroll past every point."""
     with scratch() as folder:
         (shard,) = unpack(Path(asked["snapshot"]), folder)
         for _ in _scrolled(asked, str(shard.folder)):
