@@ -27,7 +27,7 @@ def write_metrics(
     """Replace the metrics file in one rename; node_exporter, another user, may read it.
 
     Raises:
-        StorageError: where it cannot be written.
+        StorageError: if it cannot be written.
     """
     if path.exists() and not path.is_file():
         raise StorageError(

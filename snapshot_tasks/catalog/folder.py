@@ -88,7 +88,7 @@ class Catalog:
         not be passed off as it.
 
         Raises:
-            NotFound: when there is none, or the latest pointer dangles.
+            NotFound: if there is none, or the latest pointer dangles.
         """
         check_collection(collection)
         self._check_pointer(self.folder / latest_name(collection))
@@ -114,7 +114,7 @@ class Catalog:
         """Return the snapshot that a path or a catalogued name refers to.
 
         Raises:
-            NotFound: when there is no such file.
+            NotFound: if there is no such file.
         """
         name = reference if reference.endswith(SUFFIX) else reference + SUFFIX
         for path in (Path(reference), self.folder / reference, self.folder / name):

@@ -58,7 +58,7 @@ def load_manifest(path: Path) -> Manifest | None:
 
     Raises:
         Refused: for a newer schema.
-        Damaged: when it is not a manifest.
+        Damaged: if it is not a manifest.
     """
     try:
         text = read_text(path, max_bytes=MAX_MANIFEST_BYTES)

@@ -24,7 +24,7 @@ def own_partial(partial: Path) -> Iterator[BinaryIO]:
     """Open a partial file for this run alone, with what is in it already.
 
     Raises:
-        Locked: when another run fills it.
+        Locked: if another run fills it.
     """
     flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
     with os.fdopen(os.open(partial, flags, 0o600), "r+b") as file:

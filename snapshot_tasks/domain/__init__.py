@@ -1,1 +1,1 @@
-"""Pure values: what is known, compared and decided. Nothing here does I/O."""
+"""Pure values and decisions. Nothing here does I/O."""

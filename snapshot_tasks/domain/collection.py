@@ -1,4 +1,4 @@
-"""What a live collection is, and a snapshot of it that is still on the server."""
+"""The state of a live collection, and a snapshot of it that is still on the server."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from snapshot_tasks.system.untrusted import JsonObject
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerSnapshot:
-    """A snapshot that is still inside Qdrant. `sha256` is None where Qdrant gives no checksum."""
+    """A snapshot that is still in Qdrant. `sha256` is None if Qdrant gives no checksum."""
 
     name: str
     size_bytes: int
@@ -18,7 +18,7 @@ class ServerSnapshot:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CollectionState:
-    """What a live collection is: the exact count and everything beside the points."""
+    """The state of a live collection: its exact count, and everything except the points."""
 
     points_count: int
     config: JsonObject

@@ -1,4 +1,4 @@
-"""Where two descriptions of a collection differ. Pure: no I/O."""
+"""Finds the differences between two descriptions of a collection. Pure: no I/O."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import Any
 
 from snapshot_tasks.system.untrusted import printable
 
-# What differs is told in a line, however large it is.
+# Every difference is reported on one line, however large the value is.
 MAX_SHOWN = 200
 
 
 def differences(expected: Any, actual: Any, *, path: str = "") -> Iterator[str]:
     """Yield one line for each value that is missing, added or changed.
 
-    A key that is null counts as absent: Qdrant versions differ in which of the two they write.
+    A key that is null counts as missing, because Qdrant versions differ in which one they write.
     """
     if isinstance(expected, dict) and isinstance(actual, dict):
         for key in sorted(expected.keys() | actual.keys()):
@@ -29,7 +29,7 @@ def differences(expected: Any, actual: Any, *, path: str = "") -> Iterator[str]:
 
 
 def added_only(expected: Any, actual: Any) -> bool:
-    """Say whether `actual` holds all of `expected` and merely has more keys."""
+    """Return whether `actual` contains all of `expected` and only has additional keys."""
     if isinstance(expected, dict) and isinstance(actual, dict):
         return all(added_only(value, actual.get(key)) for key, value in expected.items())
     return expected is None or _equal(expected, actual)
@@ -40,7 +40,7 @@ def _are_rows(first: Any, second: Any) -> bool:
 
 
 def _equal(first: Any, second: Any) -> bool:
-    """Compare without taking `True` for 1."""
+    """Compare values, treating `True` and 1 as different."""
     return first == second and isinstance(first, bool) == isinstance(second, bool)
 
 

@@ -1,4 +1,4 @@
-"""Where a Qdrant server answers, and which folders of this host it can read."""
+"""The address of a Qdrant server, and the folders of this host that it can read."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mount:
-    """A folder of this host, and where the Qdrant server sees the same folder."""
+    """A folder of this host, and the path of the same folder on the Qdrant server."""
 
     host_dir: Path
     server_dir: str
@@ -19,14 +19,14 @@ class Mount:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tls:
-    """The files that https needs beyond what every machine has: a private CA, a client's own."""
+    """Extra files for HTTPS: a private CA, and a client's certificate and key."""
 
     ca_file: Path | None = None
     cert_file: Path | None = None
     key_file: Path | None = None
 
     def as_json(self) -> dict[str, str | None]:
-        """Return the paths, for a process of our own."""
+        """Return the paths for a child process."""
         return {
             name: str(path) if path else None
             for name, path in (
@@ -38,7 +38,7 @@ class Tls:
 
     @classmethod
     def from_json(cls, paths: Mapping[str, str | None]) -> Tls:
-        """Return what `as_json` made."""
+        """Parse the output of `as_json`."""
         return cls(**{name: Path(path) if path else None for name, path in paths.items()})
 
 
@@ -47,10 +47,10 @@ ANSWER_SECONDS = 30.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoint:
-    """A Qdrant server: where it answers, with which key, and which of our folders it can read.
+    """A Qdrant server: its address, its key, and which of our folders it can read.
 
-    `grpc_port` is on the same host; None where nobody knows it. `plaintext_hosts` may be sent the
-    key over plain http. `answer_seconds` is how long a short answer, or a stall, may take.
+    `grpc_port` is on the same host; None if it is unknown. The key may be sent to `plaintext_hosts`
+    over plain HTTP. `answer_seconds` limits how long a short response or a stall may take.
     """
 
     url: str
@@ -63,7 +63,7 @@ class Endpoint:
 
     @property
     def host(self) -> str:
-        """The host's name, in small letters."""
+        """The name of the host, in lower case."""
         return urlsplit(self.url).hostname or ""
 
     @property
@@ -73,18 +73,18 @@ class Endpoint:
 
     @property
     def is_loopback(self) -> bool:
-        """Whether it is on this very machine."""
+        """Whether the server is on this machine."""
         return is_loopback(self.host)
 
     @property
     def exposes_key(self) -> bool:
-        """Whether the key would travel readable for others, and nobody has allowed that."""
+        """Whether the key would be sent unencrypted to a host that is not allowed."""
         secret = self.api_key is not None and not self.is_https
         return secret and not self.is_loopback and self.host not in self.plaintext_hosts
 
 
 def is_loopback(host: str) -> bool:
-    """Say whether a host's name means this very machine."""
+    """Return whether a host name means this machine."""
     try:
         return ip_address(host).is_loopback
     except ValueError:

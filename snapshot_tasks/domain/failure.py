@@ -1,4 +1,4 @@
-"""One failure among several: what it was about, and the error."""
+"""One failure among several: the affected item, and the error."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from snapshot_tasks.system.errors import TaskError
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failure:
-    """Something that failed while others went on. `name` is what a user knows it by."""
+    """The error of one item while others continued. `name` is the name that users know."""
 
     name: str
     error: TaskError
@@ -27,7 +27,7 @@ class Failure:
 
 
 def joined(failures: Sequence[Failure]) -> TaskError | None:
-    """Return one error that names every failure; kind, exit code and hint are the first one's."""
+    """Combine failures into one error, with the kind, exit code and hint of the first one."""
     if not failures:
         return None
     first = failures[0].error

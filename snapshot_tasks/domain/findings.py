@@ -1,4 +1,4 @@
-"""What a check found: one line with a status, a message and a remedy."""
+"""The result of a check: one line with a status, a message and a remedy."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from enum import StrEnum
 
 
 class Status(StrEnum):
-    """What a check found."""
+    """The status of a finding."""
 
     OK = "OK"
     WARN = "WARN"
@@ -17,7 +17,7 @@ class Status(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """One line of a report: which check, what it found, and the remedy when it failed."""
+    """One line of a report: the check, what it found, and the remedy if there is a problem."""
 
     check: str
     status: Status
@@ -25,7 +25,7 @@ class Finding:
     remedy: str = ""
 
     def as_json(self) -> dict[str, str]:
-        """Return the finding as proofs and `--json` output hold it."""
+        """Return the finding as it appears in proofs and in `--json` output."""
         plain = {"check": self.check, "status": self.status.value, "message": self.message}
         return plain | ({"remedy": self.remedy} if self.remedy else {})
 
@@ -36,15 +36,15 @@ def failed(findings: Sequence[Finding]) -> tuple[Finding, ...]:
 
 
 def ok(check: str, message: str) -> Finding:
-    """Return what is as it should be."""
+    """Return a finding without a problem."""
     return Finding(check=check, status=Status.OK, message=message)
 
 
 def warn(check: str, message: str, remedy: str) -> Finding:
-    """Return what somebody should know, and what to do about it."""
+    """Return a finding that users should know about, with its remedy."""
     return Finding(check=check, status=Status.WARN, message=message, remedy=remedy)
 
 
 def fail(check: str, message: str, remedy: str) -> Finding:
-    """Return what is wrong, and what to do about it."""
+    """Return a problem, with its remedy."""
     return Finding(check=check, status=Status.FAIL, message=message, remedy=remedy)

@@ -1,9 +1,9 @@
 """One number for the contents of a collection. Pure: no I/O.
 
 Two collections have the same fingerprint exactly when every point agrees in id, payload and every
-named vector, bit for bit (up to the odds that docs/fingerprint.md states). The order in which the
-points come, how they are split over batches, shards and workers, and which reader delivered them do
-not matter: each point adds hashes to a table of buckets, and tables add up.
+named vector, bit for bit (docs/fingerprint.md states the odds of a collision). The order of the
+points, their split into batches, shards and workers, and the reader that delivered them do not
+matter: each point adds hashes to a table of buckets, and tables are added up.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def dense(values: Sequence[float]) -> bytes:
 
 
 def dense_bits(float32: bytes) -> bytes:
-    """Return the same for a reader that has the little-endian float32 bits already."""
+    """Return the same for a reader that already has the little-endian float32 bits."""
     return b"d" + float32
 
 
@@ -66,7 +66,7 @@ def multi(rows: Sequence[Sequence[float]]) -> bytes:
 
 
 def multi_bits(rows: int, float32: bytes) -> bytes:
-    """Return the same for a reader that has the bits of all rows already."""
+    """Return the same for a reader that already has the bits of all rows."""
     return b"m" + struct.pack("<I", rows) + float32
 
 
@@ -79,9 +79,9 @@ def sparse(indices: Sequence[int], values: Sequence[float]) -> bytes:
 
 
 def vector(value: Any) -> bytes:
-    """Return the canonical bytes of a vector as JSON has it: a list, a list of lists, or sparse.
+    """Return the canonical bytes of a JSON vector: a list, a list of lists, or sparse.
 
-    Raises struct.error where a value is not a number, such as the `null` that REST sends for NaN.
+    Raises struct.error if a value is not a number, such as the `null` that replaces NaN.
     """
     if isinstance(value, dict):
         return sparse(value["indices"], value["values"])
@@ -91,15 +91,15 @@ def vector(value: Any) -> bytes:
 def payload(document: Mapping[str, Any] | None) -> bytes:
     """Return the canonical bytes of a payload: compact JSON with sorted keys.
 
-    No payload is the same as an empty one, as it is to Qdrant. An integer beyond 64 bit signed
-    becomes a float, as it does over gRPC.
+    No payload equals an empty one, as in Qdrant. An integer that does not fit into 64 bits, signed,
+    becomes a float, as over gRPC.
     """
     if not document:
         return b"{}"
     try:
         return orjson.dumps(document, option=orjson.OPT_SORT_KEYS | orjson.OPT_STRICT_INTEGER)
     except orjson.JSONEncodeError:
-        # Some integer is beyond 53 bit, and may be beyond 64.
+        # An integer needs more than 53 bits, and perhaps more than 64.
         return orjson.dumps(_narrowed(document), option=orjson.OPT_SORT_KEYS)
 
 
@@ -120,7 +120,7 @@ class Table:
         self.high = [a + b for a, b in zip(self.high, other.high, strict=True)]
 
     def folded(self) -> Table:
-        """Return a table of the same sums modulo 2^64: while adding, they may grow beyond."""
+        """Return a table of the same sums modulo 2^64, because adding can exceed 64 bits."""
         table = Table()
         table.counts = list(self.counts)
         table.low = [value & _MASK for value in self.low]
@@ -138,7 +138,7 @@ class Table:
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Table:
-        """Return the table that `as_bytes` wrote. Raises ValueError for anything else."""
+        """Parse the output of `as_bytes`. Raises ValueError for anything else."""
         if len(data) != 3 * 8 * BUCKETS:
             raise ValueError(f"a table of {len(data):,} bytes")
         table, numbers = cls(), list(struct.unpack(f"<{3 * BUCKETS}Q", data))
@@ -149,13 +149,13 @@ class Table:
 
 
 class Accumulator:
-    """Takes points in any order and adds them up. Its size depends on no number of points."""
+    """Adds up points in any order. Its size does not depend on the number of points."""
 
     def __init__(self) -> None:
         self._sums: dict[Name, tuple[bytes, Table]] = {}
 
     def add(self, identity: int | str, components: Iterable[tuple[Name, bytes]]) -> None:
-        """Add one point: its id, and the canonical bytes of each component that it has."""
+        """Add one point: its id, and the canonical bytes of each of its components."""
         key = id_bytes(identity)
         bucket = bucket_of(key)
         for name, content in components:
@@ -189,20 +189,20 @@ class Fingerprint:
 
     @property
     def points_count(self) -> int:
-        """The number of points; every point has a payload, if an empty one."""
+        """The number of points; every point has a payload, even if it is empty."""
         table = self.tables.get(PAYLOAD_NAME)
         return table.count if table else 0
 
     @property
     def digest(self) -> str:
-        """The hex SHA-256 over all components and buckets: equal exactly for equal contents."""
+        """The hex SHA-256 of all components and buckets, equal exactly for equal contents."""
         total = sha256(ALGORITHM.encode())
         for name, table in sorted(self.tables.items()):
             total.update(_head(name) + table.as_bytes())
         return total.hexdigest()
 
     def differences(self, other: Fingerprint) -> tuple[Difference, ...]:
-        """Return the components that differ, each with the buckets it differs in."""
+        """Return the components that differ, each with its differing buckets."""
         names = sorted(self.tables.keys() | other.tables.keys())
         found = (
             Difference(name=name, buckets=_different(self._table(name), other._table(name)))
@@ -211,7 +211,7 @@ class Fingerprint:
         return tuple(difference for difference in found if difference.buckets)
 
     def summary(self) -> dict[str, Any]:
-        """Return what a manifest holds: everything but the buckets."""
+        """Return the part that a manifest contains: everything except the buckets."""
         return {
             "algorithm": ALGORITHM,
             "digest": self.digest,
@@ -223,7 +223,7 @@ class Fingerprint:
         }
 
     def as_json(self) -> dict[str, Any]:
-        """Return the whole fingerprint; 131 kB for each component."""
+        """Return the whole fingerprint, with 131 kB for each component."""
         document = self.summary()
         for item in document["components"]:
             table = self.tables[item["kind"], item["name"]]
@@ -232,10 +232,10 @@ class Fingerprint:
 
     @classmethod
     def from_json(cls, document: Any) -> Fingerprint:
-        """Return the fingerprint that `as_json` wrote.
+        """Parse the output of `as_json`.
 
         Raises:
-            ValueError: when it is of another algorithm, or its sums do not give the rest of it.
+            ValueError: if it has another algorithm, or its sums do not match its digest and counts.
         """
         if not isinstance(document, Mapping):
             raise ValueError("it is not a JSON object")
@@ -249,12 +249,12 @@ class Fingerprint:
                 for item in document["components"]
             }
         except (KeyError, TypeError, AttributeError) as error:
-            raise ValueError(f"{error} is missing or of a wrong type") from error
+            raise ValueError(f"{error} is missing or has the wrong type") from error
         fingerprint = cls(tables=tables)
         if not tables.keys() <= {PAYLOAD_NAME, *((VECTOR, name) for _, name in tables)}:
-            raise ValueError("it has a component of an unknown kind")
+            raise ValueError("it has an unknown kind of component")
         if fingerprint.as_json() != document:
-            raise ValueError("its sums do not give its digest and its counts")
+            raise ValueError("its sums do not match its digest and counts")
         return fingerprint
 
     def _table(self, name: Name) -> Table:
@@ -263,7 +263,7 @@ class Fingerprint:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Difference:
-    """A component that differs, and the buckets of ids in which it does."""
+    """A component that differs, and the buckets of ids in which it differs."""
 
     name: Name
     buckets: frozenset[int]
@@ -271,7 +271,7 @@ class Difference:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sealed:
-    """What a snapshot was sealed with: the digest decides, the buckets tell where it differs."""
+    """A snapshot's seal: the digest decides, the buckets show where contents differ."""
 
     digest: str
     points_count: int
@@ -284,7 +284,7 @@ def leaf(key: bytes, head: bytes, content: bytes) -> bytes:
 
 
 def point_leaf(identity: int | str, components: Iterable[tuple[Name, bytes]]) -> bytes:
-    """Return 16 bytes that stand for a whole point, to find which points of two sides differ."""
+    """Return 16 bytes that represent a whole point, to find the points that differ."""
     key = id_bytes(identity)
     leaves = (leaf(key, _head(name), content) for name, content in sorted(components))
     return sha256(b"".join(leaves)).digest()[:16]
@@ -315,7 +315,7 @@ def _u64(values: Sequence[int]) -> bytes:
 
 
 def _narrowed(value: Any) -> Any:
-    """Return the value with every integer that gRPC cannot hold as a float."""
+    """Return the value with each integer that gRPC cannot represent converted to a float."""
     if isinstance(value, dict):
         return {key: _narrowed(item) for key, item in value.items()}
     if isinstance(value, list):

@@ -1,7 +1,7 @@
-"""The manifest beside each snapshot: what was taken, from where, and what it must contain.
+"""The manifest next to each snapshot: what was taken, from where, and what it must contain.
 
-Written once, never edited. Unknown keys are ignored, so that older code reads newer files of the
-same schema; a newer schema is refused.
+It is written once and never edited. Unknown keys are ignored, so that older code can read newer
+files of the same schema; a newer schema is refused.
 """
 
 from __future__ import annotations
@@ -37,18 +37,18 @@ DESCRIBED = (
     "sanity",
     "probes",
 )
-# Where a fact's key differs from its name here.
+# Facts whose JSON key differs from the name of the field.
 _KEYS = {"seal": "fingerprint"}
 MAX_MESSAGE = 300
-# It becomes an image's tag, and part of a path.
+# A version becomes the tag of an image and part of a path.
 _VERSION = re.compile("[0-9A-Za-z][0-9A-Za-z.+_-]{0,63}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest:
-    """The facts of one snapshot. `points_count` is exact and is that of the file.
+    """The facts of one snapshot. `points_count` is the exact count of the file.
 
-    A `safety` snapshot holds what was replaced: it is kept and listed, but never the default.
+    A `safety` snapshot contains a replaced collection. It is kept and listed, but never a default.
     """
 
     collection: str
@@ -74,7 +74,7 @@ class Manifest:
 
     @property
     def state(self) -> CollectionState:
-        """What a collection restored from this snapshot must be."""
+        """The expected state of a collection that is restored from this snapshot."""
         return CollectionState(
             points_count=self.points_count,
             config=self.config,
@@ -84,18 +84,18 @@ class Manifest:
 
     @property
     def description(self) -> str:
-        """The hex SHA-256 over what a restored collection must be beside its points."""
+        """The hex SHA-256 of everything that is expected of a restore except its points."""
         document = self.as_json()
         described = {key: document[key] for key in DESCRIBED}
         text = json.dumps(described, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
 
     def sealed_with(self, seal: Seal) -> Manifest:
-        """Return this manifest with a seal, which binds its description too."""
+        """Return this manifest with a seal, which also covers its description."""
         return replace(self, seal=seal.describing(self.description))
 
     def as_json(self) -> dict[str, Any]:
-        """Return the JSON object as its file holds it."""
+        """Return the JSON object as it is stored on disk."""
         plain = {_KEYS.get(f.name, f.name): getattr(self, f.name) for f in fields(self)}
         return {
             "schema": plain.pop("schema"),
@@ -108,16 +108,16 @@ class Manifest:
 
 
 def dump_manifest(manifest: Manifest) -> str:
-    """Return the text of the manifest's file."""
+    """Return the text of the manifest file."""
     return json.dumps(manifest.as_json(), indent=2, ensure_ascii=False) + "\n"
 
 
 def parse_manifest(text: str, name: str) -> Manifest:
-    """Return what a manifest says; `name` is that of its file.
+    """Parse a manifest; `name` is the name of its file.
 
     Raises:
-        Refused: for a newer schema.
-        Damaged: when it is not a manifest.
+        Refused: if it has a newer schema.
+        Damaged: if it is not a manifest.
     """
     try:
         document = parse_json(text)
@@ -129,12 +129,12 @@ def parse_manifest(text: str, name: str) -> Manifest:
 
 
 def unreadable(name: str, error: Exception) -> Damaged:
-    """Return what to say of a manifest that cannot be read; `name` is that of its file."""
+    """Return the error for a manifest that cannot be read; `name` is the name of its file."""
     reason = f"{error} is missing" if isinstance(error, KeyError) else str(error)
     return Damaged(
-        f"The manifest {printable(name)} is not readable: "
+        f"The manifest {printable(name)} cannot be read: "
         f"{printable(reason.rstrip('.'), limit=MAX_MESSAGE)}.",
-        hint="Bring it back from a copy, or move it away to use the snapshot without it.",
+        hint="Restore it from a copy, or move it away to use the snapshot without a manifest.",
     )
 
 
@@ -142,8 +142,8 @@ def _parse(document: Mapping[str, Any], name: str) -> Manifest:
     schema = typed(document, "schema", int)
     if schema > SCHEMA:
         raise Refused(
-            f"The manifest {printable(name)} has schema {schema}; "
-            f"this version reads up to {SCHEMA}.",
+            f"The manifest {printable(name)} has schema {schema}, "
+            f"but this version only reads schemas up to {SCHEMA}.",
             hint="Update this project on this machine, then try again.",
         )
     return Manifest(
@@ -171,14 +171,14 @@ def _parse(document: Mapping[str, Any], name: str) -> Manifest:
 
 
 def _collection(document: Mapping[str, Any]) -> str:
-    """Return the collection, whose name becomes part of file names and of a server's URLs."""
+    """Return the collection; its name becomes part of file names and of URLs."""
     name = typed(document, "collection", str)
     check_collection(name)
     return name
 
 
 def _file_name(document: Mapping[str, Any]) -> str:
-    """Return the snapshot's file name, which is nothing but a name: no path leads elsewhere."""
+    """Return the snapshot's file name, which must not be a path to another folder."""
     name = typed(document, "snapshot", str)
     check_file_name(name)
     return name
@@ -197,7 +197,7 @@ def _seal(document: Mapping[str, Any]) -> Seal | None:
 
 
 def _sanity(document: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """Return the counts that the next snapshot is compared with, all of them numbers."""
+    """Return the counts that the next snapshot is compared with; all must be numbers."""
     sanity = optional(document, "sanity", dict)
     if sanity is None:
         return None

@@ -1,4 +1,4 @@
-"""What a snapshot's file name says, and how to make one."""
+"""Build and parse the file names of snapshots."""
 
 from __future__ import annotations
 
@@ -15,28 +15,28 @@ PROOFS_SUFFIX = ".proofs.jsonl"
 FINGERPRINT_SUFFIX = ".fingerprint.json"
 PIN_SUFFIX = ".pin.json"
 _OURS = re.compile(r"(?P<collection>.+)_(?P<stamp>\d{8}_\d{6})(-(?P<number>\d+))?")
-# Qdrant's own: <collection>-<peer id>-<date>-<time>
+# Qdrant's names: <collection>-<peer id>-<date>-<time>
 _QDRANTS = re.compile(r"(?P<collection>.+)-\d+-(?P<stamp>\d{4}(-\d\d){5})")
 
 
 def check_collection(collection: str) -> None:
-    """Raise `SettingsError` for a collection name that could not be part of a file name."""
+    """Raise `SettingsError` if a collection name cannot be part of a file name."""
     impossible = "/" in collection or "\0" in collection or collection.startswith(".")
     if not collection or impossible or not _is_text(collection):
         raise SettingsError(
-            f"{collection!r} cannot be the name of a collection.",
-            hint="Name one that Qdrant lists: `inv stack.status` shows them.",
+            f"{collection!r} cannot be a collection name.",
+            hint="Use a name that `inv stack.status` shows.",
         )
 
 
 def check_file_name(name: str) -> None:
-    """Raise `ValueError` for anything but a snapshot's file name: a path could lead elsewhere."""
+    """Raise `ValueError` for anything but a plain snapshot file name, such as a path."""
     if "/" in name or "\0" in name or name.startswith(".") or not name.endswith(SUFFIX):
-        raise ValueError(f"{name!r} is not a file name of a snapshot")
+        raise ValueError(f"{name!r} is not a snapshot file name")
 
 
 def _is_text(name: str) -> bool:
-    """Say whether a name consists of whole characters: bytes that are not UTF-8 are not."""
+    """Return whether a name is not empty and can be encoded as UTF-8."""
     try:
         return bool(name.encode("utf-8"))
     except UnicodeEncodeError:
@@ -44,7 +44,7 @@ def _is_text(name: str) -> bool:
 
 
 def snapshot_names(collection: str, taken_at: datetime) -> Iterator[str]:
-    """Yield the names for a snapshot taken at that time; a later one where the earlier is taken."""
+    """Yield possible names for a snapshot, in the order in which they should be tried."""
     stem = f"{collection}_{taken_at.astimezone(UTC):%Y%m%d_%H%M%S}"
     yield stem + SUFFIX
     number = 2
@@ -54,7 +54,7 @@ def snapshot_names(collection: str, taken_at: datetime) -> Iterator[str]:
 
 
 def latest_name(collection: str) -> str:
-    """Return the name of the collection's latest pointer."""
+    """Return the name of the collection's latest link."""
     return f"{collection}_latest{SUFFIX}"
 
 
@@ -79,7 +79,7 @@ def pin_path(snapshot: Path) -> Path:
 
 
 def paths_beside(snapshot: Path) -> tuple[Path, ...]:
-    """Return all that may stand beside a snapshot's file, and goes with it."""
+    """Return the paths of all files that belong to a snapshot file and are deleted with it."""
     return (
         manifest_path(snapshot),
         fingerprint_path(snapshot),
@@ -89,7 +89,7 @@ def paths_beside(snapshot: Path) -> tuple[Path, ...]:
 
 
 def parse_name(name: str) -> tuple[str | None, datetime | None]:
-    """Return the collection and the time in a file name, each None where it has none."""
+    """Return the collection and the time in a file name, or None for both."""
     stem = name.removesuffix(SUFFIX)
     for pattern, form in ((_OURS, "%Y%m%d_%H%M%S"), (_QDRANTS, "%Y-%m-%d-%H-%M-%S")):
         if match := pattern.fullmatch(stem):

@@ -1,6 +1,6 @@
-"""What was found of a snapshot, and when: one proof for each drill or verification of it.
+"""The results of drills and verifications of a snapshot: one proof for each.
 
-Only a drill proves a snapshot; a failure that concerns the file undoes it.
+Only a passed drill proves a snapshot, and a later failure that concerns the file undoes this.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from snapshot_tasks.system.untrusted import parse_json
 DRILL = "drill"
 REHEARSAL = "rehearsal"
 VERIFY = "verify"
-# How deep a verification looks.
+# The levels of a verification.
 BYTES, CONTENT, SOURCE = LEVELS = ("bytes", "content", "source")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proof:
-    """One line among the proofs of a snapshot.
+    """One line in the proofs of a snapshot.
 
-    Facts that a line does not state, or states as something else, are empty or None. `document` is
-    the whole line, for those who show it.
+    Facts that are missing from a line or have the wrong type are empty or None. `document` is the
+    whole line, for display.
     """
 
     kind: str
@@ -41,12 +41,12 @@ class Proof:
 
     @property
     def about_file(self) -> bool:
-        """Whether it judges the file: a live collection may change without that."""
+        """Whether it judges the file, not the live collection, which may change at any time."""
         return self.level != SOURCE
 
     @property
     def findings(self) -> tuple[Finding, ...]:
-        """What was found; anything else in their place is passed over."""
+        """The findings; invalid items are ignored."""
         listed = self.document.get("findings")
         found = map(_finding, listed if isinstance(listed, list) else ())
         return tuple(finding for finding in found if finding is not None)
@@ -57,11 +57,11 @@ class Proof:
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Proof:
-        """Return the proof that a line states.
+        """Parse a line.
 
         Raises:
-            KeyError, TypeError, ValueError, ArithmeticError: when it does not state a kind, a time
-                with its zone and an outcome, or a restore that took no number of seconds.
+            KeyError, TypeError, ValueError, ArithmeticError: if the kind, the time with its zone or
+                the result is missing, or the restore time is not a number of seconds.
         """
         at = datetime.fromisoformat(document["at"])
         if at.tzinfo is None:
@@ -81,15 +81,15 @@ class Proof:
 
 
 def parse_proofs(text: str) -> tuple[Proof, ...]:
-    """Return the proofs in a text, oldest first; lines cut by a crash are passed over."""
+    """Return the proofs in a text, oldest first; lines that a crash cut short are ignored."""
     return tuple(proof for line in text.split("\n") if (proof := _parse(line)) is not None)
 
 
 def last_proven_at(proofs: Sequence[Proof], sha256: str | None) -> datetime | None:
     """Return when a drill last succeeded with exactly these bytes, or None.
 
-    A drill or a verification of the file that failed since then undoes it. Without a manifest it is
-    not known which bytes these should be, so nothing stays proven.
+    A drill or a verification of the file that failed since then undoes it. Without a manifest, the
+    expected bytes are unknown, so nothing counts as proven.
     """
     if sha256 is None:
         return None
@@ -102,7 +102,7 @@ def last_proven_at(proofs: Sequence[Proof], sha256: str | None) -> datetime | No
 
 
 def last_failed_at(proofs: Sequence[Proof]) -> datetime | None:
-    """Return when the file failed a drill or a verification that no drill has made good since."""
+    """Return when the file last failed a drill or verification, if no later drill passed."""
     for proof in reversed(proofs):
         if _undoes(proof):
             return proof.at
@@ -128,7 +128,7 @@ def _parse(line: str) -> Proof | None:
 
 
 def _seconds(value: Any) -> float | None:
-    """Return a measured time; a negative one was not measured. Raises for anything but a number."""
+    """Return a measured time; a negative one was not measured. Raises if it is not a number."""
     if value is None:
         return None
     if not math.isfinite(value):

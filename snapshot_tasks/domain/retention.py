@@ -1,6 +1,6 @@
-"""Which snapshots to keep: a policy becomes a plan, and the plan says why.
+"""Decides which snapshots to keep: turns a policy into a plan that gives its reasons.
 
-Pure: no clock, no disk, no network. The same rules hold in the snapshot folder and off-site.
+Pure: no clock, no disk, no network. The same rules apply in the snapshot folder and off-site.
 """
 
 from __future__ import annotations
@@ -11,25 +11,26 @@ from datetime import UTC, datetime, timedelta
 
 from snapshot_tasks.system.spans import format_span
 
-# What a rule keeps one snapshot of: a day, a week, a month, a year, all in UTC.
+# The periods of which a rule keeps one snapshot each: day, week, month or year, all in UTC.
 PERIODS: dict[str, Callable[[datetime], str]] = {
     "daily": lambda at: f"{at:%Y-%m-%d}",
     "weekly": lambda at: f"{at:%G-W%V}",
     "monthly": lambda at: f"{at:%Y-%m}",
     "yearly": lambda at: f"{at:%Y}",
 }
-# Why one is set aside, here or off-site.
-REPLACED = "holds what a restore replaced"
-FAILED = "failed its last test: look at it"
+# The reasons to set a snapshot aside, both here and off-site.
+REPLACED = "safety snapshot of a replaced collection"
+FAILED = "failed its last test: check it"
 Reason = tuple["Candidate", str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
-    """How many to keep of each collection. A number of 0 means no rule.
+    """How many snapshots to keep of each collection. 0 means that there is no such rule.
 
     `keep_daily=7` keeps the newest snapshot of each of the last 7 days that have one, and so on.
-    `max_age` drops what is older, whatever those rules say. `keep_minimum` always stay.
+    `max_age` deletes older snapshots even if those rules keep them. The newest `keep_minimum` are
+    always kept.
     """
 
     keep_last: int = 0
@@ -47,12 +48,12 @@ class Policy:
 
     @property
     def has_rules(self) -> bool:
-        """Whether a rule says which to keep, beside an age."""
+        """Whether there is a rule besides the maximum age."""
         return self.keep_last > 0 or any(self.periods.values())
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing is ever dropped."""
+        """Whether nothing is ever deleted."""
         return not self.has_rules and self.max_age is None
 
 
@@ -60,8 +61,9 @@ class Policy:
 class Candidate:
     """What retention knows of one snapshot.
 
-    A `checked` one has a manifest. One that is set `aside`, for the reason given, counts
-    for no rule, so it pushes no other out; only its age drops it. One on `hold` is never dropped.
+    A `checked` snapshot has a manifest. A snapshot set `aside`, for the given reason, counts for no
+    rule, so it displaces no other snapshot; only its age can delete it. One on `hold`, for the
+    given reason, is never deleted.
     """
 
     name: str
@@ -75,7 +77,7 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
-    """One line of a plan: keep or drop, and every reason for it."""
+    """One line of a plan: whether to keep or delete a snapshot, and every reason for it."""
 
     candidate: Candidate
     keep: bool
@@ -84,19 +86,19 @@ class Decision:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What is kept and dropped of one collection, newest first."""
+    """The snapshots to keep and to delete of one collection, newest first."""
 
     collection: str
     decisions: tuple[Decision, ...]
 
     @property
     def dropped(self) -> tuple[Candidate, ...]:
-        """What goes."""
+        """The snapshots to delete."""
         return tuple(d.candidate for d in self.decisions if not d.keep)
 
     @property
     def freed_bytes(self) -> int:
-        """What the dropped ones take, in bytes."""
+        """The total size of the snapshots to delete, in bytes."""
         return sum(candidate.size_bytes for candidate in self.dropped)
 
 
@@ -105,9 +107,9 @@ def plan_retention(
 ) -> Plan:
     """Decide on the snapshots of one collection.
 
-    The newest, the newest proven one and those on hold stay under every policy; under an empty one
-    all do. A rule by period counts the periods that hold a snapshot, so that a machine which was
-    off for a month loses nothing by it.
+    Every policy keeps the newest snapshot, the newest proven one and those on hold; an empty policy
+    keeps all. A rule by period only counts periods that have a snapshot, so a machine that was off
+    for a month loses nothing.
     """
     newest_first = sorted(candidates, key=lambda c: (c.created_at, c.name), reverse=True)
     reasons: dict[str, list[str]] = {candidate.name: [] for candidate in newest_first}
@@ -125,7 +127,7 @@ def plan_retention(
 
 
 def _always(newest_first: Sequence[Candidate], policy: Policy) -> Iterator[Reason]:
-    """Yield what stays whatever the rules say."""
+    """Yield the snapshots that stay under any rules."""
     counted = [c for c in newest_first if not c.aside] or newest_first
     yield from ((c, "the newest") for c in counted[:1])
     checked = next((c for c in counted if c.checked), None)
@@ -133,12 +135,12 @@ def _always(newest_first: Sequence[Candidate], policy: Policy) -> Iterator[Reaso
         yield checked, "the newest with a manifest"
     yield from ((c, "the newest proven one") for c in [c for c in counted if c.proven_at][:1])
     minimum = counted[1 : policy.keep_minimum]
-    yield from ((c, f"one of at least {policy.keep_minimum}") for c in minimum)
+    yield from ((c, f"one of the {policy.keep_minimum} that are always kept") for c in minimum)
     yield from ((c, c.hold) for c in newest_first if c.hold)
 
 
 def _ruled(newest_first: Sequence[Candidate], policy: Policy, now: datetime) -> Iterator[Reason]:
-    """Yield what the rules keep, one line for each rule that does."""
+    """Yield the snapshots that the rules keep, once for each rule that keeps them."""
     young = [c for c in newest_first if not _is_too_old(c, policy, now)]
     yield from ((c, c.aside) for c in young if c.aside)
     counted = [c for c in young if not c.aside]
@@ -155,7 +157,7 @@ def _ruled(newest_first: Sequence[Candidate], policy: Policy, now: datetime) -> 
 def _newest_of_each(
     newest_first: Sequence[Candidate], period: Callable[[datetime], str]
 ) -> list[tuple[str, Candidate]]:
-    """Return each period that holds a snapshot with its newest one, the newest period first."""
+    """Return each period that has a snapshot, with its newest one, the newest period first."""
     newest: dict[str, Candidate] = {}
     for candidate in newest_first:
         newest.setdefault(period(candidate.created_at.astimezone(UTC)), candidate)

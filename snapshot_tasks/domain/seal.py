@@ -1,4 +1,4 @@
-"""What a manifest says of its seal: the fingerprint's digest, and how it was measured."""
+"""The seal in a manifest: the digest of the fingerprint, and how it was measured."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from typing import Any
 
 from snapshot_tasks.domain.fingerprint import Fingerprint
 
-# What read the points: the reader, in process, or a throw-away server that restored the file.
+# What read the points: the reader, in process, or a fresh server that restored the file.
 READER = "reader"
 SERVER = "server"
-# What older manifests call these two.
+# The names of these two in older manifests.
 _FORMER = {"engine": READER, "scratch": SERVER}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seal:
-    """The seal that a manifest holds under `fingerprint`.
+    """The seal in a manifest, under the key `fingerprint`.
 
-    A manifest that was edited may have lost the digest (then it is empty) or the count: such a seal
-    cannot be compared with anything. `document` is the whole object, for those who show it.
+    In an edited manifest the digest (then it is empty) or the count may be missing; such a seal
+    cannot be compared with anything. `document` is the whole object, for display.
     """
 
     digest: str
@@ -31,22 +31,22 @@ class Seal:
     document: Mapping[str, Any] = field(repr=False)
 
     def describing(self, description: str) -> Seal:
-        """Return the same seal, which binds this description of the collection too."""
+        """Return the same seal, which also covers this description of the collection."""
         return Seal.from_json({**self.document, "description": description})
 
     def as_json(self) -> dict[str, Any]:
-        """Return the object as the manifest holds it."""
+        """Return the object as it is stored in the manifest."""
         return dict(self.document)
 
     @classmethod
     def of(cls, fingerprint: Fingerprint, *, sealed_by: str, seconds: float) -> Seal:
-        """Return the seal of a fingerprint that was just measured."""
+        """Return the seal of a fingerprint that has just been measured."""
         measured = {"sealed_by": sealed_by, "seconds": round(seconds, 3)}
         return cls.from_json(fingerprint.summary() | measured)
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Seal:
-        """Return the seal that a manifest holds, also one that lacks something."""
+        """Parse the seal of a manifest, even an incomplete one."""
         sealed_by = _text(document.get("sealed_by")) or ""
         return cls(
             digest=_text(document.get("digest")) or "",

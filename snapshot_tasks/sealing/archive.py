@@ -1,10 +1,9 @@
 """The strict check of a snapshot file's structure, without unpacking it.
 
 A collection snapshot is an uncompressed GNU tar: `<shard>/segments/<id>.tar`, `<shard>/wal/…`,
-some JSON, and exactly 1,024 zero bytes at its end. The check reads headers and small members
-only. It catches truncation, holes over headers, foreign files and missing members, and whatever
-only somebody hostile would write (`tar.py`); that the contents are right is the sha256's and the
-seal's to say.
+some JSON, and exactly 1,024 zero bytes at its end. The check only reads headers and small members.
+It catches truncation, holes over headers, foreign files, missing members, and anything that only
+an attacker would write (`tar.py`). The SHA-256 and the seal check that the contents are right.
 """
 
 from __future__ import annotations
@@ -21,9 +20,9 @@ from snapshot_tasks.system.files import CHUNK_BYTES
 from snapshot_tasks.system.untrusted import parse_json, printable
 
 END_MARKER = bytes(1024)
-# Qdrant ends a segment's archive right behind its last member.
+# Qdrant ends a segment's archive directly after its last member.
 NESTED_END_MARKERS = (b"", END_MARKER)
-# Measured: 2 kB. A large one in a segment (the terms of a sparse index) is only looked over.
+# Measured: 2 kB. A large one in a segment (the terms of a sparse index) is only skimmed.
 MAX_JSON_BYTES = 4 << 20
 MAX_MESSAGE = 300
 _COMPRESSED = {
@@ -38,12 +37,12 @@ _SHARD = re.compile("[0-9]{1,10}")
 _COLLECTION_FILES = ("config.json", "version.info")
 _SHARD_FILES = ("shard_config.json", "replica_state.json")
 _SEGMENT_FILES = ("segment.json", "version.info")
-_HINT = "Take it anew with `inv snapshot.create`, or use an older one from `inv snapshot.list`."
+_HINT = "Take a new one with `inv snapshot.create`, or use an older one from `inv snapshot.list`."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ArchiveSummary:
-    """What the structure of a sound snapshot file says."""
+    """What the structure of a valid snapshot file says."""
 
     shards: tuple[str, ...]
     segments_count: int
@@ -55,7 +54,7 @@ def check_archive(path: Path) -> ArchiveSummary:
     """Walk the archive and its nested segment archives, in bounded memory.
 
     Raises:
-        Damaged: saying which rule is broken and where.
+        Damaged: if a rule is broken; the message says which one and where.
     """
     with path.open("rb") as file:
         try:
@@ -64,14 +63,14 @@ def check_archive(path: Path) -> ArchiveSummary:
         except ValueError as error:
             reason = printable(str(error), limit=MAX_MESSAGE)
             name = printable(path.name)
-            raise Damaged(f"{name} is not a sound snapshot: {reason}.", hint=_HINT) from error
+            raise Damaged(f"{name} is not a valid snapshot: {reason}.", hint=_HINT) from error
 
 
 def read_json(file: IO[bytes], member: Member, name: str) -> Any:
-    """Return what a JSON member says, as strictly as Qdrant reads it.
+    """Parse a JSON member as strictly as Qdrant does.
 
     Raises:
-        ValueError: when it is too large or no JSON.
+        ValueError: if it is too large or not valid JSON.
     """
     if member.size > MAX_JSON_BYTES:
         raise ValueError(f"{name} is larger than {MAX_JSON_BYTES >> 20} MiB")
@@ -82,7 +81,7 @@ def read_json(file: IO[bytes], member: Member, name: str) -> Any:
 
 
 class _Walk:
-    """One pass over the outer archive, remembering only names."""
+    """One pass over the outer archive that only remembers names."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file
@@ -104,7 +103,7 @@ class _Walk:
         config = self._config
         _require(isinstance(config, dict), "config.json is not an object")
         shards = tuple(sorted({n.split("/")[0] for n in self._names if "/" in n}, key=int))
-        _require(bool(shards), "it holds no shard")
+        _require(bool(shards), "it contains no shard")
         for shard in shards:
             self._check_shard(shard)
         self._check_shard_count(config, shards)
@@ -119,9 +118,9 @@ class _Walk:
         name, parts = member.name, member.name.split("/")
         self._files_count += 1
         if len(parts) > 1:
-            _require(bool(_SHARD.fullmatch(parts[0])), f"member {name!r} lies in no shard")
+            _require(bool(_SHARD.fullmatch(parts[0])), f"member {name!r} is not in a shard")
             shard = parts[0]
-            # What a shard must hold, and not a million files of its log.
+            # Only the files that a shard must have, not a million files of its log.
             self._names.add(name if len(parts) == 2 and parts[1] in _SHARD_FILES else f"{shard}/")
         elif name in _COLLECTION_FILES:
             self._names.add(name)
@@ -133,7 +132,7 @@ class _Walk:
             self._wal_shards.add(parts[0])
         if name.endswith(".tar"):
             in_place = len(parts) == 3 and parts[1] == "segments"
-            _require(in_place, f"the archive {name!r} stands where none belongs")
+            _require(in_place, f"unexpected archive {name!r}")
             self._check_segment(member, name)
             self._segments[parts[0]] = self._segments.get(parts[0], 0) + 1
 
@@ -145,7 +144,7 @@ class _Walk:
             if not entry.is_file:
                 continue
             _require(
-                not entry.name.endswith(".tar"), f"{name} holds another archive, {entry.name!r}"
+                not entry.name.endswith(".tar"), f"{name} contains another archive, {entry.name!r}"
             )
             left.discard(entry.name.removeprefix("snapshot/files/"))
             if entry.name.endswith(".json"):
@@ -167,7 +166,7 @@ class _Walk:
         expected = params["shard_number"]
         _require(
             len(shards) == expected,
-            f"config.json says {expected!r} shards, the file holds {len(shards)}",
+            f"config.json says {expected!r} shards, but the file contains {len(shards)}",
         )
 
 
@@ -179,11 +178,11 @@ def _require(holds: bool, message: str) -> None:
 def _refuse_no_tar(start: bytes) -> None:
     _require(bool(start), "it is empty")
     for magic, name in _COMPRESSED.items():
-        _require(not start.startswith(magic), f"it is compressed ({name}); Qdrant's own is not")
+        _require(not start.startswith(magic), f"it is compressed ({name}), but Qdrant's are not")
 
 
 def _check_json(file: IO[bytes], member: Member, name: str) -> None:
-    """Read a segment's JSON; of a large one only see that it is text from bracket to bracket."""
+    """Parse a segment's JSON; only check that a large one is text from bracket to bracket."""
     if member.size <= MAX_JSON_BYTES or name.endswith("/segment.json"):
         read_json(file, member, name)
         return
@@ -192,7 +191,7 @@ def _check_json(file: IO[bytes], member: Member, name: str) -> None:
     while data := reader.read(CHUNK_BYTES):
         text = decoder.decode(data).strip()
         first, last = first or text[:1], text[-1:] or last
-        # A hole, or a piece that was never written.
+        # A hole, or a part that was never written.
         _require("\0" not in text, f"{name} is not JSON (zero bytes)")
     decoder.decode(b"", final=True)
-    _require(first + last in ("{}", "[]"), f"{name} is not JSON (cut)")
+    _require(first + last in ("{}", "[]"), f"{name} is not JSON (truncated)")

@@ -1,15 +1,15 @@
-"""Does a shard's write-ahead log hold operations that its segments lack?
+"""Finds out whether a shard's write-ahead log has operations that are missing in its segments.
 
-A snapshot taken while updates are queued holds them only in the log, and a server replays them
-when it restores. A reader of the segments alone would miss them. Every operation has a number,
-counted from the log's first; a segment remembers the number of the last one it applied. So the
-segments hold everything exactly when no number in the log is larger than the largest that a segment
-remembers.
+A snapshot that is taken while updates are queued has them only in the log, and a server replays
+them during a restore. A reader that only reads the segments would miss them. Every operation has a
+number, counted from the first one in the log, and a segment records the number of the last
+operation that it applied. So the segments are complete exactly when no number in the log is larger
+than the largest that a segment records.
 
 Measured on each tested version of `domain/versions.py`: a log file starts with `wal`, a zero byte
 and four more; then come entries of a little-endian 64-bit length, the data, and a checksum of four
-bytes, padded to eight. A file named `closed-N` starts with operation N; the open one goes on where
-the last closed one ends.
+bytes, padded to eight. A file named `closed-N` starts with operation N; the open one continues
+where the last closed one ends.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ ALIGNMENT = 8
 
 
 def count_entries(file: IO[bytes]) -> int:
-    """Return how many entries a log file holds; only their lengths are read.
+    """Return how many entries a log file has; only their lengths are read.
 
     Raises:
-        ValueError: when it is no such file.
+        ValueError: if it is not a log file.
     """
     size = file.seek(0, io.SEEK_END)
     file.seek(0)
     if file.read(HEADER_BYTES)[:4] != MAGIC:
-        raise ValueError("a WAL file does not start as one")
+        raise ValueError("a WAL file has the wrong header")
     count, offset = 0, HEADER_BYTES
     while offset + LENGTH.size <= size:
         file.seek(offset)
@@ -48,9 +48,9 @@ def count_entries(file: IO[bytes]) -> int:
 
 
 def last_operation(entries: dict[str, int]) -> int:
-    """Return the number of the log's last operation, -1 for an empty log.
+    """Return the number of the log's last operation, or -1 if the log is empty.
 
-    `entries` tells how many entries each file of the log holds, by its name.
+    `entries` is the number of entries in each file of the log, by file name.
     """
     closed = {int(name.partition("-")[2]): n for name, n in entries.items() if "closed-" in name}
     start = max((first + count for first, count in closed.items()), default=0)

@@ -1,7 +1,7 @@
-"""Which process reads which points of an unpacked snapshot.
+"""Divides the points of an unpacked snapshot among reader processes.
 
-Qdrant Edge holds Python's lock while it reads, and locks the folder that it opens. So where there
-are more processors than shards, a shard is read by several processes, each in a copy of its own.
+Qdrant Edge holds Python's global lock while it reads, and locks the folder that it opens. So if
+there are more processors than shards, several processes read a shard, each in a separate copy.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from snapshot_tasks.sealing.unpack import Shard, copy_sparse
 
 # Below this many points, copying and starting a process takes longer than it saves.
 SMALL_POINTS = 20_000
-# Each has tables of ids of the whole shard in memory, and a copy of it on the disk.
+# Each reader has the id tables of the whole shard in memory, and a copy of the shard on disk.
 MAX_READERS = 2
-# Copies are for speed alone: they never take more than this share of what is free.
+# Copies only save time, so they never take more than this share of the free space.
 MAX_COPIES_SHARE = 0.25
 COPY = "copy-"
 
@@ -36,21 +36,21 @@ class Part:
 def split(
     shards: tuple[Shard, ...], scratch: Path, *, points_count: int | None
 ) -> tuple[Part, ...]:
-    """Return the parts of all shards: more than one of each where that is worth it."""
+    """Return the parts of all shards; a shard has more than one if that saves time."""
     readers = min(MAX_READERS, processors() // len(shards))
     is_small = points_count is not None and points_count < SMALL_POINTS
     if not is_small and readers > 1 and _has_room(shards, scratch, readers - 1):
         try:
             return tuple(part for shard in shards for part in _parts(shard, scratch, readers))
         except OSError:
-            # Somebody else filled the disk, or there is a quota: it goes without copies.
+            # The disk is full or there is a quota, so continue without copies.
             for copies in scratch.glob(f"{COPY}*"):
                 shutil.rmtree(copies, ignore_errors=True)
     return whole(shards)
 
 
 def whole(shards: tuple[Shard, ...]) -> tuple[Part, ...]:
-    """Return one part for each shard: all of it."""
+    """Return one part for each shard, with all of its points."""
     return tuple(Part(shard=shard, folder=shard.folder, index=0, of=1) for shard in shards)
 
 

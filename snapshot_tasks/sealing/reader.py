@@ -1,4 +1,4 @@
-"""The contents of a snapshot file, read without a server, by processes of their own."""
+"""Reads the contents of a snapshot file without a server, in separate processes."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ CHILD = "snapshot_tasks.sealing.reader_process"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Contents:
-    """What a file holds.
+    """The contents of a file.
 
-    With pending operations a server may restore more than this. `log_ends` tells, by shard, the
-    number of the last operation in its log.
+    With pending operations, a server may restore more than this. `log_ends` is the number of the
+    last operation in each shard's log.
     """
 
     fingerprint: Fingerprint
@@ -44,8 +44,8 @@ def read_contents(
     """Unpack a snapshot into a temporary folder and read every point of it.
 
     Raises:
-        StorageError: when the temporary folder has no room; nothing is written then.
-        Damaged: when the reader cannot read it.
+        StorageError: if the temporary folder has too little space; nothing is written then.
+        Damaged: if the reader cannot read it.
     """
     total, sanities, samples = Accumulator(), [], []
     with _unpacked(snapshot, progress, points_count=points_count) as parts:
@@ -60,7 +60,7 @@ def read_contents(
             total.merge(Fingerprint.from_json(result["fingerprint"]))
             sanities.append(result["sanity"])
             samples += result["sample"]
-        with progress.phase("asking the file for its search answers"):
+        with progress.phase("running the searches on the file"):
             probes = _probes(snapshot, readers, _chosen(samples))
     shards = tuple(part.shard for part in readers if part.index == 0)
     return Contents(
@@ -75,13 +75,13 @@ def read_contents(
 def read_parts(
     snapshot: Path, parts: tuple[Part, ...], take: Callable[[dict[str, Any]], None]
 ) -> tuple[tuple[Part, ...], list[dict[str, Any]]]:
-    """Return the parts, and what the reader of each found: as many points as the shards have.
+    """Return the parts and their readers' results, which together cover all points of the shards.
 
-    Where that fails and a shard was shared, each is read once more by one reader alone: two of them
-    may be too much for the machine, and only what one cannot read is damaged.
+    If a reader fails and a shard was shared, each shard is read once more by a single reader: two
+    may be too much for the machine, and a file is only damaged if one reader cannot read it.
 
     Raises:
-        Damaged: when the reader cannot read it.
+        Damaged: if the reader cannot read it.
     """
     try:
         results = _each(snapshot, parts, take, "read")
@@ -97,7 +97,7 @@ def read_parts(
 def locate_points(
     snapshot: Path, buckets: frozenset[int], progress: Progress
 ) -> dict[int | str, bytes]:
-    """Return id and leaf of each point of a file that lies in one of the buckets.
+    """Return the id and the leaf of each point of a file that belongs to one of the buckets.
 
     Raises:
         StorageError, Damaged: as `read_contents`.
@@ -110,7 +110,7 @@ def locate_points(
 
     with (
         _unpacked(snapshot, progress) as parts,
-        progress.phase("looking for the points in the file") as advance,
+        progress.phase("finding the points in the file") as advance,
     ):
         _each(snapshot, parts, take, "locate", ",".join(map(str, sorted(buckets))))
     return found
@@ -134,7 +134,7 @@ def _each(
     task: str,
     *rest: str,
 ) -> list[dict[str, Any]]:
-    """Run one reader for each part, as many at once as there are processors."""
+    """Run one reader for each part, at most one per processor at a time."""
     with ThreadPoolExecutor(max_workers=processors()) as pool:
         return list(pool.map(lambda part: _read(snapshot, part, take, task, *rest), parts))
 
@@ -154,24 +154,24 @@ def _read(
 
 
 def _check_counts(snapshot: Path, parts: tuple[Part, ...], results: list[dict[str, Any]]) -> None:
-    """Insist that the parts of each shard are all of its points: Qdrant Edge does the slicing."""
+    """Check that the parts of each shard cover all its points, because Qdrant Edge slices them."""
     seen: Counter[str] = Counter()
     for part, result in zip(parts, results, strict=True):
         seen[part.shard.name] += result["seen"]
         if part.index == part.of - 1 and seen[part.shard.name] != result["counted"]:
-            reason = f"counted {result['counted']:,} points, read {seen[part.shard.name]:,}"
+            reason = f"counted {result['counted']:,} points, but read {seen[part.shard.name]:,}"
             raise _unreadable(snapshot, part.shard, reason)
 
 
 def _unreadable(snapshot: Path, shard: Shard, reason: str) -> Damaged:
     return Damaged(
-        f"Shard {shard.name} of {snapshot.name} cannot be read: {reason}.",
+        f"Cannot read shard {shard.name} of {snapshot.name}: {reason}.",
         hint="Use an older snapshot from `inv snapshot.list`.",
     )
 
 
 def _chosen(samples: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return, of each vector name, the sampled points with the smallest keys over all shards."""
+    """Return, for each vector name, the sampled points with the smallest keys of all shards."""
     by_name: dict[str, list[dict[str, Any]]] = {}
     for item in sorted(samples, key=lambda item: int(item["key"])):
         by_name.setdefault(item["vector"], []).append(item)
@@ -181,7 +181,7 @@ def _chosen(samples: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def _probes(
     snapshot: Path, parts: tuple[Part, ...], queries: list[dict[str, Any]]
 ) -> tuple[Probe, ...]:
-    """Ask every shard the same queries, its readers in turn, and merge what they answer."""
+    """Run the same queries on every shard, shared among its readers, and merge the results."""
     if not queries:
         return ()
     path = parts[0].folder.parent / "queries.json"

@@ -1,7 +1,7 @@
-"""The reader of an unpacked shard, or of a slice: Qdrant Edge, in a process of its own.
+"""Reads an unpacked shard, or a slice of it, with Qdrant Edge in a separate process.
 
-A damaged file may make Qdrant Edge panic or exhaust memory; that ends this process, and only this.
-On the way it says `{"points": n}` after each batch.
+A damaged file can make Qdrant Edge panic or exhaust memory, which ends only this process. It
+reports its progress as `{"points": n}` after each batch.
 """
 
 from __future__ import annotations
@@ -25,23 +25,23 @@ from snapshot_tasks.system.children import say
 
 BATCH = 1000
 ID_BATCH = 10_000
-# Private memory only: the files that Qdrant Edge maps do not count.
+# Private memory only; the files that Qdrant Edge maps do not count.
 MAX_MEMORY_BYTES = 8 << 30
 MAX_KEY_SETS = 1000
 
-# The number of a slice of a shard's points, and how many slices there are.
+# The number of a slice of a shard's points, and the number of slices.
 Slice = tuple[int, int]
 
 
 class Sanity:
-    """What is suspicious about a collection, counted while it is read."""
+    """Counts suspicious points while a collection is read."""
 
     def __init__(self) -> None:
         self.zero_vectors: Counter[str] = Counter()
         self.nan_vectors: Counter[str] = Counter()
         self.without_vector = 0
         self.payload_keys: Counter[str] = Counter()
-        # Most points share their payload's keys: counting them together is what is cheap.
+        # Most points have the same payload keys, so counting whole sets of keys is cheap.
         self._key_sets: Counter[tuple[str, ...]] = Counter()
 
     def take(self, payload: Any, vectors: dict[str, Any]) -> None:
@@ -72,7 +72,7 @@ class Sanity:
 
 
 class Sample:
-    """The vectors to be asked about: of each name, those of the points with the smallest keys."""
+    """Samples the vectors for the searches: for each name, the points with the smallest keys."""
 
     def __init__(self) -> None:
         self._kept: dict[str, list[tuple[int, int | str, Any]]] = {}
@@ -88,7 +88,7 @@ class Sample:
                 heapq.heapreplace(kept, (key, identity, vector))
 
     def as_json(self) -> list[dict[str, Any]]:
-        """Return the sampled vectors that can be asked about: finite and not empty."""
+        """Return the sampled vectors that can be searched for: finite and not empty."""
         return [
             {"vector": name, "key": -key, "id": identity, "query": query}
             for name, kept in self._kept.items()
@@ -98,7 +98,7 @@ class Sample:
 
 
 def _query(vector: Any) -> Any:
-    """Return a vector as a JSON query, None where it cannot be one."""
+    """Return a vector as a JSON query, or None if it cannot be one."""
     query, values = vector, vector
     if not isinstance(vector, list):
         query, values = {"indices": vector.indices, "values": vector.values}, vector.values
@@ -108,7 +108,7 @@ def _query(vector: Any) -> Any:
 
 
 def read_shard(folder: str, part: Slice) -> dict[str, Any]:
-    """Return the fingerprint and the sanity counts of a slice, and the count of the whole shard."""
+    """Return the fingerprint and sanity counts of a slice, and the count of the whole shard."""
     import qdrant_edge as edge
 
     total, sanity, sample, seen = Accumulator(), Sanity(), Sample(), 0
@@ -131,7 +131,7 @@ def read_shard(folder: str, part: Slice) -> dict[str, Any]:
 
 
 def answer(folder: str, part: Slice, path: str) -> dict[str, Any]:
-    """Answer this part's share of the queries of a JSON file, each exactly and by HNSW."""
+    """Run this part's share of the queries in a JSON file, each exactly and by HNSW."""
     import qdrant_edge as edge
 
     index, of = part
@@ -140,7 +140,7 @@ def answer(folder: str, part: Slice, path: str) -> dict[str, Any]:
         return {"answers": []}
 
     def ask(shard: Any, *, exact: bool) -> list[list[tuple[int | str, float]]]:
-        # Together they take half as long as one by one.
+        # Sending them together takes half the time.
         asked = edge.QueryBatchRequest([_request(query, exact=exact) for query in queries])
         return [
             [(_identity(hit.id), hit.score) for hit in hits] for hits in shard.query_batch(asked)
@@ -193,16 +193,16 @@ TASKS: dict[str, Callable[..., dict[str, Any]]] = {
 
 
 def main(task: str, folder: str, index: str, of: str, *rest: str) -> int:
-    """Do one task on a slice of a shard, print what came of it, and return the exit code."""
+    """Do one task on a slice of a shard, print its result, and return the exit code."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_DATA, (MAX_MEMORY_BYTES, MAX_MEMORY_BYTES))
-    # Nothing here makes cycles, and looking for them costs a fifth of the time.
+    # Nothing here creates cycles, and looking for them takes a fifth of the time.
     gc.disable()
     try:
         say(result=TASKS[task](folder, (int(index), int(of)), *rest))
     except KeyboardInterrupt:
         return 130
-    except BaseException as error:  # a Rust panic is no Exception
+    except BaseException as error:  # a Rust panic is not an Exception
         say(failure=f"{type(error).__name__}: {str(error)[:300]}")
         return 1
     return 0
@@ -222,13 +222,13 @@ def _opened(folder: str) -> Iterator[Any]:
 def _batches(
     shard: Any, part: Slice, *, limit: int = BATCH, whole: bool = True
 ) -> Iterator[list[Any]]:
-    """Yield the records of every point of a slice, and insist that they are as many as counted."""
+    """Yield the record of every point of a slice, and check their number."""
     import qdrant_edge as edge
 
     index, of = part
     chosen = None
     if of > 1:
-        # Its type stubs lack it.
+        # It is missing in the type stubs.
         slice_of = edge.SliceCondition(total=of, index=index)  # type: ignore[attr-defined]
         chosen = edge.Filter(must=[slice_of])
     expected = shard.count(edge.CountRequest(exact=True, filter=chosen))
@@ -243,14 +243,14 @@ def _batches(
         if offset is None:
             break
     if seen != expected:
-        raise ValueError(f"counted {expected:,} points, read {seen:,}")
+        raise ValueError(f"counted {expected:,} points, but read {seen:,}")
 
 
 def _point(record: Any) -> tuple[int | str, Any, dict[str, Any]]:
-    """Return a record's id, payload and vectors.
+    """Return the id, payload and vectors of a record.
 
-    Each point is unpacked only when its turn comes: so its values stay in the processor's cache,
-    which makes reading half as fast again.
+    Each point is only unpacked when it is needed. So its values stay in the processor's cache,
+    which makes reading 1.5 times as fast.
     """
     return _identity(record.id), record.payload, _named(record.vector)
 

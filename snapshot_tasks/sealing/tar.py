@@ -1,10 +1,11 @@
-"""The one kind of tar that Qdrant writes, read strictly: GNU headers, files, folders and holes.
+"""A strict reader of the kind of tar that Qdrant writes: GNU headers, files, folders and holes.
 
-A snapshot may come from anybody. Python's tarfile takes much that Qdrant never writes (pax headers
-that overrule a name or a size, four notations of holes, links, negative sizes), reads what a header
-asks for in one piece, and keeps what it has read. Here everything that Qdrant does not write is
-refused, and what has to be remembered is counted against a `Budget`. So no two readers can see
-different files in one archive, and memory and time stay within what the file's own bytes cost.
+A snapshot may come from anyone. Python's tarfile accepts much that Qdrant never writes (pax headers
+that override a name or a size, four notations of holes, links, negative sizes), reads as much at
+once as a header asks for, and keeps everything that it has read. This reader rejects everything
+that Qdrant does not write, and counts everything that it must remember against a `Budget`. So no
+two readers can see different files in one archive, and memory and time are limited by the number
+of bytes in the file.
 """
 
 from __future__ import annotations
@@ -23,9 +24,9 @@ _OCTAL = re.compile(rb" *[0-7]* *")
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
 _SPARSE_ENTRY, _IN_HEADER, _IN_EXTENSION = 24, 4, 21
 
-# All limits hold for a whole file, its segment archives included. Measured: 40 members a segment,
-# names of up to 88 bytes five folders deep, 6 pieces in a sparse file, 125 MB of holes a segment.
-# Some hundred segments are many; so each limit leaves room for a hundredfold, and no more.
+# All limits are for a whole file with its segment archives. Measured: 40 members per segment, names
+# of up to 88 bytes five folders deep, 6 pieces in a sparse file, 125 MB of holes per segment. A few
+# hundred segments are many, so each limit is a hundred times as large, and no larger.
 MAX_MEMBERS = 500_000
 MAX_NAMES_BYTES = 48 << 20
 MAX_NAME_BYTES = 4096
@@ -33,17 +34,17 @@ MAX_PART_BYTES = 255
 MAX_DEPTH = 32
 MAX_EXTENTS = 200_000
 MAX_HOLE_BYTES = 1 << 40
-# What has to be read through: a file system that compresses may show holes in a segment's archive.
+# Holes that must be read: a compressing file system may show holes in a segment's archive.
 MAX_ARCHIVE_HOLE_BYTES = 64 << 30
 MAX_OFFSET = 1 << 62
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Member:
-    """A file or a folder. `header` is where its first header starts, `end` where the next may.
+    """A file or a folder. `header` is the start of its first header, `end` that of the next.
 
-    `size` is that of the logical file; `extents` are the pieces of it that are stored, in the order
-    in which they stand from `data` on. The rest are holes.
+    `size` is the size of the logical file. `extents` are its stored pieces, in their order from
+    `data` on; the rest are holes.
     """
 
     name: str
@@ -57,7 +58,7 @@ class Member:
 
 
 class Budget:
-    """What one file may still ask to be remembered or read."""
+    """How much of a file may still be remembered or read."""
 
     def __init__(self) -> None:
         self._members = 0
@@ -66,25 +67,25 @@ class Budget:
         self._archive_hole_bytes = 0
 
     def member(self, member: Member) -> None:
-        """Count a member and its holes. Raises ValueError when it is one too many."""
+        """Count a member and its holes. Raises ValueError if it is one too many."""
         self._members += 1
         if self._members > MAX_MEMBERS:
             raise ValueError(f"it has more than {MAX_MEMBERS:,} members")
         self._hole_bytes += holes_of(member)
         if self._hole_bytes > MAX_HOLE_BYTES:
-            raise ValueError("its files are unreasonably large")
+            raise ValueError("its files exceed the size limit")
 
     def name(self, name: str) -> None:
-        """Count a name that is kept. Raises ValueError when all of them are too long."""
+        """Count a name that is kept. Raises ValueError if all names together are too long."""
         self._names_bytes += len(name)
         if self._names_bytes > MAX_NAMES_BYTES:
-            raise ValueError("its names are unreasonably long")
+            raise ValueError("its names exceed the length limit")
 
     def archive(self, member: Member) -> None:
-        """Count the holes of a segment's archive. Raises ValueError when they are too large."""
+        """Count the holes of a segment's archive. Raises ValueError if they are too large."""
         self._archive_hole_bytes += holes_of(member)
         if self._archive_hole_bytes > MAX_ARCHIVE_HOLE_BYTES:
-            raise ValueError("its segments are unreasonably large")
+            raise ValueError("its segments exceed the size limit")
 
 
 def holes_of(member: Member) -> int:
@@ -95,10 +96,10 @@ def holes_of(member: Member) -> int:
 def members(
     file: IO[bytes], label: str, *, end_markers: tuple[bytes, ...], budget: Budget
 ) -> Iterator[Member]:
-    """Yield the members of one archive, then insist that it ends as Qdrant ends it.
+    """Yield the members of one archive, then check that it ends as Qdrant's archives do.
 
     Raises:
-        ValueError: for whatever Qdrant would not have written.
+        ValueError: if anything was not written by Qdrant.
     """
     size, position, names = file.seek(0, io.SEEK_END), 0, _Names(budget)
     while block := _header_at(file, position, size, label):
@@ -113,7 +114,7 @@ def members(
     file.seek(position)
     if file.read(max(map(len, end_markers)) + 1) not in end_markers:
         raise ValueError(
-            f"{label} is cut, overwritten or continued at byte {position:,} of {size:,}"
+            f"{label} is truncated, overwritten or too long at byte {position:,} of {size:,}"
         )
 
 
@@ -123,7 +124,7 @@ def content(file: IO[bytes], member: Member) -> IO[bytes]:
 
 
 class _Names:
-    """The names of one archive: each stands once, and nothing lies below a file."""
+    """The names of one archive: each appears once, and nothing is inside a file."""
 
     def __init__(self, budget: Budget) -> None:
         self._budget = budget
@@ -138,13 +139,13 @@ class _Names:
         if not member.is_file:
             self._folder(name, name, label)
         elif name in self._files or name in self._folders:
-            raise ValueError(f"{label}: member {name!r} stands twice")
+            raise ValueError(f"{label}: member {name!r} appears twice")
         else:
             self._keep(self._files, name)
 
     def _folder(self, folder: str, name: str, label: str) -> None:
         if folder in self._files:
-            raise ValueError(f"{label}: member {name!r} stands twice, or below a file")
+            raise ValueError(f"{label}: member {name!r} appears twice, or is inside a file")
         if folder not in self._folders:
             self._keep(self._folders, folder)
 
@@ -154,7 +155,7 @@ class _Names:
 
 
 class _Content(io.RawIOBase):
-    """The logical bytes of a member: what is stored, and zeros where there are holes."""
+    """The logical bytes of a member: the stored bytes, and zeros for holes."""
 
     def __init__(self, file: IO[bytes], member: Member) -> None:
         self._file = file
@@ -201,13 +202,13 @@ class _Content(io.RawIOBase):
 
 
 def _header_at(file: IO[bytes], position: int, size: int, label: str) -> bytes:
-    """Return the header block there, nothing at the archive's end."""
+    """Return the header block at a position, or no bytes at the end of the archive."""
     file.seek(position)
     block = file.read(BLOCK)
     if len(block) < BLOCK or not any(block):
         return b""
     if block[257:265] not in _MAGICS:
-        raise ValueError(f"{label} is overwritten or no tar at byte {position:,} of {size:,}")
+        raise ValueError(f"{label} is overwritten or not a tar at byte {position:,} of {size:,}")
     if _number(block[148:156]) != sum(block) - sum(block[148:156]) + 8 * ord(" "):
         raise ValueError(f"{label} has a wrong header checksum at byte {position:,} of {size:,}")
     return block
@@ -222,7 +223,7 @@ def _member(file: IO[bytes], header: int, block: bytes, label: str) -> Member:
     kind = block[156:157] or b"?"
     if kind not in (*_FILES, _FOLDER, _SPARSE):
         raise ValueError(
-            f"{label}: member {_shown(raw)} is no regular file (kind {kind.decode('latin-1')!r})"
+            f"{label}: member {_shown(raw)} is not a regular file (type {kind.decode('latin-1')!r})"
         )
     stored = _number(block[124:136])
     size = stored
@@ -230,7 +231,7 @@ def _member(file: IO[bytes], header: int, block: bytes, label: str) -> Member:
     if kind == _SPARSE:
         size, extents, position = _sparse_map(file, block, position, label, _shown(raw))
     if kind == _FOLDER and stored:
-        raise ValueError(f"{label}: the folder {_shown(raw)} has a content")
+        raise ValueError(f"{label}: the folder {_shown(raw)} has content")
     return Member(
         name=_name(raw, label, is_folder=kind == _FOLDER),
         is_file=kind != _FOLDER,
@@ -250,7 +251,7 @@ def _short_name(block: bytes) -> bytes:
 
 
 def _long_name(file: IO[bytes], position: int, block: bytes, label: str) -> tuple[bytes, int]:
-    """Return the name that stands in blocks of its own, and where the member's header is."""
+    """Return a name from separate blocks, and the position of the member's header."""
     size = _number(block[124:136])
     if size > MAX_NAME_BYTES:
         raise ValueError(f"{label} has a member with a name of {size:,} bytes: an unsafe name")
@@ -259,11 +260,11 @@ def _long_name(file: IO[bytes], position: int, block: bytes, label: str) -> tupl
 
 
 def _name(raw: bytes, label: str, *, is_folder: bool) -> str:
-    """Return a member's name, without a leading `./`, if it can mean one place only."""
+    """Return a member's name without a leading `./`, if it is unambiguous."""
     try:
         name = raw.decode("utf-8")
     except UnicodeDecodeError:
-        raise ValueError(f"{label}: member {_shown(raw)} has an unsafe name: no UTF-8") from None
+        raise ValueError(f"{label}: member {_shown(raw)} has an unsafe name: not UTF-8") from None
     if is_folder:
         name = name.removesuffix("/")
     parts = name.removeprefix("./").split("/")
@@ -285,30 +286,30 @@ def _shown(raw: bytes) -> str:
 
 
 def _number(field: bytes) -> int:
-    """Return the number of a header's field: octal digits, or base 256 for what needs more."""
+    """Return the number in a header field: octal digits, or base 256 for large numbers."""
     if field[:1] == b"\x80":
         number = int.from_bytes(field[1:], "big")
     else:
         text = field.partition(b"\0")[0]
         if not _OCTAL.fullmatch(text):
-            raise ValueError(f"a header holds {_shown(field)} for a number")
+            raise ValueError(f"a header has {_shown(field)} instead of a number")
         number = int(text.strip() or b"0", 8)
     if number > MAX_OFFSET:
-        raise ValueError(f"a header holds the impossible size {number:,}")
+        raise ValueError(f"a header has an impossible size, {number:,}")
     return number
 
 
 def _sparse_map(
     file: IO[bytes], block: bytes, position: int, label: str, name: str
 ) -> tuple[int, tuple[tuple[int, int], ...], int]:
-    """Return a sparse member's logical size, its extents, and where its data start."""
+    """Return a sparse member's logical size, its extents, and the position of its data."""
     extents = _entries(block[386:482], _IN_HEADER)
     more = block[482]
     while more:
         file.seek(position)
         block_of_more = file.read(BLOCK)
         if len(block_of_more) < BLOCK or len(extents) > MAX_EXTENTS:
-            raise ValueError(f"{label}: the map of {name} is cut or unreasonably long")
+            raise ValueError(f"{label}: the map of {name} is truncated or too long")
         extents += _entries(block_of_more, _IN_EXTENSION)
         more = block_of_more[504]
         position += BLOCK
@@ -318,7 +319,7 @@ def _sparse_map(
             raise ValueError(f"{label}: the pieces of {name} overlap or are out of order")
         end = start + length
     if end > size or sum(length for _, length in extents) != _number(block[124:136]):
-        raise ValueError(f"{label}: the pieces of {name} do not give its impossible size")
+        raise ValueError(f"{label}: the pieces of {name} do not add up to its size")
     return size, tuple(extents), position
 
 

@@ -1,4 +1,4 @@
-"""Unpack a snapshot for the reader: defensively, sparsely, without its logs."""
+"""Unpacks a snapshot for the reader: defensively, with holes, and without its logs."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from snapshot_tasks.system.untrusted import printable
 
 NESTED_PREFIX = "snapshot/files/"
 SPACE_MARGIN = 1.1
-# Of segments that still grow and of finished ones: for each point, the last operation on it.
+# In growing and in finished segments: the last operation on each point.
 VERSIONS_SUFFIX = "id_tracker.versions"
 _NUMBER_BYTES = 8
 _ZEROS = bytes(CHUNK_BYTES)
 _DAMAGE = (
     ValueError,
     EOFError,
-    # Two names that are one to the disk, as where upper and lower case are.
+    # Two names that are the same on this disk, which may ignore case.
     FileExistsError,
     NotADirectoryError,
     IsADirectoryError,
@@ -35,10 +35,10 @@ _DAMAGE = (
 
 @dataclass(slots=True, kw_only=True)
 class Shard:
-    """An unpacked shard: its folder, and what its log and its segments say of operations.
+    """An unpacked shard: its folder, and the operations in its log and its segments.
 
-    `log_end` is the number of the last operation in the log, `applied` that of the last one in the
-    segments, and `newest_point` the largest that a point was last changed by; -1 for none.
+    `log_end` is the number of the last operation in the log, `applied` the number of the last one
+    in the segments, and `newest_point` the number of the last one that changed a point; -1 if none.
     """
 
     name: str
@@ -50,27 +50,27 @@ class Shard:
 
     @property
     def pending_count(self) -> int:
-        """How many operations are in the log that the segments lack, or may lack."""
+        """How many operations in the log are missing in the segments, or may be missing."""
         return max(0, self.log_end - self.applied)
 
 
 def unpack(snapshot: Path, scratch: Path) -> tuple[Shard, ...]:
     """Unpack every shard into a folder of `scratch`, in one pass; holes stay holes.
 
-    The archive must have passed `check_archive`, which refuses links and unsafe names; here nothing
-    is ever written but regular files below `scratch`.
+    The archive must have passed `check_archive`, which rejects links and unsafe names. This code
+    only ever writes regular files below `scratch`.
 
     Raises:
-        StorageError: when the scratch folder has no room for it (nothing is written then), or
+        StorageError: if the scratch folder has too little space (nothing is written then), or
             cannot be written to.
-        Damaged: when the archive does not hold what it should.
+        Damaged: if the archive does not contain what it should.
     """
     free = shutil.disk_usage(scratch).free
     needed = int(snapshot.stat().st_size * SPACE_MARGIN)
     if free < needed:
         raise StorageError(
-            f"Reading the snapshot takes {needed:,} bytes in {scratch}, free are {free:,}.",
-            hint="Set TMPDIR to a folder with more room.",
+            f"Reading the snapshot needs {needed:,} bytes in {scratch}, but {free:,} are free.",
+            hint="Set TMPDIR to a folder with more free space.",
         )
     unpacking = _Unpacking(scratch)
     with snapshot.open("rb") as file:
@@ -81,14 +81,14 @@ def unpack(snapshot: Path, scratch: Path) -> tuple[Shard, ...]:
                 _check_versions(shard)
         except _DAMAGE as error:
             raise Damaged(
-                f"{printable(snapshot.name)} cannot be unpacked: "
+                f"Cannot unpack {printable(snapshot.name)}: "
                 f"{printable(str(error), limit=MAX_MESSAGE)}.",
                 hint="Use an older snapshot from `inv snapshot.list`.",
             ) from error
         except OSError as error:
             raise StorageError(
-                f"The snapshot cannot be unpacked in {scratch}: {error.strerror or error}.",
-                hint="Set TMPDIR to a folder with more room.",
+                f"Cannot unpack the snapshot in {scratch}: {error.strerror or error}.",
+                hint="Set TMPDIR to a folder with more free space.",
             ) from error
     return tuple(unpacking.shards.values())
 
@@ -102,7 +102,7 @@ class _Unpacking:
         self._budget = Budget()
 
     def take_all(self, file: IO[bytes]) -> None:
-        """Write what the reader needs of every member; the rest is only counted."""
+        """Write the parts of each member that the reader needs, and only count the rest."""
         for member in members(file, "the file", end_markers=(END_MARKER,), budget=self._budget):
             parts = member.name.split("/")
             if member.is_file and len(parts) > 1:
@@ -140,7 +140,7 @@ class _Unpacking:
 
     def _write(self, source: IO[bytes], member: Member, target: Path) -> None:
         if not target.resolve().is_relative_to(self._scratch.resolve()):
-            raise ValueError(f"member {member.name!r} leads out of the scratch folder")
+            raise ValueError(f"member {member.name!r} points outside the scratch folder")
         target.parent.mkdir(parents=True, exist_ok=True)
         with target.open("xb") as file:
             for start, size in member.extents:
@@ -151,7 +151,7 @@ class _Unpacking:
 
 
 def copy_sparse(source: Path, target: Path) -> None:
-    """Copy a folder of regular files; holes stay holes. Raises OSError where it cannot."""
+    """Copy a folder of regular files; holes stay holes. Raises OSError if it cannot."""
     for path in sorted(source.rglob("*")):
         if path.is_dir():
             continue
@@ -164,22 +164,22 @@ def copy_sparse(source: Path, target: Path) -> None:
 
 
 def _check_versions(shard: Shard) -> None:
-    """Refuse points from the future: Qdrant would confirm later writes to them and drop them."""
+    """Reject points from the future: Qdrant would confirm later writes to them and drop these."""
     last = max(shard.log_end, shard.applied)
     if shard.newest_point > last:
         raise ValueError(
-            f"in shard {shard.name} a point was changed by operation {shard.newest_point:,}, but"
-            f" the last one was {last:,}"
+            f"in shard {shard.name}, a point was changed by operation {shard.newest_point:,}, but "
+            f"the last operation was {last:,}"
         )
 
 
 def _largest(file: IO[bytes], member: Member) -> int:
-    """Return the largest of the 64-bit numbers in a file, -1 for none; holes are not read."""
+    """Return the largest of the 64-bit numbers in a file, or -1; holes are not read."""
     whole = member.size - member.size % _NUMBER_BYTES
     largest = 0 if whole else -1
     source = content(file, member)
     for start, size in member.extents:
-        # A number may begin before a piece, or end behind it.
+        # A number may begin before a piece, or end after it.
         position = start - start % _NUMBER_BYTES
         end = min(whole, start + size + -(start + size) % _NUMBER_BYTES)
         source.seek(position)
@@ -196,7 +196,7 @@ def _largest(file: IO[bytes], member: Member) -> int:
 
 
 def _copy(source: IO[bytes], target: IO[bytes], size: int) -> None:
-    """Copy bytes; a chunk of zeros becomes a hole, for it may have been one."""
+    """Copy bytes; a chunk of zeros becomes a hole, because it may have been one."""
     while size > 0:
         chunk = source.read(min(size, CHUNK_BYTES))
         if not chunk:
@@ -209,7 +209,7 @@ def _copy(source: IO[bytes], target: IO[bytes], size: int) -> None:
 
 
 def _version_of(segment: Any) -> int:
-    """Return the number of the last operation that a segment applied, -1 for none."""
+    """Return the number of the last operation that a segment applied, or -1 if none."""
     version = segment.get("version", "") if isinstance(segment, dict) else ""
     if version is None:
         return -1

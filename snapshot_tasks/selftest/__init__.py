@@ -1,1 +1,1 @@
-"""The known faults of a snapshot, and how to make them in a copy of it."""
+"""The known faults of a snapshot, and how to create them in a copy."""

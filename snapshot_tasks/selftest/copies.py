@@ -1,4 +1,4 @@
-"""The known faults of a snapshot, and how to make them in a copy of it."""
+"""Copies of a snapshot that faults can damage, and the type of a fault."""
 
 from __future__ import annotations
 
@@ -32,17 +32,18 @@ from snapshot_tasks.system.files import sha256_of
 SAMPLE_POINTS = 64
 TEXT_BYTES = 6
 MIN_VALUES = 3
-# The byte before a number, and before a UUID: in the log of a growing segment, in a finished one.
+# The byte before an id that is a number or a UUID: in the log of a growing segment, in a finished
+# one.
 ID_KINDS = ((1, 0), (2, 1))
 
 
 class NotApplicable(Exception):
-    """This snapshot holds nothing that the fault could hit."""
+    """The snapshot has no data that this fault could damage."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Point:
-    """A point that every reader sees, and the shard it is in."""
+    """A point that every reader sees, and its shard."""
 
     shard: str
     id: int | str
@@ -52,14 +53,14 @@ class Point:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Copy:
-    """A copy of a catalogued snapshot in a folder of its own, to be damaged."""
+    """A copy of a catalogued snapshot in a separate folder, to be damaged."""
 
     file: Path
     points: tuple[Point, ...] = ()
 
     @classmethod
     def of(cls, snapshot: Path, folder: Path, points: tuple[Point, ...] = ()) -> Copy:
-        """Copy a snapshot with its manifest and its sealed fingerprint, but without its proofs."""
+        """Copy a snapshot with its manifest and sealed fingerprint, but without its proofs."""
         folder.mkdir()
         for suffix in ("", MANIFEST_SUFFIX, FINGERPRINT_SUFFIX):
             shutil.copyfile(
@@ -69,7 +70,7 @@ class Copy:
 
     @property
     def fingerprint_path(self) -> Path:
-        """Where the sealed fingerprint stands."""
+        """The path of the sealed fingerprint."""
         return self.file.with_name(self.file.name + FINGERPRINT_SUFFIX)
 
     def snapshot(self) -> Snapshot:
@@ -77,22 +78,22 @@ class Copy:
         return Catalog(self.file.parent).find(str(self.file))
 
     def change_manifest(self, **changes: Any) -> None:
-        """Write other facts into the manifest."""
+        """Change facts in the manifest."""
         manifest = self.snapshot().manifest
         assert manifest is not None
         self.write_manifest(replace(manifest, **changes))
 
     def write_manifest(self, manifest: Manifest) -> None:
-        """Put another manifest beside the copy."""
+        """Give the copy another manifest."""
         path = self.file.with_name(self.file.name + MANIFEST_SUFFIX)
         path.write_text(dump_manifest(manifest), encoding="utf-8")
 
     def resign(self) -> None:
-        """Make size and SHA-256 in the manifest fit whatever the file is now."""
+        """Make size and SHA-256 in the manifest match the damaged file."""
         self.change_manifest(sha256=sha256_of(self.file), size_bytes=self.file.stat().st_size)
 
     def members(self, *words: str, shard: str = "") -> list[Member]:
-        """Return the members, of one shard if given, whose names hold all these words."""
+        """Return the members whose names contain all these words, of one shard if given."""
         prefix = f"{shard}/" if shard else ""
         return [
             m
@@ -101,17 +102,17 @@ class Copy:
         ]
 
     def member(self, name: str) -> Member:
-        """Return the member of that name."""
+        """Return the member with that name."""
         return next(m for m in self.members(name) if m.name == name)
 
     def rewrite(self, changes: Mapping[str, bytes | None]) -> None:
-        """Replace members by other content, or leave out those that map to None."""
+        """Replace the contents of members, or omit members that map to None."""
         target = self.file.with_name("rewritten")
         rewrite(self.file, target, changes)
         os.replace(target, self.file)
 
     def change_json(self, member: Member, change: Callable[[Any], None]) -> None:
-        """Change what a JSON member says."""
+        """Change the document of a JSON member."""
         document = read_json(self.file, member)
         change(document)
         self.rewrite({member.name: json.dumps(document, separators=(",", ":")).encode()})
@@ -122,21 +123,21 @@ class Copy:
         overwrite(self.file, position, bytes([byte ^ bits]))
 
     def live_segment(self) -> str:
-        """Return the folder of a segment that holds live points."""
+        """Return the folder of a segment that has live points."""
         return self.live_vector().member.name.partition("vector_storage")[0]
 
     def live_segment_json(self) -> Member:
-        """Return that segment's own description."""
+        """Return the description of that segment."""
         return self.member(self.live_segment() + "segment.json")
 
     def live_vector(self) -> LiveVector:
-        """Return the first of them. Raises `NotApplicable` when there is none."""
+        """Return the first of them. Raises `NotApplicable` if there is none."""
         for vector in self.live_vectors():
             return vector
-        raise NotApplicable("no vector that is stored as it is read")
+        raise NotApplicable("no vector is stored in the form in which it is read")
 
     def live_vectors(self) -> Iterator[LiveVector]:
-        """Yield sampled dense vectors whose bits stand exactly once in their shard's storage."""
+        """Yield sampled dense vectors whose bits appear exactly once in their shard's storage."""
         for point in self.points:
             for name, value in point.vectors.items():
                 if not isinstance(value, list) or isinstance(value[0], list) or not any(value):
@@ -149,7 +150,7 @@ class Copy:
                         yield LiveVector(bits=bits, member=found[0], position=found[1])
 
     def live_values(self, values_of: Callable[[Any], Sequence[float]]) -> int:
-        """Return the position of the values that this picks from a vector of another kind."""
+        """Return the position of the values that `values_of` takes from another kind of vector."""
         for point in self.points:
             for name, vector in point.vectors.items():
                 values = values_of(vector)
@@ -157,12 +158,12 @@ class Copy:
                 for bits in _encodings(values) if len(values) >= MIN_VALUES else ():
                     if found := find_once(self.file, bits, within):
                         return found[1]
-        raise NotApplicable("no such vector that is stored as it is read")
+        raise NotApplicable("no such vector is stored in the form in which it is read")
 
     def live_text(self) -> int:
-        """Return the position of a letter that stands exactly once in the stored payloads.
+        """Return the position of a text that appears exactly once in the stored payloads.
 
-        Payloads are compressed, but what is new in one stands there as it is.
+        Payloads are compressed, but the new parts of a payload are stored unchanged.
         """
         for point in self.points:
             within = self.members("/payload_storage/page_", shard=point.shard)
@@ -173,10 +174,10 @@ class Copy:
                         continue
                     if found := find_once(self.file, text.encode(), within):
                         return found[1]
-        raise NotApplicable("no payload text that is stored as it is read")
+        raise NotApplicable("no payload text is stored in the form in which it is read")
 
     def live_id(self) -> tuple[Member, int, int]:
-        """Return the file that a point's id stands in, its position and its length."""
+        """Return the file that contains a point's id, and the id's position and length."""
         for point in self.points:
             bits = (
                 UUID(point.id).bytes
@@ -187,12 +188,12 @@ class Copy:
             for kind in ID_KINDS[isinstance(point.id, str)]:
                 if found := find_once(self.file, bytes([kind]) + bits, within):
                     return found[0], found[1] + 1, len(bits)
-        raise NotApplicable("no id that is stored as it is read")
+        raise NotApplicable("no id is stored in the form in which it is read")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LiveVector:
-    """Where the bits of a vector are stored that every reader sees."""
+    """The position of the bits of a vector that every reader sees."""
 
     bits: bytes
     member: Member
@@ -206,7 +207,7 @@ class LiveVector:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """A fault by name. `resign` says that a manifest which fits the file again makes sense."""
+    """A fault and its name. `resign`: it makes sense to adjust the manifest to the damaged file."""
 
     name: str
     apply: Callable[[Copy], None]
@@ -214,15 +215,15 @@ class Fault:
 
 
 def first_stored(members: list[Member], offset: int) -> int:
-    """Return where a byte of the first file among these that stores it stands."""
+    """Return the position of a byte in the first of these files that stores it."""
     for member in members:
         if (position := member.position(offset)) is not None:
             return position
-    raise NotApplicable("it lies in a hole of its file")
+    raise NotApplicable("it is in a hole of its file")
 
 
 def read_sample(file: Path, scratch: Path) -> tuple[Point, ...]:
-    """Return some points of each shard of a sound file, read by the reader."""
+    """Return some points of each shard of an intact file, read by the reader."""
     import qdrant_edge as edge
 
     scratch.mkdir()
@@ -245,7 +246,7 @@ def read_sample(file: Path, scratch: Path) -> tuple[Point, ...]:
 
 
 def _encodings(vector: Sequence[float]) -> Iterator[bytes]:
-    """Yield how a dense vector may be stored: as float32, float16 or uint8."""
+    """Yield the ways in which a dense vector may be stored: as float32, float16 or uint8."""
     for code in "feB":
         with suppress(struct.error, OverflowError):
             yield struct.pack(f"<{len(vector)}{code}", *vector)

@@ -1,7 +1,7 @@
-"""Every fault that the checks are known to have to catch: one function each, listed at the end.
+"""Every known fault that the checks must catch: one function each, listed at the end.
 
-A fault must hit what is live. A bit flipped in preallocated space, in an index or in a stale
-version of a point changes nothing that comes back, so there is nothing to catch.
+A fault must affect live data. A flipped bit in preallocated space, in an index or in an old
+version of a point would not change what is restored, so there is nothing to catch.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from snapshot_tasks.selftest.rewrite import overwrite, read_at, read_json
 MAX_HOLE_BYTES = 1 << 20
 PAGE = 4096
 DISTANCES = {"Cosine": "Dot", "Dot": "Euclid", "Euclid": "Manhattan", "Manhattan": "Cosine"}
-# In the log of ids, behind each id: the number of its point in the segment.
+# In the log of ids, each id is followed by the number of its point in the segment.
 ENTRY_NUMBER_BYTES = 4
 VERSION_BYTES = 8
 
 
 def _cut(keep: Callable[[int], int]) -> Callable[[Copy], None]:
-    """Return a fault that leaves so many bytes of the file's size."""
+    """Return a fault that truncates the file to the number of bytes that `keep` returns."""
     return lambda copy: os.truncate(copy.file, keep(copy.file.stat().st_size))
 
 
@@ -43,19 +43,19 @@ def _append(garbage: bytes) -> Callable[[Copy], None]:
 
 
 def _compress(copy: Copy) -> None:
-    """As a client saves it that asked for compression and did not undo it."""
+    """Saved by a client that asked for compression and did not decompress the response."""
     copy.file.write_bytes(gzip.compress(copy.file.read_bytes(), compresslevel=1))
 
 
 def _zero_hole(copy: Copy) -> None:
-    """From a live vector on: operations in the log that the segments have too are not needed."""
+    """The hole starts at a live vector, because operations in the log may not be needed."""
     size = copy.file.stat().st_size
     start = copy.live_vector().position
     overwrite(copy.file, start, bytes(min(MAX_HOLE_BYTES, size // 4, size - start)))
 
 
 def _lose(names: Callable[[Copy], list[str]]) -> Callable[[Copy], None]:
-    """Return a fault that leaves these members out."""
+    """Return a fault that omits these members."""
     return lambda copy: copy.rewrite(dict.fromkeys(names(copy)))
 
 
@@ -74,7 +74,7 @@ def _zero_vector(copy: Copy) -> None:
 
 
 def _zero_vector_page(copy: Copy) -> None:
-    """As bind mounts on macOS and Windows lost them: qdrant issues 6676 and 7646."""
+    """Lost as on bind mounts of macOS and Windows: qdrant issues 6676 and 7646."""
     vector = copy.live_vector()
     start = vector.position - (vector.position - vector.member.data) % PAGE
     end = min(start + PAGE, vector.member.data + vector.member.stored_bytes)
@@ -99,10 +99,10 @@ def _delete_vector(copy: Copy) -> None:
 
 
 def _drop_point(copy: Copy) -> None:
-    """Take one entry out of the log of ids, as if the point had never come."""
+    """Remove one entry from the log of ids, as if the point had never been written."""
     member, position, size = copy.live_id()
     if "mutable" not in member.name or member.is_sparse:
-        raise NotApplicable("the ids are not kept as a log")
+        raise NotApplicable("the ids are not stored as a log")
     content = read_at(copy.file, member.data, member.stored_bytes)
     start = position - member.data - 1
     end = start + 1 + size + ENTRY_NUMBER_BYTES
@@ -110,14 +110,14 @@ def _drop_point(copy: Copy) -> None:
 
 
 def _freeze_point(copy: Copy) -> None:
-    """A version that no operation reaches: Qdrant confirms every later write and drops it."""
+    """A version that no operation reaches, so Qdrant confirms every later write but drops it."""
     versions = copy.members(copy.live_segment(), "id_tracker.versions")
     position = first_stored(versions, copy.live_vector().number * VERSION_BYTES)
     overwrite(copy.file, position, (1 << 40).to_bytes(VERSION_BYTES, "little"))
 
 
 def _change_config(change: Callable[[Any], None]) -> Callable[[Copy], None]:
-    """Return a fault in the collection's config that leaves it sound JSON."""
+    """Return a fault in the collection's config that leaves it valid JSON."""
     return lambda copy: copy.change_json(copy.member("config.json"), change)
 
 
@@ -126,7 +126,7 @@ def _other_hnsw(document: Any) -> None:
 
 
 def _lose_payload_index(copy: Copy) -> None:
-    """One index, in the collection's list and in every segment's: Qdrant heals anything less."""
+    """One index in the collection's list and in every segment, because Qdrant repairs less."""
     collection = copy.member("payload_index.json")
     names = sorted(read_json(copy.file, collection)["schema"])
     if not names:
@@ -141,7 +141,7 @@ def _lose_payload_index(copy: Copy) -> None:
 
 
 def _swap_manifest(copy: Copy) -> None:
-    """The manifest and the seal of a snapshot that holds one point more."""
+    """The manifest and the seal of a snapshot that has one more point."""
     snapshot = copy.snapshot()
     manifest, sealed = snapshot.manifest, snapshot.sealed
     assert manifest is not None
@@ -162,14 +162,14 @@ def _swap_manifest(copy: Copy) -> None:
 
 
 def _forge(change: Callable[[Manifest], dict[str, Any]]) -> Callable[[Copy], None]:
-    """Return a fault in the manifest alone."""
+    """Return a fault that only affects the manifest."""
 
     def apply(copy: Copy) -> None:
         manifest = copy.snapshot().manifest
         assert manifest is not None
         changes = change(manifest)
         if all(getattr(manifest, key) == value for key, value in changes.items()):
-            raise NotApplicable("the manifest has none")
+            raise NotApplicable("the manifest has no such entry")
         copy.change_manifest(**changes)
 
     return apply

@@ -1,8 +1,8 @@
-"""Exact changes to a snapshot's tar: every byte that is not meant to change stays as it is.
+"""Makes exact changes to a snapshot's tar, without changing any other byte.
 
-A fault has to look as if Qdrant had written it, so nothing is unpacked and packed again: members
-are copied with their raw headers, sparse maps included. Only where a member's size changes are the
-header's size and checksum written anew, in the member and in the segment archive around it.
+A fault must look as if Qdrant had written it, so nothing is unpacked and packed again: members are
+copied with their raw headers and sparse maps. Only if the size of a member changes, size and
+checksum are written again, in its header and in the header of the segment archive around it.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ _MAX_OCTAL = 8**11
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Member:
-    """A member of the file or of a segment archive in it; all offsets count from the file's start.
+    """A member of the file or of a segment archive in it; offsets count from the file's start.
 
-    `name` has the archive's name before it: `0/segments/<id>.tar/snapshot/files/segment.json`.
-    `extents` tells which pieces of the logical file are stored, in that order; the rest are holes.
+    `name` starts with the archive's name: `0/segments/<id>.tar/snapshot/files/segment.json`.
+    `extents` are the stored pieces of the logical file, in that order; the rest are holes.
     """
 
     name: str
@@ -40,11 +40,11 @@ class Member:
 
     @property
     def stored_bytes(self) -> int:
-        """How many bytes of it lie in the archive."""
+        """How many of its bytes are stored in the archive."""
         return sum(size for _, size in self.extents)
 
     def position(self, offset: int) -> int | None:
-        """Return where a byte of the logical file is stored; None in a hole or past the end."""
+        """Return the position of a byte of the logical file; None in a hole or past the end."""
         stored = self.data
         for start, size in self.extents:
             if start <= offset < start + size:
@@ -53,32 +53,32 @@ class Member:
         return None
 
     def offset(self, position: int) -> int:
-        """Return which byte of the logical file is stored at a position of the file."""
+        """Return the offset in the logical file of the byte at a position of the file."""
         stored = self.data
         for start, size in self.extents:
             if stored <= position < stored + size:
                 return start + position - stored
             stored += size
-        raise ValueError(f"{self.name} stores nothing at {position:,}")
+        raise ValueError(f"{self.name} has no stored data at {position:,}")
 
 
 def read_members(path: Path) -> tuple[Member, ...]:
-    """Return all members, those of the segment archives right behind their archive."""
+    """Return all members; those of a segment archive follow the archive."""
     with path.open("rb") as file:
         return tuple(_walk(file))
 
 
 def read_json(path: Path, member: Member) -> Any:
-    """Return what a JSON member says."""
+    """Parse a JSON member."""
     with path.open("rb") as file:
         file.seek(member.data)
         return json.loads(file.read(member.stored_bytes))
 
 
 def find_once(path: Path, needle: bytes, within: list[Member]) -> tuple[Member, int] | None:
-    """Return the member and the position that hold these bytes; None unless they stand there once.
+    """Return the member and the position of these bytes; None unless they appear exactly once.
 
-    Bytes that stand there twice may be a stale version of a point, which no reader ever sees.
+    If they appear twice, one may be an old version of a point, which no reader ever sees.
     """
     found: list[tuple[Member, int]] = []
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
@@ -92,7 +92,7 @@ def find_once(path: Path, needle: bytes, within: list[Member]) -> tuple[Member, 
 
 
 def read_at(path: Path, position: int, size: int) -> bytes:
-    """Return bytes of the file."""
+    """Read bytes of the file."""
     with path.open("rb") as file:
         file.seek(position)
         return file.read(size)
@@ -106,17 +106,17 @@ def overwrite(path: Path, position: int, data: bytes) -> None:
 
 
 def rewrite(source: Path, target: Path, changes: Mapping[str, bytes | None]) -> None:
-    """Copy a snapshot with other content in some members, and without those that map to None.
+    """Copy a snapshot with new contents of some members, and without those that map to None.
 
     Raises:
-        ValueError: when a member to change is not there, or is sparse.
+        ValueError: if a member to change does not exist, or is sparse.
     """
     with source.open("rb") as file, target.open("w+b") as out:
         left = set(changes)
         _copy_archive(file, tuple(_walk(file)), out, changes, left)
         _copy(file, out, file.tell(), source.stat().st_size)
     if left:
-        raise ValueError(f"there is no member {', '.join(sorted(left))}")
+        raise ValueError(f"the archive has no member {', '.join(sorted(left))}")
 
 
 def _copy_archive(
@@ -126,7 +126,7 @@ def _copy_archive(
     changes: Mapping[str, bytes | None],
     left: set[str],
 ) -> None:
-    """Copy members one by one; afterwards `file` stands behind the last of them."""
+    """Copy members one by one; afterwards `file` is positioned after the last one."""
     index = 0
     while index < len(parts):
         part = parts[index]
@@ -163,7 +163,7 @@ def _write(file: IO[bytes], part: Member, content: bytes, out: IO[bytes]) -> Non
 def _close(out: IO[bytes], header: int, header_bytes: int) -> None:
     """Pad the member that was just written, and write its size and checksum into its header.
 
-    A long name stands in blocks of its own before the header, which is the last one.
+    The header is the last block: a long name is stored in separate blocks before it.
     """
     end = out.tell()
     size = end - header - header_bytes
@@ -187,10 +187,10 @@ def _copy(file: IO[bytes], out: IO[bytes], start: int, end: int) -> None:
 
 
 def with_size(header: bytes, size: int) -> bytes:
-    """Return a header block that tells another size, with the checksum that fits.
+    """Return a header block with another size and the matching checksum.
 
     Raises:
-        ValueError: when the size needs another notation than octal digits: 8 GiB and more.
+        ValueError: if the size cannot be written in octal digits: 8 GiB and more.
     """
     if size >= _MAX_OCTAL:
         raise ValueError(f"a member of {size:,} bytes")

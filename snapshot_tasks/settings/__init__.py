@@ -258,7 +258,7 @@ def _port_of(url: str | None) -> int | None:
 
 
 def _knows_grpc_port(url: str | None, reader: Reader) -> bool:
-    """Say whether the gRPC port is that of `QDRANT_URL`, and no guess.
+    """Return whether the gRPC port is that of `QDRANT_URL`, and no guess.
 
     Another Qdrant may answer at the default port: its points must not be taken for these.
     """

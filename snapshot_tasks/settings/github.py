@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def in_actions(environment: Mapping[str, str] | None = None) -> bool:
-    """Say whether this runs in a step of GitHub Actions, which obeys some of the lines it reads."""
+    """Return whether this runs in GitHub Actions, which obeys some of the lines that it reads."""
     environment = os.environ if environment is None else environment
     return environment.get("GITHUB_ACTIONS") == "true"
 

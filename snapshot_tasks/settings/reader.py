@@ -17,7 +17,7 @@ from snapshot_tasks.system.spans import parse_span
 
 
 def _is_http(text: str) -> bool:
-    """Say whether a text is a URL that http can be spoken to."""
+    """Return whether a text is a URL that http can be spoken to."""
     try:
         parts = urlsplit(text)
         return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0

@@ -45,7 +45,7 @@ class Store(Protocol):
         """Yield what is below a folder, in no order; a missing folder counts as empty.
 
         Raises:
-            StorageError: when the store cannot be reached or there is no such bucket.
+            StorageError: if the store cannot be reached or there is no such bucket.
         """
         ...
 
@@ -53,7 +53,7 @@ class Store(Protocol):
         """Yield an object's bytes from an offset on; a lost connection is taken up where it broke.
 
         Raises:
-            NotFound: when there is no such object.
+            NotFound: if there is no such object.
         """
         ...
 
@@ -61,8 +61,8 @@ class Store(Protocol):
         """Write an object, which is visible only once it is whole.
 
         Raises:
-            AlreadyThere: when `new` and something has that name.
-            Protected: when the store keeps what has that name.
+            AlreadyThere: if `new` and something has that name.
+            Protected: if the store keeps what has that name.
         """
         ...
 
@@ -70,6 +70,6 @@ class Store(Protocol):
         """Delete an object; one that is not there is deleted already.
 
         Raises:
-            Protected: when the store keeps it.
+            Protected: if the store keeps it.
         """
         ...

@@ -37,7 +37,7 @@ def open_bucket(
     Plain http needs that one of the variables named in `endpoints` leads to this machine.
 
     Raises:
-        SettingsError: when a variable has an impossible value.
+        SettingsError: if a variable has an impossible value.
     """
     try:
         client = vendor(
@@ -82,7 +82,7 @@ def _config(
 
 
 def _allows_http(variables: Mapping[str, str], prefix: str, endpoints: tuple[str, ...]) -> bool:
-    """Say whether plain http will do: on this machine, or where the variables allow it."""
+    """Return whether plain http will do: on this machine, or where the variables allow it."""
     if variables.get(f"{prefix}ALLOW_HTTP", "").lower() in ("1", "true"):
         return True
     urls = [variables[name] for name in endpoints if name in variables]

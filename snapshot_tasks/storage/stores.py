@@ -60,7 +60,7 @@ def open_store(url: str, variables: Mapping[str, str]) -> Store:
     `variables` are the store's own, such as AWS_ACCESS_KEY_ID. Nothing is asked of it yet.
 
     Raises:
-        SettingsError: when the URL is wrong, or a variable has an impossible value.
+        SettingsError: if the URL is wrong, or a variable has an impossible value.
     """
     try:
         place = parse_place(url, relative_to=Path.cwd())

@@ -1,7 +1,7 @@
-"""Parts of this project that run as processes of their own: they are asked, and answer in lines.
+"""Parts of this project that run as separate processes and report back in lines.
 
-A child prints JSON objects, one to a line: what it has to say on the way, and at the end
-`{"result": …}` or `{"failure": …}`.
+A child prints one JSON object per line: progress first, and at the end `{"result": …}` or
+`{"failure": …}`.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from snapshot_tasks.system import process
 
 
 class ChildFailed(Exception):
-    """A child ended without a result; `line` is the last it said."""
+    """A child ended without a result; `line` is the last line that it printed."""
 
     def __init__(self, line: dict[str, Any], code: int) -> None:
-        super().__init__(str(line.get("failure") or f"the reader ended with {code}"))
+        super().__init__(str(line.get("failure") or f"the reader exited with {code}"))
         self.line = line
 
 
 def say(**line: Any) -> None:
-    """Print one line, for the process that asked."""
+    """Print one line for the parent process."""
     print(json.dumps(line), flush=True)
 
 
@@ -36,13 +36,13 @@ def ask(
     stdin: str = "",
     cwd: Path | None = None,
 ) -> dict[str, Any]:
-    """Run a module of this project, hand over each line that it prints, and return its result.
+    """Run a module of this project, pass on each line that it prints, and return its result.
 
-    What is secret goes through `stdin`: arguments are for everybody to see. `cwd` is the scratch
-    folder that it works in, if any.
+    Secrets go through `stdin`, because every user can see the arguments. `cwd` is the scratch
+    folder that the child works in, if any.
 
     Raises:
-        ChildFailed: when it ends without a result.
+        ChildFailed: if the child ends without a result.
     """
     last: dict[str, Any] = {}
 
@@ -65,5 +65,5 @@ def ask(
 
 
 def _python_path() -> str:
-    """Return where this process finds modules, so that a child finds the same ones."""
+    """Return this process's module search path, so that a child finds the same modules."""
     return os.pathsep.join(str(Path(entry).resolve()) for entry in sys.path)

@@ -1,4 +1,4 @@
-"""Every way a task can fail, each with its exit code.
+"""The errors that a task can end with, each with its exit code.
 
 An error carries two sentences for the user: what happened (`message`) and what to do now (`hint`).
 Nothing outside `cli/` turns an error into a process exit.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 
 class TaskError(Exception):
-    """The base of all foreseen failures; the subclass says which exit code it means."""
+    """Base class of all expected failures; each subclass has its own exit code."""
 
     exit_code = 1
     kind = "error"
@@ -23,21 +23,21 @@ class TaskError(Exception):
 
 
 class NotFound(TaskError):
-    """No such collection, snapshot or engine."""
+    """There is no such collection, snapshot or engine."""
 
     exit_code = 10
     kind = "not_found"
 
 
 class Locked(TaskError):
-    """Another run holds the lock of the snapshot folder."""
+    """Another run has locked the snapshot folder."""
 
     exit_code = 11
     kind = "locked"
 
 
 class CredentialsRefused(TaskError):
-    """Qdrant answered 401 or 403."""
+    """Qdrant responded with 401 or 403."""
 
     exit_code = 12
     kind = "credentials_refused"
@@ -51,7 +51,7 @@ class Unreachable(TaskError):
 
 
 class SettingsError(TaskError):
-    """A setting, a flag or a file that holds settings is wrong."""
+    """A setting, a flag or a file with settings is wrong."""
 
     exit_code = 14
     kind = "settings"
@@ -72,28 +72,28 @@ class Damaged(TaskError):
 
 
 class ContentsDiffer(TaskError):
-    """What came back, or what is sealed, is not what went in."""
+    """The restored or sealed contents differ from the original ones."""
 
     exit_code = 21
     kind = "contents_differ"
 
 
 class RestoreIncomplete(TaskError):
-    """Qdrant did not bring the collection back."""
+    """Qdrant did not restore the collection."""
 
     exit_code = 22
     kind = "restore_incomplete"
 
 
 class BudgetMissed(TaskError):
-    """Everything is right, but later or slower than was asked for."""
+    """The result is correct, but later or slower than requested."""
 
     exit_code = 23
     kind = "budget_missed"
 
 
 class Refused(TaskError):
-    """Unsafe: would overwrite or delete without consent, or versions do not fit."""
+    """Unsafe: would overwrite or delete without consent, or versions are incompatible."""
 
     exit_code = 24
     kind = "refused"
@@ -107,6 +107,6 @@ class Interrupted(TaskError):
 
 
 class ServerFailure(TaskError):
-    """Qdrant answered, but not with what was asked for."""
+    """Qdrant responded, but not with the requested result."""
 
     kind = "server_failure"

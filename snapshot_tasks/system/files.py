@@ -22,7 +22,7 @@ NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 def storage_errors(folder: Path, *, setting: str = "QDRANT_SNAPSHOT_DIR") -> Iterator[None]:
     """Turn the operating system's errors about `folder` into a `StorageError` with a remedy.
 
-    `setting` is what chooses the folder.
+    `setting` is the setting that chooses the folder.
     """
     try:
         yield
@@ -31,16 +31,16 @@ def storage_errors(folder: Path, *, setting: str = "QDRANT_SNAPSHOT_DIR") -> Ite
         if error.errno in NO_SPACE:
             hint = f"Free space there, or choose another folder with {setting}."
         elif error.errno == errno.ELOOP:
-            hint = "Remove the link in place of the file: nothing is written through a link."
+            hint = "A link is in place of a file, and links are never written through. Remove it."
         elif error.errno == errno.ENAMETOOLONG:
             hint = "The collection's name is too long for a file name on this disk."
         else:
-            hint = f"Make it writable for this user, or set {setting} to a folder that is."
-        raise StorageError(f"Cannot write in {folder}: {reason}.", hint=hint) from error
+            hint = f"Give this user write permission, or set {setting} to another folder."
+        raise StorageError(f"Cannot write to {folder}: {reason}.", hint=hint) from error
 
 
 def sync_directory(folder: Path) -> None:
-    """Make renames inside `folder` survive a power cut."""
+    """Make renames in `folder` survive a power failure."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -50,7 +50,7 @@ def sync_directory(folder: Path) -> None:
 
 @contextmanager
 def staging_file(folder: Path) -> Iterator[Path]:
-    """Yield a fresh hidden path in `folder`; whatever is still there at the end is removed."""
+    """Yield a new hidden file in `folder`, and remove it at the end unless it was renamed."""
     descriptor, name = tempfile.mkstemp(prefix=STAGING_PREFIX, dir=folder)
     os.close(descriptor)
     path = Path(name)
@@ -61,15 +61,15 @@ def staging_file(folder: Path) -> Iterator[Path]:
 
 
 def remove_stagings(folder: Path) -> None:
-    """Remove what killed runs left half-made. Call it only while holding the folder's lock."""
+    """Remove unfinished files of killed runs. Call this only while holding the folder's lock."""
     for path in folder.glob(f"{STAGING_PREFIX}*"):
         path.unlink(missing_ok=True)
 
 
 def publish(staging: Path, final: Path, *, mode: int = PUBLIC) -> None:
-    """Give a complete staging file its final name in one rename, after syncing it.
+    """Sync a complete staging file, then give it its final name in one rename.
 
-    The mode defaults to world-readable, since a Qdrant server of another user must read it.
+    The mode defaults to world-readable, because Qdrant may run as another user and must read it.
     """
     descriptor = os.open(staging, os.O_RDONLY)
     try:
@@ -81,9 +81,9 @@ def publish(staging: Path, final: Path, *, mode: int = PUBLIC) -> None:
 
 
 def write_text(path: Path, text: str, *, mode: int = PUBLIC) -> None:
-    """Write a small file so that it is either absent, as it was, or whole.
+    """Write a small file atomically: it is absent, unchanged or complete.
 
-    The rename replaces a link of that name; it is never followed.
+    The rename replaces an existing link and never follows it.
     """
     with staging_file(path.parent) as staging:
         staging.write_text(text, encoding="utf-8")
@@ -92,14 +92,14 @@ def write_text(path: Path, text: str, *, mode: int = PUBLIC) -> None:
 
 
 def by_umask() -> int:
-    """Return the mode that this user gives to files of their own, such as reports."""
+    """Return the mode of files that this user creates, such as reports."""
     umask = os.umask(0o077)
     os.umask(umask)
     return 0o666 & ~umask
 
 
 def point_link(link: Path, target_name: str) -> None:
-    """Point the relative symlink `link` at a sibling, swapping it atomically."""
+    """Point the relative symlink `link` to a file next to it, atomically."""
     with staging_file(link.parent) as staging:
         staging.unlink()
         staging.symlink_to(target_name)
@@ -108,9 +108,9 @@ def point_link(link: Path, target_name: str) -> None:
 
 
 def append_line(path: Path, line: str) -> None:
-    """Append one line durably; O_APPEND keeps concurrent writers' lines whole.
+    """Append one line durably; O_APPEND keeps the lines of concurrent writers intact.
 
-    A line that a crash cut short stays as it is: the new one begins on a line of its own. A link
+    A line that a crash cut short stays unchanged, and the new one starts on the next line. A link
     is not followed.
     """
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, PUBLIC)
@@ -126,7 +126,7 @@ def append_line(path: Path, line: str) -> None:
 
 
 def sha256_of(path: Path, *, advance: Callable[[int], None] = lambda count: None) -> str:
-    """Return the hex SHA-256 of a file, read in chunks; `advance` gets each chunk's bytes."""
+    """Return the hex SHA-256 of a file; `advance` is called with the size of each chunk read."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while chunk := file.read(CHUNK_BYTES):

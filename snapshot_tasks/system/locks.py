@@ -1,7 +1,7 @@
 """The kernel's lock on an open file (`flock`), held until the file is closed.
 
-The kernel frees it when the process that holds it ends, however that ends: a stale lock cannot
-exist. Each opening of a file counts on its own, also within one process.
+The kernel releases it when the process that holds it ends for any reason, so there are no stale
+locks. Each opening of a file counts separately, even within one process.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ class OpenFile(Protocol):
 
 
 def lock(file: int | OpenFile) -> None:
-    """Take the lock for this opening of the file alone, waiting until it is free."""
+    """Take the exclusive lock for this opening of the file, waiting until it is free."""
     fcntl.flock(file, fcntl.LOCK_EX)
 
 
 def try_lock(file: int | OpenFile, *, shared: bool = False, wait_seconds: float = 0.0) -> bool:
-    """Take the lock where it is free, or gets free in time; say whether it was taken.
+    """Take the lock if it becomes free within the time, and return whether it was taken.
 
-    A `shared` lock is compatible with other shared ones.
+    A `shared` lock is compatible with other shared locks.
 
     Raises:
-        OSError: where the file system has no locks.
+        OSError: if the file system has no locks.
     """
     kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
     deadline = time.monotonic() + wait_seconds
@@ -48,5 +48,5 @@ def try_lock(file: int | OpenFile, *, shared: bool = False, wait_seconds: float 
 
 
 def is_writable(descriptor: int) -> bool:
-    """Say whether a file was opened for writing."""
+    """Return whether a file was opened for writing."""
     return fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_ACCMODE != os.O_RDONLY

@@ -1,4 +1,4 @@
-"""Other programs: run them, start them, end them, and find who holds a port."""
+"""Run, start and stop other programs, and find the process that uses a port."""
 
 from __future__ import annotations
 
@@ -17,25 +17,26 @@ from pathlib import Path
 from typing import IO
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGKILL)
-# What a single line of another program's output may hold; a longer one is told in pieces.
+# Longer lines of another program's output are passed on in pieces.
 CHUNK_CHARACTERS = 8192
-# How many more objects there must be than when cycles were last looked for.
+# How many more objects must exist before the garbage collector runs again.
 COLLECT_OBJECTS = 50_000
 INTERRUPTING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def collect_rarely() -> None:
-    """Let this process look for cycles of objects rarely.
+    """Run the garbage collector rarely.
 
-    It makes next to none, and looking for them takes a tenth of the time to read a collection, and
-    a third of that to read a thousand manifests (docs/benchmark.md).
+    This project creates almost no cycles of objects. Looking for them takes a tenth of the time of
+    reading a collection, and a third of the time of reading a thousand manifests
+    (docs/benchmark.md).
     """
     gc.set_threshold(COLLECT_OBJECTS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Completed:
-    """What a finished program left: `code` is -1 where it could not run or ran out of time."""
+    """The result of a program; `code` is -1 if it could not be run or ran out of time."""
 
     code: int
     stdout: str
@@ -43,7 +44,7 @@ class Completed:
 
     @property
     def ok(self) -> bool:
-        """Whether it ended with 0."""
+        """Whether it exited with 0."""
         return self.code == 0
 
     @property
@@ -61,7 +62,7 @@ def run(
     stdin: str = "",
     timeout_seconds: float | None = None,
 ) -> Completed:
-    """Run a program to its end and capture what it prints; never raises for its failure."""
+    """Run a program to its end and capture its output; a failure never raises."""
     try:
         done = subprocess.run(
             argv,
@@ -73,24 +74,24 @@ def run(
             errors="replace",
             timeout=timeout_seconds,
             check=False,
-            # A Ctrl-C on the terminal is ours to act on: children are ended in good order.
+            # Keeps Ctrl-C from reaching the child, so that we can stop it in an orderly way.
             start_new_session=True,
         )
     except FileNotFoundError as error:
-        what = f"{cwd} is not there" if str(error.filename) == str(cwd) else "command not found"
+        what = f"{cwd} does not exist" if str(error.filename) == str(cwd) else "command not found"
         return Completed(code=-1, stdout="", stderr=f"{argv[0]}: {what}")
     except OSError as error:
         return Completed(code=-1, stdout="", stderr=f"{argv[0]}: {error.strerror}")
     except subprocess.TimeoutExpired:
-        return Completed(code=-1, stdout="", stderr=f"no answer within {timeout_seconds} s")
+        return Completed(code=-1, stdout="", stderr=f"no response within {timeout_seconds} s")
     return Completed(code=done.returncode, stdout=done.stdout, stderr=done.stderr)
 
 
 @contextmanager
 def shielded() -> Iterator[None]:
-    """Let the block end undisturbed; a signal that came meanwhile interrupts right after it.
+    """Delay signals until the block has ended.
 
-    For clearing up: interrupting that would leave behind what it was about to remove.
+    Use this for cleanup, because an interruption would leave behind what it was about to remove.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -116,7 +117,7 @@ def run_attached(
     env: Mapping[str, str] | None = None,
     stdout_to_stderr: bool = False,
 ) -> int:
-    """Run a program on the user's own terminal and return its exit code."""
+    """Run a program on the user's terminal and return its exit code."""
     merged = None if env is None else {**os.environ, **env}
     stdout = sys.stderr.fileno() if stdout_to_stderr else None
     return subprocess.run(argv, cwd=cwd, env=merged, stdout=stdout, check=False).returncode
@@ -130,10 +131,10 @@ def run_lines(
     env: Mapping[str, str],
     stdin: str = "",
 ) -> int:
-    """Run a program, hand over each line of its stdout as it comes, and return its exit code.
+    """Run a program, pass on each line of its stdout as it arrives, and return its exit code.
 
-    When this process is interrupted, the program is ended. `stdin` must be short: the program is
-    not heard before all of it is written.
+    If this process is interrupted, the program is killed. `stdin` must be short, because no output
+    is read before all of it is written.
     """
     with subprocess.Popen(
         argv,
@@ -165,13 +166,13 @@ def run_told(
     secret: str | None,
     patience_seconds: float = 10.0,
 ) -> int:
-    """Run a program of the user's, telling each line that it prints; return its exit code.
+    """Run a program of the user, pass on each line that it prints, and return its exit code.
 
-    Variables that hold the `secret` are not passed on. When this process is interrupted, the
-    program ends, and with it whatever it has started.
+    Variables that contain the `secret` are not passed on. If this process is interrupted, the
+    program and everything that it has started are ended.
 
     Raises:
-        OSError: when it cannot be run.
+        OSError: if the program cannot be run.
     """
     inherited = {name: value for name, value in os.environ.items() if value.strip() != secret}
     child = subprocess.Popen(
@@ -182,10 +183,10 @@ def run_told(
         stderr=subprocess.STDOUT,
         text=True,
         errors="replace",
-        # A Ctrl-C on the terminal is ours to act on: the program is ended in good order.
+        # Keeps Ctrl-C from reaching the program, so that we can stop it in an orderly way.
         start_new_session=True,
     )
-    # Something that it leaves running may hold its output open: that is not waited for.
+    # A process that it leaves running may keep the output open; do not wait for that.
     reader = threading.Thread(target=_tell_lines, args=(child.stdout, tell), daemon=True)
     reader.start()
     try:
@@ -200,13 +201,13 @@ def run_told(
 def _tell_lines(stream: IO[str], tell: Callable[[str], None]) -> None:
     with stream:
         while line := stream.readline(CHUNK_CHARACTERS):
-            # Whoever read our output may be gone; the program's must be taken all the same.
+            # Nobody may be reading our output any more, but the program's must still be read.
             with suppress(OSError, ValueError):
                 tell(line.rstrip("\n"))
 
 
 def _end_group(leader: subprocess.Popen[str], patience_seconds: float) -> None:
-    """End a program that leads a session of its own, and whatever else is in it."""
+    """End a program that leads a separate session, and all other processes in that session."""
     for number in STOP_SIGNALS:
         with suppress(ProcessLookupError):
             os.killpg(leader.pid, number)
@@ -218,9 +219,9 @@ def _end_group(leader: subprocess.Popen[str], patience_seconds: float) -> None:
 
 
 def spawn(argv: Sequence[str], *, cwd: Path, env: Mapping[str, str], log: Path) -> int:
-    """Start a program that outlives this one, printing into `log`; return its process id.
+    """Start a program that outlives this one, with its output in `log`; return its process id.
 
-    The log is this user's alone, and no link is followed to it.
+    Only this user can read the log, and a link is not followed.
     """
     flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
     with os.fdopen(os.open(log, flags, 0o600), "ab") as output:
@@ -233,23 +234,23 @@ def spawn(argv: Sequence[str], *, cwd: Path, env: Mapping[str, str], log: Path) 
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-    # The child is meant to outlive us: without this, Popen's finaliser warns about it.
+    # The child should outlive us; without this, Popen's finaliser would print a warning.
     child.returncode = 0
     return child.pid
 
 
 def started_at(pid: int) -> float | None:
-    """Return when a live process started (seconds since the epoch), or None when it is gone.
+    """Return when a live process started (seconds since the epoch), or None if it has ended.
 
-    Together with the pid this identifies a process even after the pid was given to another one.
+    Together with the pid, this identifies a process even if the pid is reused later.
     """
     import psutil
 
     _reap(pid)
     try:
         process = psutil.Process(pid)
-        # While a program ends, its first thread may be a zombie already and others still at work,
-        # holding its files' locks.
+        # While a program ends, its first thread can already be a zombie while others still run and
+        # hold file locks.
         if process.status() == psutil.STATUS_ZOMBIE and process.num_threads() <= 1:
             return None
         return float(process.create_time())
@@ -258,7 +259,7 @@ def started_at(pid: int) -> float | None:
 
 
 def stop(pid: int, *, patience_seconds: float = 10.0) -> None:
-    """End a process: interrupt, then terminate, then kill, waiting in between."""
+    """End a process: interrupt, then terminate, then kill it, with a wait after each signal."""
     for number in STOP_SIGNALS:
         try:
             os.kill(pid, number)
@@ -272,8 +273,8 @@ def stop(pid: int, *, patience_seconds: float = 10.0) -> None:
 
 
 def end_all_in(folder: Path) -> None:
-    """End every process of this user whose working directory is a folder, or in it."""
-    # A program may start another one while it is being ended: so until none is found.
+    """End every process of this user that has its working directory in a folder."""
+    # Repeat until none is found, because a program may start another while it is being ended.
     for _ in range(5):
         found = _all_in(folder)
         if not found:
@@ -294,7 +295,7 @@ def _all_in(folder: Path) -> list[int]:
 
 
 def _reap(pid: int) -> None:
-    """Collect the exit status if the process is our own child, so that no zombie stays."""
+    """Collect the exit status if the process is our child, so that no zombie is left."""
     try:
         os.waitpid(pid, os.WNOHANG)
     except ChildProcessError:
@@ -302,7 +303,7 @@ def _reap(pid: int) -> None:
 
 
 def port_is_free(port: int) -> bool:
-    """Say whether a server could listen on 127.0.0.1 at `port` now."""
+    """Return whether a server could listen on `port` of 127.0.0.1 now."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -313,7 +314,7 @@ def port_is_free(port: int) -> bool:
 
 
 def free_ports(count: int) -> tuple[int, ...]:
-    """Return ports that are free on 127.0.0.1 now, all different."""
+    """Return different ports that are free on 127.0.0.1 now."""
     probes = [socket.socket() for _ in range(count)]
     try:
         for probe in probes:
@@ -325,7 +326,7 @@ def free_ports(count: int) -> tuple[int, ...]:
 
 
 def port_holder(port: int) -> str:
-    """Name the process that listens on `port`, as far as this user may see it."""
+    """Describe the process that listens on `port`, if this user is allowed to see it."""
     import psutil
 
     try:
@@ -335,4 +336,4 @@ def port_holder(port: int) -> str:
                 return f"{psutil.Process(connection.pid).name()} (pid {connection.pid})"
     except psutil.Error:
         pass
-    return "a process this user may not see"
+    return "a process that this user cannot see"

@@ -1,4 +1,4 @@
-"""How long work reports where it is, and the clock it reads."""
+"""The interface through which long work reports its progress, and the clock type."""
 
 from __future__ import annotations
 
@@ -9,31 +9,31 @@ from typing import Protocol
 
 
 class Progress(Protocol):
-    """How long work reports where it is. `advance` takes a number of bytes, or of points."""
+    """Receives progress reports. A phase's function takes the number of new bytes or points."""
 
     def phase(
         self, label: str, *, total_bytes: int | None = None, total_points: int | None = None
     ) -> AbstractContextManager[Callable[[int], None]]:
-        """Announce a phase; the block's end ends it."""
+        """Announce a phase that lasts until the end of the block."""
         ...
 
     def note(self, message: str) -> None:
-        """Say one thing the user should know."""
+        """Show a message that the user should know."""
         ...
 
 
 class Silent:
-    """Progress for callers that want none."""
+    """Ignores all progress reports."""
 
     @contextmanager
     def phase(
         self, label: str, *, total_bytes: int | None = None, total_points: int | None = None
     ) -> Iterator[Callable[[int], None]]:
-        """Announce nothing."""
+        """Do nothing."""
         yield lambda count: None
 
     def note(self, message: str) -> None:
-        """Say nothing."""
+        """Do nothing."""
 
 
 Clock = Callable[[], datetime]

@@ -1,4 +1,4 @@
-"""Small files from elsewhere, read in bounded memory and without waiting for anything."""
+"""Reads small files from elsewhere in bounded memory and without blocking."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import BinaryIO
 
 
 def read_text(path: Path, *, max_bytes: int) -> str:
-    """Return the text of a small regular file; a pipe or a device of its name is not waited for.
+    """Return the text of a small regular file, without blocking on a pipe or device of that name.
 
     Raises:
-        OSError: when it cannot be read.
-        ValueError: when it is too large, not UTF-8, or not a regular file.
+        OSError: if it cannot be read.
+        ValueError: if it is too large, not UTF-8, or not a regular file.
     """
     with _opened(path) as file:
         data = file.read(max_bytes + 1)
@@ -23,22 +23,22 @@ def read_text(path: Path, *, max_bytes: int) -> str:
 
 
 def read_start(path: Path, *, max_bytes: int) -> str:
-    """Return the start of a regular text file, with replacement characters for what is not UTF-8.
+    """Return the start of a regular text file; bytes that are not UTF-8 are replaced.
 
     Raises:
-        OSError: when it cannot be read.
-        ValueError: when it is not a regular file.
+        OSError: if it cannot be read.
+        ValueError: if it is not a regular file.
     """
     with _opened(path) as file:
         return file.read(max_bytes).decode("utf-8", "replace")
 
 
 def read_end(path: Path, *, max_bytes: int) -> str:
-    """Return the end of a regular text file, with replacement characters for what is not UTF-8.
+    """Return the end of a regular text file; bytes that are not UTF-8 are replaced.
 
     Raises:
-        OSError: when it cannot be read.
-        ValueError: when it is not a regular file.
+        OSError: if it cannot be read.
+        ValueError: if it is not a regular file.
     """
     with _opened(path) as file:
         file.seek(max(0, file.seek(0, os.SEEK_END) - max_bytes))
@@ -46,9 +46,9 @@ def read_end(path: Path, *, max_bytes: int) -> str:
 
 
 def _opened(path: Path) -> BinaryIO:
-    # A pipe without a writer would block here for ever.
+    # Without O_NONBLOCK, opening a pipe that has no writer would block forever.
     file = os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb")
     if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
         return file
     file.close()
-    raise ValueError("no regular file")
+    raise ValueError("not a regular file")

@@ -1,9 +1,9 @@
-"""Folders for temporary work, which the next run clears when this one was killed.
+"""Temporary folders that the next run removes if this one was killed.
 
-All lie in one folder of this user's, each with a lock beside it that the process which made it
-holds. The kernel frees a lock when its process ends, however that ends. So a folder whose lock is
-free is abandoned: no name, age or process id has to be guessed at. Programs that were started for
-the work have their working directory in the folder, which is how they are found.
+All are in one folder of this user. Next to each is a lock file, locked by the process that created
+the folder. The kernel releases a lock when its process ends for any reason, so a folder without a
+locked lock file is abandoned; nothing is guessed from a name, an age or a process id. Programs
+that were started for the work have their working directory in the folder, so they can be found.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ from snapshot_tasks.system.locks import lock, try_lock
 LOCK_SUFFIX = ".lock"
 MUTEX, IDENTITY = "mutex", "identity"
 _NAME = re.compile(r"[0-9a-f]{16}")
-# Others may pass through to a folder that is meant for them, but not look around.
+# Other users can reach a folder that is meant for them, but cannot list the others.
 PARENT_MODE = 0o711
 _FLAGS = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
 
 
 @contextmanager
 def scratch_folder(*, mode: int = 0o700) -> Iterator[Path]:
-    """Make an empty folder for the block; first clear what killed runs have left of theirs.
+    """Create an empty folder for the block, after removing leftovers of killed runs.
 
     Raises:
-        StorageError: when the temporary folder cannot be written to, or somebody else's folder
-            has the name of ours.
+        StorageError: if the temporary folder cannot be written to, or another user's folder is in
+            the place of ours.
     """
     with ExitStack() as stack:
         with storage_errors(Path(tempfile.gettempdir()), setting="TMPDIR"):
@@ -56,18 +56,18 @@ def scratch_folder(*, mode: int = 0o700) -> Iterator[Path]:
 
 
 def owner_of(folder: Path) -> str:
-    """Return what marks something elsewhere as made for a scratch folder.
+    """Return a label for resources elsewhere that belong to a scratch folder.
 
-    Machine, its start, this user's scratch folders, and the one among them.
+    It consists of the machine, its boot, this user's scratch folders, and this one of them.
     """
     identity = _identity(folder.parent)
     return "/".join((platform.node(), _boot(), identity, folder.name))
 
 
 def is_gone(owner: str) -> bool:
-    """Say whether the run that `owner_of` describes has certainly ended.
+    """Return whether the run with this `owner_of` label has certainly ended.
 
-    Another machine's, or one whose temporary folder is another than ours, may still be at work.
+    A run on another machine or with another temporary folder may still be active.
     """
     parts = owner.split("/")
     if len(parts) != 4 or parts[0] != platform.node():
@@ -80,13 +80,13 @@ def is_gone(owner: str) -> bool:
 
 
 def is_abandoned(path: Path) -> bool:
-    """Say whether the run that made this lock has ended."""
+    """Return whether the run that created this lock has ended."""
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
     except FileNotFoundError:
         return True
     try:
-        # Shared, so that two that look at once do not take each other for the run itself.
+        # Shared, so that two runs that check at once do not mistake each other for the owner.
         return try_lock(descriptor, shared=True)
     finally:
         os.close(descriptor)
@@ -97,7 +97,7 @@ def _lock_of(folder: Path) -> Path:
 
 
 def _identity(parent: Path) -> str:
-    """Return what distinguishes this folder from any other of its name, as in another container."""
+    """Return an id that distinguishes this folder from another container's of the same name."""
     path = parent / IDENTITY
     if not path.exists():
         write_text(path, secrets.token_hex(8), mode=0o600)
@@ -105,7 +105,7 @@ def _identity(parent: Path) -> str:
 
 
 def _boot() -> str:
-    """Return what changes whenever the machine starts, and with nothing else."""
+    """Return an id that changes only when the machine restarts."""
     with suppress(OSError):
         return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="utf-8").strip()
     import psutil
@@ -114,7 +114,7 @@ def _boot() -> str:
 
 
 def _parent() -> Path:
-    """Return this user's folder for all scratch folders; never through somebody else's link."""
+    """Return this user's folder for all scratch folders, without following another user's link."""
     parent = Path(tempfile.gettempdir()) / f"qdrant-snapshot-tasks-{os.getuid()}"
     with suppress(FileExistsError):
         parent.mkdir(PARENT_MODE)
@@ -123,7 +123,7 @@ def _parent() -> Path:
     writable_for_others = found.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or writable_for_others:
         raise StorageError(
-            f"{parent} is not a folder that only this user can write to.",
+            f"Other users can write to {parent}, or it is not a folder of this user.",
             hint="Remove it, or set TMPDIR to another folder.",
         )
     return parent
@@ -131,7 +131,7 @@ def _parent() -> Path:
 
 @contextmanager
 def _mutex(parent: Path) -> Iterator[None]:
-    """Let one run at a time make or clear folders."""
+    """Let only one run at a time create or remove folders."""
     descriptor = os.open(parent / MUTEX, _FLAGS, 0o600)
     try:
         lock(descriptor)

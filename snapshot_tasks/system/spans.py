@@ -1,4 +1,4 @@
-"""Spans of time as people write them: 90min, 26h, 8d, 2w."""
+"""Durations as people write them: 90min, 26h, 8d, 2w."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ _SPAN = re.compile(rf"(?P<number>\d{{1,6}})\s*(?P<unit>{'|'.join(_UNITS)})")
 
 
 def parse_span(text: str) -> timedelta:
-    """Return a span such as `26h` or `8d`.
+    """Parse a duration such as `26h` or `8d`.
 
-    A month and a year have no fixed length, so there is no unit for them.
+    There is no unit for months or years, because their length varies.
 
     Raises:
-        ValueError: saying what was expected.
+        ValueError: if the text is not a duration; the message says what was expected.
     """
     match = _SPAN.fullmatch(text.strip())
     if match is None or int(match["number"]) == 0:
-        raise ValueError("a span of time such as 90min, 26h, 8d or 2w")
+        raise ValueError("a duration such as 90min, 26h, 8d or 2w")
     return int(match["number"]) * _UNITS[match["unit"]]
 
 
 def format_span(span: timedelta) -> str:
-    """Return a span as `parse_span` reads it, in the largest unit that divides it."""
+    """Return a duration in the format of `parse_span`, in the largest unit that divides it."""
     for unit, length in reversed(_UNITS.items()):
         if span >= length and span % length == timedelta(0):
             return f"{span // length}{unit}"

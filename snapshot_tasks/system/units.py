@@ -1,4 +1,4 @@
-"""Numbers as people read them, each with its unit."""
+"""Numbers formatted for people, with their units."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def points(count: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Return a span of time."""
+    """Return a duration in a suitable unit."""
     if seconds < 1:
         return f"{seconds * 1000:.0f} ms"
     if seconds < 120:
@@ -29,7 +29,7 @@ def duration(seconds: float) -> str:
 
 
 def age(seconds: float) -> str:
-    """Return how old something is, in one unit; what is from the future is not old at all."""
+    """Return an age in one unit; an age below zero counts as zero."""
     seconds = max(0.0, seconds)
     for unit, length in (("days", 86400), ("h", 3600), ("min", 60)):
         if seconds >= (2 if unit == "days" else 1) * length:

@@ -1,6 +1,6 @@
-"""Text and JSON from elsewhere: shown without commanding a terminal, parsed in bounded memory.
+"""Text and JSON from elsewhere: safe to show on a terminal, parsed in bounded memory.
 
-Pure: `reading` opens the files.
+Pure: the files are opened by `reading`.
 """
 
 from __future__ import annotations
@@ -14,23 +14,23 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, NoReturn, TypeVar
 
-# Controls, invisible marks that turn or hide text, halves of characters, other line ends.
+# Control characters, invisible marks that reverse or hide text, surrogates, other line ends.
 _COMMANDING = frozenset(("Cc", "Cf", "Cs", "Zl", "Zp"))
-# A value takes up to a hundred bytes in memory, and as few as two in the text.
+# A value takes up to a hundred bytes in memory, but can be as short as two bytes in the text.
 MAX_JSON_VALUES = 250_000
-# serde_json, which reads these documents in Qdrant, goes no deeper.
+# The limit of serde_json, which Qdrant reads these documents with.
 MAX_JSON_DEPTH = 128
 MAX_NUMBER = 1 << 63
 _T = TypeVar("_T")
 JsonObject = Mapping[str, Any]
 _HALF = re.compile(r"\\u[dD][89a-fA-F]")
 _NOT_STRUCTURE = bytes(set(range(256)) - set(b'[]{}"'))
-# A string, or what is between strings and brackets.
+# A string, or anything between strings and brackets.
 _NO_BRACKETS = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|[^][{}"]+|"', re.DOTALL)
 
 
 def printable(text: str, *, limit: int | None = None) -> str:
-    """Return the text as one line that does nothing to a terminal, cut where it is longer."""
+    """Return the text as one line that is safe on a terminal, truncated to `limit`."""
     if limit is not None and len(text) > limit:
         text = text[:limit] + "…"
     if text.isascii() and text.isprintable():
@@ -39,15 +39,15 @@ def printable(text: str, *, limit: int | None = None) -> str:
 
 
 def is_harmless(character: str) -> bool:
-    """Say whether a character shows itself and does nothing else."""
+    """Return whether a character is only displayed and has no other effect."""
     return character.isprintable() or unicodedata.category(character) not in _COMMANDING
 
 
 def parse_json(data: bytes | str, *, strict: bool = False) -> Any:
-    """Return what a JSON document says; `strict` refuses the NaN that Python alone accepts.
+    """Parse a JSON document; `strict` rejects NaN, which only Python accepts.
 
     Raises:
-        ValueError: for anything that is not JSON, too deep, or of too many values.
+        ValueError: if it is not valid JSON, nested too deeply, or has too many values.
     """
     import orjson
 
@@ -57,21 +57,21 @@ def parse_json(data: bytes | str, *, strict: bool = False) -> Any:
     _check_depth(text)
     with suppress(orjson.JSONDecodeError):
         return orjson.loads(text)
-    # What it refuses is not JSON, or holds NaN or half a character: Python's parser tells which.
+    # It rejects invalid JSON, NaN and surrogates; Python's parser tells them apart.
     value = json.loads(text, parse_constant=_refuse) if strict else json.loads(text)
     if _HALF.search(text):
-        # Python alone takes half a character, and then cannot write it anywhere.
+        # Only Python accepts a lone surrogate, and then cannot encode it.
         json.dumps(value, ensure_ascii=False).encode("utf-8")
     return value
 
 
 def typed(document: Mapping[str, Any], key: str, kind: type[_T]) -> _T:
-    """Return what an object says under a key, which is of that kind and no impossible number.
+    """Return an object's value for a key, and check its type and range.
 
     Raises:
-        KeyError: when it says nothing.
-        TypeError: when it is of another kind.
-        ValueError: when it is a number out of range.
+        KeyError: if the key is missing.
+        TypeError: if the value has another type.
+        ValueError: if it is a number out of range.
     """
     value = document[key]
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
@@ -82,12 +82,12 @@ def typed(document: Mapping[str, Any], key: str, kind: type[_T]) -> _T:
 
 
 def optional(document: Mapping[str, Any], key: str, kind: type[_T]) -> _T | None:
-    """Return the same, and None where it says nothing or null."""
+    """Return the same as `typed`, or None if the key is missing or null."""
     return None if document.get(key) is None else typed(document, key, kind)
 
 
 def parse_moment(text: str) -> datetime:
-    """Return a time in UTC. Raises `ValueError` for anything else, or a time without a zone."""
+    """Parse a time, as UTC. Raises `ValueError` if it is not a time or has no time zone."""
     at = datetime.fromisoformat(text)
     if at.tzinfo is None:
         raise ValueError(f"{text!r} has no time zone")
@@ -95,7 +95,7 @@ def parse_moment(text: str) -> datetime:
 
 
 def finite(value: Any) -> Any:
-    """Return the value with null for each number that JSON cannot hold."""
+    """Return the value with null in place of each number that JSON cannot represent."""
     if isinstance(value, dict):
         return {key: finite(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -109,7 +109,7 @@ def _escaped(character: str) -> str:
 
 def _check_depth(text: str) -> None:
     if "\\" not in text:
-        # Nothing is escaped: what is neither bracket nor quote can go at once, which is faster.
+        # Without escapes, everything but brackets and quotes can be removed at once: it is faster.
         text = text.encode(errors="replace").translate(None, _NOT_STRUCTURE).decode()
     depth = 0
     for bracket in _NO_BRACKETS.sub("", text):
@@ -119,4 +119,4 @@ def _check_depth(text: str) -> None:
 
 
 def _refuse(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is not JSON")
+    raise ValueError(f"{constant} is not valid JSON")

@@ -72,7 +72,7 @@ def test_a_hostile_file_is_20(
         before = server.collections.names()
         ran = outside(f"snapshot.{words[0]}", "--collection=books", *words[1:])
         assert server.collections.names() == before
-    assert_error(ran, 20, "not a sound snapshot")
+    assert_error(ran, 20, "not a valid snapshot")
     assert_plain(ran.stdout + ran.stderr)
     assert set(tree(folder)) <= {
         "books_20250101_120000.snapshot",

@@ -123,7 +123,7 @@ def test_a_span_that_is_none_is_told(inv: Inv, flag: str) -> None:
     """A number without a unit could mean anything."""
     ran = inv("report", flag)
     assert ran.code == 1
-    assert "a span of time such as" in ran.stderr
+    assert "a duration such as" in ran.stderr
 
 
 def test_an_interruption_leaves_the_earlier_page(

@@ -281,7 +281,7 @@ def test_a_folder_that_cannot_be_written_is_told(
     with pytest.raises(StorageError) as caught:
         catalogued(catalog)
     assert caught.value.exit_code == 15
-    assert "writable" in caught.value.hint
+    assert "write permission" in caught.value.hint
     assert names(catalog.folder) == []
 
 

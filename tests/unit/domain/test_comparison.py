@@ -1,4 +1,4 @@
-"""Descriptions differ where a person would say so, and versions fit by Qdrant's rule."""
+"""Descriptions differ where a person would say so, and versions match by Qdrant's rule."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ OBJECTS = st.dictionaries(KEYS, VALUES, max_size=3)
 
 
 def plain(value: Any) -> Any:
-    """Return a form in which only equal values are equal, keys that are null left out."""
+    """Return a form in which only equal values are equal, without keys that are null."""
     if isinstance(value, dict):
         return {"object": {k: plain(v) for k, v in value.items() if v is not None}}
     if isinstance(value, list):
@@ -40,7 +40,7 @@ def test_no_difference_means_equal(first: dict[str, Any], second: dict[str, Any]
 @settings(max_examples=20, deadline=None)
 @given(value=OBJECTS, nulls=st.sets(KEYS))
 def test_null_is_absent(value: dict[str, Any], nulls: set[str]) -> None:
-    """Keys that are null make no difference, on either side."""
+    """Keys that are null make no difference on either side."""
     more = value | {key: None for key in nulls if key not in value}
     assert not list(differences(value, more))
     assert not list(differences(more, value))
@@ -70,7 +70,7 @@ def test_null_is_absent_in_lists_too(expected: Any, actual: Any) -> None:
 
 
 def test_true_is_not_one_in_lists_either() -> None:
-    """A flag that became a number is a difference wherever it stands."""
+    """A flag that became a number is a difference at any depth."""
     assert list(differences({"a": [True]}, {"a": [1]}))
 
 
@@ -88,7 +88,7 @@ def test_a_difference_says_where_and_what() -> None:
 @settings(max_examples=20, deadline=None)
 @given(expected=OBJECTS, more=OBJECTS)
 def test_added_keys_are_only_added(expected: dict[str, Any], more: dict[str, Any]) -> None:
-    """Whatever is merely added, at the top or deeper, counts as added."""
+    """Anything that was only added, at any depth, counts as added."""
     actual = {**more, **expected}
     deeper = {k: {"z": 1, **v} if isinstance(v, dict) else v for k, v in actual.items()}
     assert added_only(expected, actual)
@@ -98,7 +98,7 @@ def test_added_keys_are_only_added(expected: dict[str, Any], more: dict[str, Any
 @settings(max_examples=20, deadline=None)
 @given(expected=OBJECTS, actual=OBJECTS)
 def test_equal_is_added_only(expected: dict[str, Any], actual: dict[str, Any]) -> None:
-    """No difference, and a difference in what was expected, are told apart."""
+    """No difference is distinguished from a difference in an expected value."""
     if not list(differences(expected, actual)):
         assert added_only(expected, actual)
     elif all("expected nothing" not in line for line in differences(expected, actual)):
@@ -110,5 +110,5 @@ def test_equal_is_added_only(expected: dict[str, Any], actual: dict[str, Any]) -
     [({"a": 1}, {}), ({"a": 1}, {"a": 2}), ({"a": 1}, {"a": True}), ({"a": {"b": 1}}, {"a": 1})],
 )
 def test_what_is_lost_or_changed_is_not_added(expected: Any, actual: Any) -> None:
-    """A key that is gone or has another value is more than an addition."""
+    """A missing key or a different value is more than an addition."""
     assert not added_only(expected, actual)

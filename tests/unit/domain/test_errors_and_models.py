@@ -1,4 +1,4 @@
-"""Errors of several collections become one; endpoints show no key and say whether they send it."""
+"""Errors of several collections become one; endpoints hide the key and know if they expose it."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from snapshot_tasks.system.progress import Silent
 
 
 def test_no_error_is_none() -> None:
-    """Where nothing failed there is nothing to tell."""
+    """If nothing failed, there is no error."""
     assert joined([]) is None
 
 
 def test_one_error_is_itself() -> None:
-    """A single failure keeps its words."""
+    """A single failure keeps its message."""
     error = NotFound("Gone.", hint="Look.")
     assert joined([Failure(name="books", error=error)]) is error
 
 
 def test_several_errors_are_one() -> None:
-    """All are named; what to do and the exit code are the first one's."""
+    """The message lists all failures; hint and exit code come from the first one."""
     error = joined(
         [
             Failure(name="books", error=Damaged("Cut.", hint="Take anew.")),
@@ -39,13 +39,13 @@ def test_several_errors_are_one() -> None:
 
 
 def test_only_failures_have_failed() -> None:
-    """A warning is no failure."""
+    """A warning is not a failure."""
     findings = tuple(Finding(check=s.value, status=s, message="") for s in Status)
     assert [f.check for f in failed(findings)] == ["FAIL"]
 
 
 def test_an_endpoint_hides_its_key() -> None:
-    """An endpoint can be logged."""
+    """Logging an endpoint does not reveal its key."""
     assert "hunter2" not in repr(Endpoint(url="http://localhost:6333", api_key="hunter2"))
 
 
@@ -69,20 +69,20 @@ def test_an_endpoint_hides_its_key() -> None:
     ],
 )
 def test_only_an_allowed_host_sees_the_key_in_plain(url: str, exposes: bool) -> None:
-    """The key travels over plain http on this machine alone, or where that is allowed by name."""
+    """The key is sent over plain HTTP only on this machine or to a host that is allowed by name."""
     endpoint = Endpoint(url=url, api_key="hunter2", plaintext_hosts=("allowed",))
     assert endpoint.exposes_key is exposes
     assert not Endpoint(url=url).exposes_key
 
 
 def test_the_files_for_tls_travel_as_paths() -> None:
-    """A process of our own gets the very same files."""
+    """A child process gets exactly the same files."""
     for tls in (Tls(), Tls(ca_file=Path("/ca"), cert_file=Path("/c"), key_file=Path("/k"))):
         assert Tls.from_json(json.loads(json.dumps(tls.as_json()))) == tls
 
 
 def test_silence_is_silent(capsys: object) -> None:
-    """Callers that want no progress get none, and need not care."""
+    """Callers that want no progress reports need no special case."""
     silent = Silent()
     with silent.phase("x", total_bytes=3) as advance:
         advance(3)

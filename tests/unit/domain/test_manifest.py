@@ -1,4 +1,4 @@
-"""A manifest comes back as it was written; newer ones are refused, damaged ones are named."""
+"""A manifest is read back as it was written; newer ones are refused, damaged ones reported."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.support.manifests import make_manifest
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """Where the manifest stands."""
+    """The path of the manifest."""
     return tmp_path / "books_20250101_120000.snapshot.json"
 
 
@@ -28,7 +28,7 @@ def document(**changes: Any) -> dict[str, Any]:
 
 
 def refusal(path: Path, text: str | bytes) -> str:
-    """Return what is said against such a manifest."""
+    """Return the message of the error for such a manifest."""
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
     with pytest.raises(Damaged) as caught:
         load_manifest(path)
@@ -38,7 +38,7 @@ def refusal(path: Path, text: str | bytes) -> str:
 
 
 def test_a_manifest_comes_back(path: Path) -> None:
-    """What is written is read, nothing lost."""
+    """Reading a written manifest loses nothing."""
     made = make_manifest(
         label="Umzug ü",
         seal=Seal.from_json({"algorithm": "x", "digest": "y"}),
@@ -51,7 +51,7 @@ def test_a_manifest_comes_back(path: Path) -> None:
 
 
 def test_no_file_is_no_manifest(path: Path) -> None:
-    """A snapshot made by another tool has none, and that is no error."""
+    """A snapshot of another tool has no manifest, and that is not an error."""
     assert load_manifest(path) is None
 
 
@@ -74,14 +74,14 @@ def test_unknown_keys_are_ignored(path: Path) -> None:
 
 @pytest.mark.parametrize("key", ["label", "fingerprint", "probes", "safety"])
 def test_later_keys_may_be_missing(path: Path, key: str) -> None:
-    """Keys that came later have defaults."""
+    """Keys that were introduced later have defaults."""
     without = {k: v for k, v in document().items() if k != key}
     path.write_text(json.dumps(without), encoding="utf-8")
     assert load_manifest(path) == make_manifest()
 
 
 def test_a_newer_schema_is_refused(path: Path) -> None:
-    """A manifest of the future is refused, whatever else it holds, and called by its number."""
+    """A manifest with a newer schema is refused by that number, whatever else it contains."""
     path.write_text(json.dumps({"schema": 2, "collection": ["moved"]}), encoding="utf-8")
     with pytest.raises(Refused, match="schema 2") as caught:
         load_manifest(path)
@@ -93,7 +93,7 @@ def test_a_newer_schema_is_refused(path: Path) -> None:
     [b"", b"{", b"[]", b"null", b"\xff\xfe", b"\x00" * 64, b"[" * 100_000, b"{}"],
 )
 def test_what_is_no_manifest_is_damaged(path: Path, text: bytes) -> None:
-    """A cut, zeroed, binary or endlessly nested file is damage, not a crash."""
+    """A truncated, zeroed, binary or endlessly nested file is damage, not a crash."""
     refusal(path, text)
 
 
@@ -102,7 +102,7 @@ def test_what_is_no_manifest_is_damaged(path: Path, text: bytes) -> None:
     ["schema", "collection", "created_at", "sha256", "points_count", "config", "aliases"],
 )
 def test_a_missing_key_is_named(path: Path, key: str) -> None:
-    """A manifest without one of its facts says which."""
+    """If a fact is missing from the manifest, the error names it."""
     without = {k: v for k, v in document().items() if k != key}
     assert f"'{key}' is missing" in refusal(path, json.dumps(without))
 
@@ -127,18 +127,18 @@ def test_a_missing_key_is_named(path: Path, key: str) -> None:
     ],
 )
 def test_a_value_of_another_kind_is_damage(path: Path, key: str, value: Any) -> None:
-    """Facts of a wrong kind are found when they are read, not when they are used."""
+    """Facts of the wrong type are found when they are read, not when they are used."""
     refusal(path, json.dumps(document(**{key: value})))
 
 
 def test_a_huge_manifest_is_not_read(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A manifest is small; anything else is not loaded into memory."""
+    """Manifests are small, so a large file is not loaded into memory."""
     monkeypatch.setattr(load, "MAX_MANIFEST_BYTES", 1 << 20)
     assert "larger than 1 MiB" in refusal(path, b" " * ((1 << 20) + 1))
 
 
 def test_a_folder_in_its_place_is_damage(path: Path) -> None:
-    """Whatever stands there instead is told."""
+    """Anything else in place of the manifest is reported."""
     path.mkdir()
     with pytest.raises(Damaged):
         load_manifest(path)

@@ -1,4 +1,4 @@
-"""A snapshot's name tells its collection and time, and no two are the same."""
+"""A snapshot's name shows its collection and time, and no two names are equal."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ TIMES = st.datetimes(datetime(2000, 1, 1), datetime(2099, 12, 31), timezones=st.
 
 
 def test_a_name_has_the_time_in_utc() -> None:
-    """Whatever the zone, the name tells UTC."""
+    """The name is in UTC for every time zone."""
     at = datetime(2025, 1, 1, 19, 0, 0, tzinfo=timezone(timedelta(hours=7)))
     assert next(snapshot_names("books", at)) == "books_20250101_120000.snapshot"
 
 
 def test_names_of_one_second_are_distinct() -> None:
-    """Several runs in one second get distinct names, each with the same meaning."""
+    """Several runs in one second get distinct names with the same meaning."""
     names = list(islice(snapshot_names("books", AT), 12))
     assert len(set(names)) == 12
     assert names[1] == "books_20250101_120000-2.snapshot"
@@ -36,7 +36,7 @@ def test_names_of_one_second_are_distinct() -> None:
 @settings(max_examples=15, deadline=None)
 @given(collection=COLLECTIONS, at=TIMES, which=st.integers(0, 20))
 def test_a_name_tells_what_it_was_made_of(collection: str, at: datetime, which: int) -> None:
-    """Whatever the collection is called, its names can be read back."""
+    """The names of every collection can be parsed again."""
     name = next(islice(snapshot_names(collection, at), which, None))
     assert parse_name(name) == (collection, at.replace(microsecond=0))
 
@@ -58,19 +58,19 @@ def test_a_name_tells_what_it_was_made_of(collection: str, at: datetime, which: 
     ],
 )
 def test_names_are_read(name: str, collection: str | None, at: datetime | None) -> None:
-    """Our names and Qdrant's own tell collection and time; others tell nothing."""
+    """Collection and time are parsed from our names and Qdrant's, and from no others."""
     assert parse_name(name) == (collection, at)
 
 
 def test_the_latest_pointer_is_no_snapshots_name() -> None:
-    """The pointer's name tells neither a collection nor a time."""
+    """Neither a collection nor a time is parsed from the name of the latest link."""
     assert latest_name("books") == "books_latest.snapshot"
     assert parse_name(latest_name("books")) == (None, None)
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", "../up", "a/b", "/abs", "nul\0", ".hidden"])
 def test_a_collection_that_is_no_file_name_is_refused(name: str) -> None:
-    """A collection's name can never lead out of the folder, nor hide in it."""
+    """A collection's name can neither lead out of the folder nor be hidden in it."""
     with pytest.raises(SettingsError) as caught:
         check_collection(name)
     assert caught.value.exit_code == 14

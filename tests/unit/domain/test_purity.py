@@ -1,4 +1,4 @@
-"""Pure values call nothing that asks the disk or the clock; the import contracts hold the rest."""
+"""Pure values never call the disk or the clock; the import contracts check the rest."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ def calls(source: str) -> list[str]:
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
 def test_a_pure_module_asks_nothing(file: Path) -> None:
-    """What comes in decides what goes out."""
+    """The result depends only on the arguments."""
     assert calls(file.read_text(encoding="utf-8")) == []
 
 
 def test_an_impure_module_would_be_found() -> None:
-    """The rule fails for what it is there for."""
+    """The rule fails for impure calls."""
     assert calls("path.read_text()\nopen('x')\ndatetime.now(UTC)\npath.with_name('y')") == [
         "1: .read_text()",
         "2: open()",

@@ -1,4 +1,4 @@
-"""What a policy keeps, and that no policy drops what must stay."""
+"""What a policy keeps, and what no policy may delete."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SEVEN_FIVE_TWELVE = Policy(keep_daily=7, keep_weekly=5, keep_monthly=12)
 
 
 def taken(age_days: float, **facts: object) -> Candidate:
-    """Return a snapshot taken that many days before now."""
+    """Return a snapshot taken the given number of days before now."""
     at = NOW - age_days * DAY
     return Candidate(name=f"c_{at:%Y%m%d_%H%M%S}", created_at=at, size_bytes=1, **facts)  # type: ignore[arg-type]
 
@@ -25,12 +25,12 @@ def taken(age_days: float, **facts: object) -> Candidate:
 def decide(
     candidates: Iterable[Candidate], policy: Policy, *, now: datetime
 ) -> tuple[Decision, ...]:
-    """Return what becomes of each."""
+    """Return the decision for each snapshot."""
     return plan_retention("books", candidates, policy, now=now).decisions
 
 
 def kept(candidates: Iterable[Candidate], policy: Policy, *, now: datetime = NOW) -> list[str]:
-    """Return the days of what stays, newest first."""
+    """Return the days of the kept snapshots, newest first."""
     plan = decide(candidates, policy, now=now)
     return [f"{d.candidate.created_at:%Y-%m-%d}" for d in plan if d.keep]
 
@@ -42,7 +42,7 @@ def reasons(candidates: Iterable[Candidate], policy: Policy) -> dict[str, tuple[
 
 
 def daily(days: int) -> list[Candidate]:
-    """Return one snapshot a day."""
+    """Return one snapshot per day."""
     return [taken(age) for age in range(days)]
 
 
@@ -64,7 +64,7 @@ def test_a_gap_costs_nothing() -> None:
 
 
 def test_weeks_begin_on_monday_and_belong_to_one_year() -> None:
-    """2025-12-29 to 2026-01-04 is one ISO week, across the turn of the year."""
+    """2025-12-29 to 2026-01-04 is one ISO week, although the year changes."""
     week = [taken(age) for age in (0, 1, 3)]
     before = [taken(4), taken(11)]
     assert kept([*week, *before], Policy(keep_weekly=3)) == [
@@ -90,7 +90,7 @@ def test_several_rules_keep_the_union_and_every_reason_is_told() -> None:
 
 
 def test_an_age_alone_keeps_what_is_younger() -> None:
-    """Without a rule, the age decides."""
+    """Without any other rule, the age decides."""
     assert kept(daily(10), Policy(max_age=3 * DAY)) == [
         "2026-01-01",
         "2025-12-31",
@@ -100,25 +100,25 @@ def test_an_age_alone_keeps_what_is_younger() -> None:
 
 
 def test_an_age_is_stronger_than_the_rules() -> None:
-    """`max_age` drops what a rule would keep."""
+    """`max_age` deletes even what a rule would keep."""
     policy = Policy(keep_monthly=12, max_age=60 * DAY)
     assert kept(daily(365), policy) == ["2026-01-01", "2025-12-31", "2025-11-30"]
 
 
 def test_an_empty_policy_drops_nothing() -> None:
-    """Nobody said what to keep."""
+    """Without rules, everything is kept."""
     assert Policy().is_empty
     assert len(kept(daily(50), Policy())) == 50
 
 
 def test_the_minimum_is_stronger_than_the_age() -> None:
-    """A server that was not backed up for a year does not lose its last copies."""
+    """A server that was not backed up for a year keeps its last copies."""
     policy = Policy(keep_minimum=3, max_age=DAY)
     assert len(kept([taken(age) for age in range(300, 310)], policy)) == 3
 
 
 def test_the_newest_proven_one_stays() -> None:
-    """Whatever the rules say: it is the one that is known to restore."""
+    """The newest proven snapshot is kept by every policy, because it is known to restore."""
     old = [taken(age) for age in range(1, 20)]
     proven = [taken(30, proven_at=NOW - 29 * DAY), taken(40, proven_at=NOW)]
     assert kept([taken(0), *old, *proven], Policy(keep_last=1)) == ["2026-01-01", "2025-12-02"]
@@ -132,7 +132,7 @@ def test_what_is_held_stays_and_says_why() -> None:
 
 
 def test_what_stands_aside_pushes_nothing_out() -> None:
-    """A damaged newest of a day leaves the day to the whole one; only age drops it."""
+    """If the newest of a day is damaged, the day's intact one is kept; only age deletes it."""
     damaged = taken(0, aside="failed its last test")
     whole, old = taken(0.1), taken(50, aside="failed its last test")
     policy = Policy(keep_last=1, max_age=30 * DAY)
@@ -145,19 +145,19 @@ def test_what_stands_aside_pushes_nothing_out() -> None:
 
 
 def test_the_newest_with_a_manifest_stays_beside_a_newer_file_of_another_tool() -> None:
-    """Nobody has checked the newer one."""
+    """The newest with a manifest stays: the newer one without a manifest was never checked."""
     files = [taken(0, checked=False), taken(1), taken(2)]
     assert kept(files, Policy(keep_last=1)) == ["2026-01-01", "2025-12-31"]
 
 
 def test_a_future_snapshot_is_the_newest() -> None:
-    """A clock that went back drops nothing that is younger than now."""
+    """After a clock was set back, snapshots that look newer than now are kept."""
     assert kept([taken(-3), taken(0)], Policy(keep_last=1, max_age=DAY)) == ["2026-01-04"]
 
 
 @pytest.mark.parametrize("hour", [0, 23])
 def test_a_day_is_one_in_utc(hour: int) -> None:
-    """The same moment belongs to the same day wherever it was written down."""
+    """A moment belongs to the same day in whichever time zone it was written."""
     at = datetime(2025, 12, 31, hour, 30, tzinfo=UTC)
     east = Candidate(name="a", created_at=at.astimezone(tz=None), size_bytes=1)
     assert "daily 1: 2025-12-31" in decide([east], Policy(keep_daily=1), now=NOW)[0].reasons
@@ -211,7 +211,7 @@ CANDIDATES = st.lists(
 @given(CANDIDATES, POLICIES)
 @settings(max_examples=300, deadline=None)
 def test_no_policy_drops_what_must_stay(candidates: list[Candidate], policy: Policy) -> None:
-    """The newest, the newest proven, the pinned, the minimum; and planning again drops no more."""
+    """The newest, newest proven, pinned and minimum stay; a second plan deletes no more."""
     plan = decide(candidates, policy, now=NOW)
     assert sorted(c.name for c in candidates) == sorted(d.candidate.name for d in plan)
     stays = [d.candidate for d in plan if d.keep]

@@ -17,7 +17,7 @@ from tests.support.manifests import SEAL, catalogued, make_manifest
 
 
 def test_a_seal_is_made_from_a_fingerprint() -> None:
-    """The manifest's object is the fingerprint's summary, and who measured it."""
+    """The manifest's object is the fingerprint's summary and how it was measured."""
     fingerprint = Accumulator().result()
     seal = Seal.of(fingerprint, sealed_by=READER, seconds=0.12345)
     assert seal.digest == fingerprint.digest
@@ -30,7 +30,7 @@ def test_a_seal_is_made_from_a_fingerprint() -> None:
     [("engine", READER), ("scratch", SERVER), ("reader", READER), ("server", SERVER), ("x", "x")],
 )
 def test_older_manifests_mean_the_same(written: str, meant: str) -> None:
-    """What older versions called the two is understood, and shown as it was written."""
+    """The words of older versions are understood, and displayed as they were written."""
     document = {"digest": "ab", "points_count": 3, "sealed_by": written}
     seal = Seal.from_json(document)
     assert seal.sealed_by == meant
@@ -38,7 +38,7 @@ def test_older_manifests_mean_the_same(written: str, meant: str) -> None:
 
 
 def test_a_manifest_writes_its_seal_where_it_always_was() -> None:
-    """The key is `fingerprint`, before `sanity`; what this version does not know stays in it."""
+    """The key is `fingerprint`, before `sanity`; keys unknown to this version are kept in it."""
     seal = Seal.from_json({**SEAL.document, "later": [1]})
     text = dump_manifest(make_manifest(seal=seal))
     document: dict[str, Any] = json.loads(text)
@@ -49,7 +49,7 @@ def test_a_manifest_writes_its_seal_where_it_always_was() -> None:
 
 
 def test_the_description_is_bound_to_the_seal() -> None:
-    """A seal that binds the description is the same one, with one fact more."""
+    """Binding the description to a seal only adds that one fact."""
     manifest = make_manifest().sealed_with(SEAL)
     assert manifest.seal is not None
     assert manifest.seal.description == manifest.description
@@ -60,7 +60,7 @@ def test_the_description_is_bound_to_the_seal() -> None:
     "lost", [{"digest": None}, {"points_count": None}, {"points_count": 1e999}]
 )
 def test_a_seal_that_cannot_be_compared_is_damage(catalog: Catalog, lost: dict[str, Any]) -> None:
-    """Its manifest is read all the same; only who compares contents is stopped."""
+    """The manifest can still be read; only comparing contents fails."""
     snapshot = catalogued(catalog, seal=Seal.from_json(dict(SEAL.document) | lost))
     assert snapshot.manifest is not None
     assert snapshot.manifest.seal is not None
@@ -71,7 +71,7 @@ def test_a_seal_that_cannot_be_compared_is_damage(catalog: Catalog, lost: dict[s
 def test_a_new_snapshot_says_what_sealed_it(
     catalog: Catalog, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """By the reader, or by the server that had to restore it."""
+    """Sealed by the reader, or by the server that had to restore the file."""
     seal = Seal.of(Accumulator().result(), sealed_by=SERVER, seconds=2.0)
     render_created(catalogued(catalog, seal=seal))
     assert "sealed by the server in 2.0 s" in capsys.readouterr().out

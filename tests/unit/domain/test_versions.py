@@ -1,4 +1,4 @@
-"""What is known of each Qdrant version, and which fit each other."""
+"""What is known of each Qdrant version, and which versions are compatible."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ from tests.conftest import ROOT
     ],
 )
 def test_versions_fit_by_the_next_minor(taken_with: str | None, server: str, fit: Fit) -> None:
-    """The same minor version fits, and the next one; nothing else does."""
+    """The same minor version and the next one are compatible, and no others."""
     assert version_fit(taken_with, server) is fit
 
 
 def test_the_same_minor() -> None:
-    """Patches do not matter; what is unknown is never the same."""
+    """Patch versions do not matter, and an unknown version equals no other."""
     assert same_minor("1.17.0", "v1.17.9")
     assert not same_minor("1.16.3", "1.17.0")
     assert not same_minor("1.17.0", "2.17.0")
@@ -66,7 +66,7 @@ def test_the_same_minor() -> None:
     ],
 )
 def test_a_version_is_as_the_newest_row_below_it(version: str, row: str) -> None:
-    """What is no version is taken for the newest, which allows the least."""
+    """An invalid version is treated as the newest one, which allows the least."""
     assert known(version).number == row
 
 
@@ -79,7 +79,7 @@ def test_the_table_is_in_order_and_says_where_it_comes_from() -> None:
 
 
 def test_files_that_cannot_import_the_table_agree_with_it() -> None:
-    """The compose file and the example have the default, CI installs what is tested."""
+    """The compose file and the example use the default; CI installs the tested versions."""
     for name in ("docker-compose.yml", ".env.example"):
         text = (ROOT / name).read_text(encoding="utf-8")
         assert set(re.findall(r"QDRANT_VERSION(?::-|=)([0-9.]+)", text)) == {DEFAULT_VERSION}

@@ -1,4 +1,4 @@
-"""The strict archive check finds what is cut, appended, missing, foreign or hostile."""
+"""The strict archive check finds truncated, appended, missing, foreign and hostile content."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ CHECKSUM = range(148, 156)
 
 @pytest.fixture(scope="module")
 def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A file that each example writes anew."""
+    """A file that each example writes again."""
     return tmp_path_factory.mktemp("archive") / "books.snapshot"
 
 
 def refusal(path: Path, content: bytes) -> str:
-    """Return what the check says against such a file."""
+    """Return the message of the check for such a file."""
     with pytest.raises(Damaged) as caught:
         check_archive(write_snapshot(path, content))
     assert caught.value.exit_code == 20
@@ -46,13 +46,13 @@ def refusal(path: Path, content: bytes) -> str:
 
 
 def with_config(text: bytes) -> bytes:
-    """Return a snapshot with this as its config.json."""
+    """Return a snapshot with the given config.json."""
     return archive(replaced(snapshot_entries(), "config.json", text))
 
 
 @pytest.mark.parametrize("shards", [1, 3, 11])
 def test_a_sound_file_is_summed_up(scratch: Path, shards: int) -> None:
-    """A whole file passes, and its shards come in their numbers' order."""
+    """An intact file passes, and its shards are listed in numerical order."""
     summary = check_archive(write_snapshot(scratch, snapshot_bytes(shards=shards)))
     assert summary.shards == tuple(str(number) for number in range(shards))
     assert summary.segments_count == 2 * shards
@@ -61,7 +61,7 @@ def test_a_sound_file_is_summed_up(scratch: Path, shards: int) -> None:
 
 
 def test_what_other_writers_may_do_passes(scratch: Path) -> None:
-    """Directories, a leading `./` and an ended segment archive are no damage."""
+    """Directories, a leading `./` and a finished segment archive are not damage."""
     entries = [
         Entry(name=f"./{e.name}", data=e.data, kind=e.kind)
         for e in replaced(snapshot_entries(), "0/segments/seg-0.tar", segment(end=bytes(1024)))
@@ -71,7 +71,7 @@ def test_what_other_writers_may_do_passes(scratch: Path) -> None:
 
 
 def test_a_file_cut_at_any_block_is_damaged(scratch: Path) -> None:
-    """Truncation at, just before and just behind every block boundary is found."""
+    """Truncation at, just before and just after every block boundary is found."""
     for boundary in range(0, len(SOUND) + 1, BLOCK):
         for length in {max(boundary - 1, 0), boundary, boundary + 1}:
             if length < len(SOUND):
@@ -88,12 +88,12 @@ def test_a_file_cut_anywhere_is_damaged(scratch: Path, length: int) -> None:
 @settings(max_examples=20, deadline=None)
 @given(tail=st.binary(min_size=1, max_size=2000) | st.integers(1, 3000).map(bytes))
 def test_whatever_is_appended_is_damage(scratch: Path, tail: bytes) -> None:
-    """Bytes behind the end are found, zeros too."""
+    """Bytes after the end are found, even zeros."""
     refusal(scratch, SOUND + tail)
 
 
 def test_a_segment_cut_inside_a_whole_file_is_damage(scratch: Path) -> None:
-    """A segment's archive that was cut before the file was made is found, wherever the cut is."""
+    """A segment archive that was truncated before the file was made is found, wherever it was."""
     inner = segment()
     for length in range(0, len(inner), BLOCK // 2 - 1):
         entries = replaced(snapshot_entries(), "0/segments/seg-0.tar", inner[:length])
@@ -102,13 +102,13 @@ def test_a_segment_cut_inside_a_whole_file_is_damage(scratch: Path) -> None:
 
 @pytest.mark.parametrize("offset", HEADERS)
 def test_a_hole_over_a_header_is_damage(scratch: Path, offset: int) -> None:
-    """A zeroed header is found, in a segment's own archive too."""
+    """A zeroed header is found, even in a segment archive."""
     refusal(scratch, overwritten(SOUND, offset, bytes(BLOCK)))
 
 
 @pytest.mark.parametrize("offset", HEADERS)
 def test_a_hole_up_to_the_end_is_damage(scratch: Path, offset: int) -> None:
-    """A file whose rest was never written, as after a power cut, is found."""
+    """A file whose end was never written, as after a power failure, is found."""
     refusal(scratch, overwritten(SOUND, offset, bytes(len(SOUND) - offset)))
 
 
@@ -121,7 +121,7 @@ def test_a_hole_up_to_the_end_is_damage(scratch: Path, offset: int) -> None:
 def test_a_flipped_bit_in_a_header_is_damage(
     scratch: Path, header: int, place: int, bit: int
 ) -> None:
-    """One flipped bit in any header is found by that header's own checksum."""
+    """One flipped bit in any header is found by the checksum of that header."""
     flipped = bytes([SOUND[header + place] ^ 1 << bit])
     refusal(scratch, overwritten(SOUND, header + place, flipped))
 
@@ -143,34 +143,34 @@ def test_what_is_no_tar_is_damage(scratch: Path, content: bytes) -> None:
     ],
 )
 def test_a_missing_member_is_named(scratch: Path, name: str) -> None:
-    """Each member that a restore needs is missed by its name."""
+    """If a member that a restore needs is missing, the error names it."""
     message = refusal(scratch, archive(e for e in snapshot_entries() if e.name != name))
     assert ("no WAL" if "wal" in name else name) in message
 
 
 @pytest.mark.parametrize("name", ["segment.json", "version.info"])
 def test_a_missing_member_of_a_segment_is_named(scratch: Path, name: str) -> None:
-    """A segment's archive is looked into as well."""
+    """A segment archive is checked as well."""
     content = replaced(snapshot_entries(), "0/segments/seg-1.tar", segment(without=name))
     assert f"0/segments/seg-1.tar: {name} is missing" in refusal(scratch, archive(content))
 
 
 def test_a_shard_without_segments_is_damage(scratch: Path) -> None:
-    """A shard that holds no points at all is no shard."""
+    """A shard without any points is not a shard."""
     message = refusal(scratch, archive(snapshot_entries(segments=0)))
     assert "shard 0 has no segment" in message
 
 
 def test_a_file_without_shards_is_damage(scratch: Path) -> None:
-    """The collection's own files alone are no snapshot."""
+    """The files of the collection alone are not a snapshot."""
     message = refusal(scratch, archive(e for e in snapshot_entries() if "/" not in e.name))
     assert "no shard" in message
 
 
 def test_a_whole_shard_too_few_is_damage(scratch: Path) -> None:
-    """The number of shards is the one that config.json tells."""
+    """The number of shards must be the number in config.json."""
     entries = [e for e in snapshot_entries(shards=2) if not e.name.startswith("1/")]
-    assert "says 2 shards, the file holds 1" in refusal(scratch, archive(entries))
+    assert "says 2 shards, but the file contains 1" in refusal(scratch, archive(entries))
 
 
 def test_custom_sharding_is_not_counted(scratch: Path) -> None:
@@ -187,7 +187,7 @@ def test_an_unsafe_name_is_refused(scratch: Path, name: str) -> None:
 
 @pytest.mark.parametrize("name", ["/etc/passwd", "snapshot/files/../../x"])
 def test_an_unsafe_name_in_a_segment_is_refused(scratch: Path, name: str) -> None:
-    """Nor may a segment's member."""
+    """Members of a segment archive may not do so either."""
     inner = segment(also=[Entry(name=name)])
     message = refusal(scratch, archive(replaced(snapshot_entries(), "0/segments/seg-0.tar", inner)))
     assert "unsafe name" in message
@@ -198,29 +198,29 @@ def test_an_unsafe_name_in_a_segment_is_refused(scratch: Path, name: str) -> Non
     [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.BLKTYPE, tarfile.FIFOTYPE],
 )
 def test_links_and_devices_are_refused(scratch: Path, kind: bytes) -> None:
-    """A snapshot holds files and folders, inside and outside of segments."""
+    """A snapshot contains only files and folders, inside and outside of segments."""
     odd = Entry(name="0/wal/odd", kind=kind, link="/etc/passwd")
-    assert "no regular file" in refusal(scratch, archive([odd, *snapshot_entries()]))
+    assert "not a regular file" in refusal(scratch, archive([odd, *snapshot_entries()]))
     entries = replaced(snapshot_entries(), "0/segments/seg-0.tar", segment(also=[odd]))
-    assert "no regular file" in refusal(scratch, archive(entries))
+    assert "not a regular file" in refusal(scratch, archive(entries))
 
 
 def test_a_name_that_stands_twice_is_refused(scratch: Path) -> None:
-    """Of two members with one name, the later would win when unpacked."""
+    """If two members had the same name, the later one would win during unpacking."""
     entries = snapshot_entries()
-    assert "stands twice" in refusal(scratch, archive([*entries, entries[-1]]))
-    assert "stands twice" in refusal(scratch, archive([*entries, Entry(name="./config.json")]))
+    assert "appears twice" in refusal(scratch, archive([*entries, entries[-1]]))
+    assert "appears twice" in refusal(scratch, archive([*entries, Entry(name="./config.json")]))
 
 
 @pytest.mark.parametrize("text", [b"", b"{", b"\x00" * 20, b"\xff\xfe", b"[" * 100_000])
 @pytest.mark.parametrize("name", ["config.json", "0/replica_state.json", "payload_index.json"])
 def test_json_that_does_not_parse_is_damage(scratch: Path, name: str, text: bytes) -> None:
-    """Every JSON member is read; a hole, a cut or a nesting without end is found."""
+    """Every JSON member is read; a hole, truncation or endless nesting is found."""
     refusal(scratch, archive(replaced(snapshot_entries(), name, text)))
 
 
 def test_json_of_a_segment_that_does_not_parse_is_damage(scratch: Path) -> None:
-    """The JSON inside segments is read too."""
+    """The JSON in segments is read too."""
     inner = segment(also=[Entry(name="snapshot/files/payload_index/config.json", data=b"{")])
     entries = replaced(snapshot_entries(), "0/segments/seg-0.tar", inner)
     assert "payload_index/config.json is not JSON" in refusal(scratch, archive(entries))
@@ -228,20 +228,20 @@ def test_json_of_a_segment_that_does_not_parse_is_damage(scratch: Path) -> None:
 
 @pytest.mark.parametrize("config", [b"[]", b"null", b"7"])
 def test_a_config_that_is_no_object_is_damage(scratch: Path, config: bytes) -> None:
-    """The collection's configuration is an object."""
+    """The configuration of the collection must be an object."""
     assert "config.json is not an object" in refusal(scratch, with_config(config))
 
 
 @pytest.mark.parametrize("params", [b"null", b"[]", b'"x"', b"3"])
 def test_params_that_are_no_object_are_damage(scratch: Path, params: bytes) -> None:
-    """Valid JSON of another shape is damage, not a crash."""
+    """Valid JSON of an unexpected shape is damage, not a crash."""
     refusal(scratch, with_config(b'{"params": ' + params + b"}"))
 
 
 @pytest.mark.parametrize("claimed", [-512, -(1 << 40), 1 << 40, 1 << 63, 1 << 80])
 @pytest.mark.parametrize("kind", [tarfile.REGTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.XHDTYPE])
 def test_a_size_that_lies_is_damage(scratch: Path, kind: bytes, claimed: int) -> None:
-    """A header with a negative or an absurd size is damage: no loop, no crash, no huge buffer."""
+    """A header with a negative or absurd size is damage: no loop, no crash, no huge buffer."""
     lying = Entry(name="0/wal/lying", kind=kind, data=b"x" * 100, claimed_bytes=claimed)
     refusal(scratch, archive([lying, *snapshot_entries()]))
 
@@ -255,14 +255,14 @@ def test_too_many_members_are_refused(scratch: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_json_that_is_too_large_is_refused(scratch: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A JSON member is read into memory only up to a limit."""
+    """A JSON member is only read into memory up to a limit."""
     monkeypatch.setattr(archive_module, "MAX_JSON_BYTES", 1 << 20)
     padded = b'{"params": {}}' + b" " * (1 << 20)
     assert "config.json is larger than 1 MiB" in refusal(scratch, with_config(padded))
 
 
 def test_a_refusal_can_be_printed_whatever_the_names(scratch: Path) -> None:
-    """Names that are no UTF-8, or that would command the terminal, stay harmless in the message."""
+    """Names that are not UTF-8, or that contain control characters, are harmless in the message."""
     for name in ("\udcff/wal/open-1", "\x1b[2J/wal/open-1"):
         message = refusal(scratch, archive([Entry(name=name), *snapshot_entries()]))
         assert message.encode()

@@ -1,4 +1,4 @@
-"""Whatever somebody hostile puts into a snapshot file is refused before anything is unpacked."""
+"""Anything that an attacker puts into a snapshot file is rejected before unpacking."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.support.hostile import CASES, many
 
 @pytest.mark.parametrize("name", CASES)
 def test_a_hostile_file_is_refused(tmp_path: Path, name: str) -> None:
-    """Each is damage, told in one short line that no terminal obeys."""
+    """Each is damage, reported in one short line that has no effect on a terminal."""
     build, words = CASES[name]
     with pytest.raises(Damaged) as caught:
         check_archive(write_snapshot(tmp_path / "books.snapshot", build()))
@@ -29,7 +29,7 @@ def test_a_hostile_file_is_refused(tmp_path: Path, name: str) -> None:
 
 @pytest.mark.parametrize("name", CASES)
 def test_unpacking_alone_writes_nowhere_else(tmp_path: Path, name: str) -> None:
-    """Even without the check before it, nothing is ever written outside of its folder."""
+    """Even without the preceding check, nothing is ever written outside of the folder."""
     scratch = tmp_path / "scratch"
     scratch.mkdir()
     path = write_snapshot(tmp_path / "books.snapshot", CASES[name][0]())
@@ -43,7 +43,7 @@ def test_unpacking_alone_writes_nowhere_else(tmp_path: Path, name: str) -> None:
 def test_no_header_is_read_beyond_the_limit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The walk ends with the member that is one too many, however many follow."""
+    """The walk ends with the first member over the limit, however many follow."""
     read: list[int] = []
     original = tar._header_at
 

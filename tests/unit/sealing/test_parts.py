@@ -1,4 +1,4 @@
-"""How a shard is shared by several readers, and that none of its points can fall between them."""
+"""Several readers share a shard, and none of its points can be missed."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def _four_processors(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def shard(scratch: Path, name: str) -> Shard:
-    """Make an unpacked shard with a file that is mostly a hole."""
+    """Create an unpacked shard with a file that is mostly a hole."""
     folder = scratch / name / "segments" / "one"
     folder.mkdir(parents=True)
     with (folder / "page.dat").open("wb") as file:
@@ -35,7 +35,7 @@ def shard(scratch: Path, name: str) -> Shard:
 
 
 def test_each_reader_has_a_copy_of_its_own(tmp_path: Path) -> None:
-    """Same bytes, same holes, other files: the engine locks and writes what it opens."""
+    """Same bytes, same holes, separate files: the engine locks and writes the files it opens."""
     parts = split((shard(tmp_path, "0"),), tmp_path, points_count=None)
     assert [(part.index, part.of) for part in parts] == [(0, 2), (1, 2)]
     pages = [part.folder / "segments" / "one" / "page.dat" for part in parts]
@@ -53,13 +53,13 @@ def test_processors_are_shared_by_the_shards(tmp_path: Path) -> None:
 
 
 def test_a_small_collection_is_not_worth_it(tmp_path: Path) -> None:
-    """Starting a process takes longer than reading some thousand points."""
+    """Starting a process takes longer than reading a few thousand points."""
     (part,) = split((shard(tmp_path, "0"),), tmp_path, points_count=SMALL_POINTS - 1)
     assert part.folder == tmp_path / "0"
 
 
 def test_copies_never_fill_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without room for copies one reader does it alone."""
+    """Without space for copies, one reader does all the work."""
     monkeypatch.setattr(parts_module, "MAX_COPIES_SHARE", 0)
     (part,) = split((shard(tmp_path, "0"),), tmp_path, points_count=None)
     assert (part.index, part.of) == (0, 1)
@@ -68,7 +68,7 @@ def test_copies_never_fill_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_a_copy_that_cannot_be_written_is_done_without(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A quota, or somebody else who fills the disk: one reader does it alone, no copy stays."""
+    """If the disk fills up or there is a quota, one reader does all the work; no copy is left."""
 
     def full(source: Path, target: Path) -> None:
         target.mkdir(parents=True)
@@ -84,7 +84,7 @@ def test_a_copy_that_cannot_be_written_is_done_without(
 def test_points_between_two_readers_are_read_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seen: tuple[int, int]
 ) -> None:
-    """Slices that are not as many points as the shard has, whatever the engine calls a slice."""
+    """Slices with fewer points than the shard are an error, however the engine slices."""
     asked: list[int] = []
 
     def each(snapshot: Path, parts: tuple[Part, ...], *rest: Any) -> list[dict[str, int]]:
@@ -102,9 +102,9 @@ def test_points_between_two_readers_are_read_again(
 def test_what_one_reader_alone_cannot_read_is_damaged(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A reader that is killed for its memory, first of two and then alone."""
+    """A reader that is killed for its memory use, first as one of two and then alone."""
     monkeypatch.setattr(read, "_each", lambda snapshot, parts, *rest: [SHORT] * len(parts))
-    with pytest.raises(Damaged, match="counted 100 points, read 7"):
+    with pytest.raises(Damaged, match="counted 100 points, but read 7"):
         read.read_parts(tmp_path / "x.snapshot", two_parts(tmp_path), lambda line: None)
 
 

@@ -1,4 +1,4 @@
-"""A snapshot is unpacked below one folder, holes as holes, without its logs."""
+"""A snapshot is unpacked below one folder, with its holes and without its logs."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ from tests.support.archives import (
     write_snapshot,
 )
 
-REAL_SIZE = 1 << 20  # what the builder says of every sparse member
+REAL_SIZE = 1 << 20  # The builder's size for every sparse member.
 Usage = namedtuple("Usage", "total used free")
 
 
 def wal(entries: int) -> bytes:
-    """Return a log file of so many entries of four bytes."""
+    """Return a log file with the given number of entries of four bytes."""
     return b"wal\0seed" + entries * (struct.pack("<Q", 4) + b"datacrc!")
 
 
 def entries_with_logs(*, shards: int = 1, operations: int = 8) -> list[Entry]:
-    """Return a sound snapshot whose log holds so many operations; its segments say 7."""
+    """Return a valid snapshot with that many operations in its log; its segments say 7."""
     entries = snapshot_entries(shards=shards)
     for shard in range(shards):
         entries = replaced(entries, f"{shard}/wal/open-1", wal(operations))
@@ -49,24 +49,24 @@ SOUND = archive(entries_with_logs())
 
 @pytest.fixture
 def scratch(tmp_path: Path) -> Path:
-    """The folder to unpack into; the file lies beside it."""
+    """The folder to unpack into; the file is next to it."""
     folder = tmp_path / "scratch"
     folder.mkdir()
     return folder
 
 
 def unpacked(scratch: Path, content: bytes) -> tuple[Shard, ...]:
-    """Unpack a file of this content."""
+    """Unpack a file with these bytes."""
     return unpack(write_snapshot(scratch.parent / "books.snapshot", content), scratch)
 
 
 def files_below(folder: Path) -> list[str]:
-    """Return every path below a folder that is no folder."""
+    """Return every path below a folder that is not a folder."""
     return sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if not p.is_dir())
 
 
 def assert_refused(scratch: Path, content: bytes) -> str:
-    """Assert that the file is refused as damaged, with nothing written outside of the folder."""
+    """Assert that the file is rejected as damaged, and nothing is written outside of the folder."""
     with pytest.raises(Damaged) as caught:
         unpacked(scratch, content)
     assert sorted(p.name for p in scratch.parent.iterdir()) == ["books.snapshot", "scratch"]
@@ -75,7 +75,7 @@ def assert_refused(scratch: Path, content: bytes) -> str:
 
 @pytest.mark.parametrize("shards", [1, 3])
 def test_shards_and_their_segments_are_unpacked(scratch: Path, shards: int) -> None:
-    """Nested archives become folders; logs and the collection's own files are left out."""
+    """Nested archives become folders; logs and the files of the collection are omitted."""
     found = unpacked(scratch, archive(entries_with_logs(shards=shards)))
     assert [shard.name for shard in found] == [str(number) for number in range(shards)]
     assert [shard.folder for shard in found] == [scratch / str(n) for n in range(shards)]
@@ -97,7 +97,7 @@ def test_shards_and_their_segments_are_unpacked(scratch: Path, shards: int) -> N
 
 
 def test_holes_stay_holes(scratch: Path) -> None:
-    """A sparse member has its whole size, its data, and hardly a block on the disk."""
+    """A sparse member has its full size, its data, and almost no blocks on disk."""
     (shard,) = unpacked(scratch, SOUND)
     chunk = shard.folder / "segments/seg-0/vector_storage/vectors/chunk_0.mmap"
     assert chunk.read_bytes() == b"v" * 700 + bytes(REAL_SIZE - 700)
@@ -149,7 +149,7 @@ ESCAPES = [
 
 @pytest.mark.parametrize("name", ESCAPES)
 def test_no_name_leads_out(scratch: Path, name: str) -> None:
-    """`..`, absolute and empty parts are refused; nothing of them is written anywhere."""
+    """`..`, absolute and empty parts are rejected, and nothing of them is written anywhere."""
     content = archive([*entries_with_logs(), Entry(name=name, data=b"evil")])
     assert "unsafe name" in assert_refused(scratch, content)
     assert not Path("/tmp/evil-of-the-unpack-test").exists()
@@ -158,7 +158,7 @@ def test_no_name_leads_out(scratch: Path, name: str) -> None:
 
 @pytest.mark.parametrize("name", ["../evil", "/tmp/evil-of-the-unpack-test", "a/../../../../evil"])
 def test_no_nested_name_leads_out(scratch: Path, name: str) -> None:
-    """The same within a segment's archive."""
+    """The same in a segment archive."""
     nested = segment(also=[Entry(name=f"snapshot/files/{name}", data=b"evil")])
     content = archive(replaced(entries_with_logs(), "0/segments/seg-0.tar", nested))
     assert "unsafe name" in assert_refused(scratch, content)
@@ -168,20 +168,20 @@ def test_no_nested_name_leads_out(scratch: Path, name: str) -> None:
 
 @pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE])
 def test_links_and_pipes_are_never_made(scratch: Path, kind: bytes) -> None:
-    """Only regular files are written, so no link can lead the next member out."""
+    """Only regular files are written, so no link can redirect the next member."""
     link = Entry(name="0/link", kind=kind, link=str(scratch.parent))
     evil = Entry(name="0/link/evil", data=b"evil")
     content = archive([*entries_with_logs(), link, evil])
-    assert "no regular file" in assert_refused(scratch, content)
+    assert "not a regular file" in assert_refused(scratch, content)
     nested = segment(also=[Entry(name="snapshot/files/link", kind=kind, link="/")])
     content = archive(replaced(entries_with_logs(), "0/segments/seg-0.tar", nested))
     shutil.rmtree(scratch / "0")
-    assert "no regular file" in assert_refused(scratch, content)
+    assert "not a regular file" in assert_refused(scratch, content)
     assert not any(p.is_symlink() or p.is_fifo() for p in scratch.rglob("*"))
 
 
 def test_no_room_writes_nothing(scratch: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Too little free space is told before the first byte."""
+    """Too little free space is reported before the first byte is written."""
     free = len(SOUND) - 1
     monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(1 << 40, 0, free))
     with pytest.raises(StorageError) as caught:
@@ -194,7 +194,7 @@ def test_no_room_writes_nothing(scratch: Path, monkeypatch: pytest.MonkeyPatch) 
 def test_room_is_asked_for_on_the_scratch_folders_disk(
     scratch: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Just enough is enough."""
+    """Exactly enough space is enough."""
     asked = []
 
     def usage(path: Path) -> Usage:
@@ -209,7 +209,7 @@ def test_room_is_asked_for_on_the_scratch_folders_disk(
 def test_a_disk_that_fills_on_the_way_is_told(
     scratch: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What another program takes meanwhile is no damage of the file."""
+    """Space that another program uses in the meantime is not damage to the file."""
 
     def full(source: IO[bytes], target: IO[bytes], size: int) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -226,7 +226,7 @@ def test_a_disk_that_fills_on_the_way_is_told(
 def test_operations_that_the_segments_lack_are_pending(
     scratch: Path, operations: int, pending: int
 ) -> None:
-    """The segments have applied number 7, so the first eight of the log are in them."""
+    """The segments have applied operation 7, so they contain the first eight of the log."""
     (shard,) = unpacked(scratch, archive(entries_with_logs(operations=operations)))
     assert shard.applied == 7
     assert shard.log_end == operations - 1
@@ -234,7 +234,7 @@ def test_operations_that_the_segments_lack_are_pending(
 
 
 def with_versions(*versions: object) -> list[Entry]:
-    """Return a snapshot with a segment of each version, and ten operations in the log."""
+    """Return a snapshot with one segment per version, and ten operations in the log."""
     entries = [e for e in entries_with_logs(operations=10) if "/segments/" not in e.name]
     for number, version in enumerate(versions):
         nested = archive(
@@ -249,7 +249,7 @@ def with_versions(*versions: object) -> list[Entry]:
     [([3], 6), ([3, 9], 0), ([9, 3], 0), ([None], 10), ([None, 4], 5), ([11], 0), ([0], 9)],
 )
 def test_the_newest_segment_counts(scratch: Path, versions: list[int | None], pending: int) -> None:
-    """Operations are applied in order, so the largest number tells; an empty segment has none."""
+    """Operations are applied in order, so the largest number counts; an empty segment has none."""
     entries = with_versions(*({"version": version} for version in versions))
     (shard,) = unpacked(scratch, archive(entries))
     assert shard.pending_count == pending
@@ -270,7 +270,7 @@ def test_no_point_is_from_the_future(scratch: Path, file: str, newest: int, soun
 
 
 def test_each_shard_has_its_own_log(scratch: Path) -> None:
-    """Closed files count too, wherever they stand in the archive."""
+    """Closed files count too, at any position in the archive."""
     entries = entries_with_logs(shards=2)
     entries = replaced(entries, "1/wal/open-1", wal(2))
     entries.append(Entry(name="1/wal/closed-100", data=wal(5)))
@@ -319,25 +319,25 @@ DAMAGES: dict[str, bytes] = {
 
 @pytest.mark.parametrize("name", DAMAGES)
 def test_damage_is_told_as_such(scratch: Path, name: str) -> None:
-    """Whatever is wrong with the file, it is one error with a remedy."""
-    assert "cannot be unpacked" in assert_refused(scratch, DAMAGES[name])
+    """Any damage of the file is one error with a remedy."""
+    assert "Cannot unpack" in assert_refused(scratch, DAMAGES[name])
 
 
 def test_the_shared_builder_has_no_true_log(scratch: Path) -> None:
-    """The archives of other tests are sound in structure only; here their log is refused."""
+    """The archives of other tests only have a valid structure; here their logs are rejected."""
     assert "WAL" in assert_refused(scratch, snapshot_bytes())
 
 
 def test_files_that_claim_too_much_are_refused(scratch: Path) -> None:
-    """A hole costs nothing, but terabytes of holes are no snapshot."""
+    """A hole costs nothing, but a snapshot does not have terabytes of holes."""
     huge = sparse_huge("0/huge.bin", (1 << 40) + 512)
     content = archive(entries_with_logs(), end=b"") + huge + bytes(1024)
-    assert "unreasonably large" in assert_refused(scratch, content)
+    assert "exceed the size limit" in assert_refused(scratch, content)
     assert not (scratch / "0/huge.bin").exists()
 
 
 def sparse_huge(name: str, real_size: int) -> bytes:
-    """Return a sparse member that is one hole; its size stands in base 256."""
+    """Return a sparse member that is one hole; its size is written in base 256."""
     header = bytearray(sparse_member(name, [(0, 0)], []))
     header[483:495] = b"\x80" + real_size.to_bytes(11, "big")
     header[148:156] = b" " * 8

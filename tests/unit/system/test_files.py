@@ -1,4 +1,4 @@
-"""Files change durably and at once: they are absent, as they were, or whole."""
+"""Files change durably and atomically: they are absent, unchanged or complete."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from snapshot_tasks.system.files import (
 
 
 def names(folder: Path) -> list[str]:
-    """Return what lies in a folder, hidden files too."""
+    """Return the names of all files in a folder, including hidden ones."""
     return sorted(path.name for path in folder.iterdir())
 
 
@@ -48,13 +48,13 @@ def fail_replace(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         (errno.ENOSPC, "Free space"),
         (errno.EDQUOT, "Free space"),
-        (errno.EROFS, "writable"),
-        (errno.EACCES, "writable"),
+        (errno.EROFS, "write permission"),
+        (errno.EACCES, "write permission"),
         (errno.ENAMETOOLONG, "too long"),
     ],
 )
 def test_the_systems_errors_get_a_remedy(tmp_path: Path, number: int, hint: str) -> None:
-    """Each error of the disk says what happened, where, and what to do."""
+    """Each disk error says what happened, where, and what to do."""
     with pytest.raises(StorageError) as caught, storage_errors(tmp_path):
         raise OSError(number, os.strerror(number))
     assert caught.value.exit_code == 15
@@ -64,13 +64,13 @@ def test_the_systems_errors_get_a_remedy(tmp_path: Path, number: int, hint: str)
 
 
 def test_other_errors_pass(tmp_path: Path) -> None:
-    """What is not about the disk keeps its meaning."""
+    """Other errors keep their meaning."""
     with pytest.raises(KeyError), storage_errors(tmp_path):
         raise KeyError("x")
 
 
 def test_a_staging_file_goes_when_the_block_fails(tmp_path: Path) -> None:
-    """Whatever was half-made is removed, and the error passes."""
+    """Unfinished files are removed, and the error is passed on."""
 
     def half_made() -> None:
         with staging_file(tmp_path) as staging:
@@ -85,7 +85,7 @@ def test_a_staging_file_goes_when_the_block_fails(tmp_path: Path) -> None:
 
 
 def test_publishing_moves_the_staging_file(tmp_path: Path) -> None:
-    """The final name appears with the whole content, readable for a server of another user."""
+    """The final name appears with the complete content, readable by a server of another user."""
     with staging_file(tmp_path) as staging:
         assert stat.S_IMODE(staging.stat().st_mode) == 0o600
         staging.write_bytes(b"whole")
@@ -98,7 +98,7 @@ def test_publishing_moves_the_staging_file(tmp_path: Path) -> None:
 def test_a_failing_write_leaves_the_old_text(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A text file is never half-written."""
+    """A text file is never half written."""
     path = tmp_path / "note"
     write_text(path, "old")
     fail_replace(monkeypatch)
@@ -109,7 +109,7 @@ def test_a_failing_write_leaves_the_old_text(
 
 
 def test_a_link_is_relative_and_swapped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The link survives a moved folder; while it is swapped it always names something."""
+    """The link still works after the folder was moved, and always points to something."""
     link = tmp_path / "latest"
     point_link(link, "first")
     point_link(link, "second")
@@ -122,7 +122,7 @@ def test_a_link_is_relative_and_swapped(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def test_only_stagings_are_removed(tmp_path: Path) -> None:
-    """What killed runs left goes, everything else stays."""
+    """Leftovers of killed runs are removed, everything else stays."""
     for name in (f"{STAGING_PREFIX}abc", ".lock", "books.snapshot"):
         (tmp_path / name).touch()
     (tmp_path / f"{STAGING_PREFIX}dangling").symlink_to("nowhere")
@@ -131,7 +131,7 @@ def test_only_stagings_are_removed(tmp_path: Path) -> None:
 
 
 def plant(folder: Path, name: str) -> tuple[Path, Path]:
-    """Plant a link as somebody might who wants another file overwritten."""
+    """Plant a link as an attacker would to have another file overwritten."""
     victim = folder / "victim"
     victim.write_text("precious", encoding="utf-8")
     link = folder / name
@@ -140,7 +140,7 @@ def plant(folder: Path, name: str) -> tuple[Path, Path]:
 
 
 def test_a_line_is_not_appended_through_a_link(tmp_path: Path) -> None:
-    """A planted link is an error with a remedy, and what it points at stays as it is."""
+    """A planted link is an error with a remedy, and its target stays unchanged."""
     link, victim = plant(tmp_path, "books.proofs.jsonl")
     with pytest.raises(StorageError) as caught, storage_errors(tmp_path):
         append_line(link, "line")
@@ -149,7 +149,7 @@ def test_a_line_is_not_appended_through_a_link(tmp_path: Path) -> None:
 
 
 def test_text_is_not_written_through_a_link(tmp_path: Path) -> None:
-    """The file takes the link's place; what it pointed at stays as it is."""
+    """The file replaces the link, and the link's target stays unchanged."""
     link, victim = plant(tmp_path, "report.xml")
     write_text(link, "report")
     assert not link.is_symlink()
@@ -158,7 +158,7 @@ def test_text_is_not_written_through_a_link(tmp_path: Path) -> None:
 
 
 def test_a_log_is_not_written_through_a_link(tmp_path: Path) -> None:
-    """What a server prints goes into a file of this user's alone, or nowhere."""
+    """A server's output goes into a file that only this user can read, or nowhere."""
     link, victim = plant(tmp_path, "qdrant.log")
     with pytest.raises(OSError, match="symbolic links"):
         process.spawn(("echo", "hello"), cwd=tmp_path, env={}, log=link)
@@ -167,7 +167,7 @@ def test_a_log_is_not_written_through_a_link(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("umask", [0o022, 0o077, 0o002])
 def test_modes_are_as_meant(tmp_path: Path, umask: int) -> None:
-    """Snapshots and manifests are for any server's user, state is not; reports go by the umask."""
+    """Other users can read snapshots and manifests, but not state; reports follow the umask."""
     before = os.umask(umask)
     try:
         write_text(tmp_path / "manifest", "")
@@ -185,7 +185,7 @@ def test_modes_are_as_meant(tmp_path: Path, umask: int) -> None:
 
 
 def test_lines_are_appended(tmp_path: Path) -> None:
-    """Each line stands behind the others, as UTF-8."""
+    """Each line is appended to the others, as UTF-8."""
     path = tmp_path / "log"
     append_line(path, "eins")
     append_line(path, "zwölf")
@@ -193,7 +193,7 @@ def test_lines_are_appended(tmp_path: Path) -> None:
 
 
 def test_a_hash_is_that_of_all_bytes(tmp_path: Path) -> None:
-    """A file of several chunks is hashed whole, and every byte is reported."""
+    """A file of several chunks is hashed completely, and every byte is reported."""
     content = os.urandom(CHUNK_BYTES + 17)
     (tmp_path / "file").write_bytes(content)
     seen: list[int] = []
@@ -202,7 +202,7 @@ def test_a_hash_is_that_of_all_bytes(tmp_path: Path) -> None:
 
 
 def test_a_tail_is_the_last_lines(tmp_path: Path) -> None:
-    """A missing log has no lines; a long one is not read whole."""
+    """A missing log has no lines, and a long one is not read completely."""
     path = tmp_path / "log"
     assert tail(path, 3) == []
     path.write_bytes(b"x" * 2 * CHUNK_BYTES + b"\none\n\xfftwo\nthree\n")

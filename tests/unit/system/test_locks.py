@@ -1,4 +1,4 @@
-"""One opening of a file holds the lock; it is free again when that is closed."""
+"""One opening of a file holds the lock, which is free again when that is closed."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def held(path: Path) -> Iterator[int]:
 
 
 def test_a_held_lock_is_not_taken(path: Path, held: int) -> None:
-    """Nobody else takes it, shared or not; its holder has it already."""
+    """No one else can take the lock, shared or not, while it is held."""
     with path.open("rb") as other:
         assert not try_lock(other)
         assert not try_lock(other, shared=True)
@@ -38,7 +38,7 @@ def test_a_held_lock_is_not_taken(path: Path, held: int) -> None:
 
 
 def test_shared_locks_go_together(path: Path) -> None:
-    """Two that only look do not stop each other, but do stop one that wants it alone."""
+    """Two shared locks do not block each other, but do block an exclusive one."""
     with path.open("rb") as one, path.open("rb") as two, path.open("rb") as third:
         assert try_lock(one, shared=True)
         assert try_lock(two, shared=True)
@@ -46,7 +46,7 @@ def test_shared_locks_go_together(path: Path) -> None:
 
 
 def test_closing_frees_it(path: Path) -> None:
-    """No call is needed: whoever ends has freed it."""
+    """Closing the file is enough to release the lock."""
     with path.open("rb") as one:
         lock(one)
     with path.open("rb") as two:
@@ -54,7 +54,7 @@ def test_closing_frees_it(path: Path) -> None:
 
 
 def test_a_lock_that_gets_free_in_time_is_taken(path: Path) -> None:
-    """It is asked for again until the time is over."""
+    """A lock that becomes free within the time is taken."""
     descriptor = os.open(path, os.O_RDWR)
     lock(descriptor)
     timer = threading.Timer(0.1, os.close, (descriptor,))
@@ -66,7 +66,7 @@ def test_a_lock_that_gets_free_in_time_is_taken(path: Path) -> None:
 
 @pytest.mark.usefixtures("held")
 def test_waiting_ends(path: Path) -> None:
-    """A holder that does not let go is not waited for longer than was asked."""
+    """A holder that keeps the lock is not waited for longer than requested."""
     start = time.monotonic()
     with path.open("rb") as other:
         assert not try_lock(other, wait_seconds=0.1)
@@ -74,7 +74,7 @@ def test_waiting_ends(path: Path) -> None:
 
 
 def test_only_what_was_opened_for_writing_is_writable(path: Path) -> None:
-    """A lock file of another user is opened for reading alone."""
+    """A lock file of another user is only opened for reading."""
     for flags, writable in ((os.O_RDONLY, False), (os.O_RDWR, True), (os.O_WRONLY, True)):
         descriptor = os.open(path, flags)
         assert is_writable(descriptor) is writable

@@ -1,4 +1,4 @@
-"""Scratch folders: gone at the end, cleared by the next run after a kill, never somebody else's."""
+"""Scratch folders are removed at the end, or by the next run after a kill; others' never are."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from snapshot_tasks.system.errors import StorageError
 from snapshot_tasks.system.scratch import is_gone, owner_of, scratch_folder
 from tests.conftest import ROOT
 
-# Makes a folder, starts a program in it, says where, and waits to be killed.
+# Creates a folder, starts a program in it, prints both, and waits to be killed.
 HOLDER = """
 import subprocess, sys, time
 from snapshot_tasks.system.scratch import owner_of, scratch_folder
@@ -31,7 +31,7 @@ with scratch_folder() as folder:
 
 @pytest.fixture(autouse=True)
 def parent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A temporary folder of the test's own."""
+    """A separate temporary folder for the test."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     return tmp_path / f"qdrant-snapshot-tasks-{os.getuid()}"
 
@@ -51,12 +51,12 @@ class Holder:
         self.folder, self.child = Path(path), int(pid)
 
     def kill(self) -> None:
-        """End it as a crash does."""
+        """End the process as a crash would."""
         self._process.kill()
         self._process.communicate()
 
     def child_lives(self) -> bool:
-        """Whether the program that it started still runs."""
+        """Whether the program that it started is still running."""
         try:
             status = Path(f"/proc/{self.child}/stat").read_text(encoding="utf-8")
         except FileNotFoundError:
@@ -65,12 +65,12 @@ class Holder:
 
 
 def left(parent: Path) -> set[str]:
-    """Return what lies there beside the two files that stay."""
+    """Return the other entries next to the two permanent files."""
     return {p.name for p in parent.iterdir()} - {scratch.MUTEX, scratch.IDENTITY}
 
 
 def test_it_is_gone_at_the_end(parent: Path) -> None:
-    """Folder and lock are removed with all that was put there."""
+    """Folder and lock are removed with all their contents."""
     with scratch_folder() as folder:
         assert folder.parent == parent
         assert folder.stat().st_mode & 0o777 == 0o700
@@ -79,14 +79,14 @@ def test_it_is_gone_at_the_end(parent: Path) -> None:
 
 
 def test_an_error_inside_is_not_the_folders(parent: Path) -> None:
-    """A file that is missing for another reason is no trouble of the temporary folder."""
+    """A missing file inside the block is not reported as a problem of the temporary folder."""
     with pytest.raises(FileNotFoundError), scratch_folder():
         Path("/nowhere/at/all").read_bytes()
     assert left(parent) == set()
 
 
 def test_others_may_pass_only_where_it_is_meant_for_them(parent: Path) -> None:
-    """A server of another user reads a folder that was made so."""
+    """A folder can be made readable for a server of another user."""
     with scratch_folder(mode=0o755) as folder:
         assert folder.stat().st_mode & 0o777 == 0o755
         assert parent.stat().st_mode & 0o777 == 0o711
@@ -112,7 +112,7 @@ def test_what_a_killed_run_left_is_cleared(tmp_path: Path, parent: Path) -> None
 
 
 def test_a_folder_that_lost_its_lock_is_cleared(parent: Path) -> None:
-    """Killed between the two removals at its end."""
+    """A folder is removed even if its run was killed between the two removals at its end."""
     with scratch_folder():
         pass
     (parent / "0123456789abcdef").mkdir()
@@ -122,7 +122,7 @@ def test_a_folder_that_lost_its_lock_is_cleared(parent: Path) -> None:
 
 
 def test_owners_that_may_be_at_work(parent: Path) -> None:
-    """Another machine's, another temporary folder's, and our own."""
+    """Owners on another machine or in another temporary folder, and our own, are not gone."""
     with scratch_folder() as folder:
         owner = owner_of(folder)
         machine, boot, identity, name = owner.split("/")
@@ -139,7 +139,7 @@ def test_owners_that_may_be_at_work(parent: Path) -> None:
 
 @pytest.mark.parametrize("planted", ["link", "file", "writable"])
 def test_somebody_elses_folder_is_refused(tmp_path: Path, parent: Path, planted: str) -> None:
-    """A link that was planted there leads nowhere, and others can put nothing inside."""
+    """A planted link is not followed, and other users cannot put files inside."""
     target = tmp_path / "theirs"
     target.mkdir()
     if planted == "link":
@@ -149,7 +149,7 @@ def test_somebody_elses_folder_is_refused(tmp_path: Path, parent: Path, planted:
     else:
         parent.mkdir()
         parent.chmod(0o777)
-    with pytest.raises(StorageError, match="only this user"), scratch_folder():
+    with pytest.raises(StorageError, match="Other users"), scratch_folder():
         pass
     assert list(target.iterdir()) == []
 
@@ -157,7 +157,7 @@ def test_somebody_elses_folder_is_refused(tmp_path: Path, parent: Path, planted:
 def test_a_full_or_missing_temporary_folder_is_a_storage_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The remedy names TMPDIR."""
+    """The hint mentions TMPDIR."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "missing"))
     with pytest.raises(StorageError) as caught, scratch_folder():
         pass

@@ -1,4 +1,4 @@
-"""Numbers are shown in the unit in which a person would say them."""
+"""Numbers are shown in the unit that a person would use."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ NOW = datetime(2025, 1, 1, 12, 0, 0, tzinfo=UTC)
     ],
 )
 def test_sizes(count: int, text: str) -> None:
-    """Sizes are decimal, with one digit behind the point."""
+    """Sizes are decimal, with one digit after the point."""
     assert size(count) == text
 
 
@@ -41,7 +41,7 @@ def test_sizes(count: int, text: str) -> None:
     ],
 )
 def test_durations(seconds: float, text: str) -> None:
-    """Short spans are milliseconds, long ones minutes."""
+    """Short durations are in milliseconds, long ones in minutes."""
     assert duration(seconds) == text
 
 
@@ -59,11 +59,11 @@ def test_durations(seconds: float, text: str) -> None:
     ],
 )
 def test_ages(age: timedelta, text: str) -> None:
-    """An age is told in one unit; a clock that runs behind makes none negative."""
+    """An age is shown in one unit, and is never negative even if a clock is behind."""
     assert ago(NOW - age, NOW) == text
 
 
 def test_a_moment_is_in_utc() -> None:
-    """Whatever the zone, times are shown in UTC and say so."""
+    """Times are shown in UTC and say so, whatever their time zone."""
     at = datetime(2025, 1, 1, 19, 0, 0, tzinfo=timezone(timedelta(hours=7)))
     assert moment(at) == "2025-01-01 12:00:00 UTC"

@@ -414,7 +414,7 @@ def test_what_is_no_snapshot_is_not_taken_in(
 ) -> None:
     """It came back as it went, and would restore nothing."""
     pushed(catalogued(catalog, content=b"rubbish" * 1000), repository)
-    with pytest.raises(Damaged, match=r"books_20250101_120000\.snapshot is not a sound snapshot"):
+    with pytest.raises(Damaged, match=r"books_20250101_120000\.snapshot is not a valid snapshot"):
         pulled(repository, other)
     assert tree(other.folder) == []
 
