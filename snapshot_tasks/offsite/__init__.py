@@ -1,1 +1,1 @@
-"""How snapshots are stored off-site: names, parts, and the marker that makes them visible."""
+"""Snapshots off-site: their names, their parts, and the marker that makes them visible."""

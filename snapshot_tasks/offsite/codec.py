@@ -1,7 +1,7 @@
-"""How bytes are stored off-site: compressed by zstd, then encrypted to age recipients, if any.
+"""Encodes off-site data: compressed with zstd, then encrypted if age recipients are set.
 
-The host that pushes needs only the recipients' public keys, so that whoever takes it over cannot
-read what is off-site.
+The host that pushes needs only the public keys of the recipients, so an attacker who takes it over
+cannot read the off-site copies.
 """
 
 from __future__ import annotations
@@ -19,25 +19,27 @@ from snapshot_tasks.system.errors import Damaged, SettingsError
 from snapshot_tasks.system.reading import read_text
 
 LEVEL = 3
-# What zstd and age add at the most to bytes that are not compressible.
+# The most that zstd and age add to bytes that cannot be compressed.
 OVERHEAD_BYTES = 1 << 20
 MAX_IDENTITY_BYTES = 1 << 20
 _HINT = (
-    "Pull an older one or another copy; `inv snapshot.push --again` repairs it from a sound file."
+    "Pull an older snapshot or another copy, or repair this one from an intact file with "
+    "`inv snapshot.push --again`."
 )
 
 
 @dataclass(frozen=True)
 class Packer:
-    """Packs for these recipients; for none it only compresses."""
+    """Packs for these recipients; without recipients it only compresses."""
 
     recipients: tuple[str, ...] = ()
 
     @property
     def ending(self) -> str:
-        """What the names of packed objects end with.
+        """The suffix of the names of packed objects.
 
-        It depends on the recipients: what was encrypted to others is not taken for the same.
+        It identifies the recipients too, so that data encrypted to others is not taken for the
+        same.
         """
         if not self.recipients:
             return ".zst"
@@ -45,7 +47,7 @@ class Packer:
         return f"-{named[:8]}.zst.age"
 
     def pack(self, plain: bytes) -> bytes:
-        """Return the bytes as they are stored off-site."""
+        """Return the bytes to store off-site."""
         packed = zstd.compress(plain, level=LEVEL)
         return bytes(pyrage.encrypt(packed, self._keys)) if self.recipients else packed
 
@@ -62,7 +64,7 @@ class Packer:
 
 @dataclass(frozen=True)
 class Unpacker:
-    """Unpacks, with the identities of a file where something is encrypted."""
+    """Unpacks; encrypted data needs the identities of a file."""
 
     identity_file: Path | None = None
 
@@ -70,17 +72,18 @@ class Unpacker:
         """Return the plain bytes of an object, never more than `max_bytes`.
 
         Raises:
-            Damaged: when it is not what was packed.
-            SettingsError: when it is encrypted and no identity opens it.
+            Damaged: if it differs from what was packed.
+            SettingsError: if it is encrypted and no identity can decrypt it.
         """
         packed = self._decrypted(name, stored) if name.endswith(".age") else stored
         decompressor = zstd.ZstdDecompressor()
         try:
             plain = decompressor.decompress(packed, max_length=max_bytes + 1)
         except zstd.ZstdError as error:
-            raise Damaged(f"{name} is damaged off-site: {error}.", hint=_HINT) from None
+            raise Damaged(f"The off-site copy of {name} is damaged: {error}.", hint=_HINT) from None
         if len(plain) > max_bytes or not decompressor.eof or decompressor.unused_data:
-            raise Damaged(f"{name} is damaged off-site: its length is wrong.", hint=_HINT)
+            message = f"The off-site copy of {name} is damaged: its length is wrong."
+            raise Damaged(message, hint=_HINT)
         return plain
 
     def _decrypted(self, name: str, stored: bytes) -> bytes:
@@ -89,28 +92,31 @@ class Unpacker:
         except pyrage.DecryptError as error:
             if "No matching keys" in str(error):
                 raise SettingsError(
-                    f"{name} is encrypted to others: no identity of {self.identity_file} opens it.",
-                    hint="Set QDRANT_AGE_IDENTITY_FILE to that of a recipient it was pushed to.",
+                    f"{name} is encrypted to other recipients: no identity in {self.identity_file}"
+                    " can decrypt it.",
+                    hint="Set QDRANT_AGE_IDENTITY_FILE to the identity of one of its recipients.",
                 ) from None
-            raise Damaged(f"{name} is damaged off-site: {error}.", hint=_HINT) from None
+            message = f"The off-site copy of {name} is damaged: {error}."
+            raise Damaged(message, hint=_HINT) from None
 
     @cached_property
     def _identities(self) -> Sequence[pyrage.x25519.Identity]:
         if self.identity_file is None:
             raise SettingsError(
-                "What is off-site is encrypted, and no identity is set.",
-                hint="Set QDRANT_AGE_IDENTITY_FILE to the file with the line AGE-SECRET-KEY-1….",
+                "The off-site copy is encrypted, and no identity is set.",
+                hint="Set QDRANT_AGE_IDENTITY_FILE to the file that contains the line "
+                "AGE-SECRET-KEY-1….",
             )
         try:
             lines = read_text(self.identity_file, max_bytes=MAX_IDENTITY_BYTES).splitlines()
             keys = [line.strip() for line in lines if line.strip() and not line.startswith("#")]
             identities = [pyrage.x25519.Identity.from_str(key) for key in keys]
         except (OSError, ValueError, pyrage.IdentityError):
-            # The content is not repeated: it is a secret.
+            # The contents are not repeated, because they are a secret.
             identities = []
         if not identities:
             raise SettingsError(
-                f"QDRANT_AGE_IDENTITY_FILE: {self.identity_file} holds no age identity.",
-                hint="`age-keygen -o key.txt` makes such a file: lines AGE-SECRET-KEY-1….",
+                f"QDRANT_AGE_IDENTITY_FILE: {self.identity_file} contains no age identity.",
+                hint="Create one with `age-keygen -o key.txt`; it has a line AGE-SECRET-KEY-1….",
             )
         return identities

@@ -17,14 +17,14 @@ BESIDE = (MANIFEST, FINGERPRINT, PROOFS)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Key:
-    """Which snapshot of which collection."""
+    """Identifies a snapshot of a collection."""
 
     collection: str
     snapshot: str
 
     @property
     def marker(self) -> str:
-        """The object whose being there makes the snapshot visible."""
+        """The object that makes the snapshot visible once it exists."""
         return f"{markers_of(self.collection)}/{quoted(self.snapshot)}{MARKER_SUFFIX}"
 
     @property
@@ -33,32 +33,32 @@ class Key:
         return f"{DATA}/{quoted(self.collection)}/{quoted(self.snapshot)}"
 
     def part(self, number: int, sha256: str, ending: str) -> str:
-        """Return the name of a part, made of its place and its contents."""
+        """Return the name of a part, which contains its position and its SHA-256."""
         return f"{PARTS}/{number:05d}-{sha256[:16]}{ending}"
 
     def beside(self, kind: str, sha256: str, ending: str) -> str:
-        """Return the name of what belongs beside the snapshot, such as its manifest."""
+        """Return the name of a file next to the snapshot, such as its manifest."""
         stem, _, suffix = kind.partition(".")
         return f"{stem}-{sha256[:16]}.{suffix}{ending}"
 
 
 def is_blob_name(name: str) -> bool:
-    """Say whether an object below a snapshot's folder can be this project's."""
+    """Return whether an object below a snapshot's folder can be one of ours."""
     return _BLOB.fullmatch(name) is not None
 
 
 def data_of(collection: str | None) -> str:
-    """Return the folder of the data of a collection, or of all."""
+    """Return the data folder of a collection, or of all collections."""
     return DATA if collection is None else f"{DATA}/{quoted(collection)}"
 
 
 def markers_of(collection: str | None) -> str:
-    """Return the folder of the markers of a collection, or of all."""
+    """Return the marker folder of a collection, or of all collections."""
     return MARKERS if collection is None else f"{MARKERS}/{quoted(collection)}"
 
 
 def parse_marker_name(name: str) -> Key | None:
-    """Return what a marker's name says, None for what is no such name."""
+    """Return the snapshot of a marker's name; None if it is not such a name."""
     match name.split("/"):
         case [folder, collection, file] if folder == MARKERS and file.endswith(MARKER_SUFFIX):
             key = Key(
@@ -69,7 +69,7 @@ def parse_marker_name(name: str) -> Key | None:
 
 
 def parse_data_name(name: str) -> tuple[Key, str] | None:
-    """Return which snapshot an object belongs to, and its name below that one's folder."""
+    """Return the snapshot that an object belongs to, and its name below the snapshot's folder."""
     match name.split("/", 3):
         case [folder, collection, snapshot, rest] if folder == DATA:
             key = Key(collection=unquote(collection), snapshot=unquote(snapshot))
@@ -78,5 +78,5 @@ def parse_data_name(name: str) -> tuple[Key, str] | None:
 
 
 def quoted(name: str) -> str:
-    """Return a name as it is written off-site: no store changes it, and none leads elsewhere."""
+    """Return a name encoded for off-site use: stores keep it, and it cannot point elsewhere."""
     return quote(name, safe="")

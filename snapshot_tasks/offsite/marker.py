@@ -1,7 +1,7 @@
-"""The marker of a pushed snapshot: what is off-site, part by part. Without it, nothing is.
+"""The marker of a pushed snapshot lists its parts. Without a marker, the snapshot does not exist.
 
-It is untrusted: whoever can write to the store can write one. Names in it lead nowhere but below
-the snapshot's own folder, and sizes in it bound the memory that reading takes.
+A marker is untrusted, because anyone who can write to the store can write one. Its names can only
+point below the snapshot's own folder, and its sizes limit the memory needed for reading.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _SHA256 = re.compile("[0-9a-f]{64}")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Blob:
-    """One object of a snapshot: its name below the snapshot's folder, plain and stored size."""
+    """One object of a snapshot: its name below the snapshot's folder, its plain and stored size."""
 
     name: str
     size_bytes: int
@@ -39,9 +39,10 @@ class Blob:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Marker:
-    """A snapshot off-site. `sha256` is that of the plain file: it stays the snapshot's identity.
+    """A snapshot off-site. `sha256` is that of the plain file, which identifies the snapshot.
 
-    What only a manifest says is None without one. `beside` holds the manifest and its like.
+    Values that only a manifest contains are None without one. `beside` has the manifest and other
+    small files.
     """
 
     snapshot: str
@@ -63,17 +64,17 @@ class Marker:
 
     @property
     def key(self) -> Key:
-        """Which snapshot it is."""
+        """The snapshot that it describes."""
         return Key(collection=self.collection, snapshot=self.snapshot)
 
     @property
     def blobs(self) -> tuple[Blob, ...]:
-        """Everything that it consists of."""
+        """Everything that the snapshot consists of."""
         return (*self.parts, *self.beside.values())
 
     @property
     def stored_bytes(self) -> int:
-        """How much room it takes off-site."""
+        """The size of the snapshot off-site."""
         return sum(blob.stored_bytes for blob in self.blobs)
 
     def dump(self) -> bytes:
@@ -93,11 +94,11 @@ class Marker:
 
 
 def parse_marker(data: bytes, key: Key) -> Marker:
-    """Return what a marker says; it must be that of the snapshot under whose name it was found.
+    """Return the contents of a marker, which must describe the snapshot that it is named after.
 
     Raises:
         Refused: for a newer schema.
-        Damaged: when it is no marker, or another's.
+        Damaged: if it is not a marker, or belongs to another snapshot.
     """
     try:
         document = parse_json(data, strict=True)
@@ -111,12 +112,12 @@ def parse_marker(data: bytes, key: Key) -> Marker:
             )
         marker = _parse(document)
         if marker.key != key:
-            raise ValueError("it is another snapshot's")
+            raise ValueError("it belongs to another snapshot")
         _check_sizes(marker)
     except (ValueError, KeyError, TypeError, ArithmeticError, SettingsError) as error:
         reason = f"{error} is missing" if isinstance(error, KeyError) else str(error)
         raise Damaged(
-            f"The off-site marker of {printable(key.snapshot)} is not readable: "
+            f"The off-site marker of {printable(key.snapshot)} cannot be read: "
             f"{printable(reason.rstrip('.'), limit=MAX_MESSAGE)}.",
             hint="Push that snapshot again, or pull another.",
         ) from error
@@ -148,21 +149,21 @@ def _parse(document: Mapping[str, Any]) -> Marker:
 
 def _check_sizes(marker: Marker) -> None:
     if sum(part.size_bytes for part in marker.parts) != marker.size_bytes:
-        raise ValueError("its parts are not as long as the file")
+        raise ValueError("the sizes of its parts do not add up to the file")
     for blobs, limit in ((marker.parts, PART_BYTES), (marker.beside.values(), MAX_BESIDE_BYTES)):
         for blob in blobs:
             if blob.size_bytes > limit or blob.stored_bytes > limit + OVERHEAD_BYTES:
-                raise ValueError(f"{blob.name} is larger than any")
+                raise ValueError(f"{blob.name} is larger than any part can be")
     if any(part.size_bytes == 0 for part in marker.parts):
-        raise ValueError("a part of it is empty")
+        raise ValueError("one of its parts is empty")
 
 
 def _blob(document: Any) -> Blob:
     if not isinstance(document, dict):
-        raise TypeError("a part is no object")
+        raise TypeError("a part is not an object")
     name = typed(document, "name", str)
     if not is_blob_name(name):
-        raise ValueError(f"{name!r} is no name of a part")
+        raise ValueError(f"{name!r} is not a part name")
     return Blob(
         name=name,
         size_bytes=typed(document, "size_bytes", int),
@@ -175,8 +176,8 @@ def _snapshot(document: Mapping[str, Any]) -> str:
     name = typed(document, "snapshot", str)
     check_file_name(name)
     if name.endswith(latest_name("")):
-        # Taken in, it would be replaced by the link of that name.
-        raise ValueError(f"snapshot {name!r} is the name of a latest link")
+        # A pull would replace it with the link of that name.
+        raise ValueError(f"snapshot {name!r} is the name of a latest link, not a snapshot")
     return name
 
 
@@ -189,5 +190,5 @@ def _collection(document: Mapping[str, Any]) -> str:
 def _hash(document: Mapping[str, Any]) -> str:
     value = typed(document, "sha256", str)
     if not _SHA256.fullmatch(value):
-        raise ValueError("sha256 is not one")
+        raise ValueError("sha256 is not a SHA-256")
     return value

@@ -1,4 +1,4 @@
-"""One store with our layout in it: what is there, fetched, dropped and swept."""
+"""One store with our layout in it: list, fetch, delete and clean up snapshots."""
 
 from __future__ import annotations
 
@@ -23,10 +23,11 @@ from snapshot_tasks.storage.base import Store, Stored
 from snapshot_tasks.system.errors import Damaged, NotFound, Refused, TaskError
 from snapshot_tasks.system.untrusted import printable
 
-# What has no marker after so long belongs to no push that still runs.
+# Data that has had no marker for this long belongs to no push that is still running.
 ABANDONED_AFTER = timedelta(days=7)
 _HINT = (
-    "Pull an older one or another copy; `inv snapshot.push --again` repairs it from a sound file."
+    "Pull an older snapshot or another copy, or repair this one from an intact file with "
+    "`inv snapshot.push --again`."
 )
 
 
@@ -46,14 +47,14 @@ class Repository:
 
     @property
     def url(self) -> str:
-        """Where it is."""
+        """The URL of the store."""
         return self.store.url
 
     def markers(self, collection: str | None = None) -> Iterator[Marker | Unreadable]:
-        """Yield what is there, of one collection or of all, in no order.
+        """Yield the snapshots of one collection or of all, in any order.
 
         Raises:
-            StorageError: when the store does not answer.
+            StorageError: if the store does not respond.
         """
         for stored in self.store.list(markers_of(collection)):
             key = parse_marker_name(stored.name)
@@ -68,11 +69,11 @@ class Repository:
                 yield marker
 
     def find(self, key: Key) -> Marker | None:
-        """Return the marker of a snapshot; None when it was not pushed, or not to its end.
+        """Return the marker of a snapshot; None if it was not pushed completely.
 
         Raises:
-            Damaged: when it is not readable.
-            Refused: when a newer version wrote it.
+            Damaged: if it cannot be read.
+            Refused: if a newer version wrote it.
         """
         try:
             data = self._read(key.marker, max_bytes=MAX_MARKER_BYTES)
@@ -81,16 +82,16 @@ class Repository:
         return parse_marker(data, key)
 
     def present(self, key: Key) -> dict[str, Stored]:
-        """Return what is there of a snapshot, by name below its folder."""
+        """Return the objects of a snapshot, by name below its folder."""
         prefix = f"{key.folder}/"
         listed = self.store.list(key.folder)
         return {s.name.removeprefix(prefix): s for s in listed if s.name.startswith(prefix)}
 
     def fetch(self, key: Key, blob: Blob, unpacker: Unpacker) -> bytes:
-        """Return the plain bytes of one object, which are those that were sent.
+        """Return the plain bytes of one object, and check that they are those that were sent.
 
         Raises:
-            Damaged: when they are not, or it is gone.
+            Damaged: if they are not, or if the object is missing.
         """
         try:
             stored = self._read(
@@ -98,38 +99,39 @@ class Repository:
             )
         except NotFound:
             raise Damaged(
-                f"{printable(key.snapshot)} is incomplete in {self.url}: {blob.name} is gone.",
+                f"{printable(key.snapshot)} is incomplete in {self.url}: {blob.name} is missing.",
                 hint=_HINT,
             ) from None
         plain = unpacker.unpack(blob.name, stored, max_bytes=blob.size_bytes)
         if len(plain) != blob.size_bytes or hashlib.sha256(plain).hexdigest() != blob.sha256:
             raise Damaged(
-                f"{printable(key.snapshot)} is damaged in {self.url}: {blob.name} is not what was"
-                " pushed.",
+                f"{printable(key.snapshot)} is damaged in {self.url}: {blob.name} differs from"
+                " what was pushed.",
                 hint=_HINT,
             )
         return plain
 
     def drop(self, key: Key) -> None:
-        """Delete a snapshot. The marker goes first, so that half of one is never seen.
+        """Delete a snapshot. The marker goes first, so that half a snapshot is never visible.
 
         Raises:
-            Protected: when the store keeps something; what it keeps without a marker is swept when
-                it no longer does.
+            Protected: if the store keeps an object. An object kept without a marker is removed by a
+                later cleanup.
         """
         self.store.delete(key.marker)
-        # What is beside the parts goes first: with a manifest, what has no marker is never swept.
+        # First the files next to the parts: data with a manifest but without a marker is never
+        # cleaned up.
         for name in sorted(self.present(key), key=lambda name: name.startswith(f"{PARTS}/")):
             self.store.delete(f"{key.folder}/{name}")
-        # A push in between has made visible what is gone now.
+        # A push in the meantime has made visible what has now been deleted.
         self.store.delete(key.marker)
 
     def sweep(self, *, now: datetime, collection: str | None = None) -> int:
-        """Delete pushed data that no marker refers to and nobody has added to for long.
+        """Delete our data that has no marker and has not changed for a long time.
 
-        A manifest comes last, and goes first: where one is, all of a snapshot is, and only its
-        marker was lost. That is left alone, and so is what bears other names than ours. Returns how
-        many objects went.
+        A manifest is written last and deleted first, so if there is one, the snapshot is complete
+        and only its marker was lost. Such a snapshot is kept, and so are objects with other names
+        than ours. Returns how many objects were deleted.
         """
         groups: dict[Key, list[Stored]] = {}
         for stored in self.store.list(data_of(collection)):
@@ -159,7 +161,7 @@ class Repository:
         for chunk in self.store.read(name):
             data += chunk
             if len(data) > max_bytes:
-                raise Damaged(f"{name} in {self.url} is larger than it may be.", hint=_HINT)
+                raise Damaged(f"{name} in {self.url} is larger than allowed.", hint=_HINT)
         return bytes(data)
 
 

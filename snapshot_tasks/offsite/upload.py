@@ -1,4 +1,4 @@
-"""Putting one snapshot into a repository: part by part, visible only once all of it is there."""
+"""Uploads one snapshot part by part; it becomes visible only once it is complete."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from snapshot_tasks.system.errors import Damaged, Refused, StorageError
 
 
 class Upload:
-    """One snapshot on its way. Nothing of it is visible before `commit`, which comes last.
+    """One snapshot being uploaded. Nothing of it is visible before `commit`, which comes last.
 
-    An object's name says what it contains, so what is there already is not sent again; with `again`
-    all of it is, even if it seems to be there. `found` is the marker of an earlier push: None where
-    there is none, and also where it is unreadable, since it is replaced then.
+    An object's name identifies its contents, so objects that exist already are not sent again; with
+    `again` everything is sent, even if it seems to exist. `found` is the marker of an earlier push.
+    It is None if there is none or it cannot be read; an unreadable one is replaced.
 
     Raises:
-        Refused: when a newer version of this project pushed this snapshot.
-        StorageError: when the store does not answer.
+        Refused: if a newer version of this project pushed this snapshot.
+        StorageError: if the store does not respond.
     """
 
     def __init__(
@@ -45,12 +45,12 @@ class Upload:
 
     @property
     def url(self) -> str:
-        """Where it goes."""
+        """The URL of the repository."""
         return self._repository.url
 
     @property
     def parts(self) -> tuple[Blob, ...]:
-        """The parts that were sent, or were there already, in order."""
+        """The parts that were sent or existed already, in order."""
         return tuple(self._parts)
 
     @property
@@ -69,10 +69,10 @@ class Upload:
         )
 
     def check_found(self, sha256: str) -> None:
-        """Insist that an earlier push was of the same bytes, and stays encrypted if it was.
+        """Check that an earlier push had the same bytes, and that an encrypted copy stays so.
 
         Raises:
-            Refused: when it was not, or would not.
+            Refused: if it had other bytes, or would no longer be encrypted.
         """
         if self.found is None:
             return
@@ -80,8 +80,8 @@ class Upload:
             raise self._other_content()
         if self.found.encrypted_to and not self.packer.recipients:
             raise Refused(
-                f"{self.key.snapshot} is encrypted in {self.url}, and no recipient is set now.",
-                hint="Set QDRANT_AGE_RECIPIENTS; what may be in the clear goes to another prefix.",
+                f"{self.key.snapshot} is encrypted in {self.url}, but no recipients are set now.",
+                hint="Set QDRANT_AGE_RECIPIENTS, or use another prefix for unencrypted copies.",
             )
 
     def send_part(self, plain: bytes) -> None:
@@ -92,18 +92,18 @@ class Upload:
         self._parts.append(self._send(name, plain, digest))
 
     def send_beside(self, files: Mapping[str, bytes]) -> None:
-        """Send what belongs beside the file, by kind. `Repository.sweep` needs the parts first."""
+        """Send the files next to the snapshot, by kind. `Repository.sweep` needs parts first."""
         for kind, plain in files.items():
             digest = hashlib.sha256(plain).hexdigest()
             name = self.key.beside(kind, digest, self.packer.ending)
             self.beside[kind] = self._send(name, plain, digest)
 
     def commit(self, marker: Marker) -> None:
-        """Make the snapshot visible, if all of it is still there.
+        """Make the snapshot visible, if it is still complete.
 
         Raises:
-            StorageError: when some of it was deleted meanwhile.
-            Refused: when another push of other bytes was first.
+            StorageError: if some of it was deleted in the meantime.
+            Refused: if a push of other bytes was first.
         """
         self._check_all_there(marker)
         data = marker.dump()
@@ -116,7 +116,7 @@ class Upload:
 
     @cached_property
     def _present(self) -> dict[str, Stored]:
-        """What need not be sent: it has the size that the marker says, or no marker mentions it."""
+        """What need not be sent: objects of the size in the marker, or that no marker mentions."""
         if self.found and self._again:
             return {}
         present = self._repository.present(self.key)
@@ -138,12 +138,14 @@ class Upload:
         lost = [blob.name for blob in marker.blobs if blob.name not in present]
         if lost:
             raise StorageError(
-                f"{self.url} lost {len(lost)} parts of {self.key.snapshot} during the push.",
-                hint="See who else deletes there, then run this again: only these are sent.",
+                f"{len(lost)} parts of {self.key.snapshot} disappeared from {self.url} during the"
+                " push.",
+                hint="Find out what else deletes files there, then run this again; only these parts"
+                " will be sent.",
             )
 
     def _other_content(self) -> Refused:
         return Refused(
-            f"{self.url} holds another snapshot under the name {self.key.snapshot}.",
+            f"{self.url} already has a different snapshot named {self.key.snapshot}.",
             hint="Nothing was changed there. Use another prefix, or find out which one is yours.",
         )

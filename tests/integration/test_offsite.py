@@ -245,7 +245,7 @@ def test_an_interrupted_pull_goes_on(inv: Inv, big: Catalog, bucket: Bucket) -> 
         ran = ended(process)
         hold.cancel()
         assert_error(ran, 130)
-        assert "not fetched again" in ran.stderr
+        assert "will not download them again" in ran.stderr
         assert Catalog(inv.root / "qdrant_snapshots").entries() == []
         proxy.rules.clear()
         proxy.seen.clear()

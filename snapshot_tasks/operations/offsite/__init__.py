@@ -1,1 +1,1 @@
-"""Copy snapshots off-site, bring them back, list and prune them there."""
+"""Copy snapshots off-site, pull them back, and list and prune the copies."""

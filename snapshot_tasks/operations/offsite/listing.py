@@ -1,4 +1,4 @@
-"""What is off-site, over all places, and which of it is meant."""
+"""Lists the copies in all off-site places, and chooses among them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from snapshot_tasks.system.errors import NotFound, TaskError
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Remote:
-    """A snapshot off-site, and every place that has it, the first one first."""
+    """A snapshot off-site, and every place that has it, in the order of the places."""
 
     marker: Marker
     repositories: tuple[Repository, ...]
@@ -22,27 +22,27 @@ class Remote:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listing:
-    """What is off-site, newest first; and each place or marker that could not be read."""
+    """The snapshots off-site, newest first; and each place or marker that could not be read."""
 
     remotes: tuple[Remote, ...]
     failures: tuple[Failure, ...]
 
     @property
     def error(self) -> TaskError | None:
-        """One error that names every failure, if there is any."""
+        """One error with every failure, if there is any."""
         return joined(self.failures)
 
 
 def list_remote(repositories: Sequence[Repository], collection: str | None = None) -> Listing:
-    """Return what is in these places; one that does not answer stops no other.
+    """Return the snapshots in these places; a place that does not respond does not stop the others.
 
-    A snapshot that is in several places is one, if its bytes are the same.
+    The same bytes in several places count as one snapshot.
     """
     found: dict[tuple[str, str, str], tuple[Marker, list[Repository]]] = {}
     unreadable: list[Failure] = []
 
     def read(repository: Repository) -> None:
-        # What was read before a place failed counts: a pull may need nothing else.
+        # Snapshots that were read before a place failed count; a pull may need no others.
         for item in repository.markers(collection):
             if isinstance(item, Unreadable):
                 name = f"{item.key.snapshot} in {repository.url}"
@@ -58,13 +58,13 @@ def list_remote(repositories: Sequence[Repository], collection: str | None = Non
 
 
 def choose(listing: Listing, *, snapshot: str = "") -> list[Remote]:
-    """Return the snapshot that is named, or the newest of each collection.
+    """Return the given snapshot, or the newest of each collection.
 
-    What a restore replaced is never the newest.
+    A safety snapshot never counts as the newest.
 
     Raises:
-        NotFound: when there is none.
-        TaskError: what kept a place from answering, where nothing else is left.
+        NotFound: if there is none.
+        TaskError: if there is none because a place did not respond.
     """
     if snapshot:
         names = (snapshot, f"{snapshot}.snapshot")
@@ -80,6 +80,6 @@ def choose(listing: Listing, *, snapshot: str = "") -> list[Remote]:
     if listing.failures:
         raise listing.failures[0].error
     raise NotFound(
-        f"No such snapshot is off-site{f': {snapshot}' if snapshot else ''}.",
-        hint="See `inv snapshot.list --remote`; `inv snapshot.push` puts one there.",
+        f"There is no such snapshot off-site{f': {snapshot}' if snapshot else ''}.",
+        hint="Run `inv snapshot.list --remote` to see what there is; `inv snapshot.push` adds one.",
     )

@@ -1,4 +1,4 @@
-"""Apply retention off-site: plan it, then do what was planned there, and no more."""
+"""Applies retention off-site: plan first, then delete only what was planned."""
 
 from __future__ import annotations
 
@@ -28,21 +28,21 @@ PINNED, PINNED_HERE = "pinned", "pinned here"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RemotePlan:
-    """What is to become of the snapshots of one collection in one place."""
+    """The plan for the snapshots of one collection in one place."""
 
     repository: Repository
     plan: Plan
 
     @property
     def drops(self) -> tuple[Key, ...]:
-        """The snapshots that are to go."""
+        """The snapshots to delete."""
         collection = self.plan.collection
         return tuple(Key(collection=collection, snapshot=c.name) for c in self.plan.dropped)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dropped:
-    """A snapshot that was deleted, and where. Its size is the one off-site."""
+    """A snapshot that was deleted, and where. Its size is that of the off-site copy."""
 
     url: str
     candidate: Candidate
@@ -50,7 +50,7 @@ class Dropped:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RemotePlans:
-    """What is to become of the snapshots in several places, and which places did not answer."""
+    """The plans for the snapshots in several places, and the places that did not respond."""
 
     plans: tuple[RemotePlan, ...]
     failures: tuple[Failure, ...] = ()
@@ -64,14 +64,13 @@ def plan_remote(
     now: datetime,
     pinned: Collection[str] = (),
 ) -> list[RemotePlan]:
-    """Decide for one collection, or for each in this place; nothing changes.
+    """Decide for one collection, or for each collection in this place; nothing changes.
 
-    `pinned` are the names of those that are pinned in the snapshot folder: their pins hold at
-    once, also where they have not been pushed since. What cannot be read is no candidate: it is
-    never dropped.
+    `pinned` are the names of the snapshots pinned in the local folder. Their pins count at once,
+    even if they were not pushed since. Snapshots whose marker cannot be read are never deleted.
 
     Raises:
-        StorageError: when the place does not answer.
+        StorageError: if the place does not respond.
     """
     by_collection: dict[str, list[Candidate]] = {}
     for item in repository.markers(collection):
@@ -91,11 +90,11 @@ def plan_places(
     now: datetime,
     pinned: Collection[str] = (),
 ) -> RemotePlans:
-    """Decide in several places for these collections, or for each; nothing changes.
+    """Decide in several places for these collections, or for all; nothing changes.
 
     Raises:
-        NotFound: when nothing that was asked for is off-site.
-        TaskError: what kept the first place from answering, where no other did.
+        NotFound: if none of the requested collections is off-site.
+        TaskError: the first place's error, if no place responded.
     """
 
     def plan_place(repository: Repository) -> list[RemotePlan]:
@@ -111,7 +110,8 @@ def plan_places(
     if not plans and planned.failures:
         raise planned.failures[0].error
     if not plans:
-        raise NotFound("No such snapshot is off-site.", hint="See `inv snapshot.list --remote`.")
+        message = "There is no such snapshot off-site."
+        raise NotFound(message, hint="Run `inv snapshot.list --remote` to see what there is.")
     return RemotePlans(plans=plans, failures=planned.failures)
 
 
@@ -124,10 +124,10 @@ def prune_pushed(
     now: datetime,
     pinned: Collection[str] = (),
 ) -> Batch[Dropped]:
-    """Drop old ones of the collections that have just been pushed, where they have been.
+    """Delete old snapshots of the collections that were just pushed, in the same places.
 
-    Consent was given beforehand. Nothing is known about other collections in the same place, which
-    another machine may push, so they are left alone.
+    Consent was given before. Other collections in the same place are left alone: another machine
+    may push them, and nothing is known about them here.
     """
     by_url = {repository.url: repository for repository in repositories}
     planned = for_each(
@@ -148,9 +148,9 @@ def prune_remote(
     now: datetime,
     pinned: Collection[str] = (),
 ) -> Batch[Dropped]:
-    """Drop what was agreed on, as far as a plan made now still drops it.
+    """Delete the snapshots that both the confirmed plan and a new plan delete.
 
-    What is protected there stays, and stops no other. Then what killed pushes have left is swept.
+    Protected ones stay without stopping the others. Then remove leftovers of killed pushes.
     """
 
     def prune_place(each: RemotePlan) -> Batch[Dropped]:
@@ -179,7 +179,7 @@ def _drop(each: RemotePlan, still: Collection[Key]) -> Batch[Dropped]:
 def _still_dropped(
     agreed: RemotePlan, policy: Policy, now: datetime, pinned: Collection[str]
 ) -> set[Key]:
-    """Plan again: somebody may have deleted meanwhile what the first plan relied on."""
+    """Plan again, because a snapshot that the first plan relied on may have been deleted since."""
     collection = agreed.plan.collection
     again = plan_remote(agreed.repository, policy, collection=collection, now=now, pinned=pinned)
     return {key for each in again for key in each.drops}

@@ -1,4 +1,4 @@
-"""Bring a snapshot back from off-site: every part checked, and catalogued only once it is whole."""
+"""Downloads a snapshot from off-site, checks all of it, and then adds it to the catalogue."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ from snapshot_tasks.system.files import NO_SPACE, sha256_of, storage_errors
 from snapshot_tasks.system.progress import Progress
 
 SUFFIXES = {MANIFEST: MANIFEST_SUFFIX, FINGERPRINT: FINGERPRINT_SUFFIX}
-# What else is written on this disk meanwhile.
+# Space for what else is written to this disk in the meantime.
 SPARE_BYTES = 64 << 20
-_HINT = "Pull from another copy, or an older snapshot: `inv snapshot.list --remote` shows them."
+_HINT = "Pull another copy or an older snapshot; `inv snapshot.list --remote` lists them."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pulled:
-    """A snapshot that is here now; `fetched_bytes` is what it took, 0 when it was here already."""
+    """A snapshot that is here now; `fetched_bytes` is 0 if it was here already."""
 
     snapshot: Snapshot
     url: str
@@ -49,7 +49,7 @@ class Pulled:
 def pull_each(
     remotes: Sequence[Remote], catalog: Catalog, unpacker: Unpacker, progress: Progress
 ) -> Batch[Pulled]:
-    """Pull several snapshots; one that fails stops no other."""
+    """Pull several snapshots; a failed pull does not stop the others."""
     catalog.make_folder()
     clear_partials(catalog.folder, keep={partial_name(r.marker.sha256) for r in remotes})
     return for_each(
@@ -60,14 +60,14 @@ def pull_each(
 
 
 def pull(remote: Remote, catalog: Catalog, unpacker: Unpacker, progress: Progress) -> Pulled:
-    """Pull one snapshot, from the next place where one fails.
+    """Pull one snapshot; if a place fails, use the next place.
 
-    What has arrived is kept, hidden, and not fetched again by the next run.
+    Downloaded parts are kept, hidden, and the next run does not download them again.
 
     Raises:
-        Damaged: when what is off-site is not what was pushed; nothing is catalogued then.
-        Refused: when another file has this name here.
-        StorageError: when no place answers, or the disk is full.
+        Damaged: if the off-site copy differs from what was pushed; nothing is added then.
+        Refused: if another file already has this name here.
+        StorageError: if no place responds, or the disk is full.
     """
     marker = remote.marker
     here = catalog.folder / marker.snapshot
@@ -83,7 +83,7 @@ def pull(remote: Remote, catalog: Catalog, unpacker: Unpacker, progress: Progres
         except (Damaged, StorageError, NotFound) as error:
             failures.append(error)
             if repository is not remote.repositories[-1]:
-                progress.note(f"{error.message} Going on with the next place.")
+                progress.note(f"{error.message} Trying the next place.")
     raise failures[-1]
 
 
@@ -96,13 +96,13 @@ def _same(catalog: Catalog, here: Path, marker: Marker, progress: Progress) -> S
             sha256 = sha256_of(snapshot.path, advance=advance)
     if recorded == marker.sha256 != sha256:
         raise Damaged(
-            f"{here} already exists here and is damaged.",
-            hint="Move it away, and run this again: the copy off-site takes its place.",
+            f"{here} already exists and is damaged.",
+            hint="Move it away and run this again to download the off-site copy.",
         )
     if sha256 != marker.sha256 or snapshot.size_bytes != marker.size_bytes:
         raise Refused(
-            f"{here} already exists here, and is not what is off-site under this name.",
-            hint="See what it is with `inv snapshot.verify`; move it away to pull the other.",
+            f"{here} already exists and differs from the off-site copy with the same name.",
+            hint="Check it with `inv snapshot.verify`, or move it away to pull the off-site copy.",
         )
     return snapshot
 
@@ -122,7 +122,8 @@ def _pull_from(
             }
         try:
             if sha256 != marker.sha256:
-                raise Damaged(f"{marker.snapshot} is not what was pushed.", hint=_HINT)
+                message = f"The off-site copy of {marker.snapshot} differs from what was pushed."
+                raise Damaged(message, hint=_HINT)
             _check_structure(partial, marker)
             texts = _checked(marker, beside)
         except Damaged:
@@ -143,22 +144,25 @@ def _pull_from(
 
 
 def _check_record(catalog: Catalog, marker: Marker) -> None:
-    """Insist that a manifest which has outlived its file here is about the same bytes."""
+    """Check that a manifest which outlived its file here records the same bytes."""
     here = load_manifest(manifest_path(catalog.folder / marker.snapshot))
     if here and here.sha256 != marker.sha256:
         raise Refused(
             f"The local manifest of {marker.snapshot} records a different SHA-256.",
-            hint="What is off-site is not what was taken here. Pull another, or find out why.",
+            hint="The off-site copy is not the snapshot taken here. Pull another one, or find out"
+            " why they differ.",
         )
 
 
 @contextmanager
 def _kept_for_later(partial: Path, progress: Progress) -> Iterator[None]:
-    """Say that what has arrived is kept; on a full disk it is not: others need the room."""
+    """Note that downloaded parts are kept; on a full disk delete them, to free the space."""
     try:
         yield
     except KeyboardInterrupt:
-        progress.note("What has arrived is kept, hidden, and not fetched again by the next pull.")
+        progress.note(
+            "The downloaded parts are kept, and the next pull will not download them again."
+        )
         raise
     except OSError as error:
         if error.errno in NO_SPACE:
@@ -173,7 +177,7 @@ def _fetch_parts(
     unpacker: Unpacker,
     advance: Callable[[int], None],
 ) -> tuple[str, int]:
-    """Bring the partial file to its end; return its SHA-256, and what that took to fetch."""
+    """Complete the partial file; return its SHA-256, and how many bytes were downloaded."""
     fetched, whole = 0, hashlib.sha256()
     for part in marker.parts:
         plain, stored_bytes = _part(file, repository, marker, part, unpacker)
@@ -195,7 +199,7 @@ def _check_structure(partial: Path, marker: Marker) -> None:
 def _part(
     file: BinaryIO, repository: Repository, marker: Marker, part: Blob, unpacker: Unpacker
 ) -> tuple[bytes, int]:
-    """Return a part, from the partial file where it is there whole, and what it took to fetch."""
+    """Return a part, from the partial file if it is intact there, and the bytes downloaded."""
     start = file.tell()
     plain = file.read(part.size_bytes)
     if len(plain) == part.size_bytes and hashlib.sha256(plain).hexdigest() == part.sha256:
@@ -207,7 +211,7 @@ def _part(
 
 
 def _checked(marker: Marker, beside: dict[str, bytes]) -> dict[str, str]:
-    """Return what goes beside the snapshot by its suffix; it must be that of this snapshot."""
+    """Return the files next to the snapshot by suffix; they must belong to this snapshot."""
     texts = {SUFFIXES[kind]: _text(data) for kind, data in beside.items() if kind in SUFFIXES}
     if MANIFEST_SUFFIX not in texts:
         return {}
@@ -215,7 +219,7 @@ def _checked(marker: Marker, beside: dict[str, bytes]) -> dict[str, str]:
     said = (manifest.snapshot, manifest.collection, manifest.sha256, manifest.size_bytes)
     if said != (marker.snapshot, marker.collection, marker.sha256, marker.size_bytes):
         raise Damaged(
-            f"The off-site manifest of {marker.snapshot} is another snapshot's.", hint=_HINT
+            f"The off-site manifest of {marker.snapshot} belongs to another snapshot.", hint=_HINT
         )
     return texts
 
@@ -224,7 +228,8 @@ def _text(data: bytes | None) -> str:
     try:
         return (data or b"").decode("utf-8")
     except UnicodeDecodeError:
-        raise Damaged("What is beside the snapshot off-site is not text.", hint=_HINT) from None
+        message = "A file next to the off-site snapshot is not valid text."
+        raise Damaged(message, hint=_HINT) from None
 
 
 def _check_space(folder: Path, marker: Marker, file: BinaryIO) -> None:
@@ -232,6 +237,7 @@ def _check_space(folder: Path, marker: Marker, file: BinaryIO) -> None:
     free = shutil.disk_usage(folder).free
     if free < missing + SPARE_BYTES:
         raise StorageError(
-            f"{marker.snapshot} takes {missing:,} more bytes in {folder}; {free:,} are free.",
+            f"{marker.snapshot} needs {missing:,} more bytes in {folder}, but only {free:,} are"
+            " free.",
             hint="Free space there, or choose another folder with QDRANT_SNAPSHOT_DIR.",
         )

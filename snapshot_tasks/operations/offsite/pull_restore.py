@@ -1,4 +1,4 @@
-"""One command for a machine that has lost everything: what was pulled goes into Qdrant."""
+"""One command for a machine that has lost everything: restore what was pulled into Qdrant."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ def restore_pulled(
     ready_timeout_seconds: float,
     operation_timeout_seconds: float,
 ) -> Batch[RestoreResult]:
-    """Start Qdrant where this project manages it, and restore what is missing there.
+    """Start Qdrant if this project manages it, and restore what is missing there.
 
-    A collection that exists is left as it is, whatever is in it.
+    A collection that already exists is left unchanged, whatever it contains.
 
     Raises:
-        Unreachable: when Qdrant does not answer, or is not ready in time.
+        Unreachable: if Qdrant does not respond, or is not ready in time.
     """
     if engine:
         engine.up(timeout_seconds=ready_timeout_seconds, progress=progress)

@@ -1,4 +1,4 @@
-"""Copy a snapshot off-site: part by part, and visible there only once all of it has arrived."""
+"""Copies a snapshot off-site part by part; it becomes visible only once it is complete."""
 
 from __future__ import annotations
 
@@ -26,15 +26,17 @@ from snapshot_tasks.system.files import sha256_of
 from snapshot_tasks.system.progress import Clock, Progress
 
 PUSHED, REFRESHED, THERE = "pushed", "proofs brought up to date", "already there"
-_DAMAGED = "Push an older one, or bring this file back; `inv snapshot.verify` shows more."
+_DAMAGED = (
+    "Push an older snapshot, or restore this file from a copy; `inv snapshot.verify` shows details."
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PushRequest:
-    """What to push. `collection` is for a file without anything that says which one it holds.
+    """What to push. `collection` is for a file without a record of its collection.
 
-    `pinned` keeps it from being pruned off-site, by anybody; a pin that another machine has set
-    stays. `again` sends everything anew, where what is there is damaged, or no longer pinned.
+    `pinned` protects the copy from pruning off-site; a pin set by another machine stays. `again`
+    sends everything again, if the copy there is damaged, or removes its pin.
     """
 
     snapshot: Snapshot
@@ -47,7 +49,7 @@ class PushRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pushed:
-    """What a push has come to, and where. `sent_bytes` is what it took over the line."""
+    """The outcome of a push, and where. `sent_bytes` is what was actually sent."""
 
     snapshot: Snapshot
     url: str
@@ -57,7 +59,7 @@ class Pushed:
 
     @property
     def is_sent(self) -> bool:
-        """Whether the snapshot itself was pushed now: it was not there before, or not whole."""
+        """Whether this run pushed the snapshot, because it was missing or incomplete there."""
         return self.outcome == PUSHED
 
 
@@ -68,9 +70,9 @@ def push_each(
     *,
     clock: Clock,
 ) -> Batch[Pushed]:
-    """Push several snapshots to several places; one that fails stops no other.
+    """Push several snapshots to several places; a failed push does not stop the others.
 
-    Then what killed pushes of these collections have left there for long is swept.
+    Then remove old leftovers of killed pushes of these collections.
     """
     pairs = [(repository, request) for repository in repositories for request in requests]
     batch = for_each(
@@ -96,12 +98,12 @@ def _sweep(
 
 
 def push(request: PushRequest, repository: Repository, progress: Progress) -> Pushed:
-    """Push one snapshot. What is there already of it is not sent again.
+    """Push one snapshot. Parts that are already there are not sent again.
 
     Raises:
-        Damaged: when the local file is not what was taken; nothing becomes visible then.
-        Refused: when another file is there under this name.
-        StorageError: when the store does not take it, or the file cannot be read.
+        Damaged: if the local file differs from what was taken; nothing becomes visible then.
+        Refused: if another file has this name there.
+        StorageError: if the store does not accept it, or the file cannot be read.
     """
     snapshot = request.snapshot
     snapshot.check_manifest()
@@ -123,8 +125,8 @@ def _key(request: PushRequest) -> Key:
     collection = request.snapshot.collection or request.collection
     if not collection:
         raise NotFound(
-            f"It is not known which collection {request.snapshot.name} holds.",
-            hint="Name it with `--collection NAME`.",
+            f"The collection of {request.snapshot.name} is unknown.",
+            hint="Pass it with `--collection NAME`.",
         )
     return Key(collection=collection, snapshot=request.snapshot.name)
 
@@ -137,7 +139,7 @@ def _hashed(snapshot: Snapshot, progress: Progress) -> str:
 def _push_anew(request: PushRequest, upload: Upload, progress: Progress) -> Pushed:
     snapshot = request.snapshot
     if snapshot.manifest is None:
-        # Nothing else says whether it is whole.
+        # Nothing else shows whether the file is complete.
         check_archive(snapshot.path)
     label = f"pushing {snapshot.name} to {upload.url}"
     with progress.phase(label, total_bytes=snapshot.size_bytes) as advance:
@@ -163,9 +165,9 @@ def _chunks(request: PushRequest) -> Iterator[bytes]:
 
 
 def _refresh(request: PushRequest, upload: Upload, found: Marker) -> Pushed:
-    """Send the proofs where there are more now, and say whether it is pinned.
+    """Send the proofs if there are new ones, and update the pin.
 
-    Proofs are only ever appended to: the longer file has all that the shorter one has.
+    Proofs are only ever appended, so the longer file contains the shorter one.
     """
     snapshot = request.snapshot
     proofs = beside_of(snapshot).get(PROOFS)
@@ -185,7 +187,7 @@ def _refresh(request: PushRequest, upload: Upload, found: Marker) -> Pushed:
 
 
 def _goes_on(here: bytes, known: Blob | None) -> bool:
-    """Say whether these proofs are those that are there, and more: not another machine's."""
+    """Return whether these proofs extend the ones off-site, so are not from another machine."""
     if known is None:
         return True
     start = here[: known.size_bytes]

@@ -1,4 +1,4 @@
-"""What goes off-site beside the file itself: manifest, fingerprint, proofs, and the marker."""
+"""The files that go off-site with the snapshot: manifest, fingerprint, proofs, and the marker."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from snapshot_tasks.offsite.upload import Upload
 from snapshot_tasks.system.errors import Damaged
 from snapshot_tasks.system.reading import read_end
 
-_DAMAGED = "Bring that file back from a copy; `inv snapshot.show` shows more."
+_DAMAGED = "Restore that file from a copy; `inv snapshot.show` shows details."
 
 
 def beside_of(snapshot: Snapshot) -> dict[str, bytes]:
-    """Return what is beside a snapshot here, by its kind off-site."""
+    """Return the files next to a local snapshot, by their kind off-site."""
     files = {}
     for kind, suffix in ((MANIFEST, MANIFEST_SUFFIX), (FINGERPRINT, FINGERPRINT_SUFFIX)):
         path = snapshot.path.with_name(snapshot.name + suffix)
@@ -27,7 +27,7 @@ def beside_of(snapshot: Snapshot) -> dict[str, bytes]:
         if snapshot.manifest and path.is_file():
             data = path.read_bytes()
             if len(data) > MAX_BESIDE_BYTES:
-                raise Damaged(f"{path.name} is larger than any such file.", hint=_DAMAGED)
+                raise Damaged(f"{path.name} is larger than such a file can be.", hint=_DAMAGED)
             files[kind] = data
     if snapshot.proofs:
         files[PROOFS] = read_end(snapshot.proofs_path, max_bytes=MAX_PROOFS_BYTES).encode()
@@ -35,7 +35,7 @@ def beside_of(snapshot: Snapshot) -> dict[str, bytes]:
 
 
 def marker_of(snapshot: Snapshot, upload: Upload, *, pinned: bool) -> Marker:
-    """Return the marker that makes what was sent a snapshot."""
+    """Return the marker that makes the uploaded parts a snapshot."""
     manifest = snapshot.manifest
     return Marker(
         snapshot=upload.key.snapshot,
@@ -57,12 +57,12 @@ def marker_of(snapshot: Snapshot, upload: Upload, *, pinned: bool) -> Marker:
 
 
 def proven_at(snapshot: Snapshot) -> datetime | None:
-    """Return when these bytes were proven; what other bytes failed here, those there did not."""
+    """Return when these bytes were proven; proofs of other bytes under this name do not count."""
     return last_proven_at(_proofs_of_these_bytes(snapshot), snapshot.sha256)
 
 
 def failed_at(snapshot: Snapshot) -> datetime | None:
-    """Return when these bytes failed a test that none has succeeded since."""
+    """Return when these bytes last failed a test, if none has succeeded since."""
     return last_failed_at(_proofs_of_these_bytes(snapshot))
 
 

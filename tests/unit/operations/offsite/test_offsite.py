@@ -1,4 +1,4 @@
-"""Pushing and pulling between two folders: what arrives, what is refused, what is never seen."""
+"""Push and pull between two folders: what arrives, what is refused, what is never visible."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ NOW = TAKEN_AT + timedelta(days=1)
 
 @pytest.fixture
 def place(tmp_path: Path) -> Path:
-    """The folder that stands for another machine."""
+    """The folder of another machine."""
     folder = tmp_path / "elsewhere"
     folder.mkdir()
     return folder
@@ -80,7 +80,7 @@ def snapshot(catalog: Catalog) -> Snapshot:
 
 
 def content(seed: int = 1) -> bytes:
-    """Return a sound snapshot file of some parts that do not compress."""
+    """Return an intact snapshot file of several parts that do not compress."""
     noise = random.Random(seed).randbytes(3 * PART + 17)
     return archive(replaced(snapshot_entries(), "0/wal/open-1", noise))
 
@@ -97,12 +97,12 @@ def pushed(snapshot: Snapshot, repository: Repository, **changes: Any) -> Pushed
 
 
 def commit(repository: Repository, marker: Marker) -> None:
-    """Write a marker, whatever it says."""
+    """Write a marker, whatever it contains."""
     repository.store.write(marker.key.marker, marker.dump())
 
 
 def pulled(repository: Repository, catalog: Catalog, unpacker: Unpacker = Unpacker()) -> Snapshot:  # noqa: B008
-    """Pull the newest."""
+    """Pull the newest snapshot."""
     (remote, *_) = choose(list_remote([repository]))
     catalog.make_folder()
     return pull(remote, catalog, unpacker, Silent()).snapshot
@@ -144,7 +144,7 @@ def test_what_comes_back_is_what_went(
 def test_a_second_push_sends_nothing(
     snapshot: Snapshot, repository: Repository, place: Path
 ) -> None:
-    """The same bytes there: nothing changes."""
+    """Nothing changes, because the same bytes are there."""
     pushed(snapshot, repository)
     before = {p: p.stat().st_mtime_ns for p in place.rglob("*")}
     again = pushed(snapshot, repository)
@@ -155,7 +155,7 @@ def test_a_second_push_sends_nothing(
 def test_a_new_proof_and_a_pin_follow(
     snapshot: Snapshot, repository: Repository, catalog: Catalog
 ) -> None:
-    """What may change later is brought up to date, and no part is sent again."""
+    """What may change later is updated, and no part is sent again."""
     pushed(snapshot, repository)
     later = TAKEN_AT + timedelta(days=3)
     add_drill(snapshot, later)
@@ -168,7 +168,7 @@ def test_a_new_proof_and_a_pin_follow(
 def test_fewer_proofs_here_take_none_away_there(
     snapshot: Snapshot, repository: Repository, catalog: Catalog
 ) -> None:
-    """A folder that lost its proofs, or the manifest, does not take them from the copy."""
+    """A folder that lost its proofs, or the manifest, does not remove them from the copy."""
     first = pushed(snapshot, repository)
     snapshot.proofs_path.write_text('{"kind":"drill","ok":true,"at":"2025-01-01T00:00:00+00:00"}\n')
     assert pushed(catalog.find(snapshot.name), repository).marker == first.marker
@@ -181,7 +181,7 @@ def test_fewer_proofs_here_take_none_away_there(
 def test_without_its_marker_a_push_is_invisible(
     snapshot: Snapshot, repository: Repository, place: Path, other: Catalog
 ) -> None:
-    """All parts are there and nothing else: no list shows it, and the next push sends only it."""
+    """All parts are there, but no list shows it, and the next push sends only the marker."""
     first = pushed(snapshot, repository)
     (place / first.marker.key.marker).unlink()
     assert list_remote([repository]).remotes == ()
@@ -194,7 +194,7 @@ def test_without_its_marker_a_push_is_invisible(
 def test_only_the_parts_that_are_missing_are_sent(
     snapshot: Snapshot, repository: Repository, place: Path, other: Catalog
 ) -> None:
-    """One part was lost and one was cut there: a push heals the copy."""
+    """One part is missing there and one is cut off: a push repairs the copy."""
     first = pushed(snapshot, repository)
     folder = place / first.marker.key.folder
     (folder / first.marker.parts[1].name).unlink()
@@ -206,7 +206,7 @@ def test_only_the_parts_that_are_missing_are_sent(
 
 
 def test_a_damaged_file_is_never_made_visible(snapshot: Snapshot, repository: Repository) -> None:
-    """Its sha256 is not the recorded one: 20, and no marker."""
+    """Its SHA-256 is not the recorded one: exit code 20, and no marker."""
     data = bytearray(snapshot.path.read_bytes())
     data[len(data) // 2] ^= 1
     snapshot.path.write_bytes(data)
@@ -218,7 +218,7 @@ def test_a_damaged_file_is_never_made_visible(snapshot: Snapshot, repository: Re
 def test_a_file_without_a_manifest(
     catalog: Catalog, repository: Repository, other: Catalog
 ) -> None:
-    """It travels as it is; one that is cut is refused."""
+    """It is pushed unchanged; one that is cut off is refused."""
     path = catalog.folder / "foreign_20250101_120000.snapshot"
     path.write_bytes(content())
     pushed(catalog.find(path.name), repository)
@@ -233,14 +233,14 @@ def test_a_file_without_a_manifest(
 def test_another_file_under_the_name_is_refused(
     snapshot: Snapshot, repository: Repository, other: Catalog
 ) -> None:
-    """There as here: 24, and nothing is overwritten."""
+    """There as here: exit code 24, and nothing is overwritten."""
     pushed(snapshot, repository)
     other.make_folder()
     rival = catalogued(other, content=content(seed=2))
     assert rival.name == snapshot.name
-    with pytest.raises(Refused, match="another snapshot"):
+    with pytest.raises(Refused, match="a different snapshot"):
         pushed(rival, repository)
-    with pytest.raises(Refused, match="is not what is off-site"):
+    with pytest.raises(Refused, match="differs from the off-site copy"):
         pulled(repository, other)
     assert rival.path.read_bytes() == content(seed=2)
 
@@ -248,7 +248,7 @@ def test_another_file_under_the_name_is_refused(
 def test_one_place_that_fails_stops_no_other(
     snapshot: Snapshot, repository: Repository, tmp_path: Path
 ) -> None:
-    """The second copy is made though the first disk is not mounted."""
+    """The second copy is written although the first disk is not mounted."""
     gone = Repository(open_store(str(tmp_path / "gone"), {}))
     result = push_each([request(snapshot)], [gone, repository], Silent(), clock=lambda: NOW)
     (failure,) = result.failures
@@ -260,7 +260,7 @@ def test_one_place_that_fails_stops_no_other(
 def test_what_is_here_already_is_not_fetched(
     snapshot: Snapshot, repository: Repository, catalog: Catalog
 ) -> None:
-    """The same file under the name: nothing to do."""
+    """The same file has this name already, so there is nothing to do."""
     pushed(snapshot, repository)
     (remote,) = list_remote([repository]).remotes
     done = pull(remote, catalog, Unpacker(), Silent())
@@ -270,7 +270,7 @@ def test_what_is_here_already_is_not_fetched(
 def test_parts_that_arrived_are_not_fetched_again(
     snapshot: Snapshot, repository: Repository, place: Path, other: Catalog
 ) -> None:
-    """A pull breaks at its last part; the next one goes on, and checks what it finds."""
+    """A pull breaks at its last part; the next one resumes it, and checks what it finds."""
     marker = pushed(snapshot, repository).marker
     last = place / marker.key.folder / marker.parts[-1].name
     hidden = last.rename(place / "hidden")
@@ -291,7 +291,7 @@ def test_parts_that_arrived_are_not_fetched_again(
 def test_what_a_killed_pull_of_another_left_goes(
     snapshot: Snapshot, repository: Repository, other: Catalog
 ) -> None:
-    """Nobody will ever go on with it."""
+    """No other run will ever resume it."""
     pushed(snapshot, repository)
     other.make_folder()
     (other.folder / ".pull-0123.part").write_bytes(b"half")
@@ -302,7 +302,7 @@ def test_what_a_killed_pull_of_another_left_goes(
 def test_pushed_again_mends_what_is_damaged_there(
     snapshot: Snapshot, repository: Repository, place: Path, other: Catalog
 ) -> None:
-    """A byte that changed at the same size is only found by a pull; `again` sends all of it."""
+    """Only a pull finds a changed byte in a file of the same size; `again` sends everything."""
     part = pushed(snapshot, repository).marker.parts[0]
     flip_byte(place / Key(collection="books", snapshot=snapshot.name).folder / part.name)
     assert pushed(snapshot, repository).outcome == THERE
@@ -316,7 +316,7 @@ def test_pushed_again_mends_what_is_damaged_there(
 def test_a_damaged_file_here_is_not_taken_for_what_lies_off_site(
     snapshot: Snapshot, repository: Repository, catalog: Catalog
 ) -> None:
-    """Its manifest says the same; its bytes do not: it is told what to do."""
+    """Its manifest matches but its bytes do not, and the error says what to do."""
     pushed(snapshot, repository)
     flip_byte(snapshot.path)
     with pytest.raises(Damaged) as told:
@@ -325,7 +325,7 @@ def test_a_damaged_file_here_is_not_taken_for_what_lies_off_site(
 
 
 def test_a_panic_of_the_library_is_an_error_with_a_remedy() -> None:
-    """Obstore panics for an endpoint that is no whole URL; a panic is no Exception."""
+    """Obstore panics for an endpoint that is not a whole URL; a panic is not an Exception."""
     variables = {
         "AWS_ENDPOINT_URL": "127.0.0.1:9",
         "AWS_ACCESS_KEY_ID": "a",
@@ -340,7 +340,7 @@ def test_a_panic_of_the_library_is_an_error_with_a_remedy() -> None:
 def test_damage_anywhere_off_site_is_noticed(
     snapshot: Snapshot, repository: Repository, place: Path, other: Catalog, number: int
 ) -> None:
-    """One bit in a part, the manifest or the proofs: 20, and nothing is catalogued."""
+    """One bit in a part, the manifest or the proofs: exit code 20, and nothing is catalogued."""
     pushed(snapshot, repository)
     victim = blobs(place)[number]
     data = bytearray(victim.read_bytes())
@@ -354,7 +354,7 @@ def test_damage_anywhere_off_site_is_noticed(
 def test_the_next_place_helps_out(
     snapshot: Snapshot, repository: Repository, place: Path, other: Catalog, tmp_path: Path
 ) -> None:
-    """The first copy is damaged, the second is sound: the pull succeeds."""
+    """The first copy is damaged and the second is intact: the pull succeeds."""
     second_place = tmp_path / "second"
     second_place.mkdir()
     second = Repository(open_store(str(second_place), {}))
@@ -371,7 +371,7 @@ def test_the_next_place_helps_out(
 def test_an_older_one_does_not_take_the_latest_link(
     catalog: Catalog, repository: Repository, other: Catalog
 ) -> None:
-    """The link stays with the newest that is here."""
+    """The link still points to the newest that is here."""
     old = catalogued(catalog, content=content())
     new = catalogued(catalog, content=content(2), taken_at=TAKEN_AT + timedelta(hours=1))
     for one in (old, new):
@@ -385,7 +385,7 @@ def test_an_older_one_does_not_take_the_latest_link(
 
 
 def test_what_was_replaced_is_not_the_newest(catalog: Catalog, repository: Repository) -> None:
-    """A safety snapshot goes off-site too, and is pulled only by name."""
+    """A safety snapshot is pushed too, but pulled only by name."""
     plain = catalogued(catalog, content=content())
     safety = catalogued(
         catalog, content=content(2), taken_at=TAKEN_AT + timedelta(hours=1), safety=True
@@ -400,11 +400,11 @@ def test_what_was_replaced_is_not_the_newest(catalog: Catalog, repository: Repos
 def test_parts_in_another_order_are_not_the_file(
     snapshot: Snapshot, repository: Repository, other: Catalog
 ) -> None:
-    """Each part is sound, the whole is not; nothing of it is kept."""
+    """Each part is intact but the whole file is not; nothing of it is kept."""
     marker = pushed(snapshot, repository).marker
     one, two, *rest = marker.parts
     commit(repository, dataclasses.replace(marker, parts=(two, one, *rest)))
-    with pytest.raises(Damaged, match="not what was pushed"):
+    with pytest.raises(Damaged, match="differs from what was pushed"):
         pulled(repository, other)
     assert tree(other.folder) == []
 
@@ -412,7 +412,7 @@ def test_parts_in_another_order_are_not_the_file(
 def test_what_is_no_snapshot_is_not_taken_in(
     catalog: Catalog, repository: Repository, other: Catalog
 ) -> None:
-    """It came back as it went, and would restore nothing."""
+    """It arrived unchanged, but it would restore nothing."""
     pushed(catalogued(catalog, content=b"rubbish" * 1000), repository)
     with pytest.raises(Damaged, match=r"books_20250101_120000\.snapshot is not a valid snapshot"):
         pulled(repository, other)
@@ -422,7 +422,7 @@ def test_what_is_no_snapshot_is_not_taken_in(
 def test_another_snapshots_manifest_is_not_taken_in(
     snapshot: Snapshot, repository: Repository, other: Catalog, catalog: Catalog
 ) -> None:
-    """A marker that names it is not enough."""
+    """A marker that refers to it is not enough."""
     marker = pushed(snapshot, repository).marker
     rival = pushed(catalogued(catalog, content=content(2)), repository).marker
     data = repository.fetch(rival.key, rival.beside["manifest.json"], Unpacker())
@@ -431,13 +431,13 @@ def test_another_snapshots_manifest_is_not_taken_in(
     upload.commit(dataclasses.replace(marker, beside={**marker.beside, **upload.beside}))
     (remote,) = choose(list_remote([repository]), snapshot=snapshot.name)
     other.make_folder()
-    with pytest.raises(Damaged, match="another snapshot's"):
+    with pytest.raises(Damaged, match="belongs to another snapshot"):
         pull(remote, other, Unpacker(), Silent())
     assert tree(other.folder) == []
 
 
 def test_parts_that_vanish_while_it_is_pushed(snapshot: Snapshot, place: Path) -> None:
-    """Somebody cleans up there meanwhile: nothing incomplete becomes visible."""
+    """Something else deletes files there at the same time: nothing incomplete becomes visible."""
 
     class Cleaned(FolderStore):
         def write(self, name: str, data: bytes, *, new: bool = False) -> None:
@@ -446,7 +446,7 @@ def test_parts_that_vanish_while_it_is_pushed(snapshot: Snapshot, place: Path) -
                 blobs(place)[0].unlink()
 
     repository = Repository(Cleaned(parse_place(str(place), relative_to=place), {}))
-    with pytest.raises(StorageError, match="lost 1 parts"):
+    with pytest.raises(StorageError, match=r"1 parts of .* disappeared"):
         pushed(snapshot, repository)
     assert list_remote([repository]).remotes == ()
 
@@ -454,7 +454,7 @@ def test_parts_that_vanish_while_it_is_pushed(snapshot: Snapshot, place: Path) -
 def test_a_disk_that_is_too_small_is_told_at_once(
     snapshot: Snapshot, repository: Repository, other: Catalog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Before anything is fetched. How much is free is made up: no test fills this disk."""
+    """Before any download. The free space is made up, because no test fills this disk."""
     pushed(snapshot, repository)
     usage = shutil.disk_usage(".")._replace(free=SPARE_BYTES)
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage)
@@ -466,7 +466,7 @@ def test_a_disk_that_is_too_small_is_told_at_once(
 def test_only_a_recipient_can_read_what_lies_there(
     snapshot: Snapshot, repository: Repository, place: Path, other: Catalog, tmp_path: Path
 ) -> None:
-    """Neither the pushing host, nor another's identity, nor nobody; each recipient can."""
+    """Not the pushing host, not another identity, not without one; each recipient can."""
     ours, theirs = key_pair(tmp_path), key_pair(tmp_path)
     stranger = key_pair(tmp_path)
     done = pushed(snapshot, repository, packer=Packer((ours[0], theirs[0])))
@@ -474,7 +474,7 @@ def test_only_a_recipient_can_read_what_lies_there(
     assert all(p.read_bytes().startswith(b"age-encryption.org/v1") for p in blobs(place))
     with pytest.raises(SettingsError, match="no identity is set"):
         pulled(repository, other)
-    with pytest.raises(SettingsError, match="encrypted to others"):
+    with pytest.raises(SettingsError, match="encrypted to other recipients"):
         pulled(repository, other, Unpacker(stranger[1]))
     assert other.entries() == []
     assert beside(pulled(repository, other, Unpacker(theirs[1]))) == beside(snapshot)
@@ -483,7 +483,7 @@ def test_only_a_recipient_can_read_what_lies_there(
 def test_other_recipients_get_a_copy_of_their_own(
     snapshot: Snapshot, repository: Repository, other: Catalog, tmp_path: Path
 ) -> None:
-    """What was pushed plainly, or to others, does not pass for encrypted to these."""
+    """What was pushed unencrypted, or to others, does not count as encrypted to these."""
     pushed(snapshot, repository)
     recipient, identity = key_pair(tmp_path)
     again = pushed(snapshot, repository, packer=Packer((recipient,)))
@@ -527,7 +527,7 @@ HOSTILE: dict[str, Callable[[dict[str, Any]], Any]] = {
 
 @pytest.mark.parametrize("how", HOSTILE)
 def test_a_hostile_marker_is_refused(snapshot: Snapshot, repository: Repository, how: str) -> None:
-    """Whoever can write to the store cannot lead a pull astray; others are listed all the same."""
+    """Anyone who can write to the store cannot mislead a pull; other snapshots are still listed."""
     marker = pushed(snapshot, repository).marker
     document = HOSTILE[how](json.loads(marker.dump()))
     repository.store.write(marker.key.marker, json.dumps(document).encode())
@@ -544,7 +544,7 @@ def test_a_hostile_marker_is_refused(snapshot: Snapshot, repository: Repository,
 def test_no_snapshot_takes_the_place_of_the_latest_link(
     snapshot: Snapshot, repository: Repository
 ) -> None:
-    """Such a name would be overwritten by the link once it was here."""
+    """The link would overwrite a snapshot with such a name once it was here."""
     marker = pushed(snapshot, repository).marker
     rival = dataclasses.replace(marker, snapshot="books_latest.snapshot")
     with pytest.raises(Damaged, match="latest link"):
@@ -552,7 +552,7 @@ def test_no_snapshot_takes_the_place_of_the_latest_link(
 
 
 def test_a_marker_of_a_newer_version_is_refused(snapshot: Snapshot, repository: Repository) -> None:
-    """It is told apart from damage, and never overwritten."""
+    """It is distinguished from damage, and never overwritten."""
     marker = pushed(snapshot, repository).marker
     document = json.loads(marker.dump()) | {"schema": 2}
     repository.store.write(marker.key.marker, json.dumps(document).encode())
@@ -561,14 +561,14 @@ def test_a_marker_of_a_newer_version_is_refused(snapshot: Snapshot, repository: 
 
 
 def test_a_marker_comes_back_as_it_was(snapshot: Snapshot, repository: Repository) -> None:
-    """Every fact of it."""
+    """Every value of it."""
     marker = pushed(snapshot, repository, pinned=True).marker
     assert parse_marker(marker.dump(), marker.key) == marker
 
 
 @pytest.mark.parametrize("name", ["a b/c", "é☃", "..", "100%", "x.push.json", "~"])
 def test_names_off_site_lead_nowhere_else(name: str) -> None:
-    """Whatever a collection is called, its names are read back, and have the one depth."""
+    """Whatever a collection is called, its names can be read back, and have the same depth."""
     key = Key(collection=name, snapshot=f"{name}_20250101_120000.snapshot")
     assert parse_marker_name(key.marker) == key
     assert key.marker.count("/") == 2
@@ -590,7 +590,7 @@ def push_days(catalog: Catalog, repository: Repository, count: int) -> list[Mark
 def test_retention_drops_off_site_by_the_same_rules(
     catalog: Catalog, repository: Repository, place: Path
 ) -> None:
-    """Pinned ones stay, what goes leaves nothing, and what stays is whole."""
+    """Pinned ones stay, a deleted one leaves nothing behind, and the others stay complete."""
     markers = push_days(catalog, repository, 4)
     policy = Policy(keep_last=1)
     (plan,) = plan_remote(repository, policy, now=NOW)
@@ -606,7 +606,7 @@ def test_retention_drops_off_site_by_the_same_rules(
 def test_what_a_killed_push_left_is_swept_when_it_is_old(
     snapshot: Snapshot, repository: Repository, place: Path
 ) -> None:
-    """Seven days are patience enough; what is not ours stays, and so does what is whole."""
+    """It is kept for seven days; other people's files stay, and so do complete snapshots."""
     whole = pushed(snapshot, repository).marker
     key = Key(collection="books", snapshot="books_20250102_120000.snapshot")
     orphan, foreign = (place / key.folder / n for n in (whole.parts[0].name, "notes.txt"))
@@ -624,7 +624,7 @@ def test_what_a_killed_push_left_is_swept_when_it_is_old(
 
 
 def doctored(settings: Settings, catalog: Catalog, now: datetime) -> list[tuple[str, str]]:
-    """Return what the doctor says of the copies."""
+    """Return what the doctor reports about the copies."""
     patient = Patient(settings=settings, catalog=catalog, now=now)
     return [(f.status.value, f.message) for f in check_offsite(patient)]
 
@@ -632,7 +632,7 @@ def doctored(settings: Settings, catalog: Catalog, now: datetime) -> list[tuple[
 def test_the_doctor_looks_off_site(
     catalog: Catalog, repository: Repository, make_settings: Callable[..., Settings], tmp_path: Path
 ) -> None:
-    """A place that is gone fails; a copy that is missing or old warns; nothing set says nothing."""
+    """A missing place fails; a missing or old copy warns; without a place nothing is said."""
     gone = tmp_path / "gone"
     settings = make_settings(
         QDRANT_OFFSITE_URL=f"{repository.url},{gone}", QDRANT_COLLECTION_NAME="books"
@@ -653,7 +653,7 @@ def test_the_doctor_looks_off_site(
 def test_the_doctor_tells_a_recipient_that_is_none(
     catalog: Catalog, make_settings: Callable[..., Settings]
 ) -> None:
-    """Before a push does."""
+    """It is reported before a push fails."""
     settings = make_settings(QDRANT_AGE_RECIPIENTS="age1" + "q" * 58)
     with pytest.raises(SettingsError, match="QDRANT_AGE_RECIPIENTS"):
         doctored(settings, catalog, NOW)
@@ -662,7 +662,7 @@ def test_the_doctor_tells_a_recipient_that_is_none(
 def test_a_pin_of_one_machine_is_not_taken_away_by_another(
     snapshot: Snapshot, repository: Repository, other: Catalog
 ) -> None:
-    """It comes with a pull, and a push from where there is none leaves it."""
+    """It is pulled too, and a push from a machine without the pin keeps it."""
     pushed(snapshot, repository, pinned=True)
     assert pulled(repository, other).pin == "pinned off-site"
     assert pushed(snapshot, repository, pinned=False).marker.pinned
@@ -670,7 +670,7 @@ def test_a_pin_of_one_machine_is_not_taken_away_by_another(
 
 
 def test_a_pin_here_holds_off_site_at_once(catalog: Catalog, repository: Repository) -> None:
-    """Also before it was pushed."""
+    """Even before it was pushed."""
     markers, policy = push_days(catalog, repository, 3), Policy(keep_last=1)
     pinned = {markers[1].snapshot}
     (plan,) = plan_remote(repository, policy, now=NOW, pinned=pinned)
@@ -682,7 +682,7 @@ def test_a_pin_here_holds_off_site_at_once(catalog: Catalog, repository: Reposit
 def test_a_damaged_file_here_unproves_nothing_there(
     snapshot: Snapshot, repository: Repository, catalog: Catalog
 ) -> None:
-    """What lies there has other bytes than those that failed here."""
+    """The copy there has other bytes than those that failed here."""
     proven_at = pushed(snapshot, repository).marker.proven_at
     assert proven_at
     add_proof(snapshot, kind="verify", ok=False, at=NOW.isoformat(), sha256="0" * 64)
@@ -694,7 +694,7 @@ def test_a_damaged_file_here_unproves_nothing_there(
 def test_proofs_of_another_machine_are_not_written_over(
     snapshot: Snapshot, repository: Repository, catalog: Catalog, other: Catalog
 ) -> None:
-    """A longer file of other proofs does not hold those that lie there."""
+    """A longer file of other proofs does not contain those that are there."""
     pushed(snapshot, repository)
     there = pulled(repository, other)
     add_drill(there, NOW)
@@ -707,7 +707,7 @@ def test_proofs_of_another_machine_are_not_written_over(
 def test_what_failed_its_test_stands_aside_there_too(
     catalog: Catalog, repository: Repository
 ) -> None:
-    """A newest that does not restore pushes the one before it out neither here nor there."""
+    """A newest snapshot that does not restore never displaces the one before it."""
     for day in range(2):
         made = catalogued(catalog, taken_at=TAKEN_AT + timedelta(days=day))
     add_drill(made, NOW, ok=False)
@@ -720,7 +720,7 @@ def test_what_failed_its_test_stands_aside_there_too(
 def test_data_whose_marker_was_lost_is_never_swept(
     snapshot: Snapshot, repository: Repository, place: Path
 ) -> None:
-    """With its manifest there, all of it is there."""
+    """With its manifest there, the snapshot is complete."""
     marker = pushed(snapshot, repository).marker
     (place / marker.key.marker).unlink()
     now = datetime.now(UTC) + ABANDONED_AFTER + timedelta(days=1)
@@ -732,7 +732,7 @@ def test_data_whose_marker_was_lost_is_never_swept(
 def test_encryption_does_not_fall_away_unnoticed(
     snapshot: Snapshot, repository: Repository, tmp_path: Path
 ) -> None:
-    """What lies there encrypted is not sent again in the clear because a setting is missing."""
+    """An encrypted copy is not sent again unencrypted because a setting is missing."""
     recipient, _ = key_pair(tmp_path)
     pushed(snapshot, repository, packer=Packer((recipient,)))
     with pytest.raises(Refused) as told:
@@ -743,7 +743,7 @@ def test_encryption_does_not_fall_away_unnoticed(
 def test_a_record_that_outlived_its_file_is_believed(
     snapshot: Snapshot, repository: Repository, catalog: Catalog
 ) -> None:
-    """Other bytes under its name are refused, however consistent they are off-site."""
+    """Other bytes under its name are refused, even if they are consistent off-site."""
     pushed(snapshot, repository)
     snapshot.path.unlink()
     path = snapshot.manifest_path
@@ -755,7 +755,7 @@ def test_a_record_that_outlived_its_file_is_believed(
 def test_a_link_that_a_killed_pull_left_behind_is_set(
     snapshot: Snapshot, repository: Repository, catalog: Catalog
 ) -> None:
-    """All is here but the link: the next pull sets it."""
+    """Only the link is missing: the next pull sets it."""
     pushed(snapshot, repository)
     link = catalog.folder / "books_latest.snapshot"
     link.unlink()
