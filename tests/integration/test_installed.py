@@ -16,8 +16,8 @@ from uuid import uuid4
 import pytest
 
 from snapshot_tasks import __version__
-from snapshot_tasks.system.process import free_ports
 from tests.conftest import ROOT, Live, missing
+from tests.support.ports import free_ports
 
 OWN_TASKS = """\
 from invoke import Collection, task
