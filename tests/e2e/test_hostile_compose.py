@@ -36,7 +36,12 @@ from tests.support.world import processes_below, scratch_left, wait_until
 
 RUNNING, STOPPED, REMOVED = "running", "stopped", "removed"
 STATES = (RUNNING, STOPPED, REMOVED)
-COMMANDS = {STOPPED: ("stop", "--timeout", "1"), REMOVED: ("down", "--timeout", "1")}
+# Without their profile, Compose would leave some of the services as they are.
+ALL = ("--profile", "*")
+COMMANDS = {
+    STOPPED: (*ALL, "stop", "--timeout", "1"),
+    REMOVED: (*ALL, "down", "--timeout", "1"),
+}
 # Some of the files give the live server this user, who then must own its folders.
 UID = 1000
 # What a drill does write in the project's folder: its proof and its lock.
@@ -108,9 +113,9 @@ def files(folder: Path, *, at_work: bool) -> dict[str, object]:
 
 
 def images(stack: Stack) -> set[str]:
-    """Return all images but those of other tests' stacks."""
+    """Return all images but those of other tests, whose projects have names such as ours."""
     listed = lines("image", "ls", "--format", "{{.ID}} {{.Repository}}:{{.Tag}}")
-    return {line for line in listed if "qst-e2e-" not in line or stack.name in line}
+    return {line for line in listed if "qst-" not in line or stack.name in line}
 
 
 def orphaned_ports() -> set[str]:
