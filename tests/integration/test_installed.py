@@ -298,6 +298,8 @@ def test_without_a_compose_file(docker: None, installed: Installed, root: Path) 
         assert "there is nothing to restore" in well(ran) + ran.stderr
     finally:
         script("stack.down", "--volumes", "--yes")
+        image = f"{settings['COMPOSE_PROJECT_NAME']}-qdrant-restore"
+        done("docker", "image", "rm", image, cwd=root)
 
 
 _PACKAGED = """
