@@ -1,1 +1,1 @@
-"""Telling others how a task ended: pings, webhooks, metrics. None of it can fail a task."""
+"""Reports how a task ended, by ping, webhook and metrics. Reporting never makes a task fail."""

@@ -1,8 +1,8 @@
-"""One message over HTTP, under way in a thread that nothing has to wait for.
+"""Sends one HTTP message in a background thread.
 
-A listener may accept and never answer, a name may resolve for a minute, an answer may come byte by
-byte. httpx bounds single reads, not a whole request; so what waits here has a deadline, and the
-thread is a daemon, which ends with the process.
+A receiver may accept and never respond, a name may take a minute to resolve, a response may arrive
+byte by byte. httpx limits single reads, not whole requests, so waiting has a deadline, and the
+thread is a daemon that ends with the process.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from snapshot_tasks.domain.endpoint import is_loopback
 from snapshot_tasks.system.untrusted import printable
 
-# All that the end of a task waits for its alarms.
+# The longest time that a task waits for its alarms at the end.
 DEADLINE_SECONDS = 5.0
 # A ping that says "ended" must not overtake the one that says "started".
 FIRST_SECONDS = 1.5
@@ -26,7 +26,7 @@ MAX_REASON = 200
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
-    """What is sent, and where; `kind` names it to the user, who never sees the URL's secrets."""
+    """A message and its destination; users see `kind` and the host, but no secret of the URL."""
 
     kind: str
     url: str = field(repr=False)
@@ -35,27 +35,27 @@ class Message:
 
     @property
     def host(self) -> str:
-        """Where it goes: the host alone, without credentials, port and path."""
+        """The receiving host, without credentials, port and path."""
         return urlsplit(self.url).hostname or ""
 
 
 class Delivery:
-    """A message on its way. `after` is one that is to arrive first, if it does so soon."""
+    """A message being sent. `after` is a delivery that should finish first, if it is quick."""
 
     def __init__(self, message: Message, *, after: Delivery | None = None) -> None:
         self._message = message
         self._after = after
-        self._reason = "no answer in time"
+        self._reason = "no response in time"
         self._thread = threading.Thread(target=self._work, name=message.kind, daemon=True)
         self._thread.start()
 
     def wait(self, seconds: float) -> None:
-        """Wait until it has arrived or failed, no longer than that."""
+        """Wait until the message was delivered or failed, at most that long."""
         self._thread.join(max(seconds, 0.0))
 
     @property
     def problem(self) -> str:
-        """Why it has not arrived; empty when it has."""
+        """The reason why it was not delivered, or an empty string."""
         if not self._reason:
             return ""
         host = printable(self._message.host, limit=MAX_REASON)
@@ -66,21 +66,21 @@ class Delivery:
             self._after.wait(FIRST_SECONDS)
         try:
             self._reason = _send(self._message)
-        except Exception as error:  # whatever it is, it is no reason for the task to fail
+        except Exception as error:  # no error here may make the task fail
             self._reason = _reason(error)
 
 
 def prepare() -> None:
-    """Import what sending takes, before a thread does.
+    """Import the modules for sending before any thread does.
 
-    A signal that met two threads in the same import would leave its lock taken for good.
+    A signal during an import that two threads share would leave the import lock held forever.
     """
     for name in ("httpx", "tenacity"):
         import_module(name)
 
 
 def settle(deliveries: list[Delivery], *, seconds: float = DEADLINE_SECONDS) -> list[str]:
-    """Wait for all of them, no longer than that in all; return each problem once."""
+    """Wait for all deliveries, at most that long in total; return each problem once."""
     deadline = time.monotonic() + seconds
     for delivery in deliveries:
         delivery.wait(deadline - time.monotonic())
@@ -88,10 +88,10 @@ def settle(deliveries: list[Delivery], *, seconds: float = DEADLINE_SECONDS) -> 
 
 
 def _send(message: Message) -> str:
-    """Send it and return why it was not taken; empty when it was.
+    """Send a message; return the reason if it was not accepted, else an empty string.
 
-    Only a connection that never came to be is tried again: nothing had been sent. A redirect is
-    not followed, since the text may be confidential.
+    Only a connection that could not be opened is retried, because nothing had been sent. A redirect
+    is not followed, because the text may be confidential.
     """
     import httpx
     from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_fixed
@@ -112,25 +112,25 @@ def _send(message: Message) -> str:
             headers={"Content-Type": message.content_type, "Accept-Encoding": "identity"},
         ) as response:
             if not response.is_success:
-                return f"it answered {response.status_code}"
+                return f"the server responded {response.status_code}"
             words = next(response.iter_raw(), b"").decode(errors="replace").strip()
-            # Healthchecks says so, with 200, when it knows no such check, or has had enough.
+            # Healthchecks responds with 200 and this text if the check is unknown or rate limited.
             refused = words.startswith("OK (")
-            return f"it answered {printable(words, limit=MAX_REASON)}" if refused else ""
+            return f"the server responded {printable(words, limit=MAX_REASON)}" if refused else ""
 
     with httpx.Client(
         timeout=DEADLINE_SECONDS,
-        # Loading the certificate bundle costs more than a whole request over plain http.
+        # Loading the certificate bundle takes longer than a whole request over plain HTTP.
         verify=is_https,
         follow_redirects=False,
-        # A proxy has no place between this machine and itself.
+        # Never use a proxy for connections to this machine.
         trust_env=not is_loopback(message.host),
     ) as client:
         return retrying(post)
 
 
 def _reason(error: Exception) -> str:
-    """Return what went wrong in words that hold no URL: only transport errors' own words do so."""
+    """Return the reason without a URL; only the texts of transport errors never contain one."""
     import httpx
 
     words = str(error) if isinstance(error, httpx.TransportError) else ""

@@ -1,7 +1,7 @@
-"""A file for node_exporter's textfile collector: what the catalogue holds, how tasks last ended.
+"""Writes a file for node_exporter's textfile collector: the catalogue, and how tasks last ended.
 
-Times are timestamps, never ages: an age would stand still with the file. `time() - x` in PromQL
-goes on growing when nothing runs any more, and that is when it matters.
+Times are timestamps, never ages, because an age would stop growing when nothing writes the file.
+`time() - x` in PromQL continues to grow when nothing runs any more, and that is when it matters.
 """
 
 from __future__ import annotations
@@ -24,24 +24,24 @@ PREFIX = "qdrant_snapshot_"
 def write_metrics(
     path: Path, entries: Iterable[Snapshot], runs: Sequence[LastRun], *, now: datetime
 ) -> None:
-    """Replace the metrics file in one rename; node_exporter, another user, may read it.
+    """Replace the metrics file in one rename; node_exporter, as another user, can read it.
 
     Raises:
         StorageError: if it cannot be written.
     """
     if path.exists() and not path.is_file():
         raise StorageError(
-            f"{path} is no regular file, so no metrics were written.",
-            hint="Set QDRANT_METRICS_FILE to a name of its own.",
+            f"{path} is not a regular file, so no metrics were written.",
+            hint="Set QDRANT_METRICS_FILE to a new file name.",
         )
     with storage_errors(path.parent, setting="QDRANT_METRICS_FILE"):
         write_text(path, render_metrics(entries, runs, now=now))
 
 
 def render_metrics(entries: Iterable[Snapshot], runs: Sequence[LastRun], *, now: datetime) -> str:
-    """Return the metrics in Prometheus' text format.
+    """Return the metrics in the text format of Prometheus.
 
-    A fact that is not known has no sample: none is not 0.
+    An unknown value has no sample, because unknown is not 0.
     """
     from prometheus_client import CollectorRegistry, Gauge, generate_latest
 
@@ -62,7 +62,7 @@ def render_metrics(entries: Iterable[Snapshot], runs: Sequence[LastRun], *, now:
 
 
 def _by_collection(entries: Iterable[Snapshot]) -> dict[str, list[Snapshot]]:
-    """Group what restores would take, newest first; what was replaced counts for nothing."""
+    """Group the snapshots by collection, newest first, without safety snapshots."""
     found: dict[str, list[Snapshot]] = {}
     for entry in entries:
         if entry.collection is not None and not entry.is_safety:
@@ -93,9 +93,11 @@ def _of_collections(found: Mapping[str, Sequence[Snapshot]]) -> Iterator[Family]
     yield family(
         "last_restore_seconds", "How long the last test restore took.", _last_restore_seconds
     )
-    yield family("files", "Snapshots in the folder.", len)
+    yield family("files", "Number of snapshots in the folder.", len)
     yield family(
-        "files_size_bytes", "Size of all of them.", lambda own: sum(s.size_bytes for s in own)
+        "files_size_bytes",
+        "Total size of all snapshots.",
+        lambda own: sum(s.size_bytes for s in own),
     )
 
 
@@ -108,16 +110,20 @@ def _of_tasks(runs: Sequence[LastRun]) -> Iterator[Family]:
         "When the task last ended.",
         lambda run: run.ended_at.timestamp(),
     )
-    yield family("task_last_run_seconds", "How long it took.", lambda run: run.seconds)
+    yield family("task_last_run_seconds", "How long the last run took.", lambda run: run.seconds)
     yield family(
-        "task_last_run_exit_code", "How it ended; 0 is success.", lambda run: run.exit_code
+        "task_last_run_exit_code",
+        "Exit code of the last run; 0 is success.",
+        lambda run: run.exit_code,
     )
     yield family(
-        "task_last_run_success", "Whether it succeeded, 1 or 0.", lambda run: float(run.ok)
+        "task_last_run_success",
+        "Whether the last run succeeded, 1 or 0.",
+        lambda run: float(run.ok),
     )
     yield family(
         "task_last_success_timestamp_seconds",
-        "When it last succeeded.",
+        "When the task last succeeded.",
         lambda run: run.succeeded_at.timestamp() if run.succeeded_at else None,
     )
 

@@ -1,4 +1,4 @@
-"""One JSON document at the end of a task, for whatever takes webhooks."""
+"""One JSON document at the end of a task, for any receiver of webhooks."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ MAX_RESULT_BYTES = 64_000
 def webhook(
     url: str, document: Mapping[str, Any], *, started_at: datetime, seconds: float, host: str
 ) -> Message:
-    """Return the `--json` document of a task with when, how long and where.
+    """Return the `--json` document of a task, with its time, duration and machine.
 
-    A result that is too long for a message is null, and `result_bytes` tells its length.
+    A result that is too long for a message is null, and `result_bytes` is its length.
     """
     result = json.dumps(finite(document["result"]), allow_nan=False)
     fits = len(result) <= MAX_RESULT_BYTES

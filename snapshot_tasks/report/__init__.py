@@ -1,1 +1,1 @@
-"""A report as one page that needs nothing else: a template, its styles, and plots as plain SVG."""
+"""A report as one self-contained page: a template, its styles, and plots as plain SVG."""

@@ -1,4 +1,4 @@
-"""The page: what was collected, written into the template."""
+"""Renders the page from the collected data and the template."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from snapshot_tasks.system.spans import format_span
 from snapshot_tasks.system.units import age, ago, duration, moment, size
 from snapshot_tasks.system.untrusted import printable
 
-# What tells a report of ours from any other file.
+# Identifies our reports among other files.
 MARK = '<meta name="generator" content="qdrant-snapshot-tasks report">'
 _MARK_WITHIN_BYTES = 1024
-# As in Markdown: more backticks around what holds some itself.
+# As in Markdown, code that contains backticks is enclosed in more of them.
 _CODE = re.compile(r"(?P<ticks>`+)(?P<code>.+?)(?P=ticks)(?!`)")
 MAX_DETAILED = 30
 MAX_ROWS = 200
@@ -35,9 +35,9 @@ MAX_TEXT = 300
 
 
 def render_page(report: data.Report, named: Callable[[str], str] = str) -> str:
-    """Return the whole page, for any names: nothing in it can become markup or load anything.
+    """Return the whole page; no name on it can become markup or load anything.
 
-    `named` makes the commands in its texts those to type in the reader's project.
+    `named` translates the commands in its texts to those of the reader's project.
     """
     styles = files(__package__).joinpath("styles.css").read_text(encoding="utf-8")
     attention = report.attention
@@ -69,7 +69,7 @@ def is_report(path: Path) -> bool:
 
 
 def _worst(report: data.Report) -> Status:
-    """Return the state of the whole; where nothing is protected, nothing is well."""
+    """Return the worst state of all; an empty folder counts as a failure."""
     if not report.collections:
         return Status.WARN
     return report.attention[0][1].status if report.attention else Status.OK
@@ -96,7 +96,7 @@ def _environment(named: Callable[[str], str]) -> Environment:
         "size": size,
         "span": format_span,
     }
-    # The geometry and the words; nothing that could read or write.
+    # Only geometry and constants; nothing that could read or write.
     environment.globals |= {"plots": plots, "Status": Status, "limit": data.MAX_SNAPSHOTS}
     return environment
 
@@ -109,7 +109,7 @@ def _shown(value: Any) -> Any:
 
 
 def _coded(text: str) -> Markup:
-    """Return a remedy with what stands in backticks as code, whose words stay in one piece."""
+    """Return a remedy in which text in backticks is code that does not wrap inside words."""
     parts, end = [], 0
     text = printable(text, limit=MAX_TEXT)
     for match in _CODE.finditer(text):
@@ -121,6 +121,6 @@ def _coded(text: str) -> Markup:
 
 
 def _hash(styles: str) -> str:
-    """Return what the page's policy allows: these very styles, and nothing else."""
+    """Return the hash by which the page's policy allows exactly these styles, and no others."""
     digest = base64.b64encode(hashlib.sha256(styles.encode()).digest()).decode()
     return f"sha256-{digest}"

@@ -1,4 +1,4 @@
-"""Where the lines of a plot go: pure geometry, drawn by the template."""
+"""The geometry of the plots. Pure; the template draws them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from snapshot_tasks.operations.report import Sample
 from snapshot_tasks.system.units import duration, size
 
-# As wide as a phone shows without shrinking the letters.
+# The width that a phone can show without shrinking the text.
 WIDTH, HEIGHT = 340, 180
 LEFT, RIGHT, TOP, BOTTOM = 44, 12, 12, 28
 STEPS = 4
@@ -20,7 +20,7 @@ _SIZES = ((1e3, 1.0, "B"), (1e6, 1e3, "kB"), (1e9, 1e6, "MB"), (1e12, 1e9, "GB")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tick:
-    """One mark of an axis: where, and what it says."""
+    """One mark of an axis: its position and its label."""
 
     at: float
     label: str
@@ -28,9 +28,9 @@ class Tick:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plot:
-    """A drawn plot. `line` and `dots` are SVG paths; `crosses` stand where nothing was measured.
+    """A drawn plot. `line`, `dots` and `crosses` are SVG paths; crosses mark failed measurements.
 
-    `description` says in words what the lines show, for those who do not see them.
+    `description` says in words what the plot shows, for people who cannot see it.
     """
 
     title: str
@@ -44,7 +44,7 @@ class Plot:
 
 
 def plot_durations(title: str, samples: Sequence[Sample]) -> Plot | None:
-    """Return the plot of measured seconds; None for fewer than two, which are no development."""
+    """Return the plot of measured seconds; None for fewer than two, which show no trend."""
     return _plot(title, samples, _DURATIONS, duration)
 
 
@@ -108,7 +108,7 @@ def _up(highest: float) -> Callable[[float], float]:
 
 
 def _x_ticks(first: datetime, last: datetime) -> tuple[Tick, ...]:
-    """Return the first and the last moment; what lies between is read off well enough."""
+    """Return ticks for the first, the middle and the last moment."""
     form = "%H:%M" if last - first < timedelta(days=2) else "%-d %b"
     if last - first >= timedelta(days=300):
         form = "%b %Y"
@@ -126,7 +126,7 @@ def _description(
     first, last = (f"{s.at.astimezone(UTC):%-d %B %Y}" for s in (samples[0], samples[-1]))
     failures = len(samples) - len(measured)
     return (
-        f"{len(measured)} measurements from {first} to {last}: the last {spoken(measured[-1])}, "
-        f"the least {spoken(min(measured))}, the most {spoken(max(measured))}"
-        + (f"; {failures} failed, marked by a cross." if failures else ".")
+        f"{len(measured)} measurements from {first} to {last}: latest {spoken(measured[-1])}, "
+        f"minimum {spoken(min(measured))}, maximum {spoken(max(measured))}"
+        + (f"; {failures} failed, marked with a cross." if failures else ".")
     )

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 ENGINES = ("auto", "compose", "native", "external")
 DRILL_ENGINES = ("auto", "compose", "native")
-# What Docker Compose reads by itself, so that it must be told of a default in tasks.py.
+# Settings that Docker Compose reads itself, so their defaults in tasks.py are passed on to it.
 COMPOSE_SETTINGS = (
     "COMPOSE_FILE",
     "COMPOSE_PATH_SEPARATOR",
@@ -77,16 +77,16 @@ class Settings:
 
     @property
     def engine_url(self) -> str:
-        """Where a Qdrant that this project manages answers."""
+        """The URL of a Qdrant that this project manages."""
         return f"http://localhost:{self.http_port}"
 
     @property
     def is_local(self) -> bool:
-        """Whether `QDRANT_URL` names this very machine."""
+        """Whether `QDRANT_URL` is on this machine."""
         return is_loopback(urlsplit(self.url).hostname or "")
 
     def compose_environment(self) -> dict[str, str]:
-        """Return what Compose must see so that its stack is the one these settings describe."""
+        """Return the environment with which Compose manages the stack of these settings."""
         values = {
             "QDRANT_VERSION": self.version,
             "QDRANT_HTTP_PORT": str(self.http_port),
@@ -108,7 +108,7 @@ def load_settings(
     """Read the environment, then `.env`, then the defaults of the project's tasks.py.
 
     Raises:
-        SettingsError: naming every wrong setting at once.
+        SettingsError: if a setting is wrong; the message lists all of them.
     """
     problems: list[str] = []
     reader = _reader(project_root, environment, defaults, problems)
@@ -161,7 +161,7 @@ def load_settings(
         watching=read_watching(reader, project_root),
     )
     if settings.http_port == settings.grpc_port:
-        problems.append("QDRANT_GRPC_PORT: expected another port than QDRANT_HTTP_PORT")
+        problems.append("QDRANT_GRPC_PORT: must differ from QDRANT_HTTP_PORT")
     problems += reader.unknown_defaults()
     if problems:
         raise SettingsError("; ".join(problems) + ".", hint=_hint(defaults))
@@ -189,9 +189,9 @@ def load_watching(
     *,
     defaults: Defaults | None = None,
 ) -> Watching:
-    """Read only whom a task tells how it ended, whatever else is wrong.
+    """Read only the settings of alarms and metrics, whatever else is wrong.
 
-    What is wrong about these settings themselves is told by `load_settings`, which every task uses.
+    Problems of these settings are reported by `load_settings`, which every task uses.
     """
     return read_watching(_reader(project_root, environment, defaults, []), project_root)
 
@@ -214,7 +214,7 @@ def _reader(
 
 
 def _texts(defaults: object, problems: list[str]) -> dict[str, str]:
-    """Return the defaults as texts, which is what every setting is read from."""
+    """Return the defaults as texts, because every setting is parsed from a text."""
     if not isinstance(defaults, Mapping):
         problems.append("qdrant_snapshots: expected settings with their values in tasks.py")
         return {}
@@ -246,20 +246,20 @@ def _read_dotenv(path: Path, problems: list[str]) -> dict[str, str]:
 
 
 def _line_of(binding: Binding) -> int:
-    """Return the line of a wrong statement; python-dotenv counts the empty ones before it in."""
+    """Return the line of a wrong statement; python-dotenv includes empty lines before it."""
     text = binding.original.string
     return binding.original.line + len(text) - len(text.lstrip("\n"))
 
 
 def _port_of(url: str | None) -> int | None:
-    """Return the port of a `QDRANT_URL` on this machine, so that it need not be set twice."""
+    """Return the port of a `QDRANT_URL` on this machine, so that it is only set once."""
     parts = urlsplit(url or "")
     return parts.port if is_loopback(parts.hostname or "") else None
 
 
 def _knows_grpc_port(url: str | None, reader: Reader) -> bool:
-    """Return whether the gRPC port is that of `QDRANT_URL`, and no guess.
+    """Return whether the gRPC port belongs to `QDRANT_URL` for certain.
 
-    Another Qdrant may answer at the default port: its points must not be taken for these.
+    Another Qdrant may listen on the default port, and its points must not be mistaken for these.
     """
     return url is None or urlsplit(url).port == 6333 or reader.text("QDRANT_GRPC_PORT") is not None

@@ -1,4 +1,4 @@
-"""Single settings, each checked by its kind; problems are noted, not raised."""
+"""Reads single settings and checks each by its type; problems are collected, not raised."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from snapshot_tasks.system.spans import parse_span
 
 
 def _is_http(text: str) -> bool:
-    """Return whether a text is a URL that http can be spoken to."""
+    """Return whether a text is a valid HTTP or HTTPS URL."""
     try:
         parts = urlsplit(text)
         return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
@@ -26,7 +26,7 @@ def _is_http(text: str) -> bool:
 
 
 class Reader:
-    """Reads single values, noting each problem instead of raising."""
+    """Reads single values and collects each problem instead of raising it."""
 
     def __init__(
         self,
@@ -42,24 +42,24 @@ class Reader:
         self._known: set[str] = set()
 
     def text(self, name: str) -> str | None:
-        """Return a value without the space around it; an empty one is none."""
+        """Return a value without surrounding whitespace; an empty value counts as not set."""
         self._known.add(name)
         return self._values.get(name, "").strip() or None
 
     def defaults_for(self, names: tuple[str, ...]) -> dict[str, str]:
-        """Return those of the names whose value comes from the defaults."""
+        """Return the values of these names that come from the defaults."""
         self._known.update(names)
         return {name: value for name, value in self._defaults.items() if name in names}
 
     def unknown_defaults(self) -> list[str]:
-        """Return a problem for each default that no setting has asked for; call it last."""
+        """Return a problem for each default that no setting has used; call this last."""
         return [
             f"{name}: expected the name of a setting in tasks.py"
             for name in sorted(self._defaults.keys() - self._known)
         ]
 
     def beginning_with(self, prefixes: tuple[str, ...]) -> dict[str, str]:
-        """Return every value whose name begins so, as it stands: another program's settings."""
+        """Return every value with such a prefix, unchanged: they are settings of other programs."""
         self._known.update(name for name in self._values if name.startswith(prefixes))
         return {name: value for name, value in self._values.items() if name.startswith(prefixes)}
 
@@ -72,15 +72,15 @@ class Reader:
         return value
 
     def url(self, name: str) -> str | None:
-        """Return a URL of a server, without credentials in it and without its last slash."""
+        """Return the URL of a server, without credentials and without a trailing slash."""
         value = self.text(name)
         if value is None:
             return None
         if "@" in value:
-            self._problems.append(f"{name}: expected no credentials in it; use QDRANT_API_KEY")
+            self._problems.append(f"{name}: must not contain credentials; use QDRANT_API_KEY")
             return None
         if "?" in value or "#" in value:
-            self._problems.append(f"{name}: expected nothing after the path, neither ? nor #")
+            self._problems.append(f"{name}: must not contain ? or #")
             return None
         if not _is_http(value):
             self._wrong(name, "a URL such as http://localhost:6333", value)
@@ -88,7 +88,7 @@ class Reader:
         return value.rstrip("/")
 
     def secret_url(self, name: str) -> str | None:
-        """Return a URL that may hold credentials or a token, and so is in no message."""
+        """Return a URL that may contain credentials or a token, so no message shows it."""
         value = self.text(name)
         if value is None:
             return None
@@ -108,25 +108,25 @@ class Reader:
         return int(value)
 
     def seconds(self, name: str, default: float) -> float:
-        """Return a number of seconds above 0."""
+        """Return a number of seconds greater than 0."""
         value = self.text(name)
         if value is None:
             return default
         if not re.fullmatch(r"\d+(\.\d+)?", value) or float(value) <= 0:
-            self._wrong(name, "a number of seconds above 0", value)
+            self._wrong(name, "a number of seconds greater than 0", value)
             return default
         return float(value)
 
     def count(self, name: str, default: int = 0) -> int:
-        """Return a whole number from 0 up."""
+        """Return a whole number, 0 or greater."""
         value = self.text(name) or str(default)
         if not value.isascii() or not value.isdigit():
-            self._wrong(name, "a whole number from 0 up", value)
+            self._wrong(name, "a whole number, 0 or greater", value)
             return default
         return int(value)
 
     def span(self, name: str) -> timedelta | None:
-        """Return a span of time such as 26h."""
+        """Return a duration such as 26h."""
         value = self.text(name)
         if value is None:
             return None
@@ -150,11 +150,11 @@ class Reader:
         """Return the number of a Qdrant version."""
         value = self.text(name) or default
         if not is_version(value):
-            self._wrong(name, f"a version such as {default}, without a v", value)
+            self._wrong(name, f"a version such as {default}, without a leading v", value)
         return value
 
     def path(self, name: str, default: Path) -> Path:
-        """Return a path; a relative one lies where the default lies."""
+        """Return a path; a relative one starts at the folder of the default."""
         value = self.text(name)
         return default.parent / Path(value).expanduser() if value else default
 
@@ -175,23 +175,23 @@ class Reader:
         return tuple(root / part for part in value.split(separator)) if value else ()
 
     def names(self, name: str) -> tuple[str, ...]:
-        """Return several names, separated by commas, in small letters."""
+        """Return comma-separated names, in lower case."""
         value = self.text(name) or ""
         return tuple(part.strip().lower() for part in value.split(",") if part.strip())
 
     def places(self, name: str, root: Path) -> tuple[str, ...]:
-        """Return the URLs or folders of off-site stores, separated by commas."""
+        """Return the comma-separated URLs or folders of off-site stores."""
         found = []
         for part in filter(None, map(str.strip, (self.text(name) or "").split(","))):
             try:
                 found.append(parse_place(part, relative_to=root).url)
             except ValueError as error:
-                # It is not repeated: it may hold a password.
+                # The value is not repeated, because it may contain a password.
                 self._problems.append(f"{name}: expected {error}")
         return tuple(dict.fromkeys(found))
 
     def recipients(self, name: str, root: Path) -> tuple[str, ...]:
-        """Return age public keys, separated by commas, or from a file with one a line."""
+        """Return age public keys, separated by commas or from a file with one per line."""
         value = self.text(name)
         if value is None:
             return ()
@@ -200,22 +200,24 @@ class Reader:
             try:
                 lines = read_text(root / Path(value).expanduser(), max_bytes=1 << 20).splitlines()
             except (OSError, ValueError):
-                self._problems.append(f"{name}: expected age1… keys, or a readable file of them")
+                self._problems.append(
+                    f"{name}: expected age public keys (age1…), or a readable file of them"
+                )
                 return ()
             keys = [line for line in lines if not line.startswith("#")]
         found = tuple(key.strip() for key in keys if key.strip())
         if not found or not all(re.fullmatch("age1[0-9a-z]{58}", key) for key in found):
-            # An identity that was put there by mistake is a secret.
-            self._problems.append(f"{name}: expected public keys of age, such as age1…")
+            # The value is not repeated: a private key set by mistake is a secret.
+            self._problems.append(f"{name}: expected age public keys, such as age1…")
             return ()
         return tuple(sorted(set(found)))
 
     def tls(self, root: Path) -> Tls:
-        """Return the files that https needs; a certificate and its key go together."""
+        """Return the files for HTTPS; a certificate and its key must be set together."""
         certificate, key = "QDRANT_TLS_CERT_FILE", "QDRANT_TLS_KEY_FILE"
         for one, other in ((certificate, key), (key, certificate)):
             if self.text(one) and not self.text(other):
-                self._problems.append(f"{other}: expected together with {one}")
+                self._problems.append(f"{other}: must be set together with {one}")
         return Tls(
             ca_file=self.file("QDRANT_TLS_CA_FILE", root),
             cert_file=self.file(certificate, root),
@@ -235,27 +237,29 @@ class Reader:
         return path
 
     def secret(self, name: str, file_name: str, root: Path) -> str | None:
-        """Return a secret from its own setting, or from the file that another one names."""
+        """Return a secret from its setting, or from the file that another setting points to."""
         value, file = self.text(name), self.text(file_name)
         if file and value:
-            self._problems.append(f"{file_name}: expected only one of it and {name}")
+            self._problems.append(f"{file_name}: cannot be set together with {name}")
         if not file or value:
             return self._sendable(name, value)
-        # What stands there is not repeated: it may be the key itself, by mistake.
+        # The value is not repeated: by mistake, it may be the key itself.
         try:
             content = (root / Path(file).expanduser()).read_text(encoding="utf-8").strip()
         except (OSError, ValueError):
             self._problems.append(f"{file_name}: expected the path of a readable text file")
             return None
         if not content:
-            self._problems.append(f"{file_name}: expected a file that holds the key, it is empty")
+            self._problems.append(
+                f"{file_name}: expected a file that contains the key, but it is empty"
+            )
         return self._sendable(file_name, content or None)
 
     def _sendable(self, name: str, key: str | None) -> str | None:
-        """Return a key that a header can carry; libraries put any other into their errors."""
+        """Return a key that is valid in a header; libraries show any other in their errors."""
         if key is None or re.fullmatch(r"[ -~]+", key):
             return key
-        self._problems.append(f"{name}: expected a key of printable ASCII characters, on one line")
+        self._problems.append(f"{name}: must be one line of printable ASCII characters")
         return None
 
     def _wrong(self, name: str, expected: str, value: str) -> None:

@@ -1,4 +1,4 @@
-"""Whom a task tells how it ended, read on its own: a wrong setting elsewhere is worth an alarm."""
+"""The settings of alarms and metrics, read separately: other wrong settings are worth an alarm."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ FAILURE, ALWAYS = "failure", "always"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Watching:
-    """Where pings, webhooks and metrics go; URLs may hold secrets, so none is ever shown."""
+    """The targets of pings, webhooks and metrics; URLs may contain secrets, so none is shown."""
 
     ping_url: str | None = field(repr=False)
     webhook_url: str | None = field(repr=False)
@@ -23,7 +23,7 @@ class Watching:
 
 
 def read_watching(reader: Reader, root: Path) -> Watching:
-    """Read the settings of alarms and metrics; each that is wrong is none."""
+    """Read the settings of alarms and metrics; a wrong one counts as not set."""
     metrics_file = reader.text("QDRANT_METRICS_FILE")
     return Watching(
         ping_url=reader.secret_url("QDRANT_PING_URL"),
@@ -35,11 +35,11 @@ def read_watching(reader: Reader, root: Path) -> Watching:
 
 
 def read_hook(reader: Reader, problems: list[str]) -> tuple[str, ...]:
-    """Return the words of the command that runs after a new snapshot; none without one."""
+    """Return the words of the command that runs after a new snapshot, if there is one."""
     name = "QDRANT_POST_CREATE_HOOK"
     try:
         return tuple(shlex.split(reader.text(name) or ""))
     except ValueError as error:
-        # What stands there is not repeated: a command line may hold a password.
-        problems.append(f"{name}: expected a command line, but there is {str(error).lower()}")
+        # The value is not repeated, because a command line may contain a password.
+        problems.append(f"{name}: expected a command, but it has {str(error).lower()}")
         return ()

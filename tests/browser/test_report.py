@@ -111,7 +111,7 @@ def test_the_plots_are_drawn_and_told(look: Looking) -> None:
         for plot in seen.page.locator("svg[role=img]").all():
             assert all(plot.evaluate(LINES))
             assert plot.locator("text").count() >= 5
-        assert "40 measurements from 21 January 2025 to 1 March 2025: the last" in seen.text
+        assert "40 measurements from 21 January 2025 to 1 March 2025: latest" in seen.text
 
 
 def test_one_measurement_is_no_plot(look: Looking) -> None:

@@ -237,7 +237,7 @@ def test_an_answer_that_is_no_yes_is_a_note(watched: Inv, status: int, listener:
     with listening(status, Location=f"{listener.url}/elsewhere") as other:
         ran = watched("snapshot.verify", QDRANT_PING_URL=other.url, QDRANT_WEBHOOK_URL="")
     assert ran.code == 0
-    assert f"not delivered: it answered {status}." in ran.stderr
+    assert f"not delivered: the server responded {status}." in ran.stderr
     assert listener.posts == []
     assert len(other.posts) == 2
 
@@ -247,7 +247,7 @@ def test_a_check_that_healthchecks_does_not_know(watched: Inv) -> None:
     with listening(body=b"OK (not found)") as other:
         ran = watched("snapshot.verify", QDRANT_PING_URL=other.url, QDRANT_WEBHOOK_URL="")
     assert ran.code == 0
-    assert "not delivered: it answered OK (not found)." in ran.stderr
+    assert "not delivered: the server responded OK (not found)." in ran.stderr
 
 
 def test_a_name_that_resolves_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -265,7 +265,7 @@ def test_a_name_that_resolves_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     message = Message(kind="ping", url="http://slow.example/x", body=b"", content_type="t")
     try:
         assert settle([Delivery(message)], seconds=0.2) == [
-            "The ping to slow.example was not delivered: no answer in time."
+            "The ping to slow.example was not delivered: no response in time."
         ]
     finally:
         over.set()

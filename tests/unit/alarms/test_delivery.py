@@ -1,4 +1,4 @@
-"""What alarms say and where they go, before anything is sent."""
+"""The content and the targets of alarms, before anything is sent."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_where_a_ping_goes(url: str, start: str, success: str, failure: str) -> 
 
 
 def test_a_ping_holds_the_end_of_what_was_printed() -> None:
-    """At most what Healthchecks keeps, cut at a whole character, and the last words are in it."""
+    """At most what Healthchecks keeps, cut at a whole character, with the last words in it."""
     body = end_ping(UUID_URL, "snapshot.create", 1, "ü" * MAX_BODY_BYTES + "error: x\n").body
     assert len(body) <= MAX_BODY_BYTES
     assert body.decode().endswith("üerror: x\n")
@@ -54,12 +54,12 @@ def test_a_ping_holds_the_end_of_what_was_printed() -> None:
 
 
 def test_text_that_is_no_utf8_is_sent_all_the_same() -> None:
-    """A name with a half character in it does not keep an alarm back."""
+    """A name with a lone surrogate does not prevent an alarm."""
     assert end_ping(UUID_URL, "snapshot.create", 1, "\udcff.snapshot").body == b"?.snapshot"
 
 
 def hook(result: dict[str, Any]) -> dict[str, Any]:
-    """Return what a webhook says of a failure with this result."""
+    """Return what a webhook reports about a failure with this result."""
     document = {
         "ok": False,
         "task": "snapshot.create",
@@ -73,7 +73,7 @@ def hook(result: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_a_webhook_is_the_json_of_the_task_with_when_and_where() -> None:
-    """Everything a receiver needs to say what happened and what to do."""
+    """Everything that a receiver needs to say what happened and what to do."""
     assert hook({"snapshots": [], "ratio": float("nan")}) == {
         "ok": False,
         "task": "snapshot.create",
@@ -88,7 +88,7 @@ def test_a_webhook_is_the_json_of_the_task_with_when_and_where() -> None:
 
 
 def test_a_result_too_long_for_a_message_is_left_out() -> None:
-    """Its length stays, so that nobody takes it for an empty one."""
+    """The length of a result that is too long stays, so that it does not look empty."""
     said = hook({"findings": ["x" * MAX_RESULT_BYTES]})
     assert said["result"] is None
     assert said["result_bytes"] > MAX_RESULT_BYTES
@@ -96,7 +96,7 @@ def test_a_result_too_long_for_a_message_is_left_out() -> None:
 
 
 def test_a_url_is_shown_nowhere() -> None:
-    """Neither its path, which is as good as a key, nor its credentials are in a message."""
+    """A message contains neither the path, which is as good as a key, nor the credentials."""
     message = Message(kind="ping", url="http://u:pw@[::1]:1/secret", body=b"x", content_type="t")
     assert "secret" not in repr(message)
     [problem] = settle([Delivery(message)])
@@ -106,7 +106,7 @@ def test_a_url_is_shown_nowhere() -> None:
 
 
 def test_the_recorder_keeps_the_end() -> None:
-    """Whole lines, the oldest forgotten first; of a line that is too long its end."""
+    """Whole lines, with the oldest removed first; of a line that is too long, its end."""
     recorder = Recorder(max_characters=10)
     for line in ("one", "two", "three"):
         recorder.add(line)

@@ -1,4 +1,4 @@
-"""The metrics file: what Prometheus' own parser reads out of it is what the catalogue holds."""
+"""The metrics file, read by Prometheus' parser, agrees with the catalogue."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ HOUR = timedelta(hours=1)
 
 
 def parsed(text: str) -> dict[tuple[str, str], float]:
-    """Return each sample by its name and the value of its one label."""
+    """Return each sample by its name and the value of its only label."""
     return {
         (sample.name.removeprefix("qdrant_snapshot_"), "".join(sample.labels.values())): (
             sample.value
@@ -31,7 +31,7 @@ def parsed(text: str) -> dict[tuple[str, str], float]:
 
 
 def test_what_the_catalogue_holds(catalog: Catalog) -> None:
-    """Newest, count and bytes of each collection; the newest proof, of whichever snapshot."""
+    """Newest, count and bytes of each collection; the newest proof of any of its snapshots."""
     older = catalogued(catalog, taken_at=TAKEN_AT - HOUR, content=b"x" * 10)
     add_drill(older, TAKEN_AT, restore_seconds=1.5)
     add_drill(older, TAKEN_AT + HOUR, restore_seconds=2.5)
@@ -51,7 +51,7 @@ def test_what_the_catalogue_holds(catalog: Catalog) -> None:
 
 
 def test_what_is_not_known_has_no_sample(catalog: Catalog) -> None:
-    """Without a manifest nothing tells the points; never proven is not proven in 1970."""
+    """Without a manifest the points are unknown; never proven is not proven in 1970."""
     snapshot = catalogued(catalog)
     snapshot.manifest_path.unlink()
     names = {name for name, _ in parsed(render_metrics(catalog.entries(), (), now=NOW))}
@@ -61,13 +61,13 @@ def test_what_is_not_known_has_no_sample(catalog: Catalog) -> None:
 
 @pytest.mark.parametrize("name", ["bücher 📚", 'quo"te', "back\\slash", "new\nline", "{a=b}"])
 def test_any_name_is_a_label(catalog: Catalog, name: str) -> None:
-    """A collection may be called what it likes, and stays one sample."""
+    """A collection can have any name, and stays one sample."""
     catalogued(catalog, collection=name)
     assert parsed(render_metrics(catalog.entries(), (), now=NOW))[("files", name)] == 1
 
 
 def test_how_tasks_last_ended(tmp_path: Path) -> None:
-    """Each task's last run, and its last success where there was one."""
+    """Each task's last run, and its last success if there was one."""
     start = datetime(2026, 1, 1, tzinfo=UTC)
     record_run(tmp_path, "snapshot.create", ended_at=start, seconds=3, exit_code=0)
     record_run(tmp_path, "snapshot.create", ended_at=start + HOUR, seconds=2, exit_code=15)
@@ -85,7 +85,7 @@ def test_how_tasks_last_ended(tmp_path: Path) -> None:
 
 
 def test_the_file_is_replaced_whole_and_readable(tmp_path: Path) -> None:
-    """node_exporter is another user; it finds one whole file and nothing beside it."""
+    """node_exporter is another user; it finds one complete file and no other."""
     path = tmp_path / "qdrant.prom"
     path.write_text("old", encoding="utf-8")
     path.chmod(0o600)
@@ -96,7 +96,7 @@ def test_the_file_is_replaced_whole_and_readable(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_is_not_there_names_the_setting(tmp_path: Path) -> None:
-    """The user hears which setting to correct."""
+    """The error says which setting to correct."""
     with pytest.raises(StorageError) as caught:
         write_metrics(tmp_path / "gone" / "x.prom", [], (), now=NOW)
     assert "QDRANT_METRICS_FILE" in caught.value.hint

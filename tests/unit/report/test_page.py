@@ -1,4 +1,4 @@
-"""What a report collects and writes, short of looking at it: tests/browser/ does that."""
+"""What a report collects and writes; tests/browser/ looks at the rendered page."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MEGABYTE = 1_000_000
 
 
 def test_what_is_collected(catalog: Catalog) -> None:
-    """The newest proven one gives the RPO, the last test that passed the RTO."""
+    """The newest proven one gives the RPO, the last test that passed gives the RTO."""
     history(catalog, count=3, failed=(2,))
     [books] = report_of(catalog).collections
     assert books.newest is not None
@@ -37,7 +37,7 @@ def test_what_is_collected(catalog: Catalog) -> None:
 
 
 def test_what_needs_attention_comes_first(catalog: Catalog) -> None:
-    """Failures, then warnings, then what is well; the names decide last."""
+    """Failures first, then warnings, then the rest, each sorted by name."""
     for name in ("b-well", "a-well"):
         history(catalog, name)
     history(catalog, "c-unsealed", sealed=False)
@@ -47,7 +47,7 @@ def test_what_needs_attention_comes_first(catalog: Catalog) -> None:
 
 
 def test_a_replaced_snapshot_protects_nothing(catalog: Catalog) -> None:
-    """What `restore --replace` kept is listed, and never the newest."""
+    """A snapshot that `restore --replace` kept is listed, but never the newest."""
     history(catalog, count=2)
     [newest, _] = catalog.entries()
     assert newest.manifest is not None
@@ -61,7 +61,7 @@ def test_a_replaced_snapshot_protects_nothing(catalog: Catalog) -> None:
 
 
 def test_proofs_of_others_break_nothing(catalog: Catalog) -> None:
-    """A proof's line may hold anything: it is passed over or shown as text, never an error."""
+    """A line of proofs may contain anything: it is ignored or shown as text, never an error."""
     history(catalog, count=2)
     [newest, _] = catalog.entries()
     for odd in (
@@ -74,7 +74,7 @@ def test_proofs_of_others_break_nothing(catalog: Catalog) -> None:
 
 
 def test_the_page_holds_nothing_that_loads(catalog: Catalog) -> None:
-    """No address, no script; the policy allows these very styles and the icon in the page."""
+    """No address, no script; the policy allows only exactly these styles and the icon."""
     history(catalog)
     text = render_page(report_of(catalog))
     assert "default-src 'none'; style-src 'sha256-" in text
@@ -84,7 +84,7 @@ def test_the_page_holds_nothing_that_loads(catalog: Catalog) -> None:
 
 
 def test_no_name_is_markup(catalog: Catalog) -> None:
-    """Every name is there as text, with what turns or hides text made visible."""
+    """Every name appears as text, and characters that reverse or hide text are made visible."""
     hostile(catalog)
     text = render_page(report_of(catalog))
     assert "<script" not in text
@@ -97,7 +97,7 @@ def test_no_name_is_markup(catalog: Catalog) -> None:
 
 
 def test_a_thousand_collections_stay_small(catalog: Catalog) -> None:
-    """The most urgent are shown in detail, all that has room is listed, the rest is counted."""
+    """The most urgent are shown in detail, as many as possible are listed, the rest is counted."""
     history(catalog, "x" * 100, count=21, failed=range(21), label="y" * 100_000)
     [books] = report_of(catalog).collections
     finding = replace(FAILURE, check="c" * 9000, message="m" * 9000, remedy="r" * 9000)
@@ -105,13 +105,13 @@ def test_a_thousand_collections_stay_small(catalog: Catalog) -> None:
     report = replace(report_of(catalog), collections=(crowded,) * 1000)
     text = render_page(report)
     assert len(text.encode()) < MEGABYTE
-    assert "800 more collections are left out" in text
+    assert "800 more collections are not shown" in text
     assert f"Only the {MAX_DETAILED} most urgent collections" in text
     assert "And 2900 more." in text
 
 
 def test_the_data_is_json(catalog: Catalog) -> None:
-    """The same as the page shows, for machines, with RPO and RTO in seconds."""
+    """The same as on the page, for machines, with RPO and RTO in seconds."""
     hostile(catalog)
     history(catalog, "books", count=2)
     document = json.loads(json.dumps(report_of(catalog).as_json(), allow_nan=False))
@@ -127,7 +127,7 @@ def test_the_data_is_json(catalog: Catalog) -> None:
 
 
 def test_a_report_knows_its_own(catalog: Catalog, tmp_path: Path) -> None:
-    """Only a file that begins as our page does may be replaced by one."""
+    """Only a file that begins like our page may be replaced by one."""
     path = tmp_path / "report.html"
     path.write_text(render_page(report_of(catalog)), encoding="utf-8")
     assert is_report(path)

@@ -1,4 +1,4 @@
-"""The plots show what was measured: exact places, readable axes, words for those who do not see."""
+"""The plots show the measurements: exact positions, readable axes, and a text for the blind."""
 
 from __future__ import annotations
 
@@ -41,13 +41,13 @@ def drawn(*values: float | None, apart: timedelta = DAY) -> Plot:
     ("highest", "step"), [(4, 1), (4.1, 2), (8, 2), (9, 5), (20, 5), (21, 10), (0.3, 0.1), (1, 0.5)]
 )
 def test_steps_are_round(highest: float, step: float) -> None:
-    """1, 2 or 5 times a power of ten, and never more steps than have room."""
+    """1, 2 or 5 times a power of ten, and never more steps than there is space for."""
     assert nice_step(highest) == pytest.approx(step)
     assert highest / nice_step(highest) <= STEPS + 1e-9
 
 
 def test_every_measurement_is_where_it_belongs() -> None:
-    """Zero lies on the axis, the top tick at the top, times from the left to the right."""
+    """Zero is on the axis, the top tick at the top, times run from left to right."""
     plot = drawn(0.0, 0.2, 0.4)
     floor, right = HEIGHT - BOTTOM, WIDTH - RIGHT
     middle = (LEFT + right) / 2
@@ -58,7 +58,7 @@ def test_every_measurement_is_where_it_belongs() -> None:
 
 
 def test_the_axes_have_round_numbers_in_one_unit() -> None:
-    """The unit is the one in which a person would say the largest."""
+    """The unit is the one that a person would use for the largest value."""
     assert [tick.label for tick in drawn(0.1, 0.26).y_ticks] == ["0", "100", "200", "300"]
     assert drawn(0.1, 0.26).unit == "ms"
     assert drawn(1, 90).unit == "s"
@@ -80,30 +80,30 @@ def test_the_axes_have_round_numbers_in_one_unit() -> None:
     ],
 )
 def test_times_are_as_fine_as_they_need_be(apart: timedelta, labels: list[str]) -> None:
-    """Hours within two days, days within a year, else months; one moment is one tick."""
+    """Hours within two days, days within a year, else months; a single moment is one tick."""
     assert [tick.label for tick in drawn(1, 2, apart=apart).x_ticks] == labels
 
 
 def test_a_failure_is_a_cross_and_no_measurement() -> None:
-    """The line does not fall to zero where nothing was measured."""
+    """The line does not fall to zero where a measurement failed."""
     plot = drawn(0.2, None, 0.4)
     assert plot.line.count("L") == 1
     assert plot.crosses.count("M") == 1
     assert plot.description == (
-        "2 measurements from 1 January 2025 to 3 January 2025: the last 400 ms, "
-        "the least 200 ms, the most 400 ms; 1 failed, marked by a cross."
+        "2 measurements from 1 January 2025 to 3 January 2025: latest 400 ms, "
+        "minimum 200 ms, maximum 400 ms; 1 failed, marked with a cross."
     )
 
 
 def test_one_measurement_is_no_development() -> None:
-    """Two are the least that a line can show."""
+    """A line needs at least two measurements."""
     assert plot_durations("Restore time", samples()) is None
     assert plot_durations("Restore time", samples(1.0, None)) is None
 
 
 @pytest.mark.parametrize("value", [0.0, 1e-9, 1e300, 5e-324])
 def test_any_number_can_be_drawn(value: float) -> None:
-    """Proofs come from a file that anybody may have written."""
+    """Proofs come from a file that anyone may have written."""
     plot = drawn(value, value)
     assert "nan" not in plot.line
     assert 2 <= len(plot.y_ticks) <= STEPS + 2

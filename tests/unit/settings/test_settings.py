@@ -1,4 +1,4 @@
-"""Settings come from the environment, then `.env`; all that is wrong is told at once, by name."""
+"""Settings come from the environment, then `.env`; all problems are reported at once, by name."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def dotenv(project: Path, text: str) -> None:
 
 
 def problems(make: Make, **environment: str) -> str:
-    """Return what is said against these settings."""
+    """Return the error message for these settings."""
     with pytest.raises(SettingsError) as caught:
         make(**environment)
     assert caught.value.exit_code == 14
@@ -29,7 +29,7 @@ def problems(make: Make, **environment: str) -> str:
 
 
 def test_nothing_needs_to_be_set(make_settings: Make, project: Path) -> None:
-    """The defaults are those that the documentation lists."""
+    """The defaults are the documented ones."""
     made = make_settings()
     assert made.url == made.engine_url == "http://localhost:6333"
     assert (made.http_port, made.grpc_port) == (6333, 6334)
@@ -41,7 +41,7 @@ def test_nothing_needs_to_be_set(make_settings: Make, project: Path) -> None:
 
 
 def test_the_environment_wins_over_dotenv(make_settings: Make, project: Path) -> None:
-    """Each name is taken from the environment first, then from `.env`, then from the defaults."""
+    """Each name is read from the environment first, then from `.env`, then from the defaults."""
     dotenv(project, "QDRANT_COLLECTION_NAME=from-file\nQDRANT_VERSION=1.16.3\n")
     made = make_settings(QDRANT_COLLECTION_NAME="from-environment")
     assert (made.collection, made.version) == ("from-environment", "1.16.3")
@@ -49,7 +49,7 @@ def test_the_environment_wins_over_dotenv(make_settings: Make, project: Path) ->
 
 
 def test_an_empty_variable_does_not_hide_dotenv(make_settings: Make, project: Path) -> None:
-    """Compose and CI systems set unknown variables to nothing; that means not set."""
+    """Compose and CI systems set unknown variables to an empty value, which means not set."""
     dotenv(project, "QDRANT_COLLECTION_NAME=from-file\n")
     assert make_settings(QDRANT_COLLECTION_NAME="").collection == "from-file"
 
@@ -57,13 +57,13 @@ def test_an_empty_variable_does_not_hide_dotenv(make_settings: Make, project: Pa
 def test_the_process_environment_is_the_default(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without an explicit environment, that of the process counts."""
+    """Without an explicit environment, the environment of the process counts."""
     monkeypatch.setenv("QDRANT_COLLECTION_NAME", "books")
     assert load_settings(project).collection == "books"
 
 
 def test_dotenv_has_quotes_comments_and_export(make_settings: Make, project: Path) -> None:
-    """`.env` is what python-dotenv reads."""
+    """`.env` is read by python-dotenv."""
     dotenv(
         project,
         "# the stack\n\nexport QDRANT_COLLECTION_NAME='my books'  # all\nQDRANT_API_KEY=\"a#b\"\n",
@@ -73,7 +73,7 @@ def test_dotenv_has_quotes_comments_and_export(make_settings: Make, project: Pat
 
 
 def test_every_wrong_setting_is_told_at_once(make_settings: Make, tmp_path: Path) -> None:
-    """One error names each wrong setting with what was expected and what it is."""
+    """One error lists each wrong setting with the expected and the given value."""
     message = problems(
         make_settings,
         QDRANT_URL="localhost:6333",
@@ -94,7 +94,7 @@ def test_every_wrong_setting_is_told_at_once(make_settings: Make, tmp_path: Path
         "QDRANT_BINARY: expected the path of an executable file",
         "QDRANT_HTTP_PORT: expected a port number from 1 to 65535, got '0'",
         "QDRANT_GRPC_PORT: expected a port number from 1 to 65535, got 'http'",
-        "QDRANT_OPERATION_TIMEOUT_SECONDS: expected a number of seconds above 0, got '-1'",
+        "QDRANT_OPERATION_TIMEOUT_SECONDS: expected a number of seconds greater than 0, got '-1'",
         "QDRANT_API_KEY_FILE: expected the path of a readable text file",
     ):
         assert expected in message
@@ -103,27 +103,27 @@ def test_every_wrong_setting_is_told_at_once(make_settings: Make, tmp_path: Path
 
 @pytest.mark.parametrize("value", ["65536", "-1", "+1", "1.0", "６３３３", "²", "6333 6334"])
 def test_a_port_is_a_plain_number(make_settings: Make, value: str) -> None:
-    """Whatever is no port is refused by name."""
+    """Anything but a port is refused by name."""
     assert "QDRANT_HTTP_PORT" in problems(make_settings, QDRANT_HTTP_PORT=value)
 
 
 @pytest.mark.parametrize("value", ["0", "0.0", "1e3", "nan", "inf", "5s", "-0.1"])
 def test_a_duration_is_a_plain_number_above_zero(make_settings: Make, value: str) -> None:
-    """Whatever is no duration is refused by name."""
+    """Anything but a duration is refused by name."""
     message = problems(make_settings, QDRANT_OPERATION_TIMEOUT_SECONDS=value)
     assert "QDRANT_OPERATION_TIMEOUT_SECONDS" in message
 
 
 @pytest.mark.parametrize("value", ["1.17", "1", "1.17.0; rm", "1.17.0/../x", "v", "one.two.three"])
 def test_a_version_is_a_version(make_settings: Make, value: str) -> None:
-    """A version becomes part of paths and image names, so nothing else is taken."""
+    """A version becomes part of paths and image names, so nothing else is accepted."""
     assert "QDRANT_VERSION" in problems(make_settings, QDRANT_VERSION=value)
 
 
 def test_a_version_carries_no_v(make_settings: Make) -> None:
-    """The compose file puts a v before it, so one more would name an image that is not there."""
+    """The compose file adds a v, so another one would name an image that does not exist."""
     assert make_settings(QDRANT_VERSION="1.16.3").version == "1.16.3"
-    with pytest.raises(SettingsError, match="without a v"):
+    with pytest.raises(SettingsError, match="without a leading v"):
         make_settings(QDRANT_VERSION="v1.16.3")
 
 
@@ -140,7 +140,7 @@ def test_a_version_carries_no_v(make_settings: Make) -> None:
     ],
 )
 def test_a_url_has_scheme_and_host(make_settings: Make, value: str) -> None:
-    """Whatever is no HTTP URL is refused by name."""
+    """Anything but an HTTP URL is refused by name."""
     assert "QDRANT_URL" in problems(make_settings, QDRANT_URL=value)
 
 
@@ -168,26 +168,26 @@ def test_a_url_loses_its_last_slash(make_settings: Make) -> None:
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "[::1]"])
 def test_a_local_url_gives_the_port(make_settings: Make, host: str) -> None:
-    """The port of a URL on this machine need not be set twice."""
+    """The port of a URL on this machine does not have to be set twice."""
     made = make_settings(QDRANT_URL=f"http://{host}:7333")
     assert made.is_local
     assert (made.http_port, made.engine_url) == (7333, "http://localhost:7333")
 
 
 def test_a_remote_url_gives_no_port(make_settings: Make) -> None:
-    """The port of another machine says nothing about this one."""
+    """The port on another machine says nothing about this one."""
     made = make_settings(QDRANT_URL="http://qdrant.example:7333")
     assert not made.is_local
     assert made.http_port == 6333
 
 
 def test_a_port_gives_the_url(make_settings: Make) -> None:
-    """Nor need a URL be set beside a port."""
+    """A URL does not have to be set besides a port."""
     assert make_settings(QDRANT_HTTP_PORT="7333").url == "http://localhost:7333"
 
 
 def test_an_explicit_port_stands(make_settings: Make) -> None:
-    """What is set is never derived."""
+    """An explicit setting is never derived."""
     made = make_settings(QDRANT_URL="http://localhost:7333", QDRANT_HTTP_PORT="8333")
     assert (made.url, made.http_port) == ("http://localhost:7333", 8333)
 
@@ -201,8 +201,8 @@ def test_an_explicit_port_stands(make_settings: Make) -> None:
     ],
 )
 def test_two_ports_cannot_be_one(make_settings: Make, environment: dict[str, str]) -> None:
-    """One port cannot serve HTTP and gRPC, given or derived."""
-    assert "QDRANT_GRPC_PORT: expected another port" in problems(make_settings, **environment)
+    """One port cannot serve both HTTP and gRPC, whether it is set or derived."""
+    assert "QDRANT_GRPC_PORT: must differ" in problems(make_settings, **environment)
 
 
 @pytest.mark.parametrize(
@@ -217,19 +217,19 @@ def test_two_ports_cannot_be_one(make_settings: Make, environment: dict[str, str
 def test_a_malformed_line_is_named(
     make_settings: Make, project: Path, text: str, line: int
 ) -> None:
-    """A line of `.env` that cannot be read is told by its number, as an editor counts."""
+    """A line of `.env` that cannot be read is reported by its number, as in an editor."""
     dotenv(project, text)
     assert f".env line {line}: expected NAME=value" in problems(make_settings)
 
 
 def test_a_malformed_line_does_not_print_its_content(make_settings: Make, project: Path) -> None:
-    """The wrong line may be the one with the key."""
+    """The wrong line may be the one that contains the key."""
     dotenv(project, "QDRANT_API_KEY 'hunter2'\nQDRANT_ENGINE=podman\n")
     assert "hunter2" not in problems(make_settings)
 
 
 def test_a_dotenv_that_is_no_text_is_told(make_settings: Make, project: Path) -> None:
-    """A binary `.env` is a wrong setting, not a crash; the environment's problems are told too."""
+    """A binary `.env` is a wrong setting, not a crash; other problems are reported as well."""
     project.mkdir()
     (project / ".env").write_bytes(b"A=\xff\xfe\n")
     message = problems(make_settings, QDRANT_ENGINE="podman")
@@ -238,7 +238,7 @@ def test_a_dotenv_that_is_no_text_is_told(make_settings: Make, project: Path) ->
 
 
 def test_a_dotenv_from_windows_is_read(make_settings: Make, project: Path) -> None:
-    """A byte order mark and CRLF, as Notepad writes them, hide no setting."""
+    """A byte order mark and CRLF, as Notepad writes them, do not hide a setting."""
     project.mkdir()
     (project / ".env").write_bytes(b"\xef\xbb\xbfQDRANT_VERSION=1.16.3\r\nQDRANT_ENGINE=native\r\n")
     made = make_settings()
@@ -246,7 +246,7 @@ def test_a_dotenv_from_windows_is_read(make_settings: Make, project: Path) -> No
 
 
 def test_the_key_can_stand_in_a_file(make_settings: Make, project: Path) -> None:
-    """A secret file's content is the key, without its line's end; relative is to the project."""
+    """The content of a secret file is the key, without the line end; paths start at the project."""
     project.mkdir()
     (project / "key.txt").write_text("hunter2\n", encoding="utf-8")
     assert make_settings(QDRANT_API_KEY_FILE="key.txt").api_key == "hunter2"
@@ -263,7 +263,7 @@ def test_a_key_file_without_a_key_is_refused(
 
 
 def test_what_stands_for_the_key_file_is_not_repeated(make_settings: Make) -> None:
-    """Whoever puts the key itself there, by mistake, does not find it in a log."""
+    """If the key itself is set there by mistake, it does not appear in a log."""
     message = problems(make_settings, QDRANT_API_KEY_FILE="hunter2")
     assert "QDRANT_API_KEY_FILE" in message
     assert "hunter2" not in message
@@ -274,23 +274,23 @@ def test_what_stands_for_the_key_file_is_not_repeated(make_settings: Make) -> No
 def test_a_key_that_no_header_carries_is_refused(
     make_settings: Make, project: Path, where: str, key: str
 ) -> None:
-    """A library would put such a key into its error; here it is told by name, without the key."""
+    """A library would put such a key into its error; here only the name is reported."""
     project.mkdir()
     (project / "key.txt").write_text(key, encoding="utf-8")
     message = problems(make_settings, **{where: key if where == "QDRANT_API_KEY" else "key.txt"})
-    assert f"{where}: expected a key of printable ASCII characters" in message
+    assert f"{where}: must be one line of printable ASCII characters" in message
     assert "hunter" not in message
 
 
 def test_hosts_that_may_see_the_key_are_names(make_settings: Make) -> None:
-    """A list with commas; hosts' names have no capital letters."""
+    """A comma-separated list; host names are in lower case."""
     made = make_settings(QDRANT_ALLOW_PLAINTEXT_KEY="qdrant, Vector.Internal,")
     assert made.plaintext_key_hosts == ("qdrant", "vector.internal")
     assert make_settings().plaintext_key_hosts == ()
 
 
 def test_tls_files_are_files_and_come_in_pairs(make_settings: Make, project: Path) -> None:
-    """A certificate without its key, or a file that is not there, is told by name."""
+    """A certificate without its key, or a file that does not exist, is reported by name."""
     project.mkdir()
     for name in ("ca.pem", "cert.pem", "key.pem"):
         (project / name).write_text("-", encoding="utf-8")
@@ -300,29 +300,29 @@ def test_tls_files_are_files_and_come_in_pairs(make_settings: Make, project: Pat
     paths = (made.tls.ca_file, made.tls.cert_file, made.tls.key_file)
     assert paths == (project / "ca.pem", project / "cert.pem", project / "key.pem")
     alone = problems(make_settings, QDRANT_TLS_CERT_FILE="cert.pem", QDRANT_TLS_CA_FILE="no.pem")
-    assert "QDRANT_TLS_KEY_FILE: expected together with QDRANT_TLS_CERT_FILE" in alone
+    assert "QDRANT_TLS_KEY_FILE: must be set together with QDRANT_TLS_CERT_FILE" in alone
     assert "QDRANT_TLS_CA_FILE: expected a readable file in PEM format, got 'no.pem'" in alone
 
 
 @pytest.mark.parametrize("url", ["http://host:6333?api-key=hunter2", "http://host/#hunter2"])
 def test_a_url_ends_with_its_path(make_settings: Make, url: str) -> None:
-    """The URL stands in manifests: what could hide a secret in it is refused unrepeated."""
+    """Manifests contain the URL, so anything that could hide a secret is refused unrepeated."""
     message = problems(make_settings, QDRANT_URL=url)
     assert "QDRANT_URL" in message
     assert "hunter2" not in message
 
 
 def test_two_keys_are_one_too_many(make_settings: Make, project: Path) -> None:
-    """With a key and a key file nobody could say which one is meant."""
+    """With both a key and a key file, it would be unclear which one counts."""
     project.mkdir()
     (project / "key.txt").write_text("other", encoding="utf-8")
     message = problems(make_settings, QDRANT_API_KEY="hunter2", QDRANT_API_KEY_FILE="key.txt")
-    assert "QDRANT_API_KEY_FILE: expected only one of it and QDRANT_API_KEY" in message
+    assert "QDRANT_API_KEY_FILE: cannot be set together with QDRANT_API_KEY" in message
     assert "hunter2" not in message
 
 
 def test_the_key_is_in_no_repr(make_settings: Make) -> None:
-    """Settings can be logged; the key is not among what is shown."""
+    """Settings can be logged, because the key is not shown."""
     made = make_settings(QDRANT_API_KEY="hunter2")
     assert made.api_key == "hunter2"
     assert "hunter2" not in repr(made) + str(made)
@@ -333,7 +333,7 @@ def test_the_key_is_in_no_repr(make_settings: Make) -> None:
     [("native", "native"), ("compose", "compose"), ("external", "auto"), ("auto", "auto")],
 )
 def test_drills_follow_the_engine(make_settings: Make, engine: str, drill: str) -> None:
-    """Drills run where the live Qdrant does, unless that one is not ours."""
+    """Drills run in the engine of the live Qdrant, unless that is managed elsewhere."""
     assert make_settings(QDRANT_ENGINE=engine).drill_engine == drill
     assert make_settings(QDRANT_ENGINE=engine, QDRANT_DRILL_ENGINE="native").drill_engine == (
         "native"
@@ -341,7 +341,7 @@ def test_drills_follow_the_engine(make_settings: Make, engine: str, drill: str) 
 
 
 def test_paths_are_relative_to_the_project(make_settings: Make, project: Path) -> None:
-    """Wherever `inv` is called, the same files are meant; absolute paths stay."""
+    """Relative paths mean the same files wherever `inv` is called; absolute paths stay."""
     made = make_settings(QDRANT_SNAPSHOT_DIR="backup/here", COMPOSE_FILE="a.yml:/etc/b.yml")
     assert made.snapshot_dir == project / "backup" / "here"
     assert made.compose_files == (project / "a.yml", Path("/etc/b.yml"))
@@ -349,13 +349,13 @@ def test_paths_are_relative_to_the_project(make_settings: Make, project: Path) -
 
 
 def test_compose_files_have_the_separator_of_compose(make_settings: Make, project: Path) -> None:
-    """`COMPOSE_PATH_SEPARATOR` is Compose's own setting, and means the same here."""
+    """`COMPOSE_PATH_SEPARATOR` is a setting of Compose, and means the same here."""
     made = make_settings(COMPOSE_FILE="a.yml;b.yml", COMPOSE_PATH_SEPARATOR=";")
     assert made.compose_files == (project / "a.yml", project / "b.yml")
 
 
 def test_a_binary_is_an_executable_file(make_settings: Make, tmp_path: Path) -> None:
-    """A folder or a file that cannot run is no binary."""
+    """A folder or a file that is not executable is not a binary."""
     binary = tmp_path / "qdrant"
     binary.write_text("#!/bin/sh\n", encoding="utf-8")
     binary.chmod(0o644)
@@ -378,14 +378,14 @@ def test_compose_sees_what_the_settings_say(make_settings: Make) -> None:
 def test_a_wrong_url_of_an_alarm_is_not_repeated(
     make_settings: Make, name: str, value: str
 ) -> None:
-    """It may hold a token; the name of the setting is enough to find it."""
+    """The value may contain a token, so only the name of the setting is shown."""
     said = problems(make_settings, **{name: value})
     assert name in said
     assert value not in said
 
 
 def test_whom_a_task_tells(make_settings: Make, project: Path) -> None:
-    """Nobody by default; credentials, a query and the placeholder are kept as they stand."""
+    """There is none by default; credentials, a query and the placeholder stay unchanged."""
     made = make_settings().watching
     assert (made.ping_url, made.webhook_url, made.metrics_file) == (None, None, None)
     assert made.webhook_on == "failure"
@@ -400,7 +400,7 @@ def test_whom_a_task_tells(make_settings: Make, project: Path) -> None:
 
 
 def test_whom_to_tell_is_known_whatever_else_is_wrong(project: Path) -> None:
-    """A wrong setting ends every run: that is when an alarm is needed most."""
+    """A wrong setting ends every run, and that is when an alarm is needed most."""
     dotenv(project, "QDRANT_PING_URL=http://h/a\nQDRANT_METRICS_FILE=/m.prom\n")
     environment = {"QDRANT_ENGINE": "podman", "QDRANT_WEBHOOK_URL": "nonsense"}
     watching = load_watching(project, environment)
@@ -409,7 +409,7 @@ def test_whom_to_tell_is_known_whatever_else_is_wrong(project: Path) -> None:
 
 
 def test_a_hook_is_split_as_a_shell_does(make_settings: Make) -> None:
-    """Words, quotes, no variables; an open quote is told without showing what stands there."""
+    """Words and quotes, no variables; an open quote is reported without showing the value."""
     assert make_settings().post_create_hook == ()
     made = make_settings(QDRANT_POST_CREATE_HOOK="copy 'my files' $HOME")
     assert made.post_create_hook == ("copy", "my files", "$HOME")
@@ -419,7 +419,7 @@ def test_a_hook_is_split_as_a_shell_does(make_settings: Make) -> None:
 
 
 def test_off_site_places_are_urls_or_folders(make_settings: Make, project: Path) -> None:
-    """Several with commas, each once; a relative folder lies in the project."""
+    """Several, separated by commas, each once; a relative folder is in the project."""
     made = make_settings(QDRANT_OFFSITE_URL="s3://b/p/, copies,s3://b/p, file:///mnt/a%20b,gs://c")
     folders = (str(project / "copies"), "/mnt/a b")
     assert made.offsite_urls == ("s3://b/p", folders[0], folders[1], "gs://c")
@@ -430,7 +430,7 @@ def test_off_site_places_are_urls_or_folders(make_settings: Make, project: Path)
     "url", ["ftp://b", "s3://", "s3://key:hush-hush@b", "s3://b?secret=hush-hush", "file://host/x"]
 )
 def test_an_off_site_place_holds_no_secret(make_settings: Make, url: str) -> None:
-    """It is refused, and what may be a password is not repeated."""
+    """It is refused without repeating it, because it may be a password."""
     message = problems(make_settings, QDRANT_OFFSITE_URL=url)
     assert message.startswith("QDRANT_OFFSITE_URL: expected")
     assert "hush" not in message
@@ -451,7 +451,7 @@ def test_recipients_are_keys_or_a_file_of_them(make_settings: Make, project: Pat
 
 
 def test_the_stores_own_variables_come_from_dotenv_too(make_settings: Make, project: Path) -> None:
-    """All that begin with their prefixes, and nothing else; they are never shown."""
+    """All variables with the prefixes of the stores, and no others; they are never shown."""
     dotenv(project, "AWS_SECRET_ACCESS_KEY=hush\nAWS_REGION=here\nMY_AWS=no\n")
     made = make_settings(AWS_REGION="there", AZURE_STORAGE_ACCOUNT_NAME="me", HOME="/x")
     assert made.store_variables == {
@@ -463,7 +463,7 @@ def test_the_stores_own_variables_come_from_dotenv_too(make_settings: Make, proj
 
 
 def test_defaults_of_a_tasks_py_come_last(project: Path) -> None:
-    """The environment wins over `.env`, and `.env` over what `ns.configure` gives."""
+    """The environment wins over `.env`, and `.env` over the values from `ns.configure`."""
     project.mkdir()
     (project / ".env").write_text("QDRANT_HTTP_PORT=7001\nQDRANT_GRPC_PORT=\n", encoding="utf-8")
     defaults = {
@@ -484,7 +484,7 @@ def test_defaults_of_a_tasks_py_come_last(project: Path) -> None:
 
 
 def test_wrong_defaults_are_told_like_any_setting(project: Path) -> None:
-    """A wrong value, a misspelt name, a value of another kind: all at once, and where they are."""
+    """A wrong value, an unknown name, a value of the wrong type: all are reported at once."""
     defaults = {
         "QDRANT_ENGINE": "magic",
         "QDRANT_COLECTION_NAME": "docs",
@@ -503,7 +503,7 @@ def test_wrong_defaults_are_told_like_any_setting(project: Path) -> None:
 
 
 def test_compose_is_told_of_defaults_it_cannot_find(project: Path) -> None:
-    """It reads the environment and `.env` itself, which win; a tasks.py it does not know."""
+    """Compose reads the environment and `.env` itself, which win; it does not read tasks.py."""
     defaults = {"COMPOSE_PROJECT_NAME": "mine", "COMPOSE_FILE": "stack.yml"}
     made = load_settings(project, {"COMPOSE_FILE": "other.yml"}, defaults=defaults)
     seen = made.compose_environment()
