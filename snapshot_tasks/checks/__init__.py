@@ -1,1 +1,1 @@
-"""The checks: one function each, returning findings; the registries list them."""
+"""The checks: each is one function that returns findings; the registries list them."""

@@ -1,6 +1,6 @@
-"""What about one collection's snapshots needs somebody's attention, each with its remedy.
+"""What needs attention about one collection's snapshots, each finding with its remedy.
 
-Only the folder is looked at, no server is asked. Whatever is well yields no finding.
+The checks only read the folder and contact no server. They yield nothing if all is well.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ MAX_NAMED = 3
 class Subject:
     """One collection: its snapshots, newest first, and how old the newest and its proof may be.
 
-    Snapshots of what was replaced are left out. `link_problem` is what is wrong with the latest
-    pointer. An age of None is not looked at.
+    Safety snapshots are left out. `link_problem` is what is wrong with the latest link. An age of
+    None is not checked.
     """
 
     collection: str
@@ -41,18 +41,18 @@ class Subject:
         return self.snapshots[0] if self.snapshots else None
 
     def remedy(self, task: str) -> str:
-        """Return a sentence with a task on this collection."""
+        """Return a sentence that says to run a task on this collection."""
         return remedy(task, self.collection)
 
 
 def check_link(subject: Subject) -> Iterator[Finding]:
-    """The latest pointer dangles: the newest snapshot is gone, and no task takes an older one."""
+    """The latest link dangles: the newest snapshot is missing, and no task uses an older one."""
     if problem := subject.link_problem:
         yield fail("latest link", problem.message, problem.hint)
 
 
 def check_promises(subject: Subject) -> Iterator[Finding]:
-    """The promises that do not hold, as `inv snapshot.check` judges them."""
+    """The broken promises, judged as `inv snapshot.check` does."""
     findings = promises(
         subject.collection,
         subject.snapshots,
@@ -60,7 +60,7 @@ def check_promises(subject: Subject) -> Iterator[Finding]:
         max_proof_age=subject.max_proof_age or timedelta.max,
         now=subject.now,
     )
-    # That the newest has failed is told with its reasons, as the last words of its test.
+    # `check_last_words` reports that the newest snapshot failed, and gives the reasons.
     has_failed = subject.newest is not None and subject.newest.failed_at is not None
     for finding in findings:
         if finding.status is not Status.OK and not (finding.check == "proof" and has_failed):
@@ -68,26 +68,26 @@ def check_promises(subject: Subject) -> Iterator[Finding]:
 
 
 def check_seal(subject: Subject) -> Iterator[Finding]:
-    """The newest is sealed."""
+    """The newest snapshot is sealed."""
     newest = subject.newest
     if newest and newest.manifest and newest.manifest.seal is None:
-        message = f"{newest.name} is not sealed: nothing tells what each point should be"
+        message = f"{newest.name} is not sealed, so its points cannot be checked"
         yield warn("seal", message, subject.remedy("snapshot.create"))
 
 
 def check_last_words(subject: Subject) -> Iterator[Finding]:
-    """The last test and the last verification of the newest passed, without a warning."""
+    """The last test and the last verification of the newest snapshot passed without a warning."""
     for snapshot in subject.snapshots[:1]:
         for kind, name in ((DRILL, "restore test"), (VERIFY, "verification")):
             if proof := last_of(snapshot.proofs, kind):
-                yield from _words_of(subject, snapshot, proof, f"last {name}")
+                yield from _findings_of(subject, snapshot, proof, f"last {name}")
 
 
 def check_older(subject: Subject) -> Iterator[Finding]:
-    """Older snapshots, the second line of defence: whose last test or verification failed."""
+    """The last test or verification of older snapshots, the second line of defence, passed."""
     wrong = [s.name for s in subject.snapshots[1:] if s.manifest_problem or _has_failed(s)]
     if wrong:
-        message = f"{len(wrong)} damaged or not restorable: {_some(wrong)}"
+        message = f"{len(wrong)} damaged or failed to restore: {_some(wrong)}"
         yield warn("older snapshots", message, "Do not rely on them; `inv snapshot.show` says why.")
 
 
@@ -106,14 +106,16 @@ def attention(subject: Subject) -> tuple[Finding, ...]:
     return tuple(sorted(found, key=lambda finding: finding.status is not Status.FAIL))
 
 
-def _words_of(subject: Subject, snapshot: Snapshot, proof: Proof, check: str) -> Iterator[Finding]:
+def _findings_of(
+    subject: Subject, snapshot: Snapshot, proof: Proof, check: str
+) -> Iterator[Finding]:
     findings, when = proof.findings, ago(proof.at, subject.now)
     if not proof.ok:
         reasons = list(dict.fromkeys(f"{f.check}: {f.message}" for f in failed(findings)))
-        message = f"{snapshot.name} failed {when}: {_some(reasons) or 'for an unknown reason'}"
+        message = f"{snapshot.name} failed {when}: {_some(reasons) or 'unknown reason'}"
         remedy = subject.remedy("snapshot.test-restore --create")
         yield fail(check, message, f"Do not rely on it. {remedy}")
-    # After the restart, the same is found again.
+    # The checks after the restart repeat the same warnings.
     warned = {f.message: f for f in reversed(findings) if f.status is Status.WARN}
     for finding in reversed(warned.values()):
         show = f"See {code(f'inv snapshot.show --snapshot {shlex.quote(snapshot.name)}')}."

@@ -1,7 +1,7 @@
-"""One check for every thing that could go wrong; each FAIL carries its remedy.
+"""One check for everything that could go wrong; each FAIL carries its remedy.
 
-A check returns findings, or raises the very error that a task would meet: its message and hint are
-then the FAIL line and the remedy.
+A check returns findings, or raises the same error that a task would raise: its message and hint
+become the FAIL line and the remedy.
 """
 
 from __future__ import annotations
@@ -32,35 +32,38 @@ from snapshot_tasks.system.errors import (
 )
 
 MIN_FREE_BYTES = 1 << 30
+_MATCHING_CLIENT = "Install the qdrant-client version that matches the server."
+_SAME_VERSION = "Set QDRANT_VERSION to the server's version, or change the server's version."
 
 
 Check = Callable[[Patient], Iterator[Finding]]
 
 
 def check_engine(patient: Patient) -> Iterator[Finding]:
-    """Which engine, why, and whether it can work."""
+    """Which engine is used and why, and whether it works."""
     selection = live_engine(patient.settings)
     yield ok("engine", f"{selection.engine.name} ({selection.reason})")
     yield from selection.engine.check_tools()
 
 
 def check_server(patient: Patient) -> Iterator[Finding]:
-    """Qdrant answers, and client and server fit."""
+    """Qdrant responds, and the versions of client and server are compatible."""
     with patient.server() as server:
         found = server.version()
     client, wanted = package_version("qdrant-client"), patient.settings.version
     yield ok("server", f"Qdrant {found} at {patient.settings.url}")
     if version_fit(found, client) is not Fit.FITS and version_fit(client, found) is not Fit.FITS:
         message = f"qdrant-client {client} is more than one minor version from {found}"
-        yield warn("versions", message, "Pin the qdrant-client that fits the server.")
+        yield warn("versions", message, _MATCHING_CLIENT)
     elif found != wanted:
-        yield warn("versions", f"running {found}, QDRANT_VERSION is {wanted}", "Make them agree.")
+        message = f"the server runs {found}, but QDRANT_VERSION is {wanted}"
+        yield warn("versions", message, _SAME_VERSION)
     else:
         yield ok("versions", f"client {client}, server {found}")
 
 
 def check_credentials(patient: Patient) -> Iterator[Finding]:
-    """The key opens the collections. Readiness asks for no key, so it proves nothing about it."""
+    """The key gives access to the collections; the readiness check needs no key."""
     with patient.server() as server:
         names = server.collections.names()
     kind = "with the key" if patient.settings.api_key else "without a key"
@@ -68,7 +71,7 @@ def check_credentials(patient: Patient) -> Iterator[Finding]:
 
 
 def check_collection(patient: Patient) -> Iterator[Finding]:
-    """The configured collection is there."""
+    """The configured collection exists."""
     name = patient.settings.collection
     with patient.server() as server:
         owner = server.collections.aliases().get(name)
@@ -78,40 +81,39 @@ def check_collection(patient: Patient) -> Iterator[Finding]:
             )
         if name not in server.collections.names():
             raise NotFound(
-                f"There is no collection {name}.",
+                f"The collection {name} does not exist.",
                 hint="Set QDRANT_COLLECTION_NAME, or restore it with `inv snapshot.restore`.",
             )
         yield ok("collection", f"{name}, {server.collections.count(name):,} points")
 
 
 def check_folder(patient: Patient) -> Iterator[Finding]:
-    """The snapshot folder is there, writable, and has room."""
+    """The snapshot folder exists, is writable, and has enough free space."""
     folder = patient.catalog.folder
     if not folder.is_dir():
-        raise StorageError(f"{folder} is no folder.", hint=f"mkdir -p {folder}")
+        raise StorageError(f"{folder} is not a folder.", hint=f"mkdir -p {folder}")
     if not os.access(folder, os.W_OK | os.X_OK):
         raise StorageError(
-            f"{folder} is not writable.", hint=f"Make {folder} writable for this user."
+            f"{folder} is not writable.", hint=f"Give this user write permission for {folder}."
         )
     free = shutil.disk_usage(folder).free
     needed = max(MIN_FREE_BYTES, 2 * (patient.newest.size_bytes if patient.newest else 0))
     message = f"{folder}, {free / 1e9:.1f} GB free"
     if free < needed:
-        yield warn(
-            "folder", message, f"Make {needed / 1e9:.1f} GB free: twice the newest snapshot."
-        )
+        enough = f"{needed / 1e9:.1f} GB are free: twice the size of the newest snapshot"
+        yield warn("folder", message, f"Delete files there until {enough}.")
     else:
         yield ok("folder", message)
 
 
 def check_latest(patient: Patient) -> Iterator[Finding]:
-    """The latest pointer names the newest snapshot."""
+    """The latest link points to the newest snapshot."""
     target = patient.catalog.latest_target(patient.settings.collection)
     yield from as_warnings([check_pointer(patient.newest, target.name if target else None)])
 
 
 def check_newest(patient: Patient) -> Iterator[Finding]:
-    """The newest snapshot is young enough and whole, and one was proven lately."""
+    """The newest snapshot is recent and intact, and one was proven recently."""
     if patient.newest:
         patient.newest.check_manifest()
     collection = patient.settings.collection
@@ -127,16 +129,16 @@ def check_newest(patient: Patient) -> Iterator[Finding]:
 
 
 def check_configuration(patient: Patient) -> Iterator[Finding]:
-    """The engine's own configuration breaks neither backups nor restores."""
+    """The engine's configuration suits backups and restores."""
     yield from live_engine(patient.settings).engine.check_configuration()
 
 
 def check_drills(patient: Patient) -> Iterator[Finding]:
-    """No drill that was killed or kept has left anything."""
+    """Nothing is left over from a killed or kept drill."""
     yield from drill_engine(patient.settings).engine.check_leftovers()
 
 
-# Each check under the label of its first line, which is also that of an error it raises.
+# The label of a check's first line is also the label of an error that it raises.
 DOCTOR_CHECKS: dict[str, Check] = {
     "engine": check_engine,
     "server": check_server,
@@ -152,7 +154,7 @@ DOCTOR_CHECKS: dict[str, Check] = {
 
 
 def examine(patient: Patient) -> tuple[tuple[Finding, ...], TaskError | None]:
-    """Run every check; return all findings and the error of the first that failed."""
+    """Run every check; return all findings, and the error of the first check that failed."""
     findings: list[Finding] = []
     first: TaskError | None = None
     for label, check in DOCTOR_CHECKS.items():

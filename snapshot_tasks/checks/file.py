@@ -1,4 +1,4 @@
-"""Is this file still what was taken?"""
+"""Is this file unchanged since it was taken?"""
 
 from __future__ import annotations
 
@@ -15,13 +15,15 @@ from snapshot_tasks.system.errors import ContentsDiffer, Damaged, StorageError, 
 from snapshot_tasks.system.files import sha256_of
 from snapshot_tasks.system.progress import Clock, Progress
 
-_DIFFER_HINT = "Live points written since then are fine: take a new snapshot. Anything else is not."
+_DIFFER_HINT = (
+    "If the points were written since then, take a new snapshot. Any other difference is a problem."
+)
 _HINT = "Do not restore it. Use an older one from `inv snapshot.list`, or an off-site copy."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verification:
-    """The findings of one file, its SHA-256 as read now, and how long it took."""
+    """The findings about one file, its current SHA-256, and how long checking it took."""
 
     snapshot: Snapshot
     findings: tuple[Finding, ...]
@@ -31,7 +33,7 @@ class Verification:
 
     @property
     def error(self) -> TaskError | None:
-        """The error these findings amount to, if any."""
+        """The error that these findings amount to, if any."""
         wrong = failed(self.findings)
         if not wrong:
             return None
@@ -56,12 +58,12 @@ class Verification:
 
 
 def verify(snapshot: Snapshot, progress: Progress) -> Verification:
-    """Read every byte of the file: size, SHA-256 and structure against what was recorded.
+    """Read every byte of the file; compare size, SHA-256 and structure with what was recorded.
 
     Raises:
-        Refused: when the manifest is of a newer schema.
-        Damaged: when the manifest is unreadable.
-        StorageError: when the file cannot be read.
+        Refused: if the manifest has a newer schema.
+        Damaged: if the manifest is unreadable.
+        StorageError: if the file cannot be read.
     """
     snapshot.check_manifest()
     start = time.monotonic()
@@ -77,13 +79,13 @@ def verify(snapshot: Snapshot, progress: Progress) -> Verification:
 
 
 def sha256_to_find(snapshot: Snapshot, progress: Progress) -> str:
-    """Return the SHA-256 that Qdrant is to find in a file before it restores it.
+    """Return the SHA-256 that Qdrant must find in a file before it restores it.
 
-    Of a catalogued file it is the recorded one: Qdrant hashes what it reads, so hashing it here too
-    would take longer and say no more. Manifest, size and structure are checked all the same.
+    For a catalogued file this is the recorded one. Qdrant hashes what it reads, so hashing the file
+    here as well would take longer and add nothing. Manifest, size and structure are still checked.
 
     Raises:
-        Damaged: when the file is not what was taken, as far as that shows without hashing it.
+        Damaged: if the file has changed in a way that shows without hashing it.
         Refused, StorageError: as `verify`.
     """
     snapshot.check_manifest()
@@ -98,7 +100,7 @@ def sha256_to_find(snapshot: Snapshot, progress: Progress) -> str:
 
 
 def verified(snapshot: Snapshot, progress: Progress) -> Verification:
-    """Return the verification of a sound file. Raises `Damaged` for any other."""
+    """Return the verification of an intact file. Raises `Damaged` for any other file."""
     return _sound(verify(snapshot, progress))
 
 
@@ -114,8 +116,8 @@ def _readable(snapshot: Snapshot) -> Iterator[None]:
         yield
     except OSError as error:
         raise StorageError(
-            f"{snapshot.path} cannot be read: {error.strerror}.",
-            hint="Make it readable for this user.",
+            f"Cannot read {snapshot.path}: {error.strerror}.",
+            hint="Give this user permission to read it.",
         ) from error
 
 
@@ -126,21 +128,21 @@ def _findings(snapshot: Snapshot, sha256: str) -> tuple[Finding, ...]:
 def _against_manifest(snapshot: Snapshot, sha256: str) -> tuple[Finding, ...]:
     manifest = snapshot.manifest
     if manifest is None:
-        message = "no manifest: size and checksum have nothing to be compared with"
+        message = "no manifest, so size and checksum cannot be compared"
         return (Finding(check="manifest", status=Status.WARN, message=message),)
     size = _expect("size", f"{manifest.size_bytes:,} bytes", f"{snapshot.size_bytes:,} bytes")
     findings = (size, _expect("sha256", manifest.sha256, sha256))
     sealed = manifest.seal.description if manifest.seal else None
     if sealed in (None, manifest.description):
         return findings
-    message = "config, aliases or counts in the manifest are not those that were sealed"
+    message = "config, aliases or counts in the manifest differ from what was sealed"
     return (*findings, Finding(check="description", status=Status.FAIL, message=message))
 
 
 def _expect(check: str, expected: str, actual: str) -> Finding:
     if expected == actual:
         return Finding(check=check, status=Status.OK, message=actual)
-    message = f"{check} is {actual}, recorded was {expected}"
+    message = f"{check} is {actual}, but {expected} was recorded"
     return Finding(check=check, status=Status.FAIL, message=message)
 
 
@@ -150,5 +152,5 @@ def _structure(snapshot: Snapshot) -> Finding:
     except Damaged as error:
         return Finding(check="archive", status=Status.FAIL, message=error.message.rstrip("."))
     shards, segments = len(summary.shards), summary.segments_count
-    message = f"whole, {shards} shard{'s' * (shards != 1)}, {segments} segments"
+    message = f"complete, {shards} shard{'s' * (shards != 1)}, {segments} segments"
     return Finding(check="archive", status=Status.OK, message=message)

@@ -1,4 +1,4 @@
-"""Whether the copies off-site are there, young, and can be made at all."""
+"""Do off-site copies exist, are they recent, and can new ones be pushed?"""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from snapshot_tasks.system.errors import TaskError
 from snapshot_tasks.system.units import age
 
 CHECK = "off-site"
-_PUSH = "Run `inv snapshot.push --all`, from cron after each snapshot."
+_PUSH = "Run `inv snapshot.push --all`, and schedule it after each snapshot."
 
 
 def check_offsite(patient: Patient) -> Iterator[Finding]:
-    """Each place that is set answers, and has a young copy of the newest snapshot.
+    """Each configured place responds, and has a recent copy of the newest snapshot.
 
     Raises:
-        SettingsError: when a recipient is no key, which else only a push would tell.
+        SettingsError: if a recipient is not a key, which otherwise only a push would report.
     """
     if patient.settings.age_recipients:
         Packer(patient.settings.age_recipients).pack(b"")
@@ -49,9 +49,11 @@ def _look_at(repository: Repository, patient: Patient) -> Finding:
     how_old = f"{age(old.total_seconds())} old"
     if patient.newest and patient.newest.created_at > newest.created_at:
         return warn(
-            CHECK, f"{repository.url}: the newest snapshot is not there, one {how_old} is", _PUSH
+            CHECK,
+            f"{repository.url}: the newest snapshot is missing; the newest copy is {how_old}",
+            _PUSH,
         )
     if old > MAX_AGE:
-        return warn(CHECK, f"{repository.url}: the newest is {how_old}", _PUSH)
-    message = f"{repository.url}: the newest is {how_old}, {len(markers)} in all"
+        return warn(CHECK, f"{repository.url}: the newest copy is {how_old}", _PUSH)
+    message = f"{repository.url}: the newest copy is {how_old}, {len(markers)} in all"
     return ok(CHECK, message)

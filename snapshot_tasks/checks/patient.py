@@ -1,4 +1,4 @@
-"""What the doctor looks at."""
+"""Everything that the doctor's checks need."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from snapshot_tasks.settings import Settings
 
 @dataclass(frozen=True)
 class Patient:
-    """What the doctor looks at."""
+    """Settings, catalogue and time, which every check of the doctor starts from."""
 
     settings: Settings
     catalog: Catalog

@@ -1,4 +1,4 @@
-"""Is the restored collection what it should be? One list says what every restore is judged by."""
+"""Does the restored collection match what was saved? One list has the checks of every restore."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from snapshot_tasks.system.progress import Progress
 from snapshot_tasks.system.untrusted import JsonObject
 
 MAX_LISTED = 5
-# Updates may delete while a snapshot is made, but hardly half of a collection.
+# Updates may delete points while a snapshot is taken, but rarely half of a collection.
 LEAST_SHARE_OF_MOVING = 0.5
 GREEN_SECONDS = 60.0
 
 
 class Cost(Enum):
-    """What a check asks of a server: to describe a collection, or to read its points."""
+    """What a check costs the server: describing a collection, or reading its points."""
 
     DESCRIBED = "described"
     READ = "read"
@@ -37,12 +37,12 @@ class Cost(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Expected:
-    """What a restored collection must be, as a manifest records it or as the live one was.
+    """What a restored collection must match: the manifest's record, or the former live collection.
 
-    `state` is None without a manifest. `moving_between` holds the source's exact counts around the
-    snapshot where they differ: the file's own count lies near them, and nobody knows it exactly.
-    `owns_aliases` is False under another name: the aliases are not recreated then. `sealed` and
-    `probes` are what the points must be and what searches must answer, where that is known.
+    `state` is None without a manifest. `moving_between` has the source's exact counts before and
+    after the snapshot if they differ: the file's count is close to them, but not known exactly.
+    `owns_aliases` is False under another name, because the aliases are not recreated then. `sealed`
+    and `probes` say which points and which search results are expected, if that is known.
     """
 
     state: CollectionState | None
@@ -55,9 +55,9 @@ class Expected:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Restored:
-    """A collection on a server beside what it must be: all that a check needs.
+    """A restored collection and what it must match: everything that a check needs.
 
-    `status` is the optimizer's once it was waited for, and None where nobody waited.
+    `status` is the optimizer's status after waiting for it, or None if nobody waited.
     """
 
     expected: Expected
@@ -70,12 +70,12 @@ class Restored:
 
 
 def recorded(snapshot: Snapshot, target: str) -> Expected:
-    """Return what the manifest says must come back under a name; the seal is left unread."""
+    """Return what the manifest expects to be restored under a name; the seal is not read."""
     manifest = snapshot.manifest
     if manifest is None:
         return Expected(state=None)
     counts = (manifest.source_points_before, manifest.source_points_after)
-    # A seal has counted the file itself.
+    # The seal includes the file's exact count.
     is_vague = manifest.source_moved and manifest.seal is None
     return Expected(
         state=manifest.state,
@@ -86,10 +86,10 @@ def recorded(snapshot: Snapshot, target: str) -> Expected:
 
 
 def sealed(snapshot: Snapshot, target: str) -> Expected:
-    """Return what must come back under a name, with what the points must be and must answer.
+    """Return what must be restored under a name, with the sealed points and search results.
 
     Raises:
-        Damaged: when the seal or the searches kept with it are not readable.
+        Damaged: if the seal or the searches saved with it are not readable.
     """
     seal = snapshot.sealed
     probes = snapshot.probes if seal else ()
@@ -105,7 +105,7 @@ def look(
     version: str,
     status: str | None = None,
 ) -> Restored:
-    """Ask the server what a collection is. Raises `NotFound` when there is none of that name."""
+    """Ask the server to describe a collection. Raises `NotFound` if it does not exist."""
     return Restored(
         expected=expected,
         actual=server.collections.state(collection),
@@ -122,15 +122,15 @@ def check_status(restored: Restored) -> Iterator[Finding]:
     if restored.status == "green":
         yield Finding(check="status", status=Status.OK, message="green")
     elif restored.status is not None:
-        message = f"{restored.status} after {GREEN_SECONDS:g} s: the optimizer is still at work"
+        message = f"{restored.status} after {GREEN_SECONDS:g} s: the optimizer is still running"
         yield Finding(check="status", status=Status.WARN, message=message)
 
 
 def check_count(restored: Restored) -> Iterator[Finding]:
-    """The exact number of points is that of the file."""
+    """The exact number of points is the file's."""
     expected, actual = restored.expected, restored.actual.points_count
     if expected.state is None:
-        message = f"no manifest: {actual:,} points came back, expected is unknown"
+        message = f"no manifest: {actual:,} points restored, the expected number is unknown"
         yield Finding(check="count", status=Status.WARN, message=message)
     elif expected.moving_between and (actual or not expected.state.points_count):
         yield _count_of_moving(actual, expected.moving_between)
@@ -142,25 +142,25 @@ def check_count(restored: Restored) -> Iterator[Finding]:
 
 
 def check_config(restored: Restored) -> Iterator[Finding]:
-    """Vectors, shards, HNSW, optimizers, WAL, quantization and strict mode are those recorded."""
+    """Vectors, shards, HNSW, optimizers, WAL, quantization and strict mode are as recorded."""
     if state := restored.expected.state:
         yield _compare("config", state.config, restored.actual.config, restored)
 
 
 def check_payload_schema(restored: Restored) -> Iterator[Finding]:
-    """Every payload index is there, with its type and parameters."""
+    """Every payload index exists, with its type and parameters."""
     if state := restored.expected.state:
         actual = restored.actual.payload_schema
         yield _compare("payload schema", state.payload_schema, actual, restored)
 
 
 def check_aliases(restored: Restored) -> Iterator[Finding]:
-    """Every alias points at the collection again."""
+    """Every alias points to the collection again."""
     if restored.expected.state is None:
         return
     recorded = restored.expected.state.aliases
     if recorded and not restored.expected.owns_aliases:
-        message = f"left out, since the name is another: {', '.join(recorded)}"
+        message = f"not restored, because the name is different: {', '.join(recorded)}"
         yield Finding(check="aliases", status=Status.OK, message=message)
     elif missing := sorted(set(recorded) - set(restored.actual.aliases)):
         message = f"missing: {', '.join(missing)}"
@@ -171,10 +171,10 @@ def check_aliases(restored: Restored) -> Iterator[Finding]:
 
 
 def check_points(restored: Restored) -> Iterator[Finding]:
-    """Every point has the id, payload and vectors it was sealed with."""
+    """Every point has the id, payload and vectors that were sealed."""
     sealed = restored.expected.sealed
     if sealed is None:
-        message = "not sealed: nothing tells what each point should be"
+        message = "not sealed, so the points cannot be checked"
         yield Finding(check="contents", status=Status.WARN, message=message)
         return
     label = f"reading every point of {restored.collection}"
@@ -184,7 +184,7 @@ def check_points(restored: Restored) -> Iterator[Finding]:
 
 
 def check_searches(restored: Restored) -> Iterator[Finding]:
-    """Searches find what they found when the snapshot was taken."""
+    """Searches find the same points as when the snapshot was taken."""
     expected = restored.expected
     if not expected.probes or expected.state is None:
         return
@@ -206,20 +206,20 @@ RESTORED_CHECKS: tuple[tuple[Callable[[Restored], Iterator[Finding]], Cost], ...
 
 
 def check_restored(restored: Restored, cost: Cost) -> tuple[Finding, ...]:
-    """Run every check that costs this much."""
+    """Run every check with this cost."""
     checks = [check for check, its_cost in RESTORED_CHECKS if its_cost is cost]
     return tuple(finding for check in checks for finding in check(restored))
 
 
 def restored_error(what: str, findings: Sequence[Finding], *, hint: str) -> TaskError | None:
-    """Return the error that failed findings amount to: points missing weigh more than settings."""
+    """Return the error for failed findings; missing points outweigh different settings."""
     wrong = failed(findings)
     if not wrong:
         return None
     reasons = "; ".join(f"{f.check}: {f.message}" for f in wrong)
     if any(f.check.endswith(("count", "collection")) for f in wrong):
-        return RestoreIncomplete(f"{what} did not come back whole ({reasons}).", hint=hint)
-    return ContentsDiffer(f"{what} came back different ({reasons}).", hint=hint)
+        return RestoreIncomplete(f"{what} was not restored completely ({reasons}).", hint=hint)
+    return ContentsDiffer(f"{what} differs after the restore ({reasons}).", hint=hint)
 
 
 def _count_of_moving(actual: int, between: tuple[int, int]) -> Finding:
@@ -227,7 +227,7 @@ def _count_of_moving(actual: int, between: tuple[int, int]) -> Finding:
     status = Status.OK if low <= actual <= high else Status.WARN
     if actual < low * LEAST_SHARE_OF_MOVING:
         status = Status.FAIL
-    message = f"{actual:,} points; the source was moving between {low:,} and {high:,}"
+    message = f"{actual:,} points; the source had between {low:,} and {high:,} during the snapshot"
     return Finding(check="count", status=status, message=message)
 
 
@@ -237,7 +237,7 @@ def _compare(check: str, expected: JsonObject, actual: JsonObject, restored: Res
         return Finding(check=check, status=Status.OK, message="identical")
     shown = "; ".join(found[:MAX_LISTED])
     more = f"; and {len(found) - MAX_LISTED} more" if len(found) > MAX_LISTED else ""
-    # A newer minor version may know settings that the older one could not have written.
+    # A newer minor version may have settings that the older one did not write.
     newer = not same_minor(restored.expected.taken_with, restored.server_version)
     harmless = newer and added_only(dict(expected), dict(actual))
     status = Status.WARN if harmless else Status.FAIL

@@ -97,7 +97,7 @@ def test_a_file_and_a_link_that_are_not_what_they_were(inv: Inv, sample: Path) -
     sample.write_bytes(whole)
     link = sample.with_name("sample-plain_latest.snapshot")
     link.unlink()
-    assert_error(inv(*ARGUMENTS), 23, "latest link: there is none")
+    assert_error(inv(*ARGUMENTS), 23, "latest link: the link does not exist")
     link.symlink_to("gone.snapshot")
     assert_error(inv(*ARGUMENTS), 23, "latest link:", "gone.snapshot")
 
@@ -106,7 +106,7 @@ def test_a_task_that_failed_last(inv: Inv, sample: Path) -> None:
     """Until it succeeds again; the check's own failure does not keep itself up."""
     assert inv("snapshot.create", QDRANT_URL="http://127.0.0.1:1", QDRANT_ENGINE="external").code
     for _ in range(2):
-        assert_error(inv(*ARGUMENTS), 23, "snapshot.create", "ended with 13")
+        assert_error(inv(*ARGUMENTS), 23, "snapshot.create", "exited with 13")
     (sample.parent / ".runs.json").unlink()
     assert inv(*ARGUMENTS).code == 0
 
@@ -132,7 +132,7 @@ def test_all_collections_are_checked(inv: Inv, sample: Path, samples: Samples) -
     """The one that is not proven is told by its name, and so is one whose file is gone."""
     rich = samples.put("rich", sample.parent)
     assert inv("snapshot.check", "--collection", "sample-plain").code == 0
-    assert_error(inv("snapshot.check", "--all"), 23, "sample-rich: proof: no snapshot was ever")
+    assert_error(inv("snapshot.check", "--all"), 23, "sample-rich: proof: no snapshot has been")
     rich.unlink()
     assert_error(inv("snapshot.check", "--all"), 23, "sample-rich: newest snapshot", "latest link")
 

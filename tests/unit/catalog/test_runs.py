@@ -134,5 +134,5 @@ def test_a_failed_run_is_a_broken_promise(tmp_path: Path) -> None:
     record(tmp_path, "snapshot.test-restore", 0)
     findings = list(check_runs(read_runs(tmp_path), AT + 3 * HOUR))
     assert [f.status for f in findings] == [Status.FAIL, Status.OK]
-    assert findings[0].message == "snapshot.create 3 h ago ended with 13"
+    assert findings[0].message == "snapshot.create 3 h ago exited with 13"
     assert "inv snapshot.create" in findings[0].remedy

@@ -61,7 +61,7 @@ def test_a_newest_that_is_too_old(catalog: Catalog) -> None:
     assert attention(subject(catalog, now=TAKEN_AT + timedelta(hours=26))) == ()
     found = only(attention(subject(catalog, now=TAKEN_AT + timedelta(hours=27))))
     assert (found.check, found.status) == ("newest snapshot", Status.FAIL)
-    assert found.message == "books_20250101_120000.snapshot, 27 h old, promised 26h"
+    assert found.message == "books_20250101_120000.snapshot, 27 h old, more than the promised 26h"
     assert found.remedy.startswith("Run `inv snapshot.create --collection books`")
 
 
@@ -71,7 +71,10 @@ def test_a_proof_that_is_too_old(catalog: Catalog) -> None:
     catalogued(catalog, taken_at=TAKEN_AT + 9 * DAY, seal=SEAL)
     found = only(attention(subject(catalog, now=TAKEN_AT + 9 * DAY + HOUR)))
     assert (found.check, found.status) == ("proof", Status.FAIL)
-    assert found.message == "books_20250101_120000.snapshot proven 9 days ago, promised 8d"
+    assert (
+        found.message
+        == "books_20250101_120000.snapshot proven 9 days ago, more than the promised 8d"
+    )
 
 
 def test_no_promise_is_no_failure(catalog: Catalog) -> None:
@@ -85,7 +88,7 @@ def test_never_proven(catalog: Catalog) -> None:
     """It needs no promise to need a proof."""
     catalogued(catalog, seal=SEAL)
     found = only(attention(subject(catalog, max_proof_age=None)))
-    assert (found.check, found.message) == ("proof", "no snapshot was ever proven")
+    assert (found.check, found.message) == ("proof", "no snapshot has been proven yet")
     assert "snapshot.test-restore" in found.remedy
 
 
@@ -108,7 +111,7 @@ def test_nothing_left_but_a_dangling_link(catalog: Catalog) -> None:
     found = attention(subject(catalog, link_problem=problem))
     assert [(f.check, f.message) for f in found] == [
         ("latest link", problem.message),
-        ("newest snapshot", "no snapshot of books"),
+        ("newest snapshot", "there is no snapshot of books"),
     ]
     assert found[0].remedy == problem.hint
 
@@ -191,7 +194,9 @@ def test_older_ones_that_failed_are_counted(catalog: Catalog) -> None:
     sound(catalog)
     found = only(attention(subject(catalog)))
     assert (found.check, found.status) == ("older snapshots", Status.WARN)
-    assert found.message.startswith("5 damaged or not restorable: books_20241231_120000.snapshot;")
+    assert found.message.startswith(
+        "5 damaged or failed to restore: books_20241231_120000.snapshot;"
+    )
     assert found.message.endswith("; and 2 more")
 
 

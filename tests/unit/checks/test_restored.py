@@ -141,7 +141,7 @@ def test_aliases_stay_out_under_another_name() -> None:
     """Beside the original the aliases still belong to it, and that is no failure."""
     beside = replace(came_back(aliases=()), expected=Expected(state=STATE, owns_aliases=False))
     assert finding("aliases", beside).status is Status.OK
-    assert "left out" in finding("aliases", beside).message
+    assert "not restored" in finding("aliases", beside).message
 
 
 def test_further_aliases_are_no_loss() -> None:

@@ -36,7 +36,7 @@ def test_every_broken_promise_is_named(catalog: Catalog) -> None:
     assert len(judgement.judged) == 1
     assert isinstance(judgement.error, BudgetMissed)
     assert judgement.error.message.startswith("2 broken promises: books: newest snapshot: ")
-    assert "books: proof: no snapshot was ever proven" in judgement.error.message
+    assert "books: proof: no snapshot has been proven yet" in judgement.error.message
 
 
 def test_an_empty_catalogue_keeps_no_promise(catalog: Catalog) -> None:

@@ -646,7 +646,7 @@ def test_the_doctor_looks_off_site(
     assert doctored(settings, catalog, NOW)[0][0] == "OK"
     assert "old" in doctored(settings, catalog, NOW + timedelta(days=3))[0][1]
     catalogued(catalog, content=content(2), taken_at=TAKEN_AT + timedelta(hours=1))
-    assert "not there" in doctored(settings, catalog, NOW)[0][1]
+    assert "missing" in doctored(settings, catalog, NOW)[0][1]
     assert doctored(make_settings(), catalog, NOW) == []
 
 
