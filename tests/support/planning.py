@@ -119,9 +119,9 @@ class Plan:
         """Add up what each chain takes."""
         self._taken[chain_of(report.nodeid)] += report.duration
 
-    def pytest_sessionfinish(self) -> None:
-        """Keep what was measured where that is asked for."""
-        if self._is_worker or not os.environ.get("TESTS_MEASURE"):
+    def pytest_sessionfinish(self, exitstatus: int) -> None:
+        """Keep what was measured where that is asked for, unless the run was interrupted."""
+        if self._is_worker or exitstatus > 1 or not os.environ.get("TESTS_MEASURE"):
             return
         known = self._measured | {name: round(taken, 1) for name, taken in self._taken.items()}
         long = {n: s for n, s in known.items() if s >= UNKNOWN_SECONDS and _exists(n)}
