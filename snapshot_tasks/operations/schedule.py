@@ -1,26 +1,27 @@
-"""Write a schedule's files into a folder, over nobody else's."""
+"""Write the files of a schedule into a folder, and never replace other files."""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from snapshot_tasks.schedule.request import Schedule
 from snapshot_tasks.system.errors import Refused
 from snapshot_tasks.system.files import storage_errors, write_text
 
-_HEAD_BYTES = 4096
-_LINES = 2
+# The command that wrote a file, which names its project in a unit.
+_ORIGIN = re.compile(r"`[^`\n]*`( of \".*\")?\.")
 
 
 def write_schedule(schedule: Schedule, folder: Path) -> tuple[Path, ...]:
-    """Write every file, or none where one belongs to somebody else.
+    """Write every file, or none if one of them would replace a file that is not ours.
 
-    Ours is what begins as the new one does: a unit names its project there, so that two projects
-    on one machine do not write over each other.
+    A file is ours if it starts like the new one, up to the command that wrote it. A unit also names
+    its project there, so that two projects on one machine do not overwrite each other's files.
 
     Raises:
-        Refused: when a file is there that is not ours.
-        StorageError: when the folder cannot be written.
+        Refused: if a file that is not ours already exists.
+        StorageError: if the folder cannot be written.
     """
     paths = {folder / name: text for name, text in schedule.files.items()}
     with storage_errors(folder, setting="--output-dir"):
@@ -28,7 +29,7 @@ def write_schedule(schedule: Schedule, folder: Path) -> tuple[Path, ...]:
         for path, text in paths.items():
             if _is_foreign(path, text):
                 raise Refused(
-                    f"{path} is there, and no schedule of this project wrote it.",
+                    f"{path} already exists and was not written by this project's schedule.",
                     hint="Move it away, or choose another folder with --output-dir.",
                 )
         for path, text in paths.items():
@@ -41,6 +42,7 @@ def _is_foreign(path: Path, text: str) -> bool:
         return False
     if not path.is_file():
         return True
+    origin = _ORIGIN.search(text)
+    start = text[: origin.end() if origin else None].encode()
     with path.open("rb") as file:
-        found = file.read(_HEAD_BYTES)
-    return found.splitlines()[:_LINES] != text.encode().splitlines()[:_LINES]
+        return file.read(len(start)) != start

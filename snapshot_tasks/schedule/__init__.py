@@ -1,6 +1,6 @@
-"""Pure: schedules that take snapshots and prove them, as cron, systemd and GitHub read them.
+"""Pure: writes schedules that take and prove snapshots, for cron, systemd and GitHub.
 
-Nothing here looks at the machine: a request goes in, the text of files comes out.
+Nothing here looks at the machine: a request goes in, the contents of files come out.
 """
 
 from __future__ import annotations

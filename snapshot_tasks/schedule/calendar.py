@@ -1,4 +1,4 @@
-"""Which minutes of the week something happens at: what cron, systemd and GitHub can all express."""
+"""The minutes of the week when something runs, in forms that cron, systemd and GitHub share."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MINUTE, HOUR, DAY, WEEK = (
     timedelta(days=1),
     timedelta(weeks=1),
 )
-SHORTEST = 5 * MINUTE  # what GitHub runs at most; a drill has to fit between two snapshots
+SHORTEST = 5 * MINUTE  # the shortest on GitHub; a drill must fit between two snapshots
 WEEKDAYS = ("Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat")
 POSSIBLE = "5, 6, 10, 12, 15, 20 or 30min, 1, 2, 3, 4, 6, 8, 12 or 24h, or 7d"
 
@@ -36,16 +36,16 @@ class Calendar:
 
     @property
     def systemd(self) -> str:
-        """What `OnCalendar=` takes, in UTC wherever the machine stands."""
+        """The value for `OnCalendar=`, in UTC whatever the time zone of the machine."""
         day = f"{self.weekday} " if self.weekday else ""
         return f"{day}*-*-* {_hours(self, '02')}:{_listed(self.minutes, '02')}:00 UTC"
 
 
 def calendar(every: timedelta, start: timedelta, *, flag: str) -> Calendar:
-    """Return what repeats `every` so long, and happens at `start` after Sunday 00:00.
+    """Return a calendar that repeats after `every` and includes `start` after Sunday 00:00.
 
-    Only spans that divide an hour, a day or a week do so evenly: `*/5` hours in a crontab means
-    0, 5, 10, 15, 20, and 4 hours later 0 again.
+    This works only for spans that divide an hour, a day or a week evenly: `*/5` hours in a crontab
+    means 0, 5, 10, 15, 20, and then 0 again after only 4 hours.
 
     Raises:
         SettingsError: for any other span.
@@ -61,15 +61,17 @@ def calendar(every: timedelta, start: timedelta, *, flag: str) -> Calendar:
         step = every // HOUR
         return Calendar(minutes=(minute,), hours=tuple(range(hour % step, 24, step)))
     raise SettingsError(
-        f"{flag} is {format_span(every)}, and no calendar repeats evenly like that.",
+        f"{flag} is {format_span(every)}, which does not repeat evenly on a calendar.",
         hint=f"Use {POSSIBLE}.",
     )
 
 
 def time_of_day(text: str) -> timedelta:
-    """Return a time such as 02:15. Raises `SettingsError` for what is none."""
+    """Return a time such as 02:15. Raises `SettingsError` if it is not one."""
     if not re.fullmatch(r"([01][0-9]|2[0-3]):[0-5][0-9]", text):
-        raise SettingsError(f"{text!r} is no time of day.", hint="Give --at as 02:15, in UTC.")
+        raise SettingsError(
+            f"{text!r} is not a time of day.", hint="Use a time such as --at 02:15, in UTC."
+        )
     hours, minutes = text.split(":")
     return timedelta(hours=int(hours), minutes=int(minutes))
 

@@ -8,23 +8,24 @@ from snapshot_tasks.schedule.calendar import Calendar
 from snapshot_tasks.schedule.request import Request, Schedule
 from snapshot_tasks.system.errors import SettingsError
 
-# Debian's cron cuts what is longer, and runs the rest.
+# Debian's cron cuts off longer commands, and runs the rest.
 MAX_COMMAND_BYTES = 998
 _TAG = "qdrant-snapshot"
 _HEAD = """\
 # Qdrant snapshots, by `{origin}`. For the crontab of a user: crontab -e
-# cron takes these for times of this machine's own zone. For UTC, where that is another: cronie's
-# cron takes CRON_TZ=UTC on a line above (for all lines below it), Debian's has no such thing.
-# A run that goes well says nothing. One that fails mails all it said, where MAILTO reaches you, and
-# puts it into the system's log: journalctl -t qdrant-snapshot
+# cron uses the time zone of this machine. If that is not UTC: cronie accepts CRON_TZ=UTC on a line
+# above (it applies to all lines below it); Debian's cron has no such setting.
+# A run that succeeds prints nothing. A run that fails mails its output to MAILTO, and writes it to
+# the system log: journalctl -t qdrant-snapshot
 """
 
 
 def crontab(request: Request) -> Schedule:
-    """Return the lines. Raises `SettingsError` for a path that crons do not agree on."""
+    """Return the lines. Raises `SettingsError` for a path that crons read differently."""
     if "\\" in "".join((*request.command.argv, str(request.project))):
         raise SettingsError(
-            f"The path {request.project} holds a backslash, which crons read differently.",
+            f"The path {request.project} contains a backslash, which cron implementations read"
+            " differently.",
             hint="Rename the folder, or use --format systemd.",
         )
     lines = (
@@ -40,9 +41,9 @@ def crontab(request: Request) -> Schedule:
 
 
 def _line(request: Request, when: Calendar, tasks: tuple[str, ...]) -> str:
-    """Return a line that is silent unless it fails; cron says nothing of an exit code itself.
+    """Return a line that prints nothing unless it fails; cron itself does not report an exit code.
 
-    Invoke runs several tasks in one call, and none after one that failed.
+    Invoke runs several tasks in one call, and stops after one that failed.
     """
     run = shlex.join((*request.command.argv, *tasks))
     if folder := request.command.folder:
@@ -51,12 +52,12 @@ def _line(request: Request, when: Calendar, tasks: tuple[str, ...]) -> str:
     command = (
         # cron's own PATH lacks /usr/local/bin, where Docker may be.
         "export PATH=/usr/local/bin:/usr/bin:/bin; "
-        # Not `logger -s`: it says nothing at all on a machine without a log, such as a container.
+        # Not `logger -s`, which prints nothing on a machine without a log, such as a container.
         f"out=$({run} 2>&1) || {{ {say}; {say} | logger -p cron.err -t {_TAG}; }}"
-    ).replace("%", "\\%")  # a bare one ends the command, wherever it stands
+    ).replace("%", "\\%")  # an unescaped % ends the command anywhere
     if len(command.encode()) > MAX_COMMAND_BYTES:
         raise SettingsError(
-            f"The path {request.project} is too long for a line of a crontab.",
+            f"The path {request.project} is too long for a crontab line.",
             hint="Use --format systemd, or a shorter path.",
         )
     return f"{when.cron} {command}"

@@ -9,23 +9,24 @@ from snapshot_tasks.schedule.request import Command, Request, Schedule
 from snapshot_tasks.system.spans import format_span
 
 NAME = "qdrant-snapshot.yml"
-# A store of another kind reads others: docs/offsite.md.
+# Other kinds of stores use other variables: docs/offsite.md.
 _STORE = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 _SECRET = re.compile("KEY|SECRET|TOKEN|PASSWORD|SAS|CREDENTIAL|ACCOUNT")
 _HEAD = """\
 # Takes a snapshot of your Qdrant, proves that it restores, and uploads the proof; by
-# `{origin}`. The snapshot itself goes with the runner: whoever may read a repository's
-# artifacts must not get your data by it.
-# It needs a runner that reaches Qdrant (by https, since the key goes there), the variables
+# `{origin}`. The snapshot itself is deleted with the runner, so that people who can
+# read the artifacts of the repository cannot read your data.
+# It needs a runner that can reach Qdrant (over HTTPS, because the key is sent there), the variables
 # {variables}
 # and the secrets
 # {secrets}
-# Times are UTC. GitHub may be late, and stops schedules of a repository that rests for 60 days.
+# Times are UTC. GitHub may start late, and disables schedules after 60 days without activity in the
+# repository.
 """
 
 
 def workflow(request: Request) -> Schedule:
-    """Return the workflow. Each run proves what it took: the next one's runner does not have it."""
+    """Return the workflow. Each run proves its own snapshot, since the next runner has no copy."""
     variables = ["QDRANT_URL"] + ([] if request.all else ["QDRANT_COLLECTION_NAME"])
     secrets = ["QDRANT_API_KEY"]
     if request.push:
@@ -41,7 +42,7 @@ def workflow(request: Request) -> Schedule:
     if request.push:
         environment |= _rules(request.retention)
     if request.push and request.recipients:
-        # Public keys: here none can forget them, and push what everybody can read.
+        # Public keys: fixed here, so that nobody can forget them and push unencrypted copies.
         environment["QDRANT_AGE_RECIPIENTS"] = f'"{",".join(request.recipients)}"'
     command = request.command
     head = _HEAD.format(origin=command.origin, variables=_and(variables), secrets=_and(secrets))
@@ -49,7 +50,7 @@ def workflow(request: Request) -> Schedule:
     text = head + _BODY.format(
         cron=request.creates.cron,
         environment=lines,
-        # The runner's own folder is empty at first: only off-site there is something to prune.
+        # The runner's own folder is empty at first, so there is something to prune only off-site.
         create=" ".join((command.task("snapshot.create"), *request.which, *request.push_tasks)),
         drill=" ".join(request.drill_tasks),
         proof=_push_proof(command) if request.push else "",
@@ -94,7 +95,7 @@ on:
 permissions:
   contents: read
 
-# A run that is late must not be met by the next one; nothing is ever cut off halfway.
+# A late run must not overlap with the next one; a run is never cancelled halfway.
 concurrency:
   group: qdrant-snapshot
   cancel-in-progress: false

@@ -1,4 +1,4 @@
-"""What is to happen when: the request that every format is written from."""
+"""The request that every format is written from: what should run, and when."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ LAUNCHER = "./inv"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Command:
-    """What runs a task: from any folder and without a PATH, or in a workflow.
+    """The command that runs a task: from any folder and without a PATH, or in a workflow.
 
-    `name` is what a workflow calls it, after `install`; `names` are the tasks that a project calls
-    otherwise. A `folder` is where it must run to find the project.
+    `name` is the command in a workflow, after `install`; `names` maps the tasks that the project
+    calls differently. `folder` is where it must run to find the project.
     """
 
     argv: tuple[str, ...]
@@ -31,27 +31,27 @@ class Command:
 
     @property
     def is_launcher(self) -> bool:
-        """Whether it is the launcher of a checkout, which sets itself up."""
+        """Whether this is the launcher of a checkout, which sets itself up."""
         return self.name == LAUNCHER
 
     def task(self, full_name: str) -> str:
-        """Return what a task is called there."""
+        """Return the project's name for a task."""
         return self.names.get(full_name, full_name)
 
     @property
     def origin(self) -> str:
-        """The command that writes a schedule; files of earlier versions are known by it."""
+        """The command that writes a schedule; it also identifies files of earlier versions."""
         return f"{'inv' if self.is_launcher else self.name} {self.task('snapshot.schedule')}"
 
 
 def launcher(project: Path) -> Command:
-    """Return the launcher that a checkout has."""
+    """Return the launcher of a checkout."""
     return Command(argv=(str(project / "inv"),), name=LAUNCHER)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """Where the project lies, what runs in it, and when; for systemd also as whom and how long."""
+    """The project, what runs in it, and when; for systemd also the user and the time limit."""
 
     project: Path
     command: Command
@@ -66,23 +66,23 @@ class Request:
     retention: Policy
     push: bool
     limit_seconds: int
-    # Folders beside that of the snapshots that tasks write to.
+    # Folders that tasks write to, in addition to the snapshot folder.
     writes: tuple[Path, ...] = ()
-    # What the off-site stores need: their own variables by name, and whom copies are encrypted to.
+    # What the off-site stores need: the names of their variables, and the recipients of copies.
     store_names: tuple[str, ...] = ()
     recipients: tuple[str, ...] = ()
 
     @property
     def create_tasks(self) -> tuple[str, ...]:
-        """The arguments that take a snapshot, and keep the folder and the off-site copy right."""
+        """The arguments that take a snapshot, and update the folder and the off-site copies."""
         create = self.command.task("snapshot.create")
         return (create, *self.which, *self._prune, *self.push_tasks)
 
     @property
     def push_tasks(self) -> tuple[str, ...]:
-        """The arguments that copy off-site what is not there, where that is asked for.
+        """The arguments that copy what is missing off-site, if that is wanted.
 
-        All of it: what a run that failed has left out, and proofs that came after a push.
+        They push everything: snapshots that a failed run has missed, and proofs added after a push.
         """
         push = self.command.task("snapshot.push")
         return (push, "--all", *self._prune) if self.push else ()
@@ -94,7 +94,7 @@ class Request:
 
     @property
     def which(self) -> tuple[str, ...]:
-        """The flags that say which collections."""
+        """The flags that select the collections."""
         return ("--all",) if self.all else ()
 
     @property
@@ -104,7 +104,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Schedule:
-    """The files of a schedule by their names, where they belong, and the commands for that."""
+    """The files of a schedule by name, where they belong, and the commands that install them."""
 
     folder: str
     files: dict[str, str]
@@ -130,13 +130,13 @@ def make_request(
     store_names: tuple[str, ...] = (),
     recipients: tuple[str, ...] = (),
 ) -> Request:
-    """Check what was asked for, and return the request.
+    """Check the options, and return the request.
 
-    The drill comes an hour after a snapshot, or halfway to the next one: two runs at once would
-    meet at the lock, and one of them end with 11.
+    The drill starts an hour after a snapshot, or halfway to the next one. If both ran at once, the
+    lock would stop one of them with exit code 11.
 
     Raises:
-        SettingsError: for a span that no calendar has, a wrong time, or a path that no text holds.
+        SettingsError: for an impossible span, a wrong time, or a path that no format can contain.
     """
     for path in (project, snapshot_dir, *writes, *map(Path, command.argv)):
         _check_path(path)
@@ -155,7 +155,7 @@ def make_request(
         all=all,
         retention=retention,
         push=push,
-        # Making, downloading, sealing and pushing may each take as long.
+        # Creating, downloading, sealing and pushing may each take this long.
         limit_seconds=round(4 * operation_timeout_seconds),
         writes=writes,
         store_names=store_names,
@@ -164,9 +164,9 @@ def make_request(
 
 
 def _check_path(path: Path) -> None:
-    """Refuse what would end a line, or is no text at all: no format has an escape for it."""
+    """Refuse characters that would end a line or are not text, since no format can escape them."""
     if not all(map(is_harmless, str(path))):
         raise SettingsError(
-            f"The path {printable(str(path))} holds characters that no schedule can name.",
-            hint="Give that folder a name without line breaks and control characters.",
+            f"The path {printable(str(path))} contains characters that a schedule cannot contain.",
+            hint="Rename that folder so that it has no line breaks or control characters.",
         )

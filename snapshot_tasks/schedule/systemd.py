@@ -11,9 +11,9 @@ from snapshot_tasks.schedule.request import Command, Request, Schedule
 FOLDER = "/etc/systemd/system"
 CREATE, DRILL = "qdrant-snapshot", "qdrant-snapshot-drill"
 
-# What is missing here is missing for a reason: MemoryDenyWriteExecute may break what Python loads;
-# ProcSubset=pid hides when the machine started, by which what killed runs left is told; and
-# PrivateUsers takes away the group that may talk to Docker.
+# Left out on purpose: MemoryDenyWriteExecute may break what Python loads; ProcSubset=pid hides the
+# boot time, which identifies leftovers of killed runs; and PrivateUsers takes away the group that
+# is allowed to use Docker.
 _HARDENING = """\
 NoNewPrivileges=yes
 CapabilityBoundingSet=
@@ -37,9 +37,9 @@ SystemCallArchitectures=native
 SystemCallFilter=@system-service
 SystemCallErrorNumber=EPERM
 """
-# A launcher may have to make its .venv anew, where a unit may not write.
+# A launcher may have to create its .venv again, and a unit cannot write there.
 _AFTER = """ After
-# an update of the project, run `./inv` once by hand."""
+# you update the project, run `./inv` once by hand."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,25 +100,25 @@ def _service(job: _Job, request: Request) -> str:
 Description={job.does}
 Wants=network-online.target
 After={job.after}
-# Tell somebody: a unit of your own that gets this one's name.
+# To be notified, name a unit of your own here; it gets the name of this unit.
 #OnFailure=tell-me@%n.service
 
 [Service]
 Type=oneshot
 User={request.user.replace("%", "%%")}
-# Settings come from the project's .env. The rights below fit this engine.
+# Settings come from the project's .env. The permissions below are for this engine.
 Environment=QDRANT_DRILL_ENGINE={request.drill_engine}
 {_folder(command)}ExecStart={" ".join(words)}
 TimeoutStartSec={request.limit_seconds}
-# {name} is told to stop, and stops what it has started itself.
+# Only {name} is told to stop; it stops everything that it has started.
 KillMode=mixed
 
-# It writes only here: what else you have it write, such as by a hook, gets a line of its own.{more}
+# It can write only here. If a hook writes elsewhere, add a line for that folder.{more}
 {_writes(request)}{_temporary(request)}{_HARDENING}"""
 
 
 def _program(command: Command) -> tuple[str, ...]:
-    """Return the words that start it; in the path of a program, no variables are filled in."""
+    """Return the words that start it; variables are not expanded in the path of a program."""
     first, *others = command.argv
     if command.is_launcher:
         return ("/bin/sh", _argument(first))
@@ -126,7 +126,7 @@ def _program(command: Command) -> tuple[str, ...]:
 
 
 def _folder(command: Command) -> str:
-    """Return where it runs, for a program that finds its project by that."""
+    """Return the folder to run in, for a program that finds its project that way."""
     return f"WorkingDirectory={str(command.folder).replace('%', '%%')}\n" if command.folder else ""
 
 
@@ -141,8 +141,8 @@ def _temporary(request: Request) -> str:
         for path in (request.project, request.snapshot_dir)
         for folder in ("/tmp", "/var/tmp")  # noqa: S108
     )
-    # What a killed drill has left in Docker is found by its folder in the real /tmp; and a private
-    # one hides a project that lies there.
+    # The real /tmp is needed to identify leftovers of a killed drill in Docker, and a private one
+    # would hide a project inside it.
     if request.needs_host_tmp or below:
         return "ReadWritePaths=/tmp\n"
     return "PrivateTmp=yes\n"
@@ -156,7 +156,7 @@ Description={job.does}, on time
 
 [Timer]
 OnCalendar={job.when.systemd}
-# What was missed while the machine was off is made up for.
+# Runs that were missed while the machine was off start at the next boot.
 Persistent=true
 RandomizedDelaySec={round(delay.total_seconds())}
 
@@ -166,11 +166,11 @@ WantedBy=timers.target
 
 
 def _word(text: str) -> str:
-    """Return one word of a list: quoted, and without specifiers."""
+    """Return one word of a list, quoted and without specifiers."""
     escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%")
     return f'"{escaped}"'
 
 
 def _argument(text: str) -> str:
-    """Return one argument of a command, where variables are filled in besides."""
+    """Return one argument of a command, in which variables would be expanded otherwise."""
     return _word(text).replace("$", "$$")

@@ -122,7 +122,8 @@ def test_a_cron_line_that_fails_says_all_of_it(hostile: Inv) -> None:
     [crontab] = scheduled(hostile, "./inv", "--format", "cron").values()
     done = run_bare(cron_commands(crontab)[0])
     assert "Collection `nothing` doesn't exist" in done.stdout
-    assert f"  fix: `{shlex.quote(str(hostile.root / 'inv'))} stack.status` lists" in done.stdout
+    command = f"{shlex.quote(str(hostile.root / 'inv'))} stack.status"
+    assert f"  fix: Run `{command}` to list" in done.stdout
 
 
 def test_a_remedy_names_the_launcher(hostile: Inv) -> None:

@@ -1,4 +1,4 @@
-"""Schedules as text: when they fire, what they run, and how paths are written into them."""
+"""Schedules as text: when they run, what they run, and how paths are written into them."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def request_for(  # every fact that a test may want to change
     command: Command | None = None,
     **more: Any,
 ) -> Request:
-    """Return a request, of which a test names only what it is about."""
+    """Return a request; a test passes only the values that it is about."""
     return make_request(
         project=Path(project),
         command=command or launcher(Path(project)),
@@ -60,14 +60,14 @@ def request_for(  # every fact that a test may want to change
 
 
 def fired(calendar: Calendar, count: int) -> list[datetime]:
-    """Return the first times that another reader of cron's fields finds."""
+    """Return the first times according to another reader of cron's fields."""
     return list(islice(CronSim(calendar.cron, SUNDAY - timedelta(minutes=1)), count))
 
 
 @pytest.mark.parametrize("at", ["00:00", "02:15", "23:59"])
 @pytest.mark.parametrize("every", SPANS)
 def test_it_fires_as_often_as_asked_and_at_that_time(every: str, at: str) -> None:
-    """Evenly, over the ends of days, weeks and a month; one of the times is `--at`."""
+    """Evenly, past the end of days, weeks and a month; one of the times is `--at`."""
     span = parse_span(every)
     watched = timedelta(days=3) if span < timedelta(hours=1) else timedelta(weeks=3)
     times = fired(request_for(every, at).creates, 3 + watched // span)
@@ -78,7 +78,7 @@ def test_it_fires_as_often_as_asked_and_at_that_time(every: str, at: str) -> Non
 
 @pytest.mark.parametrize("every", SPANS)
 def test_a_drill_never_starts_with_a_snapshot(every: str) -> None:
-    """It comes an hour after one, or halfway to the next, over midnight and the week's end too."""
+    """It runs an hour later, or halfway to the next one, also past midnight and the week's end."""
     span = parse_span(every)
     later = min(timedelta(hours=1), span / 2 - span / 2 % timedelta(minutes=1))
     for at in ("02:15", "23:30"):
@@ -93,7 +93,7 @@ def test_a_drill_never_starts_with_a_snapshot(every: str) -> None:
     "every", ["1min", "4min", "45min", "90min", "5h", "7h", "36h", "2d", "14d", "61s", "3601s"]
 )
 def test_what_no_calendar_repeats_evenly_is_refused(every: str) -> None:
-    """It says what is possible instead, for the snapshot and for the drill."""
+    """The error lists what is possible, for the snapshot and for the drill."""
     asks: dict[str, Callable[[], Request]] = {
         "--every": lambda: request_for(every=every),
         "--drill-every": lambda: request_for(drill_every=every),
@@ -107,20 +107,20 @@ def test_what_no_calendar_repeats_evenly_is_refused(every: str) -> None:
 
 @pytest.mark.parametrize("at", ["", "2:15", "24:00", "12:60", "noon", "02:15 ", "٠٢:١٥"])
 def test_a_time_that_is_none_is_refused(at: str) -> None:
-    """With a hint of the form."""
-    with pytest.raises(SettingsError, match="no time of day"):
+    """The hint shows the format."""
+    with pytest.raises(SettingsError, match="is not a time of day"):
         request_for(at=at)
 
 
 def test_the_possible_spans_are_those_that_are_told() -> None:
-    """The hint names each, and no other."""
+    """The hint lists each of them, and no others."""
     named = set(map(int, re.findall(r"\d+", POSSIBLE)))
     assert named == {int(re.sub(r"\D", "", span)) for span in SPANS} - {60} - {0}
 
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_pruning_follows_the_rules_and_pushing_the_flag(name: str) -> None:
-    """Neither is in a schedule that nobody asked for it; a runner has nothing local to prune."""
+    """Neither is in a schedule without being asked for; a runner has nothing local to prune."""
     plain = "".join(FORMATS[name](request_for()).files.values())
     assert "prune" not in plain
     assert "push" not in plain
@@ -132,7 +132,7 @@ def test_pruning_follows_the_rules_and_pushing_the_flag(name: str) -> None:
 
 
 def test_a_workflow_has_the_rules_that_pruning_off_site_needs() -> None:
-    """A runner has no `.env`; without them it would prune by other rules than this machine."""
+    """A runner has no `.env`; without the rules it would prune differently from this machine."""
     policy = Policy(keep_last=3, keep_weekly=4, max_age=timedelta(days=90), keep_minimum=2)
     [text] = FORMATS["github"](request_for(push=True, retention=policy)).files.values()
     for line in ('LAST: "3"', 'WEEKLY: "4"', "MAX_AGE: 90d", 'MINIMUM: "2"'):
@@ -141,7 +141,7 @@ def test_a_workflow_has_the_rules_that_pruning_off_site_needs() -> None:
 
 
 def test_a_workflow_pins_what_this_projects_own_pins() -> None:
-    """One place to update: the versions of actions are those of restore-proof.yml."""
+    """There is one place to update: the versions of actions are those of restore-proof.yml."""
     [text] = FORMATS["github"](request_for()).files.values()
     own = (ROOT / ".github/workflows/restore-proof.yml").read_text(encoding="utf-8")
     assert re.findall(r"uses: (.*)", text) == re.findall(r"uses: (.*)", own)
@@ -150,21 +150,21 @@ def test_a_workflow_pins_what_this_projects_own_pins() -> None:
 @pytest.mark.parametrize("name", FORMATS)
 @pytest.mark.parametrize("path", ["/srv/two\nlines", "/srv/\x1b[31m", "/srv/\udcff", "/srv/\u202e"])
 def test_a_path_that_would_end_a_line_is_refused(path: str, name: str) -> None:
-    """The message itself commands no terminal."""
-    with pytest.raises(SettingsError, match="holds characters") as refused:
+    """The message itself cannot control a terminal."""
+    with pytest.raises(SettingsError, match="contains characters") as refused:
         FORMATS[name](request_for(project=path))
     assert refused.value.message.isprintable()
 
 
 def test_a_crontab_refuses_what_crons_read_differently() -> None:
-    """A backslash means one thing to Debian's and another to cronie; long lines are cut."""
+    """Debian's cron and cronie read a backslash differently; long lines are cut off."""
     for path, reason in (("/srv/back\\slash", "backslash"), ("/srv/" + "x" * 950, "too long")):
         with pytest.raises(SettingsError, match=reason):
             FORMATS["cron"](request_for(project=path))
 
 
 def test_a_private_tmp_is_for_native_drills_of_projects_elsewhere() -> None:
-    """Docker's leftovers are told by the real /tmp, and a private one hides what lies there."""
+    """Docker's leftovers need the real /tmp, and a private one would hide a project in it."""
     for request, private in (
         (request_for(), True),
         (request_for(drill_engine="compose", needs_host_tmp=True), False),
@@ -177,7 +177,7 @@ def test_a_private_tmp_is_for_native_drills_of_projects_elsewhere() -> None:
 
 
 def test_files_are_written_over_our_own_only(tmp_path: Path) -> None:
-    """Another project's unit, somebody's file, folder or link stops it before it writes."""
+    """Another project's unit, or any other file, folder or link, stops it before it writes."""
     mine = FORMATS["systemd"](request_for())
     write_schedule(mine, tmp_path)
     newer = FORMATS["systemd"](request_for(every="6h"))
@@ -194,15 +194,26 @@ def test_files_are_written_over_our_own_only(tmp_path: Path) -> None:
         folder = tmp_path / str(number)
         folder.mkdir()
         put(folder / "qdrant-snapshot-drill.timer")
-        with pytest.raises(Refused, match=r"drill\.timer is there"):
+        with pytest.raises(Refused, match=r"drill\.timer already exists"):
             write_schedule(mine, folder)
         assert len(list(folder.iterdir())) == 1
     with pytest.raises(Refused):
         write_schedule(FORMATS["systemd"](request_for(project="/srv/other")), tmp_path)
 
 
+@pytest.mark.parametrize("name", ["cron", "github"])
+def test_a_file_with_other_comments_is_still_ours(tmp_path: Path, name: str) -> None:
+    """An earlier version explained it in other words; only the command that wrote it counts."""
+    made = FORMATS[name](request_for())
+    (file, text), *_ = made.files.items()
+    start = text[: text.index("snapshot.schedule`.") + len("snapshot.schedule`.")]
+    (tmp_path / file).write_text(f"{start} In other words.\n", encoding="utf-8")
+    write_schedule(made, tmp_path)
+    assert (tmp_path / file).read_text(encoding="utf-8") == text
+
+
 def test_the_docs_show_what_is_printed() -> None:
-    """Every line of docs/schedule.md, in its order; `…` stands for what is left out."""
+    """Every line of docs/schedule.md, in its order; `…` means that lines are left out."""
     page = (ROOT / "docs/schedule.md").read_text(encoding="utf-8")
     blocks = re.findall(
         r"```console\n\$ ./inv snapshot.schedule (.*)\n([^`]*(?:`[^`]+`[^`]*)*)```", page
@@ -223,7 +234,7 @@ def test_the_docs_show_what_is_printed() -> None:
 
 
 def test_units_may_write_where_the_settings_send_them() -> None:
-    """A copy on another disk and a file of metrics: without these lines both would end with 15."""
+    """A copy on another disk and a metrics file; without these lines, both would exit with 15."""
     made = FORMATS["systemd"](request_for(writes=(Path("/mnt/a b"), Path("/var/lib/metrics"))))
     for name in ("qdrant-snapshot.service", "qdrant-snapshot-drill.service"):
         assert 'ReadWritePaths="/mnt/a b"' in made.files[name]
@@ -231,7 +242,7 @@ def test_units_may_write_where_the_settings_send_them() -> None:
 
 
 def test_a_workflow_carries_what_pushing_needs() -> None:
-    """Recipients as they are, for whoever forgets them pushes in the clear; secrets as secrets."""
+    """Recipients as text, since without them copies would be unencrypted; secrets as secrets."""
     made = FORMATS["github"](
         request_for(
             push=True,
@@ -247,13 +258,13 @@ def test_a_workflow_carries_what_pushing_needs() -> None:
 
 
 def installed(program: str, **more: Any) -> Command:
-    """Return a program in somebody else's environment, as they call the tasks."""
+    """Return a program in another project's environment, with its names for the tasks."""
     names = {name: f"qdrant.{name}" for name in ("snapshot.create", "snapshot.test-restore")}
     return Command(argv=(f"/opt/venv/bin/{program}",), name=program, names=names, **more)
 
 
 def test_a_crontab_runs_the_program_of_a_project_without_a_launcher() -> None:
-    """By its full path, with the tasks' names there; a script, in the project's folder."""
+    """By its full path, with the project's task names; a script, in the project's folder."""
     inv = Command(
         argv=("/opt/a b/inv", "--search-root", "/srv/tasks"),
         name="inv",
@@ -272,7 +283,7 @@ def test_a_crontab_runs_the_program_of_a_project_without_a_launcher() -> None:
 
 
 def test_a_unit_runs_the_program_of_a_project_without_a_launcher() -> None:
-    """Variables are filled in within arguments, but not in the path of a program."""
+    """Variables are expanded in arguments, but not in the path of a program."""
     argv = ("/opt/$a%b/inv", "--search-root", "/srv/$x")
     made = FORMATS["systemd"](request_for(command=Command(argv=argv, name="inv")))
     text = made.files["qdrant-snapshot.service"]
@@ -285,7 +296,7 @@ def test_a_unit_runs_the_program_of_a_project_without_a_launcher() -> None:
 
 
 def test_a_workflow_installs_what_the_project_uses() -> None:
-    """A checkout's launcher sets itself up; whoever has none installs the tasks first."""
+    """A checkout's launcher sets itself up; without one, the tasks are installed first."""
     [own] = FORMATS["github"](request_for()).files.values()
     assert "pip install" not in own
     command = installed("inv", install="pip install -r requirements.txt")
