@@ -1,1 +1,1 @@
-"""Tests on a real Docker Compose, with `inv` as a subprocess."""
+"""Tests on a real Docker Compose."""
