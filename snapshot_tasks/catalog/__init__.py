@@ -1,1 +1,1 @@
-"""The snapshot folder: file names, manifests, proofs, the latest pointer and the lock."""
+"""The snapshot folder: snapshots, manifests, proofs, the latest link and the lock."""

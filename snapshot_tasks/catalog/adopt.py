@@ -1,4 +1,4 @@
-"""Take a snapshot from elsewhere into the catalogue, with the files beside it, byte for byte."""
+"""Adds a snapshot from elsewhere to the catalogue, with its other files, byte for byte."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from snapshot_tasks.system.reading import read_end
 def adopt(
     catalog: Catalog, staging: Path, name: str, beside: Mapping[str, str], proofs: str
 ) -> Snapshot:
-    """Publish a whole staged file; the caller holds the catalogue's lock and has checked it.
+    """Publish a complete, checked staging file; the caller must hold the catalogue's lock.
 
-    `beside` holds files by the suffix that they add to the name. They go first: without the
-    snapshot they are invisible, so at no moment is it there without its manifest. The latest link
-    follows only where nothing newer is here, or was.
+    `beside` are the contents of its other files, by the suffix that they add to the name. They are
+    written first: they are invisible without the snapshot, so it is never visible without its
+    manifest. The latest link is only updated if there is no newer snapshot here, and was none.
     """
     final = catalog.folder / name
     with storage_errors(catalog.folder):
@@ -43,9 +43,9 @@ def adopt(
 
 
 def follow_link(catalog: Catalog, found: Snapshot) -> None:
-    """Point the latest link at a snapshot from elsewhere, where nothing newer is here, or was.
+    """Point the latest link to a snapshot from elsewhere, unless a newer one is or was here.
 
-    The caller holds the catalogue's lock.
+    The caller must hold the catalogue's lock.
     """
     if found.is_safety or not found.collection:
         return
@@ -57,7 +57,7 @@ def follow_link(catalog: Catalog, found: Snapshot) -> None:
 
 
 def _add_proofs(path: Path, proofs: str) -> None:
-    """Add the proofs that are not there yet: some may have outlived their snapshot."""
+    """Append the missing proofs; proofs of a snapshot that was lost here may still exist."""
     text = read_end(path, max_bytes=MAX_PROOFS_BYTES) if path.is_file() else ""
     here = [line for line in text.split("\n") if line.strip()]
     lines = [*here, *(line for line in proofs.split("\n") if line.strip() and line not in here)]
@@ -69,7 +69,7 @@ def _is_newest(catalog: Catalog, found: Snapshot) -> bool:
     assert found.collection is not None
     link = catalog.folder / latest_name(found.collection)
     if os.path.islink(link) and not os.path.exists(link):
-        # The newest one was lost here. An older one must not pass for it.
+        # The newest snapshot was lost here, and an older one must not be mistaken for it.
         _, lost_at = parse_name(os.readlink(link))
         if lost_at is None or lost_at > found.created_at:
             return False

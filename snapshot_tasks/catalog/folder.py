@@ -38,26 +38,26 @@ from snapshot_tasks.system.files import (
 
 # A snapshot under this name is being removed.
 DROPPED_PREFIX = ".drop-"
-_TAKE_ONE = "Take one with `inv snapshot.create`, or name one that `inv snapshot.list` shows."
+_TAKE_ONE = "Take one with `inv snapshot.create`, or choose one from `inv snapshot.list`."
 
 
 class Catalog:
-    """Reads, extends and thins out one snapshot folder."""
+    """Reads one snapshot folder, adds snapshots and deletes them."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     @property
     def journal(self) -> Journal:
-        """What runs have begun on a server; used under the lock only."""
+        """The operations that runs have started on a server; use it only under the lock."""
         return Journal(self.folder)
 
     def lock(self, task: str) -> AbstractContextManager[None]:
-        """Hold the folder for one run. Raises `Locked` at once when another run holds it."""
+        """Lock the folder for one run. Raises `Locked` at once if another run has locked it."""
         return folder_lock(self.folder, task=task)
 
     def make_folder(self) -> None:
-        """Make the folder where it is missing. Raises `StorageError` where that is not possible."""
+        """Create the folder if it is missing. Raises `StorageError` if that is not possible."""
         with storage_errors(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
 
@@ -67,7 +67,7 @@ class Catalog:
         for item in _scan(self.folder):
             hidden = item.name.startswith(DROPPED_PREFIX)
             if item.name.endswith(SUFFIX) and item.is_file(follow_symlinks=False) and not hidden:
-                # Another run may remove it at this very moment.
+                # Another run may be removing it right now.
                 with suppress(FileNotFoundError):
                     found.append(load_snapshot(Path(item.path)))
         wanted = [s for s in found if collection is None or s.collection == collection]
@@ -76,7 +76,7 @@ class Catalog:
     def collections(self) -> list[str]:
         """Return the collections that have a snapshot to restore by default.
 
-        One whose latest pointer dangles counts too: it had one, and somebody should know.
+        A collection whose latest link dangles counts too, because the user should know about it.
         """
         taken = {s.collection for s in self.entries() if s.collection and not s.is_safety}
         return sorted(taken | {name for item in _scan(self.folder) if (name := _pointer_of(item))})
@@ -84,11 +84,11 @@ class Catalog:
     def newest(self, collection: str) -> Snapshot:
         """Return the newest snapshot of a collection.
 
-        A dangling latest pointer is refused: the newest snapshot is gone, and an older one must
-        not be passed off as it.
+        A dangling latest link is an error: the newest snapshot is missing, and an older one must
+        not be used in its place.
 
         Raises:
-            NotFound: if there is none, or the latest pointer dangles.
+            NotFound: if there is none, or the latest link dangles.
         """
         check_collection(collection)
         self._check_pointer(self.folder / latest_name(collection))
@@ -98,7 +98,7 @@ class Catalog:
         return entries[0]
 
     def none_of(self, collection: str) -> NotFound:
-        """Return what to say where a collection has no snapshot; its name may be an alias."""
+        """Return the error for a collection without a snapshot; its name may be an alias."""
         owners = {
             s.collection
             for s in self.entries()
@@ -107,8 +107,8 @@ class Catalog:
         hint = _TAKE_ONE
         if owners:
             names = " or ".join(f"`--collection {name}`" for name in sorted(owners))
-            hint = f"It was an alias when a snapshot was taken: use {names}."
-        return NotFound(f"No snapshot of {collection} is in {self.folder}.", hint=hint)
+            hint = f"This name was an alias when a snapshot was taken; use {names}."
+        return NotFound(f"There is no snapshot of {collection} in {self.folder}.", hint=hint)
 
     def find(self, reference: str) -> Snapshot:
         """Return the snapshot that a path or a catalogued name refers to.
@@ -121,25 +121,25 @@ class Catalog:
             self._check_pointer(path)
             if os.path.isfile(path):
                 return load_snapshot(path.resolve())
-        raise NotFound(f"There is no snapshot {reference}.", hint=_TAKE_ONE)
+        raise NotFound(f"The snapshot {reference} does not exist.", hint=_TAKE_ONE)
 
     def latest_target(self, collection: str) -> Path | None:
-        """Return what the latest pointer names; None without a pointer, `NotFound` if dangling."""
+        """Return the target of the latest link; None without a link, `NotFound` if it dangles."""
         link = self.folder / latest_name(collection)
         self._check_pointer(link)
         return link.resolve() if os.path.islink(link) else None
 
     def held(self, collection: str) -> dict[str, str]:
-        """Return the files that something else relies on, by name, and what does."""
-        held = dict.fromkeys(self.journal.needed(), "an interrupted run needs it")
+        """Return the names of files that something else needs, each with the reason."""
+        held = dict.fromkeys(self.journal.needed(), "an interrupted run still needs it")
         link = self.folder / latest_name(collection)
         if os.path.islink(link):
-            held[os.path.basename(os.readlink(link))] = f"{link.name} names it"  # noqa: PTH119
+            held[os.path.basename(os.readlink(link))] = f"{link.name} points to it"  # noqa: PTH119
         return held
 
     @contextmanager
     def staging(self) -> Iterator[Path]:
-        """Yield a hidden path in the folder to write a snapshot to; leftovers of killed runs go."""
+        """Yield a hidden path for a new snapshot, after removing leftovers of killed runs."""
         with storage_errors(self.folder):
             remove_stagings(self.folder)
             self.finish_drops()
@@ -147,7 +147,7 @@ class Catalog:
                 yield path
 
     def free_name(self, collection: str, taken_at: datetime) -> str:
-        """Return a name that no snapshot, nor a manifest without its snapshot, has."""
+        """Return a name that neither a snapshot nor a manifest without its snapshot has."""
         check_collection(collection)
         return next(
             name
@@ -159,10 +159,10 @@ class Catalog:
     def add(
         self, staging: Path, manifest: Manifest, fingerprint: Fingerprint | None = None
     ) -> Snapshot:
-        """Publish a staged file under its manifest's name, and point the latest link at it.
+        """Publish a staged file under the name in its manifest, and point the latest link to it.
 
-        The files beside the snapshot go first: without it they are invisible, so at no moment is a
-        snapshot there without its manifest.
+        The other files are written first: they are invisible without the snapshot, so a snapshot
+        is never visible without its manifest.
         """
         final = self.folder / manifest.snapshot
         others = {manifest_path(final): dump_manifest(manifest)}
@@ -183,10 +183,10 @@ class Catalog:
         return load_snapshot(final)
 
     def drop(self, snapshot: Snapshot) -> None:
-        """Remove a snapshot and all files beside it; the caller holds the lock.
+        """Delete a snapshot with all its files; the caller must hold the lock.
 
-        One rename makes it invisible, so nobody ever sees half of it. What a crash leaves
-        undone after that, `finish_drops` completes.
+        One rename makes it invisible, so half a snapshot is never visible. After a crash,
+        `finish_drops` completes the deletion.
         """
         hidden = self.folder / f"{DROPPED_PREFIX}{snapshot.name}"
         with storage_errors(self.folder):
@@ -195,7 +195,7 @@ class Catalog:
             self._finish_drop(hidden)
 
     def finish_drops(self) -> None:
-        """Remove what killed runs have begun to remove; the caller holds the lock."""
+        """Complete the deletions of killed runs; the caller must hold the lock."""
         for hidden in self.folder.glob(f"{DROPPED_PREFIX}*{SUFFIX}"):
             if hidden.is_file():
                 with storage_errors(self.folder):
@@ -203,10 +203,10 @@ class Catalog:
 
     def _finish_drop(self, hidden: Path) -> None:
         visible = self.folder / hidden.name.removeprefix(DROPPED_PREFIX)
-        # If it is there again, somebody brought it back: the files beside it belong to that one.
+        # If the file exists again, someone restored it, and the other files belong to it.
         if not os.path.lexists(visible):
             for path in paths_beside(visible):
-                # A name may be too long to have anything beside it, and a folder there is not ours.
+                # The name may be too long to have other files, and a folder is not ours.
                 if os.path.lexists(path) and not path.is_dir():
                     path.unlink(missing_ok=True)
             sync_directory(self.folder)
@@ -216,8 +216,8 @@ class Catalog:
     def _check_pointer(link: Path) -> None:
         if os.path.islink(link) and not os.path.exists(link):
             raise NotFound(
-                f"{link.name} points at {os.readlink(link)}, which does not exist.",
-                hint=f"Bring that file back, or remove {link} to fall back to the newest one left.",
+                f"{link.name} points to {os.readlink(link)}, which does not exist.",
+                hint=f"Restore that file, or remove {link} to use the newest snapshot left.",
             )
 
 
@@ -234,7 +234,7 @@ def _scan(folder: Path) -> list[os.DirEntry[str]]:
 
 
 def _pointer_of(item: os.DirEntry[str]) -> str | None:
-    """Return the collection whose latest pointer this is, if it is one."""
+    """Return the collection of a latest link, or None if this is not one."""
     suffix = latest_name("")
     return (
         item.name.removesuffix(suffix) if item.is_symlink() and item.name.endswith(suffix) else None

@@ -1,7 +1,7 @@
-"""What a run has begun on a server and means to end, so that the next run can if it is killed.
+"""Records the operations that a run starts on a server, so that the next run can finish them.
 
 Each entry is a small file in the snapshot folder, written and read only under the folder's lock.
-So whoever finds one knows that the run which wrote it has ended.
+So if a run finds an entry, the run that wrote it has ended.
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ from snapshot_tasks.system.untrusted import parse_json
 
 PREFIX = ".pending-"
 MAX_ENTRY_BYTES = 16 << 20
-# What has such a name may be deleted, so only names that our own runs make up are accepted.
+# Collections are deleted by these names, so only names that our runs generate are accepted.
 UPLOAD = re.compile(r"restore-[0-9a-f]{32}\.snapshot")
 SERVER_SNAPSHOT = re.compile(r"[^/]+\.snapshot")
 REHEARSED = re.compile(r"rehearsal-[0-9a-f]{32}")
-# The server makes a snapshot, which is deleted once it has been downloaded.
+# The server creates a snapshot, which is deleted once it has been downloaded.
 SNAPSHOT = "snapshot"
-# A collection is restored under a name that we make up, to be compared and deleted.
+# A collection is restored under a generated name, to be compared and deleted.
 REHEARSAL = "rehearsal"
-# A collection is restored; where it replaces one, a safety snapshot holds what was there.
+# A collection is restored; if it replaces one, a safety snapshot contains the replaced one.
 RESTORE = "restore"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pending:
-    """One thing that was begun: what, on which server, and what it takes to end it."""
+    """One started operation: its kind, its server, and what is needed to finish or undo it."""
 
     kind: str
     url: str
@@ -45,20 +45,20 @@ class Pending:
     path: Path | None = field(default=None, repr=False)
 
     def add(self, **facts: Any) -> None:
-        """Remember more, now that it is known."""
+        """Add facts that are known now."""
         if self.path:
             with suppress(OSError):
                 _write(self.path, self.kind, self.url, self.collection, {**self.facts, **facts})
 
     def done(self) -> None:
-        """Forget it: it has ended, or was undone."""
+        """Delete the entry, because the operation was finished or undone."""
         if self.path:
             with suppress(OSError):
                 self.path.unlink(missing_ok=True)
 
 
 class Journal:
-    """The entries of one snapshot folder. Without a folder, nothing is remembered."""
+    """The entries of one snapshot folder. Without a folder, nothing is recorded."""
 
     def __init__(self, folder: Path | None) -> None:
         self._folder = folder
@@ -66,10 +66,10 @@ class Journal:
     def begin(
         self, kind: str, url: str, collection: str, *, must: bool = False, **facts: Any
     ) -> Pending:
-        """Remember what is about to begin.
+        """Record an operation that is about to start.
 
         Raises:
-            StorageError: where the folder cannot be written, and this `must` be remembered.
+            StorageError: if the folder cannot be written, and this `must` be recorded.
         """
         path = None
         if self._folder:
@@ -84,11 +84,11 @@ class Journal:
         return Pending(kind=kind, url=url, collection=collection, facts=facts, path=path)
 
     def pending(self, url: str) -> list[Pending]:
-        """Return what ended runs have left open on a server."""
+        """Return the operations that ended runs have not finished on a server."""
         return [entry for entry in self._entries() if entry.url == url]
 
     def needed(self) -> set[str]:
-        """Return the names of snapshots that it takes to end what ended runs have left open."""
+        """Return the names of snapshots that are needed to finish or undo open operations."""
         paths = [
             entry.facts.get(key) for entry in self._entries() for key in ("snapshot", "safety")
         ]
@@ -99,12 +99,12 @@ class Journal:
         return [entry for path in paths if (entry := _load(path))]
 
 
-# For throw-away servers: what is left on them goes with them.
+# For fresh servers, because their leftovers are deleted with them.
 NO_JOURNAL = Journal(None)
 
 
 def _load(path: Path) -> Pending | None:
-    """Read an entry; anything else, or one with names that our runs never use, is left alone."""
+    """Read an entry; ignore other files, and entries with names that our runs never generate."""
     try:
         document = parse_json(read_text(path, max_bytes=MAX_ENTRY_BYTES))
         entry = Pending(

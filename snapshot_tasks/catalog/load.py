@@ -1,4 +1,4 @@
-"""Read a snapshot: its manifest at once, all other files beside it when they are asked for."""
+"""Reads a snapshot: its manifest at once, its other files on demand."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ MAX_FINGERPRINT_BYTES = 64 << 20
 
 
 def load_snapshot(path: Path) -> Snapshot:
-    """Return the snapshot whose file this is, with the files beside it."""
+    """Return the snapshot of a file, with the file's manifest and other files."""
     manifest, problem = None, None
     try:
         manifest = load_manifest(manifest_path(path))
@@ -54,10 +54,10 @@ def load_snapshot(path: Path) -> Snapshot:
 
 
 def load_manifest(path: Path) -> Manifest | None:
-    """Read a manifest; None when there is no such file.
+    """Read a manifest; None if there is no such file.
 
     Raises:
-        Refused: for a newer schema.
+        Refused: if it has a newer schema.
         Damaged: if it is not a manifest.
     """
     try:
@@ -70,7 +70,7 @@ def load_manifest(path: Path) -> Manifest | None:
 
 
 class BesideFile:
-    """The files beside a snapshot's; each is read once, when it is first asked for."""
+    """The other files of a snapshot; each is read once, when it is first needed."""
 
     def __init__(self, file: Path, seal: Seal | None) -> None:
         self._file = file
@@ -83,34 +83,34 @@ class BesideFile:
 
     @cached_property
     def pin(self) -> str | None:
-        """The note of its pin; None where it is not pinned."""
+        """The note of its pin; None if it is not pinned."""
         return read_pin(pin_path(self._file))
 
     @cached_property
     def sealed(self) -> Sealed | None:
-        """What the contents were sealed with. Raises `Damaged` where that cannot be read."""
+        """The seal of the contents. Raises `Damaged` if it cannot be read."""
         return _sealed(self._seal, fingerprint_path(self._file)) if self._seal else None
 
 
 def _sealed(seal: Seal, path: Path) -> Sealed:
-    """Return a seal with its buckets, where they are there.
+    """Return a seal, with its buckets if they exist.
 
-    The manifest's digest decides. The buckets only tell where contents differ, so a copy without
-    them verifies and restores as well.
+    The digest in the manifest decides. The buckets only show where contents differ, so a copy
+    without them can be verified and restored as well.
     """
     try:
         if not seal.digest or seal.points_count is None:
-            raise ValueError("the manifest has lost its digest or its number of points")
+            raise ValueError("the manifest has no digest or no number of points")
         buckets = None
         if os.path.lexists(path):
             text = read_text(path, max_bytes=MAX_FINGERPRINT_BYTES)
             buckets = Fingerprint.from_json(parse_json(text))
             if buckets.digest != seal.digest:
-                raise ValueError("it is another snapshot's")
+                raise ValueError("it belongs to another snapshot")
         return Sealed(digest=seal.digest, points_count=seal.points_count, buckets=buckets)
     except (OSError, ValueError, KeyError, TypeError, ArithmeticError) as error:
         reason = printable(str(error), limit=MAX_MESSAGE)
         raise Damaged(
-            f"The sealed fingerprint {printable(path.name)} is not readable: {reason}.",
-            hint="Bring that file back from a copy, or take a new snapshot.",
+            f"The sealed fingerprint {printable(path.name)} cannot be read: {reason}.",
+            hint="Restore that file from a copy, or take a new snapshot.",
         ) from error

@@ -1,7 +1,7 @@
-"""One run at a time in a snapshot folder.
+"""Lets only one run at a time use a snapshot folder.
 
-The lock is the kernel's (`system/locks.py`) and ends with the process that holds it. The file only
-says who that is.
+The kernel's lock (`system/locks.py`) is released when the process that holds it ends. The file only
+shows who holds it.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ LOCK_NAME = ".lock"
 
 @contextmanager
 def folder_lock(folder: Path, *, task: str) -> Iterator[None]:
-    """Hold the folder's lock for the block; a folder that cannot be written needs none.
+    """Hold the folder's lock for the block; a folder that cannot be written needs no lock.
 
     Raises:
-        Locked: at once, naming the holder.
+        Locked: at once, if another run holds it; the message describes that run.
     """
     descriptor = _open(folder)
     if descriptor is None:
@@ -54,7 +54,7 @@ def _open(folder: Path) -> int | None:
             if error.errno not in (errno.EROFS, errno.EACCES):
                 raise
         try:
-            # Another user's lock file: the kernel's lock does not need it to be writable.
+            # The lock file of another user: locking it does not require write permission.
             return os.open(folder / LOCK_NAME, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
         except OSError:
             return None
@@ -63,8 +63,8 @@ def _open(folder: Path) -> int | None:
 def _take(descriptor: int, folder: Path) -> None:
     if not try_lock(descriptor):
         raise Locked(
-            f"Another run works in {folder}: {_holder(descriptor)}.",
-            hint="Wait until it has ended, then run this again.",
+            f"Another run is using {folder}: {_holder(descriptor)}.",
+            hint="Wait until it ends, then run this again.",
         )
 
 
@@ -81,4 +81,4 @@ def _holder(descriptor: int) -> str:
         holder = json.loads(os.pread(descriptor, 4096, 0))
         return f"{holder['task']}, process {holder['pid']}, since {holder['since']}"
     except (ValueError, KeyError, TypeError):
-        return "it has just started"
+        return "it has only just started"

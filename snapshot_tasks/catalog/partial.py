@@ -1,4 +1,4 @@
-"""Files in the snapshot folder that are still being pulled: hidden, and gone on with later."""
+"""Partial files of pulls in the snapshot folder; they are hidden, and a later pull resumes them."""
 
 from __future__ import annotations
 
@@ -15,29 +15,29 @@ PREFIX, SUFFIX = ".pull-", ".part"
 
 
 def partial_name(sha256: str) -> str:
-    """Return the hidden name of a file that is to have this SHA-256."""
+    """Return the hidden name of a file that will have this SHA-256."""
     return f"{PREFIX}{sha256[:32]}{SUFFIX}"
 
 
 @contextmanager
 def own_partial(partial: Path) -> Iterator[BinaryIO]:
-    """Open a partial file for this run alone, with what is in it already.
+    """Open a partial file for this run only, with the contents that it already has.
 
     Raises:
-        Locked: if another run fills it.
+        Locked: if another run is writing it.
     """
     flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
     with os.fdopen(os.open(partial, flags, 0o600), "r+b") as file:
         if not try_lock(file):
             raise Locked(
-                f"Another run pulls this snapshot into {partial.parent}.",
-                hint="Wait until it has ended, then run this again.",
+                f"Another run is already pulling this snapshot into {partial.parent}.",
+                hint="Wait until it ends, then run this again.",
             )
         yield file
 
 
 def clear_partials(folder: Path, *, keep: set[str]) -> None:
-    """Remove what killed pulls of other snapshots have left; one that still runs holds a lock."""
+    """Remove partial files of killed pulls of other snapshots; a running pull holds a lock."""
     for path in folder.glob(f"{PREFIX}*{SUFFIX}"):
         if path.name in keep:
             continue

@@ -1,4 +1,4 @@
-"""The note beside a snapshot that keeps it from being pruned."""
+"""The note next to a snapshot that protects it from pruning."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ MAX_PIN_BYTES = 64 << 10
 
 
 def set_pin(snapshot: Snapshot, note: str) -> None:
-    """Keep it from being pruned. Raises `StorageError` where the folder cannot be written."""
+    """Protect a snapshot from pruning. Raises `StorageError` if the folder cannot be written."""
     with storage_errors(snapshot.path.parent):
         write_text(snapshot.pin_path, json.dumps({"note": note}) + "\n")
 
 
 def remove_pin(snapshot: Snapshot) -> None:
-    """Let it be pruned again. Raises `StorageError` where the folder cannot be written."""
+    """Allow pruning it again. Raises `StorageError` if the folder cannot be written."""
     with storage_errors(snapshot.path.parent):
         snapshot.pin_path.unlink(missing_ok=True)
 
 
 def read_pin(path: Path) -> str | None:
-    """Return the note of a pin, which may be empty; None where there is no pin.
+    """Return the note of a pin, which may be empty; None if there is no pin.
 
-    A pin that cannot be read is one all the same: it only ever keeps.
+    A pin that cannot be read still counts, because a pin only protects.
     """
     if not os.path.lexists(path):
         return None

@@ -1,4 +1,4 @@
-"""The proofs beside a snapshot: one JSON line for each drill or verification, append-only."""
+"""The proofs of a snapshot: one JSON line for each drill or verification, append-only."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from snapshot_tasks.system.files import append_line, storage_errors
 from snapshot_tasks.system.progress import Progress
 from snapshot_tasks.system.reading import read_end
 
-# Thousands of proofs; older ones are passed over.
+# Enough for thousands of proofs; older ones are ignored.
 MAX_PROOFS_BYTES = 8 << 20
 
 
 def append_proof(snapshot: Snapshot, proof: Proof) -> None:
-    """Append one proof durably. Raises `StorageError` where the folder cannot be written."""
+    """Append one proof durably. Raises `StorageError` if the folder cannot be written."""
     with storage_errors(snapshot.path.parent):
         append_line(snapshot.proofs_path, json.dumps(proof.as_json(), ensure_ascii=False))
 
 
 def read_proofs(path: Path) -> tuple[Proof, ...]:
-    """Return the proofs in a file, oldest first; none where it cannot be read."""
+    """Return the proofs in a file, oldest first; none if it cannot be read."""
     try:
         return parse_proofs(read_end(path, max_bytes=MAX_PROOFS_BYTES))
     except (OSError, ValueError):
@@ -31,8 +31,8 @@ def read_proofs(path: Path) -> tuple[Proof, ...]:
 
 
 def keep_proof(snapshot: Snapshot, proof: Proof, progress: Progress) -> None:
-    """Append one proof. A folder that cannot be written is noted, since the findings still hold."""
+    """Append one proof. If the folder cannot be written, only note it; the findings stay valid."""
     try:
         append_proof(snapshot, proof)
     except TaskError as error:
-        progress.note(f"The proof could not be kept: {error.message}")
+        progress.note(f"The proof could not be saved: {error.message}")

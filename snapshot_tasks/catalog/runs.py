@@ -1,7 +1,7 @@
-"""How each task last ended, in one small file of the snapshot folder.
+"""Records how each task last ended, in one small file of the snapshot folder.
 
-Several tasks run at different times and share one metrics file, so each needs what the others did.
-It only serves reports, so garbage in it is skipped and overwritten.
+Several tasks run at different times and write one metrics file, so each needs the results of the
+others. The file is only used for reporting, so invalid content is ignored and overwritten.
 """
 
 from __future__ import annotations
@@ -41,11 +41,11 @@ class LastRun:
 
     @property
     def ok(self) -> bool:
-        """Whether it ended with 0."""
+        """Whether it exited with 0."""
         return self.exit_code == 0
 
     def as_json(self) -> dict[str, Any]:
-        """Return the run as the file holds it, under its task's name."""
+        """Return the run as it is stored in the file, under the name of its task."""
         return {
             "ended_at": self.ended_at.isoformat(),
             "seconds": round(self.seconds, 3),
@@ -57,7 +57,7 @@ class LastRun:
 def record_run(
     folder: Path, task: str, *, ended_at: datetime, seconds: float, exit_code: int
 ) -> None:
-    """Remember how a task has just ended. Raises `StorageError` where that cannot be written."""
+    """Record how a task has just ended. Raises `StorageError` if that cannot be written."""
     with storage_errors(folder), _alone(folder):
         runs = {run.task: run for run in read_runs(folder)}
         before = runs.get(task)
@@ -73,12 +73,12 @@ def record_run(
         try:
             write_text(folder / RUNS_NAME, text + "\n")
         except FileNotFoundError:
-            # A run that takes the folder's lock clears what looks half-made: this too, just then.
+            # A run that takes the folder's lock may remove this staging file at the same time.
             write_text(folder / RUNS_NAME, text + "\n")
 
 
 def read_runs(folder: Path) -> tuple[LastRun, ...]:
-    """Return each task's last run, by name; anything else is skipped."""
+    """Return the last run of each task, by name; invalid entries are ignored."""
     try:
         document = parse_json(read_text(folder / RUNS_NAME, max_bytes=MAX_RUNS_BYTES))
     except (OSError, ValueError):
@@ -107,9 +107,9 @@ def _parse(task: str, facts: Mapping[str, Any]) -> LastRun | None:
 
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
-    """Keep two tasks that end at once from losing each other's run.
+    """Keep two tasks that end at the same time from overwriting each other's run.
 
-    Whoever holds the lock writes one small file; after a second the run is recorded all the same.
+    The holder of the lock only writes one small file; after a second, the run is recorded anyway.
     """
     descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
     try:

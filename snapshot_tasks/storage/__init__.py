@@ -1,1 +1,1 @@
-"""Stores for off-site copies, each behind the same few methods (`base.Store`)."""
+"""Stores for off-site copies, all with the same few methods (`base.Store`)."""

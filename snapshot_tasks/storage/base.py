@@ -1,4 +1,4 @@
-"""What a place for off-site copies can do: list, read, write and delete whole objects by name."""
+"""The interface of a store: list, read, write and delete whole objects by name."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from snapshot_tasks.system.errors import Refused, StorageError
 
 
 class Protected(StorageError):
-    """The store keeps an object from being deleted or replaced, such as under an object lock."""
+    """The store does not allow deleting or replacing an object, such as under an object lock."""
 
     kind = "protected"
 
 
 class AlreadyThere(Refused):
-    """Something has this name already, and only something new may be written."""
+    """An object with this name already exists, and only a new one may be written."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stored:
-    """One object: its name below the store's prefix, its size and when it was written."""
+    """One object: its name below the store's prefix, its size and its time of writing."""
 
     name: str
     size_bytes: int
@@ -30,19 +30,19 @@ class Stored:
 
 
 class Store(Protocol):
-    """A store of objects. What goes wrong with it is a `StorageError` with a hint.
+    """A store of objects. Its problems are raised as a `StorageError` with a hint.
 
-    Names are of `/`, and of what `offsite.layout` makes of anything else. `url` is for people: it
-    holds no credentials.
+    Names consist of `/` and of parts encoded by `offsite.layout`. `url` is for display, without
+    credentials.
     """
 
     @property
     def url(self) -> str:
-        """Where the store is."""
+        """The URL of the store."""
         ...
 
     def list(self, folder: str) -> Iterator[Stored]:
-        """Yield what is below a folder, in no order; a missing folder counts as empty.
+        """Yield the objects below a folder, in any order; a missing folder counts as empty.
 
         Raises:
             StorageError: if the store cannot be reached or there is no such bucket.
@@ -50,7 +50,7 @@ class Store(Protocol):
         ...
 
     def read(self, name: str, *, offset: int = 0) -> Iterator[bytes]:
-        """Yield an object's bytes from an offset on; a lost connection is taken up where it broke.
+        """Yield an object's bytes from an offset on; a lost connection resumes where it stopped.
 
         Raises:
             NotFound: if there is no such object.
@@ -58,18 +58,18 @@ class Store(Protocol):
         ...
 
     def write(self, name: str, data: bytes, *, new: bool = False) -> None:
-        """Write an object, which is visible only once it is whole.
+        """Write an object, which only becomes visible once it is complete.
 
         Raises:
-            AlreadyThere: if `new` and something has that name.
-            Protected: if the store keeps what has that name.
+            AlreadyThere: if `new`, and an object with that name exists.
+            Protected: if the store protects the existing object with that name.
         """
         ...
 
     def delete(self, name: str) -> None:
-        """Delete an object; one that is not there is deleted already.
+        """Delete an object; a missing object counts as deleted.
 
         Raises:
-            Protected: if the store keeps it.
+            Protected: if the store protects it.
         """
         ...

@@ -1,4 +1,4 @@
-"""Setting up a bucket by the variables that its store has itself."""
+"""Sets up a bucket with the variables of its store."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from snapshot_tasks.storage.place import Place
 from snapshot_tasks.system.errors import SettingsError
 from snapshot_tasks.system.untrusted import printable
 
-# One request moves at most one part of a snapshot: 32 MiB in 5 minutes is a line of 1 Mbit/s.
+# A request transfers at most one part of a snapshot: 32 MiB in 5 minutes needs 1 Mbit/s.
 REQUEST_SECONDS = 300.0
 CONNECT_SECONDS = 5.0
 RETRIES = 10
@@ -32,9 +32,9 @@ def open_bucket(
     defaults: Mapping[str, str] | None = None,
     endpoints: tuple[str, ...] = (),
 ) -> ObjectStore:
-    """Return the store of a bucket. `prefix` is what the names of its variables begin with.
+    """Return the store of a bucket. `prefix` is the prefix of the names of its variables.
 
-    Plain http needs that one of the variables named in `endpoints` leads to this machine.
+    Plain HTTP is only allowed if one of the `endpoints` variables points to this machine.
 
     Raises:
         SettingsError: if a variable has an impossible value.
@@ -57,8 +57,8 @@ def open_bucket(
     except (exceptions.BaseError, ValueError) as error:
         reason = str(error).partition("\n")[0].rstrip(".")
         raise SettingsError(
-            f"{place.url} cannot be used: {printable(reason, limit=MAX_REASON)}.",
-            hint="Correct the store's own variables; docs/offsite.md lists them.",
+            f"Cannot use {place.url}: {printable(reason, limit=MAX_REASON)}.",
+            hint="Correct the variables of the store; docs/offsite.md lists them.",
         ) from None
     secret = (value for name, value in variables.items() if _SECRET.search(name) and len(value) > 5)
     return ObjectStore(place, client, prefix=prefix, secrets=tuple(secret))
@@ -67,7 +67,7 @@ def open_bucket(
 def _config(
     vendor: Callable[..., Client], prefix: str, variables: Mapping[str, str]
 ) -> dict[str, str]:
-    """Return the variables that the store knows; the others are for other programs."""
+    """Return the variables that the store supports; the others are for other programs."""
     known = {}
     for name, value in variables.items():
         if name.startswith(prefix):
@@ -76,13 +76,13 @@ def _config(
             except exceptions.UnknownConfigurationKeyError:
                 continue
             except (exceptions.BaseError, ValueError):
-                pass  # it is told with all the others
+                pass  # it is reported together with all the others
             known[name.lower()] = value
     return known
 
 
 def _allows_http(variables: Mapping[str, str], prefix: str, endpoints: tuple[str, ...]) -> bool:
-    """Return whether plain http will do: on this machine, or where the variables allow it."""
+    """Return whether plain HTTP is allowed: on this machine, or by the variables."""
     if variables.get(f"{prefix}ALLOW_HTTP", "").lower() in ("1", "true"):
         return True
     urls = [variables[name] for name in endpoints if name in variables]

@@ -1,7 +1,7 @@
-"""A folder as a store: another disk, a network share, a stick.
+"""A folder as a store: another disk, a network share, a memory stick.
 
-By hand, since a store of copies must survive a power cut: every object is synced before it gets its
-name, and the name before the next thing relies on it.
+It is written by hand, because copies must survive a power failure: every object is synced before it
+gets its name, and the name is synced before anything relies on it.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ _NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.ENOSYS)
 
 
 class FolderStore:
-    """Objects are files below one folder, which must be there: it may be a disk to be mounted."""
+    """Objects are files below one folder, which must exist because it may be a mount point."""
 
     def __init__(self, place: Place, variables: Mapping[str, str]) -> None:
         self.url = place.url
         self._root = Path(place.prefix)
 
     def list(self, folder: str) -> Iterator[Stored]:
-        """Yield what is below a folder; what a killed write left is not an object."""
+        """Yield the files below a folder, without leftovers of killed writes."""
         self._check_root()
         top = self._root / folder
         for parent, _, files in os.walk(top, onerror=self._raise):
@@ -63,7 +63,7 @@ class FolderStore:
                 file = path.open("rb")
             except FileNotFoundError:
                 raise NotFound(
-                    f"There is no {path}.", hint="See `inv snapshot.list --remote`."
+                    f"{path} does not exist.", hint="See `inv snapshot.list --remote`."
                 ) from None
             with file:
                 file.seek(offset)
@@ -71,7 +71,7 @@ class FolderStore:
                     yield chunk
 
     def write(self, name: str, data: bytes, *, new: bool = False) -> None:
-        """Write a file durably; it gets its name by one rename, or by a link where it is new."""
+        """Write a file durably; it gets its name by one rename, or by a link if it must be new."""
         self._check_root()
         path = self._root / name
         with storage_errors(self._root, setting="QDRANT_OFFSITE_URL"):
@@ -86,7 +86,7 @@ class FolderStore:
             sync_directory(path.parent)
 
     def delete(self, name: str) -> None:
-        """Delete a file, and the folders that are empty without it."""
+        """Delete a file, and the folders that are empty afterwards."""
         self._check_root()
         path = self._root / name
         try:
@@ -94,8 +94,8 @@ class FolderStore:
         except OSError as error:
             if error.errno in _KEPT:
                 raise Protected(
-                    f"{path} cannot be deleted: {error.strerror}.",
-                    hint="It is protected, and nothing else was lost: run prune again after the"
+                    f"{path} could not be deleted: {error.strerror}.",
+                    hint="It is protected; nothing else was affected. Run prune again after the"
                     " protection expires.",
                 ) from error
             raise self._lost(path, error) from error
@@ -104,7 +104,7 @@ class FolderStore:
                 (self._root / parent).rmdir()
 
     def _clear_stagings(self) -> None:
-        """Remove what killed writes have left: the kernel has freed the lock on it."""
+        """Remove leftovers of killed writes; the kernel has released their locks."""
         for path in self._root.glob(f"{STAGING_PREFIX}*"):
             with suppress(OSError), path.open("rb") as file:
                 if try_lock(file):
@@ -119,9 +119,9 @@ class FolderStore:
     def _check_root(self) -> None:
         if not self._root.is_dir():
             raise StorageError(
-                f"There is no folder {self._root}.",
-                hint="Mount its disk, or make the folder: it is never made for you, since then a"
-                " disk that is not mounted would go unnoticed.",
+                f"The folder {self._root} does not exist.",
+                hint="Mount its disk, or create the folder. It is never created automatically, so"
+                " that a disk that is not mounted does not go unnoticed.",
             )
 
     @contextmanager
@@ -154,7 +154,7 @@ def _locked_staging(folder: Path) -> Iterator[Path]:
         with path.open("xb") as file:
             lock(file)
             if not path.exists():
-                # Another run has cleared it away before it was locked.
+                # Another run removed it before it was locked.
                 continue
             try:
                 yield path

@@ -1,4 +1,4 @@
-"""What there is to know of a kind of store without opening one."""
+"""Describes a kind of store without opening one."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from snapshot_tasks.storage.place import Place
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoreKind:
-    """A scheme, and what a URL of it means. Help texts, errors and settings are made from this.
+    """A scheme and the meaning of its URLs; help texts, errors and settings are derived from it.
 
-    `prefix` is what the names of the store's own variables begin with, such as AWS_; empty where it
-    has none. Without a bucket, a URL holds only a path. `open` imports what is heavy when called.
+    `prefix` is the prefix of the store's variables, such as AWS_; empty if it has none. Without a
+    bucket, a URL only has a path. `open` imports heavy libraries when it is called.
     """
 
     scheme: str

@@ -1,7 +1,7 @@
-"""S3 and what speaks its protocol, Google Cloud Storage and Azure, all through `obstore`.
+"""S3 and compatible stores, Google Cloud Storage and Azure, all through `obstore`.
 
-Every object is written by one request, never as a multipart upload: so nothing unfinished can stay
-in a bucket, where nobody sees it and everybody pays for it.
+Every object is written by one request, never as a multipart upload, because the parts of an
+unfinished upload would stay in the bucket, hidden but paid for.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ if TYPE_CHECKING:
     from obstore import GetOptions, PutMode
 
 READ_ATTEMPTS = 5
-# How long an interrupted request may take to its end, so that its thread is gone before Python is.
+# How long an interrupted request may take to end, so that its thread ends before Python does.
 PARTING_SECONDS = 2.0
 CHUNK_BYTES = 1 << 20
 MAX_REASON = 300
 _T = TypeVar("_T")
 Client = S3Store | GCSStore | AzureStore
 _AGAIN = (
-    "See whether the store is up and reachable, then run this again: what has arrived is not sent"
-    " again."
+    "Check that the store is up and reachable, then run this again. Parts that have arrived are"
+    " not sent again."
 )
-_UNCONDITIONAL = "Set AWS_CONDITIONAL_PUT=disabled for a store that has no If-None-Match."
+_UNCONDITIONAL = "Set AWS_CONDITIONAL_PUT=disabled for a store that does not support If-None-Match."
 _NO_BUCKET = re.compile(
     "NoSuchBucket|ContainerNotFound|specified (bucket|container) does not exist", re.I
 )
@@ -51,7 +51,7 @@ _SAID = re.compile(r"<Code>(?P<code>[^<]*)</Code>\s*<Message>(?P<message>[^<]*)<
 
 
 class ObjectStore:
-    """A bucket, or what is below a prefix in it."""
+    """A bucket, or a prefix in it."""
 
     def __init__(
         self, place: Place, client: Client, *, prefix: str, secrets: tuple[str, ...] = ()
@@ -63,7 +63,7 @@ class ObjectStore:
         self._secrets = secrets
 
     def list(self, folder: str) -> Iterator[Stored]:
-        """Yield what is below a folder, a page of a thousand at a time."""
+        """Yield the objects below a folder, in pages of a thousand."""
         pages = obstore.list(self._client, folder, chunk_size=1000)
         while True:
             with self._errors(folder):
@@ -76,7 +76,7 @@ class ObjectStore:
                 )
 
     def read(self, name: str, *, offset: int = 0) -> Iterator[bytes]:
-        """Yield an object's bytes; what broke goes on from there, as long as something comes."""
+        """Yield an object's bytes; resume a broken download as long as it makes progress."""
         failures = 0
         while True:
             try:
@@ -91,14 +91,14 @@ class ObjectStore:
                 return
 
     def write(self, name: str, data: bytes, *, new: bool = False) -> None:
-        """Write an object by one request; a store that knows no condition just overwrites."""
+        """Write an object by one request; a store without conditional writes just overwrites."""
         try:
             self._put(name, data, new=new)
         except NotImplementedError:
             self._put(name, data, new=False)
 
     def delete(self, name: str) -> None:
-        """Delete an object. In a versioned bucket the store keeps its versions."""
+        """Delete an object. A versioned bucket keeps its versions."""
         with self._errors(name, deleting=True):
             try:
                 _run(lambda: obstore.delete(self._client, name))
@@ -125,7 +125,7 @@ class ObjectStore:
 
     @contextmanager
     def _errors(self, name: str, *, deleting: bool = False, generic: bool = True) -> Iterator[None]:
-        """Turn obstore's errors into ours; its general one only where nobody tries again."""
+        """Convert obstore's errors to ours; its general error only if nobody will retry."""
         try:
             yield
         except exceptions.GenericError as error:
@@ -142,35 +142,39 @@ class ObjectStore:
         reason = self._reason(name, str(error))
         if _NO_BUCKET.search(reason):
             return StorageError(
-                f"{self.url}: there is no bucket {self._place.bucket}.",
-                hint="Make it, or correct the off-site URL; the account and the region count too.",
+                f"The bucket {self._place.bucket} does not exist ({self.url}).",
+                hint="Create it, or correct the off-site URL, the account or the region.",
             )
         if isinstance(error, FileNotFoundError):
-            return NotFound(f"{self.url} has no {name}.", hint="See `inv snapshot.list --remote`.")
+            return NotFound(
+                f"{name} does not exist in {self.url}.", hint="See `inv snapshot.list --remote`."
+            )
         refused = _REFUSED.search(reason) or isinstance(
             error, exceptions.PermissionDeniedError | exceptions.UnauthenticatedError
         )
         if _LOCKED.search(reason) or (deleting and refused):
             return Protected(
-                f"{self.url} keeps {name}: {reason}.",
-                hint="It is protected there, or these credentials may not delete. Nothing else was"
-                " lost; run prune again after the protection expires.",
+                f"{self.url} does not allow deleting or replacing {name}: {reason}.",
+                hint="It is protected, or these credentials cannot delete. Nothing else was"
+                " affected. Run prune again after the protection expires.",
             )
         if isinstance(error, exceptions.AlreadyExistsError):
-            return AlreadyThere(f"{self.url} already has {name}.", hint="Nothing was changed.")
+            return AlreadyThere(
+                f"{name} already exists in {self.url}.", hint="Nothing was changed."
+            )
         if refused:
             return StorageError(
-                f"{self.url} refuses these credentials: {reason}.",
-                hint=f"Set the store's own variables, {self._prefix}… (docs/offsite.md), in the"
+                f"{self.url} refused the credentials: {reason}.",
+                hint=f"Set the variables of the store ({self._prefix}…, see docs/offsite.md) in the"
                 " environment or in .env.",
             )
         hint = _UNCONDITIONAL if "NotImplemented" in reason else _AGAIN
         return StorageError(f"{self.url}: {reason}.", hint=hint)
 
     def _reason(self, name: str, text: str) -> str:
-        """Return what a store says in one line, without anything that is secret.
+        """Return a store's error in one line, without secrets.
 
-        Without names and URLs too: what they happen to spell must not be taken for its answer.
+        Names and URLs are removed too, because their text must not be matched as an error.
         """
         text = text.partition("\n\nDebug source")[0]
         if said := _SAID.search(text):
@@ -183,18 +187,18 @@ class ObjectStore:
 
 
 def _run(ask: Callable[[], _T]) -> _T:
-    """Wait for the store in a way that Ctrl-C can end.
+    """Run a request to the store so that Ctrl-C can interrupt it.
 
-    The request runs in a thread of its own, since nothing interrupts the library. Its asyncio
-    interface would be interruptible too, but its threads touch Python after they have answered:
-    that ends the process with SIGABRT where it happens to be exiting.
+    The request runs in a separate thread, because nothing interrupts the library. Its asyncio
+    interface would be interruptible too, but its threads touch Python after they have responded; a
+    process that is just exiting then dies with SIGABRT.
     """
     done: SimpleQueue[tuple[_T | None, BaseException | None]] = SimpleQueue()
 
     def work() -> None:
         try:
             done.put((ask(), None))
-        except BaseException as error:  # raised where it is waited for
+        except BaseException as error:  # raised by the waiting thread
             done.put((None, error))
 
     thread = threading.Thread(target=work, name="store", daemon=True)
@@ -202,16 +206,16 @@ def _run(ask: Callable[[], _T]) -> _T:
     try:
         result, error = done.get()
     except BaseException:
-        # What is about to end does so; what hangs is left to its thread.
+        # Give the request a short time to end; one that hangs is left to its thread.
         thread.join(PARTING_SECONDS)
         raise
     if error is not None:
         if not isinstance(error, Exception) and type(error).__name__ == "PanicException":
-            # A panic of the library is no Exception: nothing above would tell it as an error.
+            # A panic of the library is not an Exception, so nothing above would report it.
             raise StorageError(
-                f"The store's library gave up: {printable(str(error), limit=MAX_REASON)}.",
-                hint="Look at the store's variables: AWS_ENDPOINT_URL and its like are whole URLs,"
-                " with http:// or https://.",
+                f"The storage library failed: {printable(str(error), limit=MAX_REASON)}.",
+                hint="Check the variables of the store. AWS_ENDPOINT_URL and similar must be"
+                " complete URLs with http:// or https://.",
             )
         raise error
     return cast("_T", result)

@@ -1,4 +1,4 @@
-"""Where a store is. Pure: nothing is opened."""
+"""The location of a store. Pure: nothing is opened."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Place:
 
     @property
     def url(self) -> str:
-        """The place as a URL, for people."""
+        """The place as a URL, for display."""
         if self.scheme == FILE:
             return self.prefix
         return f"{self.scheme}://{'/'.join(filter(None, (self.bucket, self.prefix)))}"

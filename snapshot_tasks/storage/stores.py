@@ -1,4 +1,4 @@
-"""Every kind of store there is. A new one: a class with its `StoreKind`, and one line here."""
+"""The registry of all kinds of stores. A new one is a class with a `StoreKind`, and one line."""
 
 from __future__ import annotations
 
@@ -19,20 +19,21 @@ STORES: tuple[StoreKind, ...] = (S3, GOOGLE, AZURE, FOLDER)
 
 
 def examples() -> str:
-    """Return one URL of each kind, for help texts and errors; a folder is written as its path."""
+    """Return an example URL of each kind, for help texts and errors; a folder is a path."""
     return ", ".join(kind.example for kind in STORES if kind.scheme != FILE)
 
 
 def variable_prefixes() -> tuple[str, ...]:
-    """Return what the names of the stores' own variables begin with."""
+    """Return the prefixes of the stores' variables."""
     return tuple(kind.prefix for kind in STORES if kind.prefix)
 
 
 def parse_place(text: str, *, relative_to: Path) -> Place:
-    """Return what a URL or a path means.
+    """Parse a URL or a path.
 
     Raises:
-        ValueError: saying what was expected. It does not repeat a URL that may hold a secret.
+        ValueError: if it is invalid; the message says what was expected, without repeating the URL,
+            which may contain a secret.
     """
     scheme, has_scheme, rest = text.partition("://")
     if not has_scheme and re.match("[a-z][a-z0-9]+:", text):
@@ -42,22 +43,25 @@ def parse_place(text: str, *, relative_to: Path) -> Place:
     kind = _kind_of(scheme)
     if kind is None:
         raise ValueError(
-            f"{_expected()}, got one that begins with {printable(scheme, limit=20)}://"
+            f"{_expected()}, got a URL that begins with {printable(scheme, limit=20)}://"
         )
     if "@" in rest or "?" in rest or "#" in rest:
-        raise ValueError(f"{_expected()}, without credentials, ? or #: credentials have variables")
+        raise ValueError(
+            f"{_expected()}, without credentials, ? or #; "
+            "put credentials into the variables of the store"
+        )
     if not kind.has_bucket:
         return _parse_path(text, kind)
     bucket, _, prefix = rest.partition("/")
     if not bucket:
-        raise ValueError(f"{_expected()}, got one without a bucket")
+        raise ValueError(f"{_expected()}, got a URL without a bucket")
     return Place(scheme=scheme, bucket=bucket, prefix=prefix.strip("/"))
 
 
 def open_store(url: str, variables: Mapping[str, str]) -> Store:
-    """Return the store that a URL or a path means.
+    """Return the store of a URL or a path, without contacting it.
 
-    `variables` are the store's own, such as AWS_ACCESS_KEY_ID. Nothing is asked of it yet.
+    `variables` are the variables of the store, such as AWS_ACCESS_KEY_ID.
 
     Raises:
         SettingsError: if the URL is wrong, or a variable has an impossible value.
@@ -66,8 +70,8 @@ def open_store(url: str, variables: Mapping[str, str]) -> Store:
         place = parse_place(url, relative_to=Path.cwd())
     except ValueError as error:
         raise SettingsError(
-            f"The off-site URL is wrong: expected {error}.",
-            hint="Correct it; docs/offsite.md shows one for each store.",
+            f"The off-site URL is invalid: expected {error}.",
+            hint="Correct it; docs/offsite.md has an example for each store.",
         ) from None
     kind = _kind_of(place.scheme)
     assert kind is not None

@@ -1,4 +1,4 @@
-"""The stores that `obstore` speaks to; it is imported only once one of them is opened."""
+"""The stores that `obstore` supports; it is only imported when one of them is opened."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from snapshot_tasks.storage.place import Place
 
 
 def _open_s3(place: Place, variables: Mapping[str, str]) -> Store:
-    """Open a bucket of S3, or of what speaks its protocol: AWS_ENDPOINT_URL says where.
+    """Open a bucket of S3, or of a compatible store at AWS_ENDPOINT_URL.
 
-    Every object carries its SHA-256 for the store to check, which a bucket with an object lock
-    demands; AWS_CHECKSUM_ALGORITHM chooses another.
+    Every object is sent with its SHA-256 for the store to check, because a bucket with an object
+    lock requires a checksum; AWS_CHECKSUM_ALGORITHM chooses another algorithm.
     """
     from obstore.store import S3Store
 
@@ -38,7 +38,7 @@ def _open_google(place: Place, variables: Mapping[str, str]) -> Store:
 
 
 def _open_azure(place: Place, variables: Mapping[str, str]) -> Store:
-    """Open a container of the account that the variables name."""
+    """Open a container of the account in the variables."""
     from obstore.store import AzureStore
 
     from snapshot_tasks.storage.bucket import open_bucket

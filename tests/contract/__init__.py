@@ -1,1 +1,1 @@
-"""One suite over every storage."""
+"""One suite for every store."""

@@ -1,4 +1,4 @@
-"""Each kind of storage, over a real server of its protocol."""
+"""Each kind of store, on a real server of its protocol."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ REMOTE = tuple(kind.scheme for kind in STORES if kind.has_bucket)
 
 @pytest.fixture(scope="session")
 def s3() -> Iterator[str]:
-    """Where an S3 server answers."""
+    """The URL of an S3 server."""
     with s3_server() as endpoint:
         yield endpoint
 
 
 @pytest.fixture(scope="session")
 def azure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Where Azurite answers."""
+    """The URL of Azurite."""
     if not AZURITE.exists():
         missing("no Azurite on this machine (.ci/provision.d/azurite)")
     with azure_server(tmp_path_factory.mktemp("azurite")) as server:
@@ -44,7 +44,7 @@ def azure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture
 def bucket(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bucket]:
-    """A bucket of the test's own, of the kind that the test's parameter names."""
+    """A separate bucket for the test, of the kind in the test's parameter."""
     name = re.sub(r"[^a-z0-9]+", "-", request.node.name.lower())[-60:].strip("-")
     with BUCKETS[request.param](request, tmp_path, name) as made:
         yield made
@@ -73,12 +73,12 @@ def _az(request: pytest.FixtureRequest, tmp_path: Path, name: str) -> Iterator[B
     yield azure_bucket(request.getfixturevalue("azure"), name)
 
 
-# How to make a bucket of each kind that `STORES` lists.
+# How to create a bucket of each kind in `STORES`.
 BUCKETS = {"file": _file, "s3": _s3, "gs": _gs, "az": _az}
 
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
-    """Give up after two retries: how long ten take is not what is tested."""
+    """Give up after two retries, because the duration of ten is not being tested."""
     monkeypatch.setattr(buckets, "RETRIES", 2)
     return lambda: None

@@ -1,4 +1,4 @@
-"""What every storage promises, over real servers of each protocol."""
+"""The promises of every store, on real servers of each protocol."""
 
 from __future__ import annotations
 
@@ -33,18 +33,18 @@ remote = pytest.mark.parametrize("bucket", REMOTE, indirect=True)
 
 
 def contents(store: Store, name: str, offset: int = 0) -> bytes:
-    """Return what an object holds."""
+    """Return the contents of an object."""
     return b"".join(store.read(name, offset=offset))
 
 
 def names(store: Store, folder: str) -> list[str]:
-    """Return what lies below a folder."""
+    """Return the objects below a folder."""
     return sorted(stored.name for stored in store.list(folder))
 
 
 @every
 def test_what_was_written_is_read_listed_and_deleted(bucket: Bucket) -> None:
-    """The same bytes under the same name, whatever characters the name was quoted from."""
+    """The same bytes under the same name, whatever characters were encoded in the name."""
     store = bucket.open()
     name = f"data/{quote('a b/é%~+*:☃', safe='')}/x.json"
     store.write(name, b"first")
@@ -63,7 +63,7 @@ def test_what_was_written_is_read_listed_and_deleted(bucket: Bucket) -> None:
 
 @remote
 def test_more_objects_than_one_page_holds(bucket: Bucket) -> None:
-    """S3 and Azure answer a thousand, or five thousand, at a time."""
+    """S3 and Azure list a thousand, or five thousand, at a time."""
     store = bucket.open()
     wanted = [f"data/parts/{number:05d}" for number in range(1010)]
     for name in wanted:
@@ -73,7 +73,7 @@ def test_more_objects_than_one_page_holds(bucket: Bucket) -> None:
 
 @every
 def test_an_object_larger_than_a_part_arrives_whole(bucket: Bucket) -> None:
-    """One request, no multipart upload, in chunks on the way back."""
+    """One request without a multipart upload, and chunks in the other direction."""
     store = bucket.open()
     store.write("big", BIG)
     assert contents(store, "big") == BIG
@@ -81,7 +81,7 @@ def test_an_object_larger_than_a_part_arrives_whole(bucket: Bucket) -> None:
 
 @every
 def test_an_object_is_whole_at_every_moment(bucket: Bucket) -> None:
-    """Whoever looks while it is written, and written over, sees all of it or nothing."""
+    """A reader during a write or an overwrite sees a complete object or none."""
     store = bucket.open()
 
     def work() -> None:
@@ -98,7 +98,7 @@ def test_an_object_is_whole_at_every_moment(bucket: Bucket) -> None:
 
 @every
 def test_new_refuses_to_overwrite(bucket: Bucket) -> None:
-    """The one who comes second is told, and what the first wrote stays."""
+    """The second writer gets an error, and the first writer's data stays."""
     store = bucket.open()
     store.write("marker", b"first", new=True)
     with pytest.raises(AlreadyThere) as caught:
@@ -108,7 +108,7 @@ def test_new_refuses_to_overwrite(bucket: Bucket) -> None:
 
 
 def test_an_s3_that_knows_no_condition(s3: str) -> None:
-    """Told so by its variable, a new object is written without asking whether one is there."""
+    """With this variable, a new object is written without checking whether one exists."""
     store = s3_bucket(s3, "unconditional").open(AWS_CONDITIONAL_PUT="disabled")
     store.write("marker", b"first", new=True)
     store.write("marker", b"second", new=True)
@@ -116,7 +116,7 @@ def test_an_s3_that_knows_no_condition(s3: str) -> None:
 
 
 def test_a_variable_with_an_impossible_value_is_a_setting(azure: str) -> None:
-    """14, with the reason; the value, which may be a key, is not repeated."""
+    """Exit code 14 with the reason; the value, which may be a key, is not repeated."""
     bucket = azure_bucket(azure, "impossible")
     with pytest.raises(SettingsError, match="cannot be used") as caught:
         bucket.open(AZURE_STORAGE_ACCOUNT_KEY="hush!")
@@ -125,7 +125,7 @@ def test_a_variable_with_an_impossible_value_is_a_setting(azure: str) -> None:
 
 @pytest.mark.usefixtures("impatient")
 def test_an_s3_that_refuses_a_condition_says_how_to_do_without(s3: str) -> None:
-    """It answers 501; the hint names the variable."""
+    """The store responds 501; the hint names the variable."""
     answer = Answer(501, {}, b"<Error><Code>NotImplemented</Code><Message>No</Message></Error>")
     with s3_bucket(s3, "refuses-conditions").behind_proxy() as (through, proxy):
         proxy.on("PUT", ".*", lambda e: e.answer(answer))
@@ -136,7 +136,7 @@ def test_an_s3_that_refuses_a_condition_says_how_to_do_without(s3: str) -> None:
 
 @every
 def test_what_is_not_there(bucket: Bucket) -> None:
-    """A missing object is told; a missing folder is empty."""
+    """A missing object is an error; a missing folder is empty."""
     store = bucket.open()
     with pytest.raises(NotFound) as caught:
         contents(store, "nothing")
@@ -146,7 +146,7 @@ def test_what_is_not_there(bucket: Bucket) -> None:
 
 @every
 def test_a_bucket_that_is_not_there(bucket: Bucket, tmp_path: Path) -> None:
-    """It is told as the bucket, not as the object, and never made: it may be a disk to mount."""
+    """The error is about the bucket or folder, not the object, and neither is ever created."""
     gone = Bucket(bucket.url.replace("-", "x").replace("elsewhere", "gone"), bucket.variables)
     store = gone.open()
     for use in (
@@ -163,7 +163,7 @@ def test_a_bucket_that_is_not_there(bucket: Bucket, tmp_path: Path) -> None:
 
 @remote
 def test_a_store_that_is_busy_is_asked_again(bucket: Bucket) -> None:
-    """Told to slow down twice, then it goes on: nobody notices."""
+    """After two “slow down” responses, it continues unnoticed."""
     with bucket.behind_proxy() as (through, proxy):
         store = through.open()
         for method in ("PUT", "GET"):
@@ -175,7 +175,7 @@ def test_a_store_that_is_busy_is_asked_again(bucket: Bucket) -> None:
 @remote
 @pytest.mark.usefixtures("impatient")
 def test_a_store_that_stays_busy_is_given_up(bucket: Bucket) -> None:
-    """In the end it is told, with what to do."""
+    """In the end it is an error with a hint."""
     with bucket.behind_proxy() as (through, proxy):
         store = through.open()
         for method in ("PUT", "GET"):
@@ -188,7 +188,7 @@ def test_a_store_that_stays_busy_is_given_up(bucket: Bucket) -> None:
 
 @remote
 def test_a_read_goes_on_where_it_was_cut(bucket: Bucket) -> None:
-    """Half of the answer, then silence, twice: the bytes are the right ones, each once."""
+    """Half of the response, then silence, twice: the bytes are correct, each of them once."""
     bucket.open().write("big", BIG)
     with bucket.behind_proxy() as (through, proxy):
         proxy.on("GET", ".*big", truncate, times=2)
@@ -199,7 +199,7 @@ def test_a_read_goes_on_where_it_was_cut(bucket: Bucket) -> None:
 @remote
 @pytest.mark.usefixtures("impatient")
 def test_a_read_that_never_ends_is_given_up(bucket: Bucket) -> None:
-    """A store that ends each connection is told."""
+    """A store that closes each connection is an error."""
     bucket.open().write("big", BIG)
     with bucket.behind_proxy() as (through, proxy):
         proxy.on("GET", ".*big", Exchange.drop)
@@ -209,7 +209,7 @@ def test_a_read_that_never_ends_is_given_up(bucket: Bucket) -> None:
 
 @remote
 def test_a_write_whose_answer_was_lost_is_whole(bucket: Bucket) -> None:
-    """It is sent again, and is there once."""
+    """The object is sent again, and exists once."""
     with bucket.behind_proxy() as (through, proxy):
         store = through.open()
         proxy.on("PUT", ".*", lose_answer, times=1)
@@ -220,7 +220,7 @@ def test_a_write_whose_answer_was_lost_is_whole(bucket: Bucket) -> None:
 @remote
 @pytest.mark.usefixtures("impatient")
 def test_a_write_that_never_arrives_leaves_nothing(bucket: Bucket) -> None:
-    """Every connection breaks: it is told, and nothing half-written can be seen."""
+    """If every connection breaks, it is an error, and no half-written object is visible."""
     with bucket.behind_proxy() as (through, proxy):
         proxy.on("PUT", ".*", Exchange.drop)
         with pytest.raises(StorageError):
@@ -230,10 +230,10 @@ def test_a_write_that_never_arrives_leaves_nothing(bucket: Bucket) -> None:
 
 @remote
 def test_refused_credentials_are_told_without_them(bucket: Bucket) -> None:
-    """The hint names the variables; the secret is nowhere."""
+    """The hint names the variables; the secret appears nowhere."""
     with bucket.behind_proxy() as (through, proxy):
         proxy.on("PUT", ".*", lambda e: e.answer(UNKNOWN))
-        with pytest.raises(StorageError, match="refuses these credentials") as caught:
+        with pytest.raises(StorageError, match="refused the credentials") as caught:
             through.open().write("a", b"1")
     assert caught.value.exit_code == 15
     (prefix,) = (k.prefix for k in STORES if bucket.url.startswith(f"{k.scheme}://"))
@@ -247,14 +247,14 @@ def test_refused_credentials_are_told_without_them(bucket: Bucket) -> None:
 def test_a_wrong_key_is_refused_by_the_store_itself(bucket: Bucket) -> None:
     """Azurite checks signatures."""
     store = bucket.open(AZURE_STORAGE_ACCOUNT_KEY="d3Jvbmc=")
-    with pytest.raises(StorageError, match="refuses these credentials"):
+    with pytest.raises(StorageError, match="refused the credentials"):
         store.write("a", b"1")
 
 
 @remote
 @pytest.mark.parametrize("answer", [REFUSED, IMMUTABLE], ids=["denied", "immutable"])
 def test_a_delete_that_is_refused_is_told_apart(bucket: Bucket, answer: Answer) -> None:
-    """A policy or a lock keeps it: what was to go is told, and is still there."""
+    """If a policy or a lock protects an object, deleting it is an error, and it still exists."""
     bucket.open().write("kept", b"1")
     with bucket.behind_proxy() as (through, proxy):
         for method in ("DELETE", "POST"):
@@ -266,7 +266,7 @@ def test_a_delete_that_is_refused_is_told_apart(bucket: Bucket, answer: Answer) 
 
 
 def test_a_locked_bucket_keeps_every_version(s3: str) -> None:
-    """Deleting and overwriting hide versions; the lock keeps them all."""
+    """Deleting and overwriting hide versions; the lock keeps all of them."""
     bucket = s3_bucket(s3, "locked", locked=True)
     store = bucket.open()
     store.write("kept", b"first")
@@ -283,7 +283,7 @@ def test_a_locked_bucket_keeps_every_version(s3: str) -> None:
 
 
 def test_every_object_on_s3_carries_its_checksum(s3: str) -> None:
-    """Without one, a bucket with an object lock takes nothing."""
+    """Without a checksum, a bucket with an object lock accepts nothing."""
     bucket = s3_bucket(s3, "checksums")
     sent: list[str] = []
 
@@ -299,7 +299,7 @@ def test_every_object_on_s3_carries_its_checksum(s3: str) -> None:
 
 @pytest.mark.parametrize("bucket", ["file"], indirect=True)
 def test_what_a_killed_write_left_in_a_folder_goes(bucket: Bucket) -> None:
-    """It is no object, and the next write clears it; one that is still written is left alone."""
+    """It is not an object, and the next write removes it, unless it is still being written."""
     root = Path(bucket.url)
     killed, alive = root / ".staging-killed", root / ".staging-alive"
     killed.write_bytes(b"half")

@@ -204,7 +204,7 @@ def test_a_safety_snapshot_goes_by_age_only(inv: Inv, folder: Catalog) -> None:
     )
     assert answer["dropped"] == [old[1].name]
     plan = {p["snapshot"]: p["reasons"] for p in answer["collections"][0]["plan"]}
-    assert plan[old[2].name] == ["an interrupted run needs it"]
+    assert plan[old[2].name] == ["an interrupted run still needs it"]
 
 
 def test_another_run_is_not_disturbed(inv: Inv, folder: Catalog) -> None:

@@ -125,9 +125,9 @@ def test_a_collection_without_a_snapshot_is_named(
 ) -> None:
     """It ends with 10, as other tasks do, and an alias leads to its collection."""
     samples.put("plain", folder)
-    assert_error(inv(*task, "--collection", "nope"), 10, "No snapshot of nope", "snapshot.create")
+    assert_error(inv(*task, "--collection", "nope"), 10, "no snapshot of nope", "snapshot.create")
     alias = inv(*task, "--collection", "plain-alias")
-    assert_error(alias, 10, "No snapshot of plain-alias", "`--collection sample-plain`")
+    assert_error(alias, 10, "no snapshot of plain-alias", "`--collection sample-plain`")
     assert inv(*task, "--collection", "sample-plain").code == 0
 
 

@@ -1,4 +1,4 @@
-"""A snapshot is dropped as a whole: whenever it is cut off, nobody sees half of it."""
+"""A snapshot is deleted as a whole: after any interruption, half of it is never visible."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ DAY = timedelta(days=1)
 
 
 class Killed(BaseException):
-    """The process ends here."""
+    """Raised to end the process at this point."""
 
 
 def furnished(catalog: Catalog) -> Snapshot:
-    """Return a snapshot with everything that may stand beside one."""
+    """Return a snapshot with all the files that it can have."""
     snapshot = catalogued(catalog)
     add_drill(snapshot, TAKEN_AT)
     set_pin(snapshot, "note")
@@ -34,7 +34,7 @@ def furnished(catalog: Catalog) -> Snapshot:
 
 
 def kill_at(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
-    """End the process right before its n-th change to the disk."""
+    """End the process just before its n-th change to the disk."""
     calls = 0
 
     def watched(real: Callable[..., Any]) -> Callable[..., Any]:
@@ -52,7 +52,7 @@ def kill_at(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
 
 
 def test_everything_goes(catalog: Catalog) -> None:
-    """File, manifest, fingerprint, proofs and pin; the others' stay."""
+    """File, manifest, fingerprint, proofs and pin are deleted; those of other snapshots stay."""
     old = furnished(catalog)
     new = catalogued(catalog, taken_at=TAKEN_AT + DAY)
     catalog.drop(old)
@@ -63,7 +63,7 @@ def test_everything_goes(catalog: Catalog) -> None:
 def test_cut_off_anywhere_the_next_run_finishes(
     catalog: Catalog, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
-    """Either it is all there still, or it is invisible, and the next run removes the rest."""
+    """Either it is complete, or it is invisible and the next run removes the rest."""
     old = furnished(catalog)
     new = catalogued(catalog, taken_at=TAKEN_AT + DAY)
     before = tree(catalog.folder)
@@ -85,7 +85,7 @@ def test_cut_off_anywhere_the_next_run_finishes(
 
 
 def test_what_was_brought_back_keeps_what_stands_beside_it(catalog: Catalog) -> None:
-    """A copy of a half-dropped snapshot lies there again: only the hidden rest goes."""
+    """If a copy of a half-deleted snapshot is put back, only the hidden rest is removed."""
     old = furnished(catalog)
     before = tree(catalog.folder)
     hidden = catalog.folder / f"{DROPPED_PREFIX}{old.name}"
@@ -95,7 +95,7 @@ def test_what_was_brought_back_keeps_what_stands_beside_it(catalog: Catalog) -> 
 
 
 def test_the_next_snapshot_finishes_a_drop(catalog: Catalog) -> None:
-    """So that nobody has to run `prune` to get the space back."""
+    """Nobody has to run `prune` to get the space back."""
     (catalog.folder / f"{DROPPED_PREFIX}books_20240101_000000.snapshot").write_bytes(b"rest")
     (catalog.folder / "books_20240101_000000.snapshot.json").write_text("{}")
     catalogued(catalog)
@@ -103,7 +103,7 @@ def test_the_next_snapshot_finishes_a_drop(catalog: Catalog) -> None:
 
 
 def test_a_name_that_leaves_no_room_beside_it_is_dropped(catalog: Catalog) -> None:
-    """A foreign file of nearly 255 bytes has nothing beside it, since nothing could be."""
+    """A foreign file with a name of nearly 255 bytes cannot have any other files."""
     name = f"{'b' * 214}_20240101_000000.snapshot"
     (catalog.folder / name).write_bytes(b"old")
     (catalog.folder / f"{DROPPED_PREFIX}folder.snapshot").mkdir()
@@ -115,7 +115,7 @@ def test_a_name_that_leaves_no_room_beside_it_is_dropped(catalog: Catalog) -> No
 def test_what_cannot_be_removed_is_a_storage_error(
     catalog: Catalog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The remedy names the folder's setting."""
+    """The hint names the setting of the folder."""
     snapshot = furnished(catalog)
 
     def refuse(*arguments: Any) -> None:
@@ -129,7 +129,7 @@ def test_what_cannot_be_removed_is_a_storage_error(
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"note": 3}', b"\xff" * 10, b"[" * 5000])
 def test_a_pin_that_cannot_be_read_still_pins(catalog: Catalog, content: bytes) -> None:
-    """It only ever keeps."""
+    """A pin that cannot be read still protects."""
     snapshot = catalogued(catalog)
     Path(snapshot.pin_path).write_bytes(content)
     assert catalog.find(snapshot.name).pin is not None

@@ -1,4 +1,4 @@
-"""The catalogue lists every snapshot, gives the newest, and publishes whole ones or none."""
+"""The catalogue lists every snapshot, finds the newest, and publishes complete ones or none."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ FIRST = "books_20250101_120000.snapshot"
 
 
 def names(folder: Path) -> list[str]:
-    """Return what lies in a folder, hidden files too."""
+    """Return the names of all files in a folder, including hidden ones."""
     return sorted(path.name for path in folder.iterdir())
 
 
 def manifest_of(snapshot: Snapshot) -> Path:
-    """Return where a snapshot's manifest stands."""
+    """Return the path of a snapshot's manifest."""
     return snapshot.path.with_name(snapshot.name + ".json")
 
 
@@ -39,7 +39,7 @@ def rewrite(snapshot: Snapshot, **changes: object) -> None:
 
 
 def fail_on(monkeypatch: pytest.MonkeyPatch, name: str, call: int) -> None:
-    """Let one call of a function of the operating system fail as on a full disk."""
+    """Let one call of an operating system function fail as on a full disk."""
     real: Callable[..., None] = getattr(os, name)
     count = 0
 
@@ -66,7 +66,7 @@ def test_an_added_snapshot_is_whole(catalog: Catalog) -> None:
 
 
 def test_names_in_one_second_are_distinct(catalog: Catalog) -> None:
-    """Snapshots of one second stand beside each other, and the last one is the newest."""
+    """Snapshots taken in one second are all kept, and the last one is the newest."""
     taken = [catalogued(catalog) for _ in range(12)]
     assert len({snapshot.name for snapshot in taken}) == 12
     assert [s.name for s in catalog.entries()] == [s.name for s in reversed(taken)]
@@ -74,14 +74,14 @@ def test_names_in_one_second_are_distinct(catalog: Catalog) -> None:
 
 
 def test_a_name_with_only_a_manifest_is_taken(catalog: Catalog) -> None:
-    """The manifest of a lost snapshot is not overwritten, nor is a dangling link."""
+    """Neither the manifest of a lost snapshot nor a dangling link is overwritten."""
     (catalog.folder / f"{FIRST}.json").touch()
     (catalog.folder / "books_20250101_120000-2.snapshot").symlink_to("nowhere")
     assert catalog.free_name("books", TAKEN_AT) == "books_20250101_120000-3.snapshot"
 
 
 def test_the_newest_is_so_by_time(catalog: Catalog) -> None:
-    """Neither names nor the order of writing matter, only when it was taken."""
+    """Neither the names nor the order of writing matter, only when they were taken."""
     newer = catalogued(catalog, taken_at=TAKEN_AT + timedelta(days=1))
     older = catalogued(catalog)
     os.utime(older.path, (2e9, 2e9))
@@ -90,7 +90,7 @@ def test_the_newest_is_so_by_time(catalog: Catalog) -> None:
 
 
 def test_collections_are_told_apart(catalog: Catalog) -> None:
-    """A collection's snapshots are its own, also where names begin alike."""
+    """Collections are told apart, even if their names begin alike."""
     books = catalogued(catalog)
     catalogued(catalog, collection="books_latest")
     assert [s.name for s in catalog.entries("books")] == [books.name]
@@ -99,7 +99,7 @@ def test_collections_are_told_apart(catalog: Catalog) -> None:
 
 
 def test_nothing_there_is_not_found(catalog: Catalog) -> None:
-    """An empty, missing or foreign folder holds no snapshot, and the error says what to do."""
+    """An empty, missing or foreign folder has no snapshots, and the error says what to do."""
     assert Catalog(catalog.folder / "missing").entries() == []
     for empty in (catalog, Catalog(catalog.folder / "missing")):
         with pytest.raises(NotFound) as caught:
@@ -109,7 +109,7 @@ def test_nothing_there_is_not_found(catalog: Catalog) -> None:
 
 
 def test_a_dangling_link_is_not_found(catalog: Catalog) -> None:
-    """When the newest is gone, an older one is not passed off as it."""
+    """If the newest is missing, an older one is not used in its place."""
     catalogued(catalog)
     newest = catalogued(catalog, taken_at=TAKEN_AT + timedelta(days=1))
     newest.path.unlink()
@@ -124,7 +124,7 @@ def test_a_dangling_link_is_not_found(catalog: Catalog) -> None:
 
 
 def test_files_without_a_manifest_are_listed(catalog: Catalog) -> None:
-    """Files of other tools are there too; what only a manifest tells is unknown."""
+    """Files of other tools are listed too; facts that come only from a manifest are unknown."""
     at = datetime(2025, 1, 3, tzinfo=UTC)
     (catalog.folder / "films-123-2025-01-02-00-00-00.snapshot").write_bytes(b"x")
     (catalog.folder / "odd.snapshot").write_bytes(b"xyz")
@@ -138,7 +138,7 @@ def test_files_without_a_manifest_are_listed(catalog: Catalog) -> None:
 
 
 def test_only_snapshot_files_are_listed(catalog: Catalog) -> None:
-    """Links, folders, manifests, proofs, stagings and the lock are no snapshots."""
+    """Links, folders, manifests, proofs, staging files and the lock are not snapshots."""
     snapshot = catalogued(catalog)
     add_proof(snapshot, kind="drill")
     (catalog.folder / "folder.snapshot").mkdir()
@@ -149,7 +149,7 @@ def test_only_snapshot_files_are_listed(catalog: Catalog) -> None:
 
 
 def test_a_newer_manifest_is_refused_when_used(catalog: Catalog) -> None:
-    """A snapshot of a newer program is listed, and refused when something is done with it."""
+    """A snapshot of a newer program is listed, but cannot be used."""
     rewrite(catalogued(catalog), schema=2)
     (entry,) = catalog.entries()
     assert entry.collection == "books"
@@ -169,7 +169,7 @@ def test_a_damaged_manifest_is_told_when_used(catalog: Catalog) -> None:
 
 
 def test_the_manifests_word_counts(catalog: Catalog) -> None:
-    """A renamed file is still of the collection and time that its manifest tells."""
+    """A renamed file still belongs to the collection and time in its manifest."""
     snapshot = catalogued(catalog)
     snapshot.path.rename(catalog.folder / "renamed.snapshot")
     manifest_of(snapshot).rename(catalog.folder / "renamed.snapshot.json")
@@ -178,7 +178,7 @@ def test_the_manifests_word_counts(catalog: Catalog) -> None:
 
 
 def test_a_safety_snapshot_is_never_the_default(catalog: Catalog) -> None:
-    """What a restore replaced is listed and can be named, but is not taken unasked."""
+    """A safety snapshot is listed and can be chosen by name, but is never the default."""
     wanted = catalogued(catalog)
     safety = catalogued(catalog, taken_at=TAKEN_AT + timedelta(days=1), safety=True)
     catalogued(catalog, collection="films", safety=True)
@@ -193,7 +193,7 @@ def test_a_safety_snapshot_is_never_the_default(catalog: Catalog) -> None:
 
 
 def test_the_link_is_swapped(catalog: Catalog) -> None:
-    """The link follows the last one added, stays relative, and survives a moved folder."""
+    """The link points to the last one added, stays relative, and still works after a move."""
     catalogued(catalog)
     newer = catalogued(catalog, taken_at=TAKEN_AT + timedelta(days=1))
     moved = catalog.folder.rename(catalog.folder.with_name("moved"))
@@ -202,7 +202,7 @@ def test_the_link_is_swapped(catalog: Catalog) -> None:
 
 
 def test_a_collection_without_a_link_has_no_target(catalog: Catalog) -> None:
-    """No link is no error: a file of another tool never had one."""
+    """A missing link is not an error: files of other tools never had one."""
     assert catalog.latest_target("books") is None
 
 
@@ -210,7 +210,7 @@ def test_a_collection_without_a_link_has_no_target(catalog: Catalog) -> None:
 def test_a_failing_rename_leaves_nothing(
     catalog: Catalog, monkeypatch: pytest.MonkeyPatch, call: int
 ) -> None:
-    """When manifest or file cannot get their names, neither is there, and the old ones stay."""
+    """If manifest or file cannot be renamed, neither exists, and the old ones stay."""
     before = catalogued(catalog)
     there = names(catalog.folder)
     fail_on(monkeypatch, "replace", call)
@@ -224,7 +224,7 @@ def test_a_failing_rename_leaves_nothing(
 def test_a_failing_swap_keeps_the_old_link(
     catalog: Catalog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """When only the link cannot be swapped, both snapshots are whole and nothing is half-made."""
+    """If only the link cannot be updated, both snapshots are complete and nothing is half done."""
     catalogued(catalog)
     fail_on(monkeypatch, "replace", 3)
     with pytest.raises(StorageError):
@@ -238,7 +238,7 @@ def test_a_failing_swap_keeps_the_old_link(
 def test_a_failing_sync_leaves_nothing(
     catalog: Catalog, monkeypatch: pytest.MonkeyPatch, call: int
 ) -> None:
-    """What the disk does not confirm before the file has its name is not left behind."""
+    """Anything that cannot be synced before the file has its name is not left behind."""
     fail_on(monkeypatch, "fsync", call)
     with pytest.raises(StorageError):
         catalogued(catalog)
@@ -246,7 +246,7 @@ def test_a_failing_sync_leaves_nothing(
 
 
 def test_an_interrupted_staging_leaves_nothing(catalog: Catalog) -> None:
-    """Ctrl-C while a file is written leaves no trace."""
+    """Ctrl-C while a file is being written leaves no trace."""
 
     def interrupted() -> None:
         with catalog.staging() as staging:
@@ -259,7 +259,7 @@ def test_an_interrupted_staging_leaves_nothing(catalog: Catalog) -> None:
 
 
 def test_the_next_run_removes_what_a_killed_one_left(catalog: Catalog) -> None:
-    """Leftovers of a killed run go when the next one stages a file."""
+    """Leftovers of a killed run are removed when the next run stages a file."""
     (catalog.folder / ".staging-killed").write_bytes(b"half")
     with catalog.staging() as staging:
         assert names(catalog.folder) == [staging.name]
@@ -269,7 +269,7 @@ def test_the_next_run_removes_what_a_killed_one_left(catalog: Catalog) -> None:
 def test_a_folder_that_cannot_be_written_is_told(
     catalog: Catalog, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
-    """A read-only folder is a storage error with a remedy, and it is not changed."""
+    """A read-only folder is a storage error with a hint, and it is not changed."""
     real = os.open
 
     def refuse(path: str, flags: int, mode: int = 0o777, **rest: int) -> int:
@@ -286,7 +286,7 @@ def test_a_folder_that_cannot_be_written_is_told(
 
 
 def test_a_folder_below_a_file_is_told(tmp_path: Path) -> None:
-    """A path that cannot be a folder is a storage error, whatever is tried."""
+    """A path that cannot be a folder is a storage error for every operation."""
     (tmp_path / "file").touch()
     catalog = Catalog(tmp_path / "file" / "snapshots")
     for attempt in (catalog.make_folder, catalog.entries, lambda: catalogued(catalog)):
@@ -297,7 +297,7 @@ def test_a_folder_below_a_file_is_told(tmp_path: Path) -> None:
 
 
 def test_the_folder_is_made(tmp_path: Path) -> None:
-    """A missing folder is made with its parents; twice is no error."""
+    """A missing folder is created with its parents; doing so twice is not an error."""
     catalog = Catalog(tmp_path / "a" / "b")
     catalog.make_folder()
     catalog.make_folder()
@@ -306,7 +306,7 @@ def test_the_folder_is_made(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("form", ["name", "stem", "path", "latest"])
 def test_a_snapshot_is_found(catalog: Catalog, form: str) -> None:
-    """A name with or without its ending, a path, or the latest pointer name the same file."""
+    """A name with or without its suffix, a path, and the latest link refer to the same file."""
     snapshot = catalogued(catalog)
     reference = {
         "name": snapshot.name,
@@ -319,7 +319,7 @@ def test_a_snapshot_is_found(catalog: Catalog, form: str) -> None:
 
 
 def test_a_file_elsewhere_is_found_by_its_path(catalog: Catalog, tmp_path: Path) -> None:
-    """A copy outside of the catalogue can be used, with the manifest beside it or without."""
+    """A copy outside of the catalogue can be used, with or without its manifest."""
     copy = tmp_path / "copy.snapshot"
     copy.write_bytes(b"x")
     assert catalog.find(str(copy)).manifest is None
@@ -327,14 +327,14 @@ def test_a_file_elsewhere_is_found_by_its_path(catalog: Catalog, tmp_path: Path)
 
 @pytest.mark.parametrize("reference", ["nothing", "nothing.snapshot", ".", "x" * 300])
 def test_what_is_not_there_is_not_found(catalog: Catalog, reference: str) -> None:
-    """A reference to nothing, even one too long for a file name, is simply not found."""
+    """A reference that does not exist, even one too long for a file name, is not found."""
     with pytest.raises(NotFound):
         catalog.find(reference)
 
 
 @pytest.mark.parametrize("collection", ["../up", "a/b", ""])
 def test_a_collection_cannot_lead_out_of_the_folder(catalog: Catalog, collection: str) -> None:
-    """Neither reading nor naming follows a collection's name to another folder."""
+    """Neither reading nor naming follows a collection name to another folder."""
     with pytest.raises(SettingsError):
         catalog.newest(collection)
     with pytest.raises(SettingsError):
@@ -342,17 +342,17 @@ def test_a_collection_cannot_lead_out_of_the_folder(catalog: Catalog, collection
 
 
 def test_a_collection_with_a_long_name_has_no_snapshot(catalog: Catalog) -> None:
-    """A name too long for this disk cannot have been catalogued."""
+    """A name that is too long for this disk cannot be in the catalogue."""
     with pytest.raises(NotFound):
         catalog.newest("x" * 250)
 
 
 def test_an_alias_leads_to_its_collection(catalog: Catalog) -> None:
-    """The catalogue knows the aliases of what it holds; for any other name it says what to do."""
+    """The catalogue knows the aliases of its snapshots; for other names it says what to do."""
     catalogued(catalog)
-    with pytest.raises(NotFound, match="No snapshot of library") as caught:
+    with pytest.raises(NotFound, match="no snapshot of library") as caught:
         catalog.newest("library")
     assert "`--collection books`" in caught.value.hint
-    with pytest.raises(NotFound, match="No snapshot of nope") as caught:
+    with pytest.raises(NotFound, match="no snapshot of nope") as caught:
         catalog.newest("nope")
     assert "snapshot.create" in caught.value.hint

@@ -1,4 +1,4 @@
-"""A snapshot's manifest is read at once; what else stands beside it only when it is asked for."""
+"""A snapshot's manifest is read at once, its other files only on demand."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.support.manifests import TAKEN_AT, add_drill, catalogued
 
 @pytest.fixture
 def files_read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The names of the files that the catalogue reads from here on."""
+    """The names of the files that the catalogue reads from now on."""
     names: list[str] = []
     for module, function in ((load, "read_text"), (pins, "read_text"), (proofs, "read_end")):
         read = getattr(module, function)
@@ -33,7 +33,7 @@ def files_read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 @pytest.fixture
 def full(catalog: Catalog) -> Snapshot:
-    """A snapshot with everything that may stand beside one."""
+    """A snapshot with all the files that it can have."""
     fingerprint = Accumulator().result()
     made = catalogued(catalog, seal=Seal.of(fingerprint, sealed_by=READER, seconds=1.0))
     made.fingerprint_path.write_bytes(b"not read unless it is asked for")
@@ -45,7 +45,7 @@ def full(catalog: Catalog) -> Snapshot:
 def test_a_catalogue_reads_manifests_only(
     catalog: Catalog, full: Snapshot, files_read: list[str]
 ) -> None:
-    """A thousand snapshots are listed without a thousand fingerprints."""
+    """Listing a thousand snapshots does not read a thousand fingerprints."""
     [entry] = catalog.entries()
     assert entry.manifest is not None
     assert entry.is_safety is False
@@ -56,7 +56,7 @@ def test_a_catalogue_reads_manifests_only(
 def test_what_is_asked_for_is_read_once(
     catalog: Catalog, full: Snapshot, files_read: list[str]
 ) -> None:
-    """However often the proofs and the pin are asked for, and whatever follows from them."""
+    """Proofs and pin are read once, however often they or derived facts are used."""
     [entry] = catalog.entries()
     files_read.clear()
     for _ in range(3):
@@ -65,7 +65,7 @@ def test_what_is_asked_for_is_read_once(
 
 
 def test_a_pin_shows_when_the_snapshot_is_read_again(catalog: Catalog) -> None:
-    """A value does not change: whoever pins reads the snapshot anew."""
+    """A value does not change, so the snapshot must be read again after pinning it."""
     made = catalogued(catalog)
     assert made.pin is None
     set_pin(made, "")

@@ -1,4 +1,4 @@
-"""One run at a time: the second is refused at once, and a dead one holds nothing."""
+"""One run at a time: a second one is refused at once, and a dead one holds no lock."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def holder(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
 
 
 def take(folder: Path) -> None:
-    """Take the lock and give it back."""
+    """Take the lock and release it."""
     with folder_lock(folder, task="test"):
         pass
 
@@ -49,7 +49,7 @@ def take(folder: Path) -> None:
 def test_a_second_run_is_refused_by_the_holders_name(
     tmp_path: Path, holder: subprocess.Popen[str]
 ) -> None:
-    """The second one does not wait, and learns who works there."""
+    """The second run does not wait, and is told which run holds the lock."""
     with pytest.raises(Locked) as caught:
         take(tmp_path)
     assert caught.value.exit_code == 11
@@ -57,7 +57,7 @@ def test_a_second_run_is_refused_by_the_holders_name(
 
 
 def test_a_killed_holder_holds_nothing(tmp_path: Path, holder: subprocess.Popen[str]) -> None:
-    """After `kill -9` the lock is free, though its file still names the dead one."""
+    """After `kill -9` the lock is free, although the file still names the dead process."""
     holder.send_signal(signal.SIGKILL)
     holder.wait()
     assert str(holder.pid) in (tmp_path / LOCK_NAME).read_text(encoding="utf-8")
@@ -66,14 +66,14 @@ def test_a_killed_holder_holds_nothing(tmp_path: Path, holder: subprocess.Popen[
 
 
 def test_one_process_cannot_hold_it_twice(tmp_path: Path) -> None:
-    """Nor can a run lock out itself unnoticed."""
+    """A run cannot lock itself out unnoticed either."""
     with folder_lock(tmp_path, task="first"), pytest.raises(Locked, match="first"):
         take(tmp_path)
     take(tmp_path)
 
 
 def test_a_failing_block_gives_it_back(tmp_path: Path) -> None:
-    """However the block ends, the lock is free."""
+    """The lock is released however the block ends."""
     with pytest.raises(KeyError), folder_lock(tmp_path, task="test"):
         raise KeyError("x")
     take(tmp_path)
@@ -81,7 +81,7 @@ def test_a_failing_block_gives_it_back(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"{}", b"\xff\xfe"])
 def test_an_unreadable_holder_is_still_one(tmp_path: Path, content: bytes) -> None:
-    """A holder that has not written its name yet refuses as well."""
+    """The lock also refuses a second run before the first has written its name."""
     with folder_lock(tmp_path, task="first"):
         (tmp_path / LOCK_NAME).write_bytes(content)
         with pytest.raises(Locked, match="just started"):
@@ -89,7 +89,7 @@ def test_an_unreadable_holder_is_still_one(tmp_path: Path, content: bytes) -> No
 
 
 def test_a_child_does_not_inherit_it(tmp_path: Path) -> None:
-    """A server that a run starts does not keep the folder locked after it."""
+    """A server that a run starts does not keep the folder locked after that run."""
     with folder_lock(tmp_path, task="test"):
         argv = ["/bin/sh", "-c", "echo started; exec sleep 60"]
         child = subprocess.Popen(argv, close_fds=False, stdout=subprocess.PIPE)
@@ -106,7 +106,7 @@ def test_a_child_does_not_inherit_it(tmp_path: Path) -> None:
 def test_a_folder_that_cannot_be_written_needs_no_lock(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nobody can write there, so nobody can be in the way; a missing folder neither."""
+    """No run can write there, so no run can be in the way, nor in a missing folder."""
 
     def refuse(*arguments: object) -> int:
         raise OSError(errno.EROFS, "Read-only file system")
@@ -118,7 +118,7 @@ def test_a_folder_that_cannot_be_written_needs_no_lock(
 
 
 def test_a_link_in_its_place_is_not_followed(tmp_path: Path) -> None:
-    """The lock never truncates the file that a planted link names."""
+    """The lock never truncates the target of a planted link."""
     victim = tmp_path / "victim"
     victim.write_text("precious", encoding="utf-8")
     (tmp_path / LOCK_NAME).symlink_to(victim)
@@ -128,7 +128,7 @@ def test_a_link_in_its_place_is_not_followed(tmp_path: Path) -> None:
 
 
 def test_a_full_disk_is_a_storage_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """When the holder's name cannot be written, that is told as what it is."""
+    """If the holder's name cannot be written, the real error is reported."""
 
     def full(*arguments: object) -> int:
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -141,7 +141,7 @@ def test_a_full_disk_is_a_storage_error(tmp_path: Path, monkeypatch: pytest.Monk
 def test_a_disk_without_locks_is_a_storage_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Some network disks know no locks; that is no bug of this program."""
+    """Some network disks do not support locks, which is not a bug of this program."""
     import fcntl
 
     def unsupported(*arguments: object) -> None:
@@ -153,7 +153,7 @@ def test_a_disk_without_locks_is_a_storage_error(
 
 
 def test_another_users_lock_is_taken_all_the_same(tmp_path: Path) -> None:
-    """Its file cannot be written; the kernel's lock does not need that."""
+    """The lock file of another user cannot be written, but that is not needed for locking."""
     lock = tmp_path / LOCK_NAME
     lock.write_text("{}")
     real = os.open

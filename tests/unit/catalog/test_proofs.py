@@ -1,4 +1,4 @@
-"""Proofs are append-only lines; only a drill that succeeded with these very bytes proves them."""
+"""Proofs are append-only lines; only a passed drill with exactly these bytes proves them."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ SHA = "ab" * 32
 
 
 def proof(hours: int, **changes: Any) -> Proof:
-    """Return the proof of a drill that succeeded so many hours after the snapshot."""
+    """Return the proof of a drill that passed the given number of hours after the snapshot."""
     at = (TAKEN_AT + timedelta(hours=hours)).isoformat()
     return Proof.from_json({"kind": "drill", "at": at, "ok": True, "sha256": SHA} | changes)
 
 
 def snapshot_in(folder: Path) -> Snapshot:
-    """Return a snapshot of a folder; its file is of no interest here."""
+    """Return a snapshot in a folder; the contents of its file do not matter here."""
     return Snapshot(
         path=folder / "books.snapshot",
         collection="books",
@@ -37,7 +37,7 @@ def snapshot_in(folder: Path) -> Snapshot:
 
 
 def test_what_is_appended_is_read(tmp_path: Path) -> None:
-    """Proofs come back in order, with all they hold."""
+    """Proofs are read back in order, with all their facts."""
     snapshot, path = snapshot_in(tmp_path), tmp_path / "books.proofs.jsonl"
     assert read_proofs(path) == ()
     lines = [proof(1, note="zwölf"), proof(2, kind="verify", ok=False)]
@@ -65,7 +65,7 @@ def test_what_is_appended_is_read(tmp_path: Path) -> None:
     ],
 )
 def test_a_damaged_line_is_passed_over(tmp_path: Path, damage: bytes) -> None:
-    """Lines cut by a crash, or no proofs at all, do not hide the others."""
+    """Lines cut short by a crash, or that are no proofs, do not hide the others."""
     snapshot, path = snapshot_in(tmp_path), tmp_path / "books.proofs.jsonl"
     append_proof(snapshot, proof(1))
     with path.open("ab") as file:
@@ -75,7 +75,7 @@ def test_a_damaged_line_is_passed_over(tmp_path: Path, damage: bytes) -> None:
 
 
 def test_a_cut_line_does_not_swallow_the_next_proof(tmp_path: Path) -> None:
-    """A crash cuts a line before its end; the next proof must not be glued to it."""
+    """After a crash cut a line short, the next proof starts on a new line."""
     snapshot, path = snapshot_in(tmp_path), tmp_path / "books.proofs.jsonl"
     append_proof(snapshot, proof(1))
     with path.open("ab") as file:
@@ -86,7 +86,7 @@ def test_a_cut_line_does_not_swallow_the_next_proof(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("odd", ["\u2028", "\u0085", "\x0b", "\x1c", "\r"])
 def test_a_message_may_hold_any_character(tmp_path: Path, odd: str) -> None:
-    """A line ends at its newline, not at what some other place calls a line break."""
+    """A line only ends at a newline, not at other Unicode line breaks."""
     snapshot, path = snapshot_in(tmp_path), tmp_path / "books.proofs.jsonl"
     append_proof(snapshot, proof(1, findings=[{"message": f"a{odd}b"}]))
     assert list(read_proofs(path)) == [proof(1, findings=[{"message": f"a{odd}b"}])]
@@ -109,13 +109,13 @@ def test_a_message_may_hold_any_character(tmp_path: Path, odd: str) -> None:
     ],
 )
 def test_only_a_drill_of_these_bytes_proves(proofs: list[Any], hours: int | None) -> None:
-    """Only a drill of these bytes is a proof, and a later failure undoes it."""
+    """Only a drill with these bytes is a proof, and a later failure undoes it."""
     expected = None if hours is None else TAKEN_AT + timedelta(hours=hours)
     assert last_proven_at(tuple(proofs), SHA) == expected
 
 
 def test_a_snapshot_knows_its_proofs(catalog: Catalog) -> None:
-    """The proofs stand beside the file; its entry tells the last success, until a failure."""
+    """A snapshot returns its last success, until a failure."""
     snapshot = catalogued(catalog)
     at = datetime(2025, 1, 2, tzinfo=UTC)
     add_drill(snapshot, at)
@@ -128,7 +128,7 @@ def test_a_snapshot_knows_its_proofs(catalog: Catalog) -> None:
 
 
 def test_a_proof_that_cannot_be_kept_is_told(tmp_path: Path) -> None:
-    """A folder that cannot be written is a storage error with a remedy."""
+    """A folder that cannot be written is a storage error with a hint."""
     (tmp_path / "file").touch()
     with pytest.raises(StorageError) as caught:
         append_proof(snapshot_in(tmp_path / "file"), proof(1))

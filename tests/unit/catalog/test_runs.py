@@ -1,4 +1,4 @@
-"""How tasks last ended: kept in one small file, whatever lies there."""
+"""How tasks last ended is stored in one small file, whatever it contained before."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ HOUR = timedelta(hours=1)
 
 
 def record(folder: Path, task: str, exit_code: int, at: datetime = AT) -> None:
-    """Record a run of a second."""
+    """Record a run of one second."""
     record_run(folder, task, ended_at=at, seconds=1.0, exit_code=exit_code)
 
 
 def test_a_failure_keeps_when_it_last_succeeded(tmp_path: Path) -> None:
-    """Each task has its own entry; only a success moves `succeeded_at`."""
+    """Each task has its own entry; only a success updates `succeeded_at`."""
     record(tmp_path, "snapshot.create", 0)
     record(tmp_path, "snapshot.create", 15, AT + HOUR)
     record(tmp_path, "snapshot.verify", 20, AT + HOUR)
@@ -40,7 +40,7 @@ def test_a_failure_keeps_when_it_last_succeeded(tmp_path: Path) -> None:
     ["", "{", "[]", "null", '{"snapshot.create": 3}', '{"snapshot.create": {"ended_at": 5}}'],
 )
 def test_garbage_is_passed_over_and_written_anew(tmp_path: Path, text: str) -> None:
-    """Nothing depends on it but what is told, so it never stands in the way."""
+    """The file is only used for reporting, so it never prevents anything."""
     (tmp_path / RUNS_NAME).write_text(text, encoding="utf-8")
     assert read_runs(tmp_path) == ()
     record(tmp_path, "snapshot.create", 0)
@@ -60,7 +60,7 @@ def test_garbage_is_passed_over_and_written_anew(tmp_path: Path, text: str) -> N
 def test_an_entry_that_is_none_does_not_hide_the_others(
     tmp_path: Path, facts: dict[str, object]
 ) -> None:
-    """Each entry is judged alone."""
+    """Each entry is checked separately."""
     record(tmp_path, "snapshot.create", 0)
     document = json.loads((tmp_path / RUNS_NAME).read_text(encoding="utf-8"))
     document["snapshot.verify"] = document["snapshot.create"] | facts
@@ -70,7 +70,7 @@ def test_an_entry_that_is_none_does_not_hide_the_others(
 
 
 def test_it_stays_small(tmp_path: Path) -> None:
-    """Entries that no task of ours makes do not pile up."""
+    """Entries of unknown tasks do not pile up."""
     for number in range(MAX_TASKS + 3):
         letters = f"{chr(97 + number // 26)}{chr(97 + number % 26)}"
         record(tmp_path, f"task.{letters}", 0, AT + number * HOUR)
@@ -80,7 +80,7 @@ def test_it_stays_small(tmp_path: Path) -> None:
 
 
 def test_tasks_that_end_at_once_do_not_forget_each_other(tmp_path: Path) -> None:
-    """Reading and writing is one step, also between threads that hold the folder open."""
+    """Reading and writing is one step, even between threads that have the folder open."""
     names = [f"task.{letter}x" for letter in "abcdefgh"]
     threads = [threading.Thread(target=record, args=(tmp_path, name, 0)) for name in names]
     for thread in threads:
@@ -91,9 +91,9 @@ def test_tasks_that_end_at_once_do_not_forget_each_other(tmp_path: Path) -> None
 
 
 def test_a_run_that_begins_just_then(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever takes the folder's lock clears what looks half-made; the run is recorded still.
+    """A run is recorded even if another run removes its staging file at the same time.
 
-    The moment between writing and renaming cannot be met from outside.
+    A test cannot hit the moment between writing and renaming from outside.
     """
     real, cleared = files.publish, list[Path]()
 
@@ -110,7 +110,7 @@ def test_a_run_that_begins_just_then(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_a_link_is_replaced_and_not_followed(tmp_path: Path) -> None:
-    """What the file's name points at elsewhere stays as it is."""
+    """The target of a planted link stays unchanged."""
     victim = tmp_path / "victim"
     victim.write_text("mine", encoding="utf-8")
     folder = tmp_path / "snapshots"
@@ -122,13 +122,13 @@ def test_a_link_is_replaced_and_not_followed(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_is_gone_is_an_error_with_a_remedy(tmp_path: Path) -> None:
-    """The caller decides what that means."""
+    """The caller decides what a failure means."""
     with pytest.raises(StorageError):
         record(tmp_path / "gone", "snapshot.create", 0)
 
 
 def test_a_failed_run_is_a_broken_promise(tmp_path: Path) -> None:
-    """But not that of the check itself, nor of what a person does by hand."""
+    """The check itself and tasks that people run by hand are excluded."""
     for task in ("snapshot.check", "snapshot.create", "snapshot.pull", "snapshot.restore"):
         record(tmp_path, task, 13)
     record(tmp_path, "snapshot.test-restore", 0)

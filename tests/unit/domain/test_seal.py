@@ -64,7 +64,7 @@ def test_a_seal_that_cannot_be_compared_is_damage(catalog: Catalog, lost: dict[s
     snapshot = catalogued(catalog, seal=Seal.from_json(dict(SEAL.document) | lost))
     assert snapshot.manifest is not None
     assert snapshot.manifest.seal is not None
-    with pytest.raises(Damaged, match="lost its digest or its number of points"):
+    with pytest.raises(Damaged, match="no digest or no number of points"):
         _ = snapshot.sealed
 
 

@@ -43,5 +43,5 @@ def test_all_are_all_or_an_error_that_names_the_purpose(catalog: Catalog) -> Non
         all_of(catalog, purpose="push")
     made = {catalogued(catalog).name, catalogued(catalog, collection="films", aliases=()).name}
     assert {s.name for s in all_of(catalog, purpose="push")} == made
-    with pytest.raises(NotFound, match="No snapshot of music"):
+    with pytest.raises(NotFound, match="no snapshot of music"):
         all_of(catalog, "music", purpose="verify")

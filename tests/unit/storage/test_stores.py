@@ -20,7 +20,7 @@ from tests.conftest import ROOT
 
 
 class ShelfStore:
-    """A store such as a newcomer would write; it remembers how it was opened."""
+    """A store as a newcomer would write it; it remembers how it was opened."""
 
     def __init__(self, place: Place, variables: Mapping[str, str]) -> None:
         self.url = place.url
@@ -54,13 +54,13 @@ def shelf(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_settings_and_errors_know_a_new_store(
     make_settings: Callable[..., Settings], tmp_path: Path
 ) -> None:
-    """Its URL is accepted, its variables are kept, help and errors give its example."""
+    """Its URL is accepted, its variables are kept, and help and errors show its example."""
     settings = make_settings(QDRANT_OFFSITE_URL="shelf://attic/x/", SHELF_KEY="hush")
     assert settings.offsite_urls == ("shelf://attic/x",)
     assert settings.store_variables == {"SHELF_KEY": "hush"}
     assert only_in_environment(tmp_path, {"SHELF_KEY": "x", "OTHER": "y"}) == ("SHELF_KEY",)
     assert "shelf://room/prefix" in stores.examples()
-    with pytest.raises(SettingsError, match=r"shelf://room/prefix.*got one that begins with ftp"):
+    with pytest.raises(SettingsError, match=r"shelf://room/prefix.*got a URL that begins with ftp"):
         make_settings(QDRANT_OFFSITE_URL="ftp://x")
     with pytest.raises(SettingsError, match="without a bucket"):
         make_settings(QDRANT_OFFSITE_URL="shelf://")
@@ -68,7 +68,7 @@ def test_settings_and_errors_know_a_new_store(
 
 @pytest.mark.usefixtures("shelf")
 def test_a_new_store_is_opened_by_its_url() -> None:
-    """With the variables, and without anything else being told of it."""
+    """It gets its variables, without any other change."""
     store = open_store("shelf://attic/x", {"SHELF_KEY": "hush"})
     assert isinstance(store, ShelfStore)
     assert (store.url, store.variables) == ("shelf://attic/x", {"SHELF_KEY": "hush"})
@@ -85,7 +85,7 @@ def test_a_store_without_buckets_has_a_path(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_the_help_of_push_names_a_new_store(tmp_path: Path) -> None:
-    """The flag's help is made from the registry."""
+    """The help text of the flag is derived from the registry."""
     program = (
         "from snapshot_tasks.storage import stores\n"
         "from tests.unit.storage.test_stores import SHELF\n"
@@ -100,7 +100,7 @@ def test_the_help_of_push_names_a_new_store(tmp_path: Path) -> None:
 
 
 def test_knowing_the_stores_imports_no_library() -> None:
-    """`inv --list` needs their help texts; what speaks to stores is imported when one is opened."""
+    """`inv --list` needs the help texts, so store libraries are imported when one is opened."""
     program = (
         "import sys, snapshot_tasks.cli.wiring, snapshot_tasks.settings\n"
         "print([name for name in sys.modules if name.startswith('obstore')])\n"
