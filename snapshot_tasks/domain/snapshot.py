@@ -25,7 +25,7 @@ class Beside(Protocol):
 
     @property
     def pin(self) -> str | None:
-        """The note it is pinned with, which may be empty; None where it is not pinned."""
+        """The note of its pin, which may be empty; None if it is not pinned."""
 
     @property
     def sealed(self) -> Sealed | None:
@@ -112,7 +112,7 @@ class Snapshot:
 
     @property
     def pin(self) -> str | None:
-        """The note it is pinned with, which may be empty; None where it is not pinned."""
+        """The note of its pin, which may be empty; None if it is not pinned."""
         return self.beside.pin
 
     @property

@@ -148,7 +148,7 @@ FOLDER = StoreKind(scheme=FILE, example="file:///mnt/backup", open=FolderStore, 
 
 @contextmanager
 def _locked_staging(folder: Path) -> Iterator[Path]:
-    """Yield a fresh hidden path that is locked, so that nobody takes it for a leftover."""
+    """Yield a new hidden file that is locked, so that no other run takes it for a leftover."""
     while True:
         path = folder / f"{STAGING_PREFIX}{secrets.token_hex(8)}"
         with path.open("xb") as file:
@@ -164,7 +164,7 @@ def _locked_staging(folder: Path) -> Iterator[Path]:
 
 
 def _publish_new(staging: Path, path: Path) -> None:
-    """Give a staged file a name that nothing has, at once also for whoever else tries."""
+    """Give a staging file a name that does not exist yet, even if others try at the same time."""
     staging.chmod(PUBLIC)
     with staging.open("rb") as file:
         os.fsync(file.fileno())

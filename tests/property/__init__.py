@@ -1,1 +1,1 @@
-"""Tests without a server that try many cases, and so take longer than a unit test may."""
+"""Tests without a server that try many cases, and so take longer than unit tests should."""

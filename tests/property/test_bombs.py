@@ -1,4 +1,4 @@
-"""Files that ask for a lot are refused in bounded memory.
+"""Files that demand a lot of resources are refused in bounded memory.
 
 Always at a sixteenth of the limits, and with `--full` at the limits as they are.
 """
@@ -17,7 +17,7 @@ from tests.support.hostile import BOMBS
 
 MEMORY_BYTES = 200 << 20
 SCALE = 16
-# Loads everything first, then allows only so much more.
+# Loads everything first, then allows only the given additional memory.
 CHILD = """
 import resource, sys
 from pathlib import Path
@@ -40,9 +40,9 @@ except Damaged as error:
 @pytest.mark.parametrize("scale", [SCALE, pytest.param(1, marks=only_full)])
 @pytest.mark.parametrize("name", BOMBS)
 def test_a_bomb_is_refused_in_bounded_memory(tmp_path: Path, name: str, scale: int) -> None:
-    """Files that ask for much to be remembered get 200 MB at most, and a clear refusal.
+    """Files that demand much memory get 200 MB at most, and a clear refusal.
 
-    A sixteenth of such a file gets a quarter of it: the interpreter needs some in any case.
+    A sixteenth of such a file gets a quarter of it, because the interpreter needs some as well.
     """
     memory = MEMORY_BYTES if scale == 1 else MEMORY_BYTES // 4
     write, words = BOMBS[name]

@@ -1,4 +1,4 @@
-"""A fingerprint does not see order, batches, shards or readers, and sees every other change.
+"""A fingerprint ignores order, batches, shards and readers, and reflects every other change.
 
 `reference` is a second implementation, written from docs/fingerprint.md with the standard library.
 """
@@ -46,7 +46,7 @@ I64_MAX = (1 << 63) - 1
 U64_MAX = (1 << 64) - 1
 
 
-# The reference, from the document alone.
+# The reference, written only from the document.
 
 
 def reference_float(value: float) -> str:
@@ -104,7 +104,7 @@ def reference_vector(value: Any) -> bytes:
 
 
 def reference(points: list[Point]) -> str:
-    """Return the digest of whole points."""
+    """Return the digest of complete points."""
     tables: dict[bytes, list[list[int]]] = {}
     for point in points:
         key = reference_id(point["id"])
@@ -124,11 +124,11 @@ def reference(points: list[Point]) -> str:
     return total.hexdigest()
 
 
-# The three readers, given the same point.
+# The three readers, all given the same point.
 
 
 def from_json(point: Point) -> tuple[int | str, Components]:
-    """Return the point as read over REST: float32 in their shortest text."""
+    """Return the point as read over REST, with float32 values in their shortest text."""
     vectors = {
         name: {"indices": v["indices"], "values": np.array(v["values"], np.float32)}
         if isinstance(v, dict)
@@ -144,7 +144,7 @@ def from_json(point: Point) -> tuple[int | str, Components]:
 
 
 def from_file(point: Point) -> tuple[int | str, Components]:
-    """Return the point as the in-process engine hands it over."""
+    """Return the point as the in-process engine returns it."""
     vectors = {
         name: SimpleNamespace(**v) if isinstance(v, dict) else v
         for name, v in point["vector"].items()
@@ -170,7 +170,7 @@ def with_payload(point: Point, read: tuple[int | str, Components]) -> tuple[int 
 
 
 def wire_point(point: Point, vector: Callable[[Any], Any]) -> Any:
-    """Return a point's message after a trip over the wire."""
+    """Return a point's message after encoding and decoding it."""
     identity = point["id"]
     vectors = {name: vector(value) for name, value in point["vector"].items()}
     message = wire.RetrievedPoint(
@@ -186,7 +186,7 @@ def wire_point(point: Point, vector: Callable[[Any], Any]) -> Any:
 
 
 def wire_vector(value: Any) -> Any:
-    """Return a vector's message of 1.17."""
+    """Return the message of a vector in 1.17."""
     if isinstance(value, dict):
         return wire.VectorOutput(sparse=wire.SparseVector(**value))
     if value and isinstance(value[0], list):
@@ -196,7 +196,7 @@ def wire_vector(value: Any) -> Any:
 
 
 def older_wire_vector(value: Any) -> Any:
-    """Return a vector's message of 1.16."""
+    """Return the message of a vector in 1.16."""
     if isinstance(value, dict):
         indices = wire.SparseIndices(data=value["indices"])
         return wire.VectorOutput(data=value["values"], indices=indices)
@@ -212,7 +212,7 @@ READERS = [from_json, from_file, from_wire, from_older_wire]
 def fingerprint(
     points: list[Point], reader: Callable[[Point], tuple[int | str, Components]] = from_file
 ) -> Fingerprint:
-    """Return the fingerprint of whole points."""
+    """Return the fingerprint of complete points."""
     total = Accumulator()
     for point in points:
         total.add(*reader(point))
@@ -280,7 +280,7 @@ FIXED: list[Point] = [
 FIXED_DIGEST = "8b9010e8998ce7f59dd7ca2c13c31688f5e74aaee6a13e9bfbc269cc61ecfe8c"
 
 
-# What does not matter.
+# Differences that do not matter.
 
 
 @settings(max_examples=15, deadline=None)
@@ -293,7 +293,7 @@ def test_it_is_what_the_document_says(points: list[Point]) -> None:
 
 
 def test_the_algorithm_stays() -> None:
-    """The digest of one collection stands here: change it only with the algorithm's name."""
+    """The digest of one collection is fixed here: only change it with the algorithm's name."""
     assert canon.ALGORITHM == "qdrant-points-1"
     for reader in READERS:
         assert fingerprint(FIXED, reader).digest == FIXED_DIGEST
@@ -301,7 +301,7 @@ def test_the_algorithm_stays() -> None:
 
 
 def test_an_empty_collection_has_a_digest() -> None:
-    """Nothing is something: the digest of no points."""
+    """An empty collection has a digest too."""
     empty = fingerprint([])
     assert empty.points_count == 0
     assert empty.digest == hashlib.sha256(b"qdrant-points-1").hexdigest()
@@ -312,7 +312,7 @@ def test_an_empty_collection_has_a_digest() -> None:
 def test_order_and_shards_do_not_matter(
     points: list[Point], seed: random.Random, shards: int
 ) -> None:
-    """Shuffled, dealt to shards, and merged through their JSON: the same."""
+    """Points that are shuffled, spread over shards and merged through JSON give the same result."""
     shuffled = seed.sample(points, len(points))
     merged = Accumulator()
     for shard in range(shards):
@@ -330,14 +330,14 @@ def test_order_and_shards_do_not_matter(
 @example(document={"\U0001f600": 1, "\uffff": 2, "é": 3, "e\u0301": 4, "": 5, "\x7f\x1f": 6})
 @example(document={"a": [[[]], {"": {}}]})
 def test_a_payload_is_the_json_of_the_document(document: dict[str, Any] | None) -> None:
-    """The canonical payload is the reference's, and says what the payload says."""
+    """The canonical payload equals the reference's, and means the same as the payload."""
     text = canon.payload(document)
     assert text == reference_json(document or {}).encode()
     assert json.loads(text) == json.loads(json.dumps(document or {}), parse_int=narrow)
 
 
 def narrow(digits: str) -> int | float:
-    """Read an integer as gRPC carries it."""
+    """Read an integer as gRPC would transfer it."""
     number = int(digits)
     return number if -I64_MAX - 1 <= number <= I64_MAX else float(number)
 
@@ -345,14 +345,14 @@ def narrow(digits: str) -> int | float:
 @settings(max_examples=15, deadline=None)
 @given(value=st.floats(allow_nan=False, allow_infinity=False) | NUMBERS.map(float))
 def test_a_float_has_one_form(value: float) -> None:
-    """The document's form of a float is the one that is hashed."""
+    """The form of a float in the document is the one that is hashed."""
     assert canon.payload({"f": value}) == f'{{"f":{reference_float(value)}}}'.encode()
 
 
 @settings(max_examples=15, deadline=None)
 @given(document=st.dictionaries(st.text(max_size=3), VALUES, max_size=4))
 def test_the_order_of_keys_does_not_matter(document: dict[str, Any]) -> None:
-    """Reversed at every level, a payload is the same."""
+    """A payload with its keys reversed at every level is the same."""
     assert canon.payload(reversed_keys(document)) == canon.payload(document)
 
 
@@ -364,7 +364,7 @@ def reversed_keys(value: Any) -> Any:
 
 
 def test_no_payload_is_an_empty_one() -> None:
-    """As it is to Qdrant."""
+    """No payload and an empty one are the same, as in Qdrant."""
     assert canon.payload(None) == canon.payload({}) == b"{}"
 
 
@@ -382,7 +382,7 @@ def test_integers_beyond_64_bit_signed_are_floats(number: int) -> None:
 def test_the_order_of_a_sparse_vector_does_not_matter(
     pairs: dict[int, float], seed: random.Random
 ) -> None:
-    """Index and value belong together, wherever they stand."""
+    """An index and its value belong together, in any order."""
     shuffled = seed.sample(list(pairs.items()), len(pairs))
     first = canon.sparse(list(pairs), list(pairs.values()))
     assert canon.sparse([i for i, _ in shuffled], [v for _, v in shuffled]) == first
@@ -395,9 +395,9 @@ def test_the_order_of_a_sparse_vector_does_not_matter(
 @given(words=st.lists(st.integers(0, (1 << 32) - 1), min_size=1, max_size=8), rows=st.booleans())
 @example(words=[0x7FC12345, 0xFFC00001, 0x7F800000, 0x80000000, 0x7FFFFFFF], rows=False)
 def test_wire_bits_are_kept(words: list[int], rows: bool) -> None:
-    """Whatever 32 bits a vector holds over gRPC, NaN with its payload too, they are hashed."""
+    """Any 32 bits of a vector over gRPC are hashed, even NaN with its payload."""
     bits = struct.pack(f"<{len(words)}I", *words)
-    # Any bytes are a packed field; the message is never built from Python floats.
+    # Any bytes are a valid packed field; the message is never built from Python floats.
     packed = b"\x0a" + bytes([len(bits)]) + bits
     message = wire.DenseVector.FromString(packed)
     if rows:
@@ -423,17 +423,17 @@ def test_python_floats_keep_the_bits(words: list[int]) -> None:
 
 
 def signals(word: int) -> bool:
-    """Tell whether these are the bits of a signalling NaN: no float in Python keeps them."""
+    """Return whether these bits are a signalling NaN, which Python floats cannot represent."""
     return word & 0x7FC00000 == 0x7F800000 and word & 0x003FFFFF != 0
 
 
-# What matters.
+# Differences that matter.
 
 
 @settings(max_examples=15, deadline=None)
 @given(values=DENSE, data=st.data())
 def test_one_bit_matters(values: list[float], data: st.DataObject) -> None:
-    """Every bit of every float of a vector."""
+    """Every single bit of every float of a vector."""
     bits = bytearray(struct.pack(f"<{len(values)}f", *values))
     before = canon.dense_bits(bytes(bits))
     place = data.draw(st.integers(0, 8 * len(bits) - 1))
@@ -466,7 +466,7 @@ def put(number: int, *path: Any, value: Any) -> Change:
 
 
 def drop(number: int, *path: Any) -> Change:
-    """Drop one value from a point."""
+    """Remove one value from a point."""
 
     def change(points: list[Point]) -> None:
         place: Any = points[number]
@@ -489,12 +489,12 @@ def swap_payloads(points: list[Point]) -> None:
 
 
 def rename_vector(points: list[Point]) -> None:
-    """Give a vector another name."""
+    """Rename a vector."""
     points[0]["vector"]["b"] = points[0]["vector"].pop("a")
 
 
 def swap_names(points: list[Point]) -> None:
-    """Let two vectors of a point trade names."""
+    """Swap two vectors of a point."""
     vectors = points[2]["vector"]
     vectors["a"], vectors["late"] = vectors["late"], vectors["a"]
 
@@ -553,7 +553,7 @@ CHANGES: dict[str, tuple[Change, dict[Name, set[int | str]]]] = {
 
 @pytest.mark.parametrize("name", CHANGES)
 def test_a_change_is_seen_and_located(name: str) -> None:
-    """The digest differs, and exactly the components and buckets that changed are named."""
+    """The digest differs, and exactly the changed components and buckets are reported."""
     change, expected = CHANGES[name]
     points = copy.deepcopy(FIXED)
     change(points)
@@ -570,7 +570,7 @@ def test_a_change_is_seen_and_located(name: str) -> None:
 
 @pytest.mark.parametrize("kind", ["int", "uuid"])
 def test_kinds_of_ids_never_meet(kind: str) -> None:
-    """A number is not the UUID of the same bytes; a UUID's spelling does not matter."""
+    """A number differs from the UUID of the same bytes; the spelling of a UUID does not matter."""
     number = 0x1122334455667788
     same = UUID(bytes=id_bytes(number)[1:] + bytes(8))
     assert id_bytes(number) != id_bytes(str(same))
@@ -589,7 +589,7 @@ def test_digests_are_equal_exactly_without_differences(
 
 
 def test_buckets_are_even() -> None:
-    """Serial ids spread over all buckets: none gets four times its share."""
+    """Serial ids are spread over all buckets: none gets four times its share."""
     counts = [0] * BUCKETS
     for number in range(16 * BUCKETS):
         counts[bucket_of(id_bytes(number))] += 1
@@ -597,11 +597,11 @@ def test_buckets_are_even() -> None:
     assert min(counts) > 0
 
 
-# Its JSON.
+# The JSON form.
 
 
 def test_json_comes_back() -> None:
-    """What is written is read again, and the summary is all of it but the buckets."""
+    """Written JSON can be read again, and the summary is all of it except the buckets."""
     whole = fingerprint(FIXED)
     document = json.loads(json.dumps(whole.as_json()))
     read = Fingerprint.from_json(document)
@@ -626,7 +626,7 @@ def bucket_byte(document: dict[str, Any]) -> None:
 
 
 def short_table(document: dict[str, Any]) -> None:
-    """Cut one table."""
+    """Truncate one table."""
     table = base64.b64decode(document["components"][0]["buckets"])[:-8]
     document["components"][0]["buckets"] = base64.b64encode(table).decode()
 
@@ -656,7 +656,7 @@ TAMPERINGS: dict[str, Callable[[dict[str, Any]], Any]] = {
 
 @pytest.mark.parametrize("name", TAMPERINGS)
 def test_tampered_json_is_refused(name: str) -> None:
-    """Sums that do not give the digest are no fingerprint."""
+    """Sums that do not match the digest are rejected."""
     document = fingerprint(FIXED).as_json()
     TAMPERINGS[name](document)
     with pytest.raises(ValueError, match=r".+"):
@@ -665,7 +665,7 @@ def test_tampered_json_is_refused(name: str) -> None:
 
 @pytest.mark.parametrize("document", [[], "x", 1, None])
 def test_json_that_is_no_object_is_refused(document: Any) -> None:
-    """A fingerprint file may hold anything."""
+    """A fingerprint file may contain anything."""
     with pytest.raises(ValueError, match=r".+"):
         Fingerprint.from_json(document)
 

@@ -1,4 +1,4 @@
-"""Mutated snapshots, small and real: `TaskError` or nothing, and no file outside its folder."""
+"""Mutated snapshots, small and real: `TaskError` or nothing, and no file outside of the folder."""
 
 from __future__ import annotations
 
@@ -36,26 +36,26 @@ MANY = settings(max_examples=amount("FUZZ_CASES", quick=150, full=3000), deadlin
 
 
 def taken(content: bytes) -> bool:
-    """Read one case in a folder of its own."""
+    """Read one case in a separate folder."""
     with in_new_folder() as folder:
         return read_archive(Path(folder), content)
 
 
 def test_the_sound_one_is_taken() -> None:
-    """What is mutated below is sound before it."""
+    """The snapshots that are mutated below are valid before."""
     assert taken(SOUND)
 
 
 @pytest.mark.parametrize("name", CASES)
 def test_no_hostile_case_is_taken(name: str) -> None:
-    """The named cases go through every reader as well."""
+    """The named cases are read by every reader as well."""
     assert not taken(CASES[name][0]())
 
 
 @MANY
 @given(st.data())
 def test_any_header_field_may_say_anything(data: st.DataObject) -> None:
-    """Fields of any header are replaced, and the header signed again: its checksum is right."""
+    """Fields of any header are replaced, and the header gets a correct checksum again."""
     content = SOUND
     for _ in range(data.draw(st.integers(1, 3))):
         at = data.draw(st.sampled_from(HEADERS))
@@ -71,7 +71,7 @@ def test_any_header_field_may_say_anything(data: st.DataObject) -> None:
 @MANY
 @given(st.data())
 def test_any_bytes_may_be_others(data: st.DataObject) -> None:
-    """Pieces are overwritten, cut out, doubled and swapped."""
+    """Ranges are overwritten, removed, duplicated and swapped."""
     content = SOUND
     for _ in range(data.draw(st.integers(1, 4))):
         start = data.draw(st.integers(0, len(content)))
@@ -85,7 +85,7 @@ def test_any_bytes_may_be_others(data: st.DataObject) -> None:
 @MANY
 @given(st.data())
 def test_any_members_may_follow(data: st.DataObject) -> None:
-    """Members of any kind, name and size, with right checksums, before and after the real ones."""
+    """Members of any type, name and size, with correct checksums, before or after the real ones."""
     made = []
     for _ in range(data.draw(st.integers(1, 4))):
         kind = data.draw(st.sampled_from([b"0", b"\0", b"5", b"S", b"L", b"K", b"x", b"g", b"1"]))
@@ -106,6 +106,6 @@ def test_any_members_may_follow(data: st.DataObject) -> None:
 @MANY
 @given(st.binary(max_size=3000))
 def test_anything_may_be_called_a_snapshot(content: bytes) -> None:
-    """Bytes that nobody meant as an archive, and as the archive of a segment."""
+    """Random bytes as an archive, and as the archive of a segment."""
     assert not taken(content)
     assert not taken(archive([], end=b"") + content)

@@ -1,4 +1,4 @@
-"""Any manifest, proofs and fingerprint beside a snapshot: `TaskError` or nothing."""
+"""Any manifest, proofs and fingerprint of a snapshot: `TaskError` or nothing."""
 
 from __future__ import annotations
 
@@ -43,13 +43,13 @@ MANY = settings(max_examples=amount("FUZZ_CASES", quick=150, full=3000), deadlin
 
 
 def read(manifest: bytes = b"", proofs: bytes = b"", fingerprint: bytes = b"") -> None:
-    """Read one case in a folder of its own."""
+    """Read one case in a separate folder."""
     with in_new_folder() as folder:
         read_catalog(Path(folder), manifest, proofs, fingerprint)
 
 
 def paths(value: Any, *before: Any) -> list[tuple[Any, ...]]:
-    """Return the way to every value of a document."""
+    """Return the path to every value of a document."""
     items = value.items() if isinstance(value, dict) else enumerate(value)
     found = []
     for key, inner in items:
@@ -60,7 +60,7 @@ def paths(value: Any, *before: Any) -> list[tuple[Any, ...]]:
 
 
 def changed(document: Any, path: tuple[Any, ...], value: Any) -> Any:
-    """Return a copy with another value at one place."""
+    """Return a copy with another value in one place."""
     copy = json.loads(json.dumps(document))
     target = copy
     for key in path[:-1]:
@@ -70,12 +70,12 @@ def changed(document: Any, path: tuple[Any, ...], value: Any) -> Any:
 
 
 def encoded(value: Any) -> bytes:
-    """Return the JSON, with everything that Python alone accepts."""
+    """Return the JSON, including everything that only Python accepts."""
     return json.dumps(value).encode()
 
 
 def test_the_sound_one_is_read(tmp_path: Path) -> None:
-    """What is mutated below is sound before it."""
+    """The files that are mutated below are valid before."""
     read_catalog(tmp_path, encoded(SOUND), encoded(PROOF), b"")
     (entry,) = Catalog(tmp_path).entries()
     assert entry.manifest is not None
@@ -85,7 +85,7 @@ def test_the_sound_one_is_read(tmp_path: Path) -> None:
 @MANY
 @given(st.data())
 def test_any_value_may_be_another(data: st.DataObject) -> None:
-    """Up to three values of a sound manifest are replaced by odd ones."""
+    """Up to three values of a valid manifest are replaced by odd ones."""
     document = SOUND
     for _ in range(data.draw(st.integers(1, 3))):
         document = changed(document, data.draw(st.sampled_from(paths(document))), data.draw(VALUES))
@@ -95,7 +95,7 @@ def test_any_value_may_be_another(data: st.DataObject) -> None:
 @MANY
 @given(st.data())
 def test_any_proof_may_say_anything(data: st.DataObject) -> None:
-    """Proofs of odd values, and lines that are none, are passed over."""
+    """Proofs with odd values, and lines that are not proofs, are ignored."""
     lines = [encoded(changed(PROOF, (key,), data.draw(VALUES))) for key in PROOF]
     lines.append(data.draw(st.binary(max_size=100)))
     read(encoded(SOUND), b"\n".join(lines), b"")
@@ -104,7 +104,7 @@ def test_any_proof_may_say_anything(data: st.DataObject) -> None:
 @MANY
 @given(st.data())
 def test_any_fingerprint_is_one_or_none(data: st.DataObject) -> None:
-    """Sums of odd values are no fingerprint, and nothing worse."""
+    """Sums with odd values are rejected, and nothing worse happens."""
     component = {"kind": "payload", "name": "", "points_count": 0, "buckets": "AAAA"}
     document = changed({**FINGERPRINT, "components": [component]}, ("x",), 1)
     for _ in range(data.draw(st.integers(1, 3))):
@@ -117,18 +117,18 @@ def test_any_fingerprint_is_one_or_none(data: st.DataObject) -> None:
 @MANY
 @given(VALUES, st.binary(max_size=300))
 def test_anything_may_stand_there(value: Any, content: bytes) -> None:
-    """Any JSON and any bytes in each of the three places."""
+    """Any JSON and any bytes in each of the three files."""
     for case in (encoded(value), content):
         read(case, case, case)
 
 
 def deep(opening: bytes, closing: bytes, depth: int) -> bytes:
-    """Return one value in so many others."""
+    """Return one value in that many others."""
     return opening * depth + b"1" + closing * depth
 
 
 def read_whole(entry: Snapshot) -> None:
-    """Read all that a restore test needs of what stands beside a snapshot."""
+    """Read everything that a restore test needs from the files of a snapshot."""
     entry.check_manifest()
     assert entry.probes
     assert entry.sealed
@@ -162,7 +162,7 @@ def test_what_was_found_once_is_damage(tmp_path: Path, name: str) -> None:
 @pytest.mark.parametrize("suffix", [".json", ".fingerprint.json", ".proofs.jsonl"])
 @pytest.mark.parametrize("kind", ["pipe", "device", "folder", "loop"])
 def test_no_other_kind_of_file_is_waited_for(tmp_path: Path, suffix: str, kind: str) -> None:
-    """A pipe would block for ever, a device never end; a link to itself leads nowhere."""
+    """A pipe would block forever, a device would never end, and a link to itself leads nowhere."""
     read_catalog(tmp_path, encoded(SOUND), b"", encoded(FINGERPRINT))
     stem = NAME if suffix != ".proofs.jsonl" else NAME.removesuffix(".snapshot")
     path = tmp_path / (stem + suffix)

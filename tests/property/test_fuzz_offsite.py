@@ -1,4 +1,4 @@
-"""Any marker and any object that lies off-site: `TaskError` or what was pushed."""
+"""Any marker and any object off-site: `TaskError` or what was pushed."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ PACKED = Packer().pack(b"what was pushed" * 100)
 
 
 def read(data: bytes) -> None:
-    """Read a marker, and use what it says as a pull and a list do."""
+    """Read a marker, and use it as a pull and a list do."""
     with suppress(TaskError):
         marker = parse_marker(data, SOUND.key)
         assert marker.key == SOUND.key
@@ -56,14 +56,14 @@ def read(data: bytes) -> None:
 
 
 def test_the_sound_one_is_read() -> None:
-    """What is mutated below is sound before it."""
+    """The objects that are mutated below are valid before."""
     assert parse_marker(SOUND.dump(), SOUND.key) == SOUND
 
 
 @MANY
 @given(path=st.sampled_from(paths(DOCUMENT)), value=VALUES)
 def test_any_value_anywhere(path: tuple[Any, ...], value: Any) -> None:
-    """A marker with one value that does not belong there."""
+    """A marker with one wrong value."""
     read(encoded(changed(DOCUMENT, path, value)))
 
 
@@ -77,7 +77,7 @@ def test_anything_instead_of_a_marker(data: bytes) -> None:
 @MANY
 @given(at=st.integers(0, len(PACKED) - 1), value=st.integers(0, 255), cut=st.booleans())
 def test_any_damage_of_an_object(at: int, value: int, cut: bool) -> None:
-    """One byte changed, or the rest cut off: never more memory, never another error."""
+    """One byte changed, or the rest truncated: never more memory, never another error."""
     data = PACKED[:at] if cut else PACKED[:at] + bytes([value]) + PACKED[at + 1 :]
     for name in ("x.zst", "x.zst.age"):
         with suppress(TaskError):
@@ -89,7 +89,7 @@ def test_any_damage_of_an_object(at: int, value: int, cut: bool) -> None:
 @MANY
 @given(st.text(max_size=60) | st.sampled_from(["pushed/a/b.json", "data/a/b/parts/x", "pushed/%/"]))
 def test_any_name_of_an_object(name: str) -> None:
-    """A name is ours and comes back as it was, or it is none of ours."""
+    """A name is ours and decoded correctly, or it is not ours."""
     key, data = parse_marker_name(name), parse_data_name(name)
     assert key is None or key.marker == name
     assert data is None or f"{data[0].folder}/{data[1]}" == name

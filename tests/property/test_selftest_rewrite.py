@@ -1,4 +1,4 @@
-"""Changes to an archive are exact: what is not meant to change stays, byte for byte."""
+"""Changes to an archive are exact: every other byte stays the same."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SPARSE = f"{SEGMENT}/snapshot/files/vector_storage/vectors/chunk_0.mmap"
 
 @pytest.fixture
 def sound(tmp_path: Path) -> Path:
-    """A sound snapshot file."""
+    """A valid snapshot file."""
     return write_snapshot(tmp_path / "sound.snapshot")
 
 
@@ -37,7 +37,7 @@ def named(path: Path, name: str) -> Member:
 
 
 def content(path: Path, member: Member) -> bytes:
-    """Return what is stored of a member."""
+    """Return the stored bytes of a member."""
     return read_at(path, member.data, member.stored_bytes)
 
 
@@ -48,7 +48,7 @@ def test_no_change_changes_no_byte(sound: Path, tmp_path: Path) -> None:
 
 
 def test_the_same_content_gives_the_same_members(sound: Path, tmp_path: Path) -> None:
-    """Headers written anew say what the old ones said."""
+    """Rewritten headers mean the same as the old ones."""
     same = {n: content(sound, named(sound, n)) for n in (NESTED, "config.json")}
     rewrite(sound, tmp_path / "copy", dict(same))
     assert read_members(tmp_path / "copy") == read_members(sound)
@@ -58,7 +58,7 @@ def test_the_same_content_gives_the_same_members(sound: Path, tmp_path: Path) ->
 def test_other_content_leaves_a_sound_archive(
     sound: Path, tmp_path: Path, extra_bytes: int
 ) -> None:
-    """Sizes and checksums fit again, in the nested archive and around it."""
+    """Sizes and checksums match again, in the nested archive and around it."""
     copy = tmp_path / "copy"
     rewrite(sound, copy, {NESTED: b'{"version":8}' + b" " * extra_bytes})
     assert check_archive(copy) == check_archive(sound)
@@ -70,7 +70,7 @@ def test_other_content_leaves_a_sound_archive(
 
 
 def test_members_can_be_left_out(sound: Path, tmp_path: Path) -> None:
-    """Whole segments and members of segments go, the sparse ones too."""
+    """Whole segments and members of segments are removed, even sparse ones."""
     copy = tmp_path / "copy"
     rewrite(sound, copy, {SPARSE: None, "0/segments/seg-1.tar": None})
     left = [m.name for m in read_members(copy)]
@@ -80,7 +80,7 @@ def test_members_can_be_left_out(sound: Path, tmp_path: Path) -> None:
 
 
 def test_a_member_left_out_is_missed(sound: Path, tmp_path: Path) -> None:
-    """The archive check tells what is not there."""
+    """The archive check reports missing members."""
     rewrite(sound, tmp_path / "copy", {"0/wal/open-1": None})
     with pytest.raises(Damaged, match="no WAL"):
         check_archive(tmp_path / "copy")
@@ -88,7 +88,7 @@ def test_a_member_left_out_is_missed(sound: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("name", "words"), [("nowhere.json", "no member"), (SPARSE, "is sparse")])
 def test_what_cannot_be_changed_is_said(sound: Path, tmp_path: Path, name: str, words: str) -> None:
-    """Neither a missing nor a sparse member gets new content."""
+    """Neither a missing nor a sparse member can be changed."""
     with pytest.raises(ValueError, match=words):
         rewrite(sound, tmp_path / "copy", {name: b"{}"})
 
@@ -106,7 +106,7 @@ def test_sparse_members_know_where_their_bytes_are(sound: Path) -> None:
 
 
 def test_only_bytes_that_stand_there_once_are_found(sound: Path) -> None:
-    """Twice may be a stale version, and never is nothing."""
+    """Bytes that appear twice may be an old version, so they are not found."""
     members = [named(sound, NESTED)]
     found = find_once(sound, b'"version"', members)
     assert found is not None
@@ -116,7 +116,7 @@ def test_only_bytes_that_stand_there_once_are_found(sound: Path) -> None:
 
 
 def test_a_header_with_another_size_is_a_sound_header() -> None:
-    """tarfile, which checks the checksum, reads it."""
+    """tarfile, which verifies the checksum, can read it."""
     header = tarfile.TarInfo("config.json").tobuf(tarfile.GNU_FORMAT)
     again = tarfile.TarInfo.frombuf(with_size(header, 1234), "utf-8", "strict")
     assert (again.name, again.size) == ("config.json", 1234)
