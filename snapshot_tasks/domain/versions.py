@@ -23,7 +23,7 @@ class NpmBinary:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QdrantVersion:
-    """What a version does, and all later ones up to the next row. `source` says how it is known.
+    """How a version and all later ones up to the next row behave. `source` says how it is known.
 
     `disk_factor`: the disk space of a restore as a multiple of the snapshot's size, because Qdrant
     unpacks the file next to the collection that it creates. `reports_queue`: the description of a

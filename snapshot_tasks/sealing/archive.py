@@ -42,7 +42,7 @@ _HINT = "Take a new one with `inv snapshot.create`, or use an older one from `in
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ArchiveSummary:
-    """What the structure of a valid snapshot file says."""
+    """The facts in the structure of a valid snapshot file."""
 
     shards: tuple[str, ...]
     segments_count: int

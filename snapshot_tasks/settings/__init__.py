@@ -171,7 +171,7 @@ def load_settings(
 def only_in_environment(
     project_root: Path, environment: Mapping[str, str] | None = None
 ) -> tuple[str, ...]:
-    """Return the names of settings that the environment gives and `.env` does not give alike."""
+    """Return the names of settings whose value in the environment differs from `.env`."""
     environment = os.environ if environment is None else environment
     written = _read_dotenv(project_root / ".env", [])
     return tuple(

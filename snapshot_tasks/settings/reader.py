@@ -38,7 +38,7 @@ class Reader:
         self._defaults = {n: v for n, v in (defaults or {}).items() if n not in values}
         self._values = {**self._defaults, **values}
         self._problems = problems
-        # Whatever is asked for is the name of a setting: so a misspelt default is noticed.
+        # The names of all settings that were read, to find misspelt defaults.
         self._known: set[str] = set()
 
     def text(self, name: str) -> str | None:
