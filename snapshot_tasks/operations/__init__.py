@@ -1,1 +1,1 @@
-"""One verb per file, each an ordinary function that knows nothing of the command line."""
+"""One verb per file, each an ordinary function that knows nothing about the command line."""

@@ -1,4 +1,4 @@
-"""Do the same for several things: go on past failures, and report them all."""
+"""Do the same for several items: continue after failures, and report them all."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def _no_error(result: object) -> TaskError | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch(Generic[Result]):
-    """What came of each thing, and each failure, both in the order of the things."""
+    """The result of each item, and each failure, both in the order of the items."""
 
     results: tuple[Result, ...] = ()
     failures: tuple[Failure, ...] = ()
@@ -37,12 +37,12 @@ def for_each(
     name: Callable[[Item], str],
     error_of: Callable[[Result], TaskError | None] = _no_error,
 ) -> Batch[Result]:
-    """Work on each item. A foreseen error of one stops no other; an interruption stops all.
+    """Work on each item. An expected error of one item does not stop the others.
 
-    `error_of` is for a result that holds an error itself: such a result counts as both.
+    `error_of` is for a result that has an error itself: such a result counts as both.
 
     Raises:
-        Interrupted: when the user ended it.
+        Interrupted: if the user interrupted the work; that stops all items.
     """
     results: list[Result] = []
     failures: list[Failure] = []

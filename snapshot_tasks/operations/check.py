@@ -1,4 +1,4 @@
-"""Do the promises about the backups still hold? Read from the snapshot folder alone."""
+"""Are the promises about the backups kept? This reads only the snapshot folder."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ CATALOGUE = "the catalogue"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Promised:
-    """What was promised, and how old a snapshot, a push and a proof may be.
+    """The promises: the maximum age of a snapshot, of a push and of a proof.
 
-    `collections` is None for every collection of the catalogue.
+    `collections` is None for all collections in the catalogue.
     """
 
     collections: Sequence[str] | None
@@ -47,13 +47,13 @@ class Judged:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judgement:
-    """All promises, and the error that broken ones amount to."""
+    """All promises with their findings."""
 
     judged: tuple[Judged, ...]
 
     @property
     def error(self) -> TaskError | None:
-        """One error that names every broken promise."""
+        """One error that lists every broken promise, if there is any."""
         wrong = [(each.title, f) for each in self.judged for f in failed(each.findings)]
         if not wrong:
             return None
@@ -68,13 +68,14 @@ def judge(promised: Promised, catalog: Catalog, *, now: datetime) -> Judgement:
     """Judge every promise about these collections and about the tasks.
 
     Raises:
-        StorageError: when there is no snapshot folder.
-        SettingsError: when a name cannot be a collection's.
+        StorageError: if there is no snapshot folder.
+        SettingsError: if a name is not a valid collection name.
     """
     if not catalog.folder.is_dir():
         raise StorageError(
-            f"There is no folder {catalog.folder}.",
-            hint="Is its disk mounted? Correct QDRANT_SNAPSHOT_DIR, or run `inv snapshot.create`.",
+            f"The folder {catalog.folder} does not exist.",
+            hint="Check that its disk is mounted and QDRANT_SNAPSHOT_DIR is right, or run"
+            " `inv snapshot.create`.",
         )
     names = catalog.collections() if promised.collections is None else promised.collections
     entries = catalog.entries()
@@ -123,6 +124,6 @@ def _of_tasks(promised: Promised, catalog: Catalog, now: datetime) -> tuple[Find
 def _nothing() -> Finding:
     return fail(
         "newest snapshot",
-        "no snapshot of any collection",
-        "Run `inv snapshot.create`, from cron every day.",
+        "there is no snapshot of any collection",
+        "Run `inv snapshot.create`, and schedule it daily (`inv snapshot.schedule`).",
     )

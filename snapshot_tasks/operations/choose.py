@@ -1,4 +1,4 @@
-"""Which catalogued snapshots a user means, where no flag names one."""
+"""Choose from the catalogue when no flag names a snapshot."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def newest_of_all(catalog: Catalog, collection: str = "") -> list[Snapshot]:
     """Return the newest snapshot of every catalogued collection, or of one.
 
     Raises:
-        NotFound: when there is none, or the newest of one is gone.
+        NotFound: if there is none, or the newest of a collection is missing.
     """
     names = [collection] if collection else catalog.collections()
     if not names:
@@ -24,10 +24,10 @@ def newest_of_all(catalog: Catalog, collection: str = "") -> list[Snapshot]:
 
 
 def random_older(catalog: Catalog, collection: str) -> Snapshot:
-    """Return a snapshot of the collection at random: an older one, unless there is only one.
+    """Return a random older snapshot of the collection, or its only one.
 
     Raises:
-        NotFound: when there is none.
+        NotFound: if there is none.
     """
     newest, *older = catalog.entries(collection) or [catalog.newest(collection)]
     return choice(older or [newest])
@@ -37,7 +37,7 @@ def all_of(catalog: Catalog, collection: str = "", *, purpose: str) -> list[Snap
     """Return every snapshot of the catalogue, or of one collection; `purpose` is for the error.
 
     Raises:
-        NotFound: when there is none.
+        NotFound: if there is none.
     """
     entries = catalog.entries(collection or None)
     if entries:

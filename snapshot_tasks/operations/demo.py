@@ -1,4 +1,4 @@
-"""The whole story on sample data: load, snapshot, prove, show, leave nothing running."""
+"""Show everything on sample data: load it, take a snapshot, prove it, leave nothing running."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def demo(
     operation_timeout_seconds: float,
     clock: Clock,
 ) -> DemoResult:
-    """Run the sample through a throw-away source and a throw-away drill."""
+    """Load the sample into a fresh server, take a snapshot, and drill it on another one."""
     request = FreshRequest(version=version, folder=catalog.folder)
     with engine.fresh(request, progress) as source:
         with progress.phase(f"loading the sample collection {COLLECTION}"):

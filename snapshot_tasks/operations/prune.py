@@ -1,4 +1,4 @@
-"""Apply retention to the snapshot folder: plan it, then do what was planned, and no more."""
+"""Apply retention to the snapshot folder: make a plan, then delete only what is in the plan."""
 
 from __future__ import annotations
 
@@ -21,11 +21,12 @@ from snapshot_tasks.system.process import shielded
 
 
 def check_policy(policy: Policy) -> None:
-    """Insist that some rule says what to keep. Raises `SettingsError` otherwise."""
+    """Require at least one rule. Raises `SettingsError` if there is none."""
     if policy.is_empty:
         raise SettingsError(
-            "No rule says which snapshots to keep, so none is dropped.",
-            hint="Set QDRANT_KEEP_DAILY and its like, or give --keep-daily and its like.",
+            "There is no retention rule, so nothing was deleted.",
+            hint="Set QDRANT_KEEP_DAILY or another QDRANT_KEEP_... rule, or pass `--keep-daily` or"
+            " a similar flag.",
         )
 
 
@@ -37,32 +38,32 @@ def pinned_names(catalog: Catalog) -> set[str]:
 def plan_all(
     catalog: Catalog, collections: Sequence[str] | None, policy: Policy, *, now: datetime
 ) -> list[Plan]:
-    """Decide on the snapshots of these collections, or of all; nothing is touched.
+    """Plan for the snapshots of these collections, or of all; nothing is changed.
 
     Raises:
-        NotFound: when one of them, or the catalogue, has none.
+        NotFound: if one of them, or the catalogue, has no snapshots.
     """
     if collections is None:
         collections = sorted({e.collection for e in catalog.entries() if e.collection})
     if not collections:
-        raise NotFound("There is no snapshot.", hint="Take one with `inv snapshot.create`.")
+        raise NotFound("There are no snapshots.", hint="Take one with `inv snapshot.create`.")
     return [plan_prune(catalog, name, policy, now=now) for name in collections]
 
 
 def plan_prune(catalog: Catalog, collection: str, policy: Policy, *, now: datetime) -> Plan:
-    """Decide on the snapshots of one collection; nothing is touched.
+    """Plan for the snapshots of one collection; nothing is changed.
 
     Raises:
-        NotFound: when the collection has none.
+        NotFound: if the collection has no snapshots.
     """
     entries = catalog.entries(collection)
     if not entries:
         raise NotFound(
-            f"No snapshot of {collection} lies in {catalog.folder}.",
-            hint="Name a collection that `inv snapshot.list` shows.",
+            f"There is no snapshot of {collection} in {catalog.folder}.",
+            hint="Use a collection that `inv snapshot.list` shows.",
         )
     held = catalog.held(collection)
-    # That one stays as the newest; a second reason would only say the same.
+    # The newest is always kept, so a second reason would add nothing.
     if not _aside(entries[0]):
         held.pop(entries[0].name, None)
     candidates = [_candidate(entry, held.get(entry.name, "")) for entry in entries]
@@ -70,13 +71,13 @@ def plan_prune(catalog: Catalog, collection: str, policy: Policy, *, now: dateti
 
 
 def prune(agreed: Plan, catalog: Catalog, policy: Policy, *, now: datetime) -> list[Snapshot]:
-    """Drop what was agreed on, as far as a plan made now still drops it; return what went.
+    """Delete the snapshots that both the confirmed plan and a new plan delete; return them.
 
-    The caller holds the catalogue's lock. Between the plan that somebody has agreed to and this,
-    another run may have pinned or damaged what the plan relied on: so it is planned once more.
+    The caller must hold the catalogue's lock. A new plan is needed because another run may have
+    pinned or damaged snapshots after the user confirmed the first plan.
 
     Raises:
-        StorageError: when the folder cannot be written.
+        StorageError: if the folder cannot be written.
     """
     catalog.finish_drops()
     agreed_names = {candidate.name for candidate in agreed.dropped}
@@ -96,9 +97,9 @@ def prune(agreed: Plan, catalog: Catalog, policy: Policy, *, now: datetime) -> l
 def prune_each(
     agreed: Iterable[Plan], catalog: Catalog, policy: Policy, *, now: datetime
 ) -> Batch[list[Snapshot]]:
-    """Drop what was agreed on of several collections; one that fails stops no other.
+    """Carry out the confirmed plans of several collections, and continue after a failure.
 
-    The caller holds the catalogue's lock.
+    The caller must hold the catalogue's lock.
     """
     return for_each(
         agreed,
@@ -110,9 +111,9 @@ def prune_each(
 def prune_collections(
     collections: Iterable[str], catalog: Catalog, policy: Policy, *, now: datetime
 ) -> Batch[list[Snapshot]]:
-    """Plan and prune at once, where consent was given beforehand; one failure stops no other.
+    """Plan and prune without asking, and continue after a failure.
 
-    The caller holds the catalogue's lock.
+    The caller must hold the catalogue's lock.
     """
 
     def work(collection: str) -> list[Snapshot]:
@@ -138,9 +139,9 @@ def _aside(entry: Snapshot) -> str:
     if entry.is_safety:
         return REPLACED
     if entry.manifest and not entry.has_its_size:
-        return "is not as long as it was taken: look at it"
+        return "its size differs from its manifest: check it"
     if entry.manifest and entry.manifest.points_count == 0:
-        return "holds no point: look at it"
+        return "has no points: check it"
     return FAILED if entry.failed_at else ""
 
 

@@ -1,4 +1,4 @@
-"""What a report tells: what is protected, since when it is proven, and what needs attention."""
+"""The data of a report: what is protected, when it was proven, and what needs attention."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from snapshot_tasks.domain.proof import DRILL, VERIFY, Proof, last_of
 from snapshot_tasks.domain.snapshot import Snapshot
 from snapshot_tasks.system.errors import NotFound, TaskError
 
-# So that a page stays small, whatever a folder holds; what is left out is counted.
+# Limits that keep the page small whatever the folder contains; the page says how many are omitted.
 MAX_SNAPSHOTS = 20
 MAX_SAMPLES = 90
 MAX_FINDINGS = 40
@@ -34,7 +34,7 @@ class Trial:
 
     @classmethod
     def of(cls, snapshot: Snapshot, proof: Proof) -> Trial:
-        """Return what a proof of a snapshot says."""
+        """Return a proof of a snapshot as a trial."""
         return cls(
             snapshot=snapshot.name,
             at=proof.at,
@@ -48,7 +48,7 @@ class Trial:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """One snapshot; what only a manifest could tell is None without one."""
+    """One snapshot; facts that come only from a manifest are None if it has none."""
 
     name: str
     created_at: datetime
@@ -65,7 +65,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
-    """One measurement of a plot; a test that failed has measured nothing."""
+    """One measurement of a plot; a failed test has no value."""
 
     at: datetime
     value: float | None
@@ -75,8 +75,8 @@ class Sample:
 class CollectionReport:
     """One collection: its newest snapshots, its proofs, and what needs attention.
 
-    `proven` is the newest snapshot that is proven: its age is the RPO. `passed` is the last test
-    that passed: its restore time is the RTO. Samples are the newest, the oldest of them first.
+    `proven` is the newest proven snapshot: its age is the RPO. `passed` is the last test that
+    passed: its restore time is the RTO. Samples are the newest ones, oldest first.
     """
 
     name: str
@@ -107,7 +107,7 @@ class Report:
 
     @property
     def attention(self) -> tuple[tuple[str, Finding], ...]:
-        """What needs attention with its collection, failures before warnings."""
+        """Every finding that needs attention with its collection, failures before warnings."""
         found = [(c.name, finding) for c in self.collections for finding in c.attention]
         return tuple(sorted(found, key=lambda item: item[1].status is not Status.FAIL))
 
@@ -122,7 +122,7 @@ class Report:
 
 
 def rpo_seconds(report: CollectionReport, now: datetime) -> float | None:
-    """Return the age of the newest proven snapshot: what would be lost now, at most."""
+    """Return the age of the newest proven snapshot: the most that would be lost now."""
     return (now - report.proven.created_at).total_seconds() if report.proven else None
 
 
@@ -133,10 +133,10 @@ def collect(
     max_age: timedelta | None,
     max_proof_age: timedelta | None,
 ) -> Report:
-    """Read the catalogue. Neither a server nor a byte of a snapshot is asked.
+    """Read the catalogue. No server is contacted, and no snapshot file is read.
 
     Raises:
-        StorageError: when the folder cannot be read.
+        StorageError: if the folder cannot be read.
     """
     entries = catalog.entries()
     by_name: dict[str, list[Snapshot]] = {name: [] for name in catalog.collections()}
@@ -234,7 +234,7 @@ def _link_problem(catalog: Catalog, collection: str) -> TaskError | None:
 
 
 def _plain(value: Any) -> Any:
-    """Return a value as JSON has it: times as text, spans as seconds."""
+    """Return a value as JSON has it: times as text, durations as seconds."""
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

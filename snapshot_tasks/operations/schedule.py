@@ -30,7 +30,7 @@ def write_schedule(schedule: Schedule, folder: Path) -> tuple[Path, ...]:
             if _is_foreign(path, text):
                 raise Refused(
                     f"{path} already exists and was not written by this project's schedule.",
-                    hint="Move it away, or choose another folder with --output-dir.",
+                    hint="Move it away, or choose another folder with `--output-dir`.",
                 )
         for path, text in paths.items():
             write_text(path, text)

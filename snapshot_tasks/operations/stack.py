@@ -1,4 +1,4 @@
-"""The live stack: up, with everything restored that is missing, and what is in it."""
+"""The live stack: start it, restore what is missing, and show what is in it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class StackReport:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StackStatus:
-    """The engine, and what its Qdrant holds; without that, `error` says why."""
+    """The engine, and the collections of its Qdrant; if there is no report, `error` says why."""
 
     selection: Selection
     engine: EngineStatus
@@ -39,7 +39,7 @@ class StackStatus:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StackUp:
-    """What was restored into a Qdrant that was started, and what it holds then."""
+    """What was restored into a started Qdrant, and the collections that it has now."""
 
     restored: Batch[RestoreResult]
     report: StackReport
@@ -55,11 +55,11 @@ def stack_up(
     operation_timeout_seconds: float,
     restore: bool,
 ) -> StackUp:
-    """Start Qdrant, wait until it is ready, restore each catalogued collection that is missing.
+    """Start Qdrant, wait until it is ready, and restore each missing collection.
 
     Raises:
-        Unreachable: when it is not ready in time.
-        SettingsError: when a port is taken or the compose file is missing.
+        Unreachable: if it is not ready in time.
+        SettingsError: if a port is in use or the compose file is missing.
     """
     engine.up(timeout_seconds=ready_timeout_seconds, progress=progress)
     restored: Batch[RestoreResult] = Batch()
@@ -77,7 +77,7 @@ def stack_up(
 def stack_status(
     selection: Selection, endpoint: Callable[[], Endpoint], *, timeout_seconds: float
 ) -> StackStatus:
-    """Ask the engine, then the Qdrant; that none answers is part of the status."""
+    """Ask the engine, then its Qdrant; if Qdrant does not respond, the status says so."""
     engine = selection.engine.status()
     try:
         report = stack_report(endpoint(), timeout_seconds=timeout_seconds)
@@ -87,7 +87,7 @@ def stack_status(
 
 
 def stack_report(endpoint: Endpoint, *, timeout_seconds: float) -> StackReport:
-    """Ask a running Qdrant for its collections. Raises `Unreachable` when none answers."""
+    """Ask a running Qdrant for its collections. Raises `Unreachable` if it does not respond."""
     with Server(endpoint, operation_timeout_seconds=timeout_seconds) as server:
         version = server.version()
         counts = tuple(

@@ -571,7 +571,7 @@ def test_a_throw_away_server_that_dies_is_called_so(
 
     error = prove(file, Mortal(make_settings())).error
     assert isinstance(error, Unreachable)
-    assert error.message.startswith("The throw-away Qdrant went away")
+    assert error.message.startswith("The fresh Qdrant stopped unexpectedly")
     assert "stack.up" not in error.hint
     assert [proof["ok"] for proof in proofs_of(file)] == [False]
 

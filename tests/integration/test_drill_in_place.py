@@ -170,7 +170,7 @@ def test_it_refuses_what_would_not_come_back(shared: Inv, spoil: Spoil) -> None:
         ran = in_place(shared, "--yes")
         assert collections(shared) == before
         assert processes_below(shared.root) == running
-    assert_error(ran, 24, "would not all come back")
+    assert_error(ran, 24, "Not all of the live data could be restored")
 
 
 def test_it_refuses_a_damaged_file(shared: Inv) -> None:

@@ -131,7 +131,7 @@ def test_a_ping_tells_what_a_hook_said_but_never_the_key(
             QDRANT_PING_URL=listener.url,
             QDRANT_POST_CREATE_HOOK=hook,
         )
-    assert_error(ran, 15, "ended with 22")
+    assert_error(ran, 15, "exited with 22")
     end = listener.posts[-1]
     assert end.path == "/15"
     assert "curl -H api-key:***" in end.text
@@ -139,8 +139,8 @@ def test_a_ping_tells_what_a_hook_said_but_never_the_key(
 
 
 FAILURES: Mapping[str, tuple[str, str]] = {
-    "fails": ("raise SystemExit(3)", "ended with 3"),
-    "dies": ("import os; os.kill(os.getpid(), 9)", "was ended by signal 9"),
+    "fails": ("raise SystemExit(3)", "exited with 3"),
+    "dies": ("import os; os.kill(os.getpid(), 9)", "was killed by signal 9"),
 }
 
 
@@ -155,7 +155,7 @@ def test_a_hook_that_fails(qdrant: Live, name: str, outside: Inv, tmp_path: Path
         *("--collection", f"{name}-1", "--collection", f"{name}-2"),
         QDRANT_POST_CREATE_HOOK=script(tmp_path, f"print('sorry')\n{text}\n"),
     )
-    assert_error(ran, 15, words, f"{name}-1_", f"{name}-2_", "stays catalogued")
+    assert_error(ran, 15, words, f"{name}-1_", f"{name}-2_", "stays in the catalogue")
     assert ran.stderr.count("sorry") == 2
     listed = outside("snapshot.list", "--json").document["result"]["snapshots"]
     assert len(listed) == 2
@@ -166,7 +166,9 @@ def test_a_hook_that_cannot_be_run(qdrant: Live, name: str, outside: Inv, comman
     """It is told as the setting that names it."""
     qdrant.loader.plain(name, points=3)
     ran = outside("snapshot.create", "--collection", name, QDRANT_POST_CREATE_HOOK=command)
-    assert_error(ran, 15, "cannot be run", command.split(maxsplit=1)[0], "QDRANT_POST_CREATE_HOOK")
+    assert_error(
+        ran, 15, "could not be run", command.split(maxsplit=1)[0], "QDRANT_POST_CREATE_HOOK"
+    )
 
 
 def test_a_command_line_that_does_not_end(outside: Inv) -> None:

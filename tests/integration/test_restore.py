@@ -227,7 +227,7 @@ def test_an_existing_collection_is_refused_and_untouched(
     samples.put("plain", outside.root / "qdrant_snapshots")
     before = dump(qdrant, "sample-plain")
     ran = outside("snapshot.restore", "--collection", "sample-plain")
-    assert_error(ran, 24, "sample-plain exists", "--replace --yes")
+    assert_error(ran, 24, "sample-plain already exists", "--replace --yes")
     assert dump(qdrant, "sample-plain") == before
 
 
@@ -249,7 +249,7 @@ def test_replacing_an_alias_replaces_what_it_stands_for(
     flags = ("snapshot.restore", "--collection=sample-plain", "--as=current", "--replace")
     assert_error(external(*flags), 24, "20 points", name, "current")
     planned = external(*flags, "--dry-run").stdout
-    assert f"take {name}, which the alias current stands for" in planned
+    assert f"use {name}, the collection of the alias current" in planned
     assert target.loader.count(name) == 20
     ran = external(*flags, "--yes")
     assert ran.code == 0, ran.stderr
@@ -465,7 +465,7 @@ def test_the_next_run_looks_at_a_killed_restore(
         flags = ("snapshot.restore", "--collection", name, "--if-missing")
         done = external(*flags, QDRANT_URL=proxy.url)
     assert done.code == 0, done.stderr
-    assert ("does not hold what was to come back" in done.stderr) == written
+    assert ("does not match the snapshot" in done.stderr) == written
     assert target.loader.count(name) == (48 if written else 50)
     assert target.loader.aliases() == ({} if written else {f"{name}-alias": name})
     assert uploads(target) == []

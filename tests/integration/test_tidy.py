@@ -47,7 +47,7 @@ def test_a_collection_that_was_written_to_stays(qdrant: Live, name: str, catalog
     """Nobody knows any more what was restored there: it is told, and not one point goes."""
     qdrant.loader.plain(name, points=2)
     entry = write_entry(catalog, qdrant, "restore", name, upload=UPLOAD, snapshot="/gone")
-    assert "does not hold what was to come back" in tidy_up(catalog, qdrant)[0]
+    assert "does not match the snapshot" in tidy_up(catalog, qdrant)[0]
     assert qdrant.loader.count(name) == 2
     assert not entry.exists()
 
@@ -123,7 +123,7 @@ def test_what_is_written_during_a_replace_stops_it(
         return Created(snapshot=safety, findings=())
 
     request = RestoreRequest(snapshot=snapshot, save_existing=save, journal=catalog.journal)
-    with qdrant.server() as server, pytest.raises(Refused, match="does not hold what is in"):
+    with qdrant.server() as server, pytest.raises(Refused, match="does not match the current"):
         restore(request, server, Silent())
     assert qdrant.loader.count(name) == 19
 
@@ -141,6 +141,6 @@ def test_a_collection_that_comes_to_be_meanwhile_stays(
         return verified(*arguments)
 
     monkeypatch.setattr("snapshot_tasks.operations.restore.one.verified", slowly)
-    with qdrant.server() as server, pytest.raises(Refused, match="come to be"):
+    with qdrant.server() as server, pytest.raises(Refused, match="was created while"):
         restore(RestoreRequest(snapshot=snapshot, target=other), server, Silent())
     assert qdrant.loader.count(other) == 1

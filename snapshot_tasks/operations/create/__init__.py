@@ -1,1 +1,1 @@
-"""Take a snapshot: from a live collection to a sealed file in the catalogue."""
+"""Take a snapshot of a live collection, seal it and add it to the catalogue."""

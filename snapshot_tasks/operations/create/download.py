@@ -1,4 +1,4 @@
-"""Bring a collection's snapshot from the server into a staging file, every byte checked."""
+"""Create a snapshot on the server and download it to a staging file, checking every byte."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from snapshot_tasks.system.errors import Damaged, ServerFailure, StorageError, T
 from snapshot_tasks.system.files import storage_errors
 from snapshot_tasks.system.progress import Clock, Progress
 
-# An interrupted request may still be on its way.
+# An interrupted request may still arrive at the server.
 ARRIVAL_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Taken:
-    """A server snapshot that lies in the staging file, and the source around it."""
+    """A server snapshot that was downloaded, and the state of the source before and after it."""
 
     at: datetime
     version: str
@@ -34,7 +34,7 @@ class Taken:
 
     @property
     def moved(self) -> bool:
-        """Whether points came or went while the snapshot was made."""
+        """Whether the number of points changed while the snapshot was taken."""
         return self.after_count != self.before.points_count
 
 
@@ -49,18 +49,18 @@ def take(
     keep_server_copy: bool,
     clock: Clock,
 ) -> Taken:
-    """Make one server snapshot and bring it to `staging`; the server's copy goes.
+    """Create one server snapshot, download it to `staging`, and delete the server's copy.
 
     `version` is the server's.
 
     Raises:
-        NotFound: when there is no such collection.
-        Damaged: when what arrived is not what Qdrant made.
-        StorageError: when the folder cannot take the file.
+        NotFound: if there is no such collection.
+        Damaged: if the downloaded file differs from the one that Qdrant created.
+        StorageError: if the file cannot be stored in the folder.
     """
     at = clock()
     before = server.collections.state(collection)
-    label = f"Qdrant makes a snapshot of {collection} ({before.points_count:,} points)"
+    label = f"Qdrant is creating a snapshot of {collection} ({before.points_count:,} points)"
     mark = server.snapshots.mark(collection)
     pending = journal.begin(SNAPSHOT, server.endpoint.url, collection, **mark.as_json())
     made, patience_seconds = None, ARRIVAL_SECONDS
@@ -81,7 +81,7 @@ def take(
         patience_seconds = 0.0
         raise
     finally:
-        # Undisturbed, so that what is deleted is forgotten, too.
+        # Shielded from interruptions, so that a deleted copy is removed from the journal as well.
         with process.shielded():
             if made is None:
                 settled = server.snapshots.discard_made(
@@ -92,7 +92,7 @@ def take(
             if settled:
                 pending.done()
             else:
-                progress.note("The server copy could not be deleted yet; the next run does it.")
+                progress.note("Could not delete the copy on the server; the next run will.")
 
 
 def _forget(collection: str, made: ServerSnapshot, server: Server) -> bool:
@@ -106,11 +106,12 @@ def _forget(collection: str, made: ServerSnapshot, server: Server) -> bool:
 def _download(
     collection: str, made: ServerSnapshot, server: Server, staging: Path, progress: Progress
 ) -> str:
-    """Stream the file to `staging`, hashing on the way; return the SHA-256 that Qdrant confirms."""
+    """Stream the file to `staging` and hash it; return the SHA-256, confirmed by Qdrant."""
     free = shutil.disk_usage(staging.parent).free
     if free < made.size_bytes:
         raise StorageError(
-            f"The snapshot has {made.size_bytes:,} bytes, free in {staging.parent} are {free:,}.",
+            f"The snapshot has {made.size_bytes:,} bytes, but only {free:,} are free in"
+            f" {staging.parent}.",
             hint="Free space there, or choose another folder with QDRANT_SNAPSHOT_DIR.",
         )
     digest = hashlib.sha256()
@@ -127,11 +128,12 @@ def _download(
 
         server.snapshots.download(collection, made, receive, note=progress.note)
     if made.sha256 is None:
-        progress.note("Qdrant gave no checksum, so only size and structure could be compared.")
+        progress.note("Qdrant sent no checksum, so only size and structure were checked.")
     elif made.sha256 != digest.hexdigest():
         raise Damaged(
-            f"What arrived has sha256 {digest.hexdigest()}, Qdrant made {made.sha256}.",
-            hint="Run this again; if it stays so, check the disk of the server.",
+            f"The downloaded file has sha256 {digest.hexdigest()}, but Qdrant reported"
+            f" {made.sha256}.",
+            hint="Run this again. If it happens again, check the server's disk.",
         )
     check_archive(staging)
     return digest.hexdigest()

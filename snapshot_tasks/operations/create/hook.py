@@ -1,4 +1,4 @@
-"""Run the user's own command for each new snapshot, such as the one that carries it off-site."""
+"""Run the user's own command for each new snapshot, for example one that copies it off-site."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ def run_hooks(
     *,
     secret: str | None,
 ) -> tuple[Failure, ...]:
-    """Run the hook once for each snapshot, going on past a failure; return what failed.
+    """Run the hook once for each snapshot and continue after a failure; return the failures.
 
-    The caller holds no lock, so that a hook may run these tasks itself. What it prints is told
-    line by line. The API key is not passed on.
+    The caller must not hold a lock, so that a hook can run these tasks itself. Each line that it
+    prints goes to `tell`. The API key is not passed on.
     """
     return for_each(
         snapshots if argv else (),
@@ -31,7 +31,7 @@ def run_hooks(
 
 
 def hook_environment(snapshot: Snapshot) -> dict[str, str]:
-    """Return what a hook is told; a fact that is not known is empty."""
+    """Return the variables that a hook gets; an unknown fact is empty."""
     manifest = snapshot.manifest
     facts = {
         "FILE": snapshot.path,
@@ -57,13 +57,14 @@ def _run_hook(
         code = process.run_told(argv, tell, env=hook_environment(snapshot), secret=secret)
     except OSError as error:
         raise StorageError(
-            f"The hook for {snapshot.name} cannot be run: {argv[0]}: {error.strerror}. "
-            "The snapshot stays catalogued.",
-            hint="Correct QDRANT_POST_CREATE_HOOK, then run that command by hand.",
+            f"The hook for {snapshot.name} could not be run: {argv[0]}: {error.strerror}. "
+            "The snapshot stays in the catalogue.",
+            hint="Correct QDRANT_POST_CREATE_HOOK, then run the command by hand.",
         ) from error
     if code:
-        ended = f"ended with {code}" if code > 0 else f"was ended by signal {-code}"
+        ended = f"exited with {code}" if code > 0 else f"was killed by signal {-code}"
         raise StorageError(
-            f"The hook {ended} for {snapshot.name}. The snapshot stays catalogued.",
-            hint="The lines above are what QDRANT_POST_CREATE_HOOK said; run it again by hand.",
+            f"The hook for {snapshot.name} {ended}. The snapshot stays in the catalogue.",
+            hint="The lines above are its output. Fix the problem, then run the command in"
+            " QDRANT_POST_CREATE_HOOK by hand.",
         )

@@ -1,4 +1,4 @@
-"""Take snapshots of several collections, then drop the old ones that the rules no longer keep."""
+"""Take snapshots of several collections, then delete old ones that the rules no longer keep."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from snapshot_tasks.system.progress import Clock, Progress
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CreatedAndPruned:
-    """The new snapshots, the old ones that were dropped, and what failed of either."""
+    """The new snapshots, the old ones that were deleted, and the failures of both steps."""
 
     created: tuple[Created, ...]
     dropped: tuple[Snapshot, ...] = ()
@@ -35,9 +35,9 @@ class CreatedAndPruned:
 def create_tidied(
     request: CreateRequest, server: Server, catalog: Catalog, progress: Progress, *, clock: Clock
 ) -> Created:
-    """End what killed runs have begun, then take one snapshot. Raises as `create`.
+    """Finish or undo what killed runs started, then take one snapshot. Raises as `create`.
 
-    The caller holds the catalogue's lock.
+    The caller must hold the catalogue's lock.
     """
     tidy(catalog, server, progress)
     return create(request, server, catalog, progress, clock=clock)
@@ -51,7 +51,7 @@ def create_each(
     *,
     clock: Clock,
 ) -> Batch[Created]:
-    """Take several snapshots, going on past a collection that fails."""
+    """Take several snapshots, and continue if a collection fails."""
     return for_each(
         requests,
         lambda request: create(request, server, catalog, progress, clock=clock),
@@ -68,9 +68,9 @@ def create_and_prune(
     *,
     clock: Clock,
 ) -> CreatedAndPruned:
-    """Take several snapshots; with a policy, drop old ones of the collections that have a new one.
+    """Take several snapshots; with a policy, delete old ones of collections that have a new one.
 
-    The caller holds the catalogue's lock.
+    The caller must hold the catalogue's lock.
     """
     taken = create_each(requests, server, catalog, progress, clock=clock)
     names = [str(created.snapshot.collection) for created in taken.results]

@@ -1,4 +1,4 @@
-"""Take a snapshot: from a live collection to a checked, catalogued file."""
+"""Take one snapshot: from a live collection to a checked file in the catalogue."""
 
 from __future__ import annotations
 
@@ -39,14 +39,14 @@ DRAIN_SECONDS = 30.0
 HIDDEN_ALIASES = Finding(
     check="aliases",
     status=Status.WARN,
-    message="unknown: Qdrant shows none to a token for single collections, so none is kept",
-    remedy="Use a key that may manage, where a restore is to bring the aliases back.",
+    message="unknown: Qdrant hides aliases from a token for single collections, so none are saved",
+    remedy="Use a key with the right to manage if a restore should recreate the aliases.",
 )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Created:
-    """A new snapshot, and what looked suspicious about its contents."""
+    """A new snapshot, and findings about suspicious contents."""
 
     snapshot: Snapshot
     findings: tuple[Finding, ...]
@@ -54,7 +54,7 @@ class Created:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Sealing:
-    """What was taken, and what was read of it; `unsealed` says why that failed."""
+    """A downloaded snapshot and its contents; `unsealed` says why reading them failed."""
 
     taken: Taken
     reading: Reading | None = None
@@ -64,16 +64,16 @@ class _Sealing:
 def create(
     request: CreateRequest, server: Server, catalog: Catalog, progress: Progress, *, clock: Clock
 ) -> Created:
-    """Take one snapshot and seal it; the caller holds the catalogue's lock.
+    """Take one snapshot and seal it; the caller must hold the catalogue's lock.
 
-    The exact count stands on both sides of it, so that a moving source is told from a quiet one.
-    Nothing is catalogued unless every byte is the one that Qdrant hashed.
+    Points are counted before and after, to detect a source that is being written to. A file is only
+    catalogued if its bytes match the hash that Qdrant reported.
 
     Raises:
-        NotFound: when there is no such collection.
-        Damaged: when what arrived is not what Qdrant made, or cannot be read.
-        ContentsDiffer: when a quiet source and the sealed file do not have the same count.
-        StorageError: when the folder cannot take the file.
+        NotFound: if there is no such collection.
+        Damaged: if the downloaded file differs from the one that Qdrant created, or is unreadable.
+        ContentsDiffer: if an idle source and the sealed file do not have the same count.
+        StorageError: if the file cannot be stored in the folder.
     """
     check_collection(request.collection)
     version = server.version()
@@ -87,7 +87,7 @@ def create(
         if findings and request.strict:
             raise ContentsDiffer(
                 "; ".join(f.message for f in findings) + ".",
-                hint="Look at the source; without --strict these are warnings.",
+                hint="Check the source. Without --strict, these are warnings.",
             )
         name = catalog.free_name(request.collection, sealing.taken.at)
         manifest = _manifest(request, sealing, name, server.endpoint.url)
@@ -100,7 +100,7 @@ def create(
 def safety_saver(
     defaults: CreateDefaults, server: Server, catalog: Catalog, progress: Progress, *, clock: Clock
 ) -> SaveExisting:
-    """Return how a restore saves a collection that it is about to replace."""
+    """Return the function by which a restore saves a collection before it replaces it."""
 
     def save(collection: str) -> Created:
         return create(defaults.safety_request(collection), server, catalog, progress, clock=clock)
@@ -135,12 +135,12 @@ def _manifest(request: CreateRequest, sealing: _Sealing, name: str, source_url: 
 
 
 def _refuse_alias(name: str, server: Server) -> None:
-    """A snapshot belongs to a collection: under an alias it would be catalogued by a wrong name."""
+    """Refuse an alias: the catalogue would record it as the name of a collection."""
     owner = server.collections.aliases().get(name)
     if owner is not None:
         raise NotFound(
             f"{name} is an alias of the collection {owner}.",
-            hint=f"Use `--collection {owner}`; its aliases are kept with the snapshot.",
+            hint=f"Use `--collection {owner}`; its aliases are saved with the snapshot.",
         )
 
 
@@ -153,11 +153,11 @@ def _take_and_seal(
     progress: Progress,
     clock: Clock,
 ) -> _Sealing:
-    """Take snapshots until one provably holds what a server restores, else try it on one.
+    """Take snapshots until one certainly contains all updates, else seal it on a fresh server.
 
-    A snapshot with operations in its log that its segments lack is taken again once the queue is
-    empty. When the log then ends where it ended before, all of it has been applied: what is left
-    over are operations that changed nothing, or were rejected.
+    If the log of a snapshot has operations that its segments lack, the snapshot is taken again once
+    the queue is empty. If the log then ends at the same place as before, everything in it has been
+    applied: the remaining operations changed nothing, or were rejected.
     """
     ends: dict[str, int] | None = None
     for _ in range(SEALING_ATTEMPTS):
@@ -182,7 +182,7 @@ def _take_and_seal(
         ends = contents.log_ends
         if taken.moved or not server.collections.wait_drained(request.collection, DRAIN_SECONDS):
             break
-        progress.note("Updates were still queued in the snapshot; taking it again.")
+        progress.note("The snapshot still has queued updates; taking it again.")
     return _seal_on_fresh_server(request.fresh_servers, taken, contents, staging, progress)
 
 
@@ -193,9 +193,9 @@ def _seal_on_fresh_server(
     staging: Path,
     progress: Progress,
 ) -> _Sealing:
-    """Seal what a throw-away server restores of the file; without one it stays unsealed."""
+    """Seal what a fresh server restores from the file; without a server it is not sealed."""
     if servers is None:
-        why = "updates were queued, and there is no engine to try them on."
+        why = "updates were queued, and there is no engine to apply them."
         return _Sealing(taken=taken, unsealed=why)
     try:
         fingerprint, seconds = read_on_fresh_server(
@@ -206,31 +206,32 @@ def _seal_on_fresh_server(
             progress=progress,
         )
     except (NotFound, SettingsError, StorageError, Unreachable) as error:
-        why = f"updates were queued, and no engine could try them: {error.message} {error.hint}"
+        why = f"updates were queued, and no engine could apply them: {error.message} {error.hint}"
         return _Sealing(taken=taken, unsealed=why)
     reading = Reading(
         fingerprint=fingerprint,
         read_by=SERVER,
         seconds=seconds,
         sanity=contents.sanity,
-        # Asked of less than what a server restores, they could raise a false alarm.
+        # The reader did not see the queued updates, so its searches could raise a false alarm.
         probes=(),
     )
     return _Sealing(taken=taken, reading=_checked(reading, taken))
 
 
 def _checked(reading: Reading, taken: Taken) -> Reading:
-    """Insist that a quiet source and its sealed file have the same number of points.
+    """Check that an idle source and its sealed file have the same number of points.
 
-    Where updates were still queued in the file, the source was not quiet, whatever its counts say.
+    If updates were still queued in the file, the source was not idle, whatever its counts say.
     """
     count = reading.fingerprint.points_count
     if taken.moved or reading.read_by == SERVER or count == taken.before.points_count:
         return reading
     raise ContentsDiffer(
-        f"The file holds {count:,} points, the source had {taken.before.points_count:,} "
+        f"The file contains {count:,} points, but the source had {taken.before.points_count:,} "
         "before and after.",
-        hint="Run this again; if it stays so, Qdrant's snapshot is not whole: do not rely on it.",
+        hint="Run this again. If it happens again, Qdrant's snapshot is incomplete: do not rely on"
+        " it.",
     )
 
 
@@ -242,7 +243,7 @@ def _previous(catalog: Catalog, collection: str) -> Manifest | None:
 
 def _findings(sealing: _Sealing, previous: Manifest | None, max_drop: float) -> tuple[Finding, ...]:
     if sealing.unsealed:
-        message = f"left unsealed: {sealing.unsealed}"
+        message = f"not sealed: {sealing.unsealed}"
         return (Finding(check="seal", status=Status.WARN, message=message),)
     if sealing.reading is None:
         return ()

@@ -1,4 +1,4 @@
-"""What to take, and how: the only place that makes a request to create."""
+"""Requests for new snapshots; they are only made here."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from snapshot_tasks.operations.create.seal import FreshServers
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CreateRequest:
-    """What to take, and how.
+    """Which collection to snapshot, and how.
 
-    A `safety` snapshot holds what is about to be replaced. `fresh_servers` says how to run a
-    throw-away server for a seal, where the file alone does not show what a server would restore.
-    A count down by more than the share `max_drop` since the previous snapshot is suspicious.
+    A `safety` snapshot saves a collection that is about to be replaced. `fresh_servers` says how to
+    run a fresh server for a seal if the file alone does not show what a server would restore. A
+    count that has dropped by more than the share `max_drop` since the previous snapshot is
+    suspicious.
     """
 
     collection: str
@@ -29,7 +30,7 @@ class CreateRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CreateDefaults:
-    """What the settings say about every new snapshot, whichever task takes it."""
+    """The settings for every new snapshot, whichever task takes it."""
 
     fresh_servers: FreshServers | None = None
     max_drop: float = MAX_DROP_SHARE
@@ -43,7 +44,7 @@ class CreateDefaults:
         seal: bool = True,
         strict: bool = False,
     ) -> CreateRequest:
-        """Return the request for a snapshot that a user asked for."""
+        """Return the request for a snapshot that the user asked for."""
         return CreateRequest(
             collection=collection,
             label=label or None,
@@ -55,7 +56,7 @@ class CreateDefaults:
         )
 
     def safety_request(self, collection: str) -> CreateRequest:
-        """Return the request for a snapshot of what a restore is about to replace."""
+        """Return the request for a snapshot of a collection that a restore will replace."""
         return CreateRequest(
             collection=collection,
             label="before replace",

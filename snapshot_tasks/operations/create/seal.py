@@ -1,4 +1,4 @@
-"""Seal a snapshot: bind the fingerprint of what a server will restore to the file."""
+"""Seal a snapshot: bind a fingerprint of every point that a server will restore to the file."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from snapshot_tasks.system.progress import Progress
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
-    """What a file restores to, what read it (`READER` or `SERVER`), and how long that took."""
+    """The contents of a file, what read them (`READER` or `SERVER`), and how long it took."""
 
     fingerprint: Fingerprint
     read_by: str
@@ -34,20 +34,20 @@ class Reading:
     probes: tuple[Probe, ...]
 
     def seal(self) -> Seal:
-        """Return what the manifest holds of it."""
+        """Return the seal for the manifest."""
         return Seal.of(self.fingerprint, sealed_by=self.read_by, seconds=self.seconds)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FreshServers:
-    """How to run a throw-away server for a seal; the engine is only looked up when needed."""
+    """How to run a fresh server for a seal; the engine is only selected when it is needed."""
 
     engine: Callable[[], Engine]
     operation_timeout_seconds: float
 
 
 def reading_of(contents: Contents, seconds: float) -> Reading:
-    """Return what the reader found in a file."""
+    """Return the reader's result as a reading."""
     return Reading(
         fingerprint=contents.fingerprint,
         read_by=READER,
@@ -58,11 +58,11 @@ def reading_of(contents: Contents, seconds: float) -> Reading:
 
 
 def read_file(file: Path, points_count: int | None, progress: Progress) -> tuple[Contents, float]:
-    """Read a snapshot's contents with the reader; return them and the seconds it took.
+    """Read a snapshot's contents with the reader; return them and how many seconds it took.
 
     Raises:
-        StorageError: when the temporary folder has no room for it.
-        Damaged: when the reader cannot read it.
+        StorageError: if the temporary folder has not enough space.
+        Damaged: if the reader cannot read the file.
     """
     start = time.monotonic()
     contents = read_contents(file, progress, points_count=points_count)
@@ -72,10 +72,10 @@ def read_file(file: Path, points_count: int | None, progress: Progress) -> tuple
 def read_on_fresh_server(
     file: Path, *, version: str, sha256: str, servers: FreshServers, progress: Progress
 ) -> tuple[Fingerprint, float]:
-    """Restore a file into a throw-away server and read it there: what a restore brings, by trial.
+    """Restore a file into a fresh server and read it there, to find out what it restores.
 
     Raises:
-        RestoreIncomplete: when the throw-away server does not take it.
+        RestoreIncomplete: if the fresh server cannot restore it.
     """
     start = time.monotonic()
     collection = "restored"
@@ -93,9 +93,11 @@ def read_on_fresh_server(
         with Server(server.endpoint, operation_timeout_seconds=timeout) as connection:
             result = restore(request, connection, progress)
         if result.error or result.points_count is None:
-            raise result.error or RestoreIncomplete("Nothing came back.", hint="Run it again.")
+            raise result.error or RestoreIncomplete(
+                "The fresh server returned no points.", hint="Run this again."
+            )
         with progress.phase(
-            "reading every point of a throw-away server", total_points=result.points_count
+            "reading every point from a fresh server", total_points=result.points_count
         ) as advance:
             found = read_fingerprint(server.endpoint, collection, advance)
     return found, time.monotonic() - start

@@ -1,4 +1,4 @@
-"""Are the contents of a snapshot, or of the live collection, what was sealed?"""
+"""Do the contents of a snapshot file, or of the live collection, match the seal?"""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ MAX_IDS = 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceComparison:
-    """How the live collection differs from what was sealed; up to 20 ids of each kind."""
+    """How the live collection differs from the seal; up to 20 ids of each kind."""
 
     added_count: int = 0
     removed_count: int = 0
@@ -44,24 +44,24 @@ class SourceComparison:
     def finding(self) -> Finding:
         """Return the comparison as a finding."""
         if self.is_same:
-            message = "the live collection is what was sealed, point by point"
+            message = "every point of the live collection matches the seal"
             return Finding(check=SOURCE, status=Status.OK, message=message)
         parts = [
             f"{getattr(self, f'{kind}_count'):,} {kind} ({_ids(getattr(self, kind))})"
             for kind in ("added", "removed", "changed")
             if getattr(self, f"{kind}_count")
         ]
-        message = f"since it was sealed: {', '.join(parts)}"
+        message = f"changed since it was sealed: {', '.join(parts)}"
         return Finding(check=SOURCE, status=Status.FAIL, message=message)
 
 
 def sealed_contents(snapshot: Snapshot) -> Sealed:
-    """Return what the snapshot was sealed with. Raises `NotFound` when it was not."""
+    """Return the snapshot's seal. Raises `NotFound` if it is not sealed."""
     sealed = snapshot.sealed
     if sealed is None:
         raise NotFound(
-            f"{snapshot.name} is not sealed: nothing tells what its contents should be.",
-            hint="Take a new snapshot with `inv snapshot.create`, which seals.",
+            f"{snapshot.name} is not sealed, so its contents cannot be checked.",
+            hint="Take a new snapshot with `inv snapshot.create`, which seals it.",
         )
     return sealed
 
@@ -69,11 +69,11 @@ def sealed_contents(snapshot: Snapshot) -> Sealed:
 def verify_contents(
     snapshot: Snapshot, sha256: str, servers: FreshServers, progress: Progress
 ) -> Finding:
-    """Read every point of the file again, the way it was sealed.
+    """Read every point of the file again, in the same way as when it was sealed.
 
     Raises:
-        NotFound: when it is not sealed.
-        Damaged: when it cannot be read any more.
+        NotFound: if it is not sealed.
+        Damaged: if it cannot be read any more.
     """
     sealed = sealed_contents(snapshot)
     manifest = snapshot.manifest
@@ -94,10 +94,10 @@ def verify_contents(
 
 
 def compare_source(snapshot: Snapshot, endpoint: Endpoint, progress: Progress) -> SourceComparison:
-    """Compare the live collection now with what was sealed, and find the points that differ.
+    """Compare the live collection with the seal, and find the points that differ.
 
     Raises:
-        NotFound: when the snapshot is not sealed, or the collection is not there.
+        NotFound: if the snapshot is not sealed, or the collection does not exist.
     """
     sealed = sealed_contents(snapshot)
     collection = snapshot.collection or ""
@@ -110,7 +110,7 @@ def compare_source(snapshot: Snapshot, endpoint: Endpoint, progress: Progress) -
     if sealed.buckets:
         buckets = frozenset().union(*(d.buckets for d in sealed.buckets.differences(live)))
     before = locate_points(snapshot.path, buckets, progress)
-    with progress.phase("looking for the live points", total_points=count) as advance:
+    with progress.phase("finding the live points that differ", total_points=count) as advance:
         after = locate_live_points(endpoint, collection, buckets, advance)
     return _compared(before, after)
 
@@ -122,12 +122,12 @@ def verify_at(
     servers: FreshServers,
     progress: Progress,
 ) -> Verification:
-    """Verify a snapshot at one of `LEVELS`; each begins with every byte of the file.
+    """Verify a snapshot at one of `LEVELS`; each starts with every byte of the file.
 
-    `live` says where the live collection is, and is asked only by the level that needs it.
+    `live` returns where the live collection is, and is only called for the level that needs it.
 
     Raises:
-        NotFound: when the level needs a seal and there is none.
+        NotFound: if the level needs a seal and the snapshot has none.
         Refused, Damaged, StorageError: as `verify`.
     """
     verification = verify(snapshot, progress)
@@ -156,7 +156,7 @@ def verify_each(
     clock: Clock,
     keep: bool,
 ) -> Batch[Verification]:
-    """Verify several snapshots, going on past one that fails; `keep` appends a proof of each."""
+    """Verify several snapshots, and continue after a failure; `keep` appends a proof of each."""
 
     def work(snapshot: Snapshot) -> Verification:
         verification = verify_at(level, snapshot, live, fresh_servers, progress)

@@ -1,4 +1,4 @@
-"""The fresh restore test: restore into an empty Qdrant, compare, throw it away."""
+"""The drill (restore test): restore into an empty Qdrant, compare, discard it."""
 
 from __future__ import annotations
 
@@ -31,17 +31,17 @@ from snapshot_tasks.system.errors import BudgetMissed, NotFound, TaskError, Unre
 from snapshot_tasks.system.progress import Clock, Progress
 
 NOT_PROVEN_HINT = (
-    "Do not rely on it: `inv snapshot.test-restore --create` takes and tests a new one."
+    "Do not rely on it. Take and test a new one with `inv snapshot.test-restore --create`."
 )
 
-_AWAY = "Look whether this machine ran out of memory or disk, then run it again."
+_AWAY = "Check whether this machine ran out of memory or disk space, then run this again."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DrillRequest:
-    """What to drill. `version` is the one to use when the snapshot does not know its own.
+    """Which snapshot to drill, and how. `version` is used if the snapshot's version is unknown.
 
-    `rehearsed_version` is another Qdrant version to try the snapshot on, as an upgrade would.
+    `rehearsed_version` is another Qdrant version to test the snapshot on, as a trial upgrade.
     """
 
     snapshot: Snapshot
@@ -71,11 +71,11 @@ class DrillReport:
 
     @property
     def total_seconds(self) -> float:
-        """The time all phases took together."""
+        """The total time of all phases."""
         return sum(self.phases.values())
 
     def as_json(self) -> dict[str, Any]:
-        """Return the report as it stands in `--json` output and, with `kind`, in the proofs."""
+        """Return the report for `--json`; the proofs have it too, with its `kind`."""
         return {
             "snapshot": self.snapshot.name,
             "collection": self.snapshot.collection,
@@ -99,7 +99,7 @@ class DrillReport:
 
 @dataclass(slots=True)
 class Log:
-    """What a drill has seen so far; it grows while the drill runs."""
+    """What a drill has found so far; it grows while the drill runs."""
 
     phases: dict[str, float] = field(default_factory=dict)
     findings: list[Finding] = field(default_factory=list)
@@ -110,7 +110,7 @@ class Log:
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
-        """Time a phase, also one that fails."""
+        """Measure how long a phase takes, even if it fails."""
         start = time.monotonic()
         try:
             yield
@@ -126,7 +126,7 @@ class Log:
         error: TaskError | None = None,
         kind: str = DRILL,
     ) -> DrillReport:
-        """Return what was seen as a finished report; without an error, the findings decide."""
+        """Return the finished report; without an error, the findings decide."""
         return DrillReport(
             snapshot=snapshot,
             at=started_at.isoformat(),
@@ -146,12 +146,12 @@ class Log:
 def drill(
     request: DrillRequest, engine: Engine, progress: Progress, *, clock: Clock
 ) -> DrillReport:
-    """Prove one snapshot on a throw-away Qdrant, and append the proof, whatever it says.
+    """Test one snapshot on a fresh Qdrant, and append the proof, whether it passes or not.
 
-    The live server is never spoken to. Whatever was started is torn down, also on Ctrl-C.
+    The live server is never contacted. Everything that was started is removed, even on Ctrl-C.
 
     Raises:
-        Unreachable, NotFound: when no Qdrant could be started; nothing is proven then.
+        Unreachable, NotFound: if no Qdrant could be started; there is no proof then.
     """
     log, error = Log(), None
     started_at = clock()
@@ -174,7 +174,7 @@ def drill(
 def drill_each(
     snapshots: Iterable[Snapshot], work: Callable[[Snapshot], DrillReport]
 ) -> Batch[DrillReport]:
-    """Drill every snapshot, going on past one that fails or cannot be drilled at all."""
+    """Drill every snapshot, and continue if one fails or cannot be drilled at all."""
     return for_each(
         snapshots,
         work,
@@ -205,21 +205,22 @@ def _on_fresh_server(
         with log.phase("start"), starting:
             server = stack.enter_context(engine.fresh(wanted, progress))
         if server.version_note and request.rehearsed_version:
-            raise NotFound(server.version_note + ".", hint="Rehearse a version that can be had.")
+            raise NotFound(server.version_note + ".", hint="Choose a version that is available.")
         if server.version_note:
             note = Finding(check="engine version", status=Status.WARN, message=server.version_note)
             log.findings.append(note)
         try:
             _restore(request, sha256, server.endpoint, log, progress)
-            with log.phase("restart"), progress.phase("restarting it"):
+            with log.phase("restart"), progress.phase("restarting the fresh Qdrant"):
                 server.restart()
             _compare_again(request, server.endpoint, log, progress)
         except Unreachable as error:
-            raise Unreachable(f"The throw-away Qdrant went away: {error}", hint=_AWAY) from error
+            message = f"The fresh Qdrant stopped unexpectedly: {error}"
+            raise Unreachable(message, hint=_AWAY) from error
         finally:
             if request.keep:
                 log.kept = f"{server.endpoint.url} (remove it with: {server.removal()})"
-            with log.phase("teardown"), progress.phase("tearing down"):
+            with log.phase("teardown"), progress.phase("removing the fresh Qdrant"):
                 stack.close()
 
 
@@ -257,7 +258,7 @@ def _compare_again(request: DrillRequest, endpoint: Endpoint, log: Log, progress
 
 
 def _target(snapshot: Snapshot) -> str:
-    """Return the name to restore under: any will do where nothing tells the collection's."""
+    """Return the name to restore under: any name, if that of the collection is unknown."""
     return snapshot.collection or "restored"
 
 
@@ -268,8 +269,8 @@ def _with_budget(report: DrillReport, max_seconds: float) -> DrillReport:
     return replace(
         report,
         error=BudgetMissed(
-            f"The restore took {seconds:.1f} s, allowed were {max_seconds:g} s.",
-            hint="The snapshot is proven; raise `--max-seconds`, or give the server more power.",
+            f"The restore took {seconds:.1f} s, but only {max_seconds:g} s are allowed.",
+            hint="The snapshot is proven. Raise `--max-seconds`, or use a faster server.",
         ),
     )
 

@@ -1,7 +1,7 @@
-"""The literal fresh restore test: `down -v`, `up`, restore, on the real stack.
+"""The restore test on the real stack: `down -v`, `up`, restore.
 
-It deletes the live data, so it refuses to begin unless every collection that is there now has a
-snapshot which is sound and says the same as the live collection.
+It deletes the live data, so it refuses to start unless every existing collection has an intact
+snapshot that matches it.
 """
 
 from __future__ import annotations
@@ -42,14 +42,14 @@ from snapshot_tasks.system.errors import Interrupted, Refused, TaskError
 from snapshot_tasks.system.progress import Clock, Progress
 
 DELETED_HINT = (
-    "The live data may be deleted, but every collection lies in a verified snapshot: "
-    "`inv stack.up` restores those that are missing."
+    "The live data may have been deleted, but a verified snapshot of every collection exists. "
+    "Run `inv stack.up` to restore those that are missing."
 )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InPlaceRequest:
-    """Which snapshot to prove on the live stack; the other collections use their newest ones."""
+    """Which snapshot to test on the live stack; other collections use their newest snapshot."""
 
     snapshot: Snapshot
     operation_timeout_seconds: float
@@ -58,7 +58,7 @@ class InPlaceRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Source:
-    """The snapshot that a live collection will come back from, and what it must be then."""
+    """The snapshot from which a live collection will be restored, and what it must match."""
 
     collection: str
     snapshot: Snapshot
@@ -74,11 +74,11 @@ def drill_in_place(
     *,
     clock: Clock,
 ) -> DrillReport:
-    """Delete the live data, bring it back from snapshots, and compare it with what was there.
+    """Delete the live data, restore it from snapshots, and compare it with the former data.
 
     Raises:
-        Refused: before anything is deleted, when a collection could not come back as it is.
-        Damaged: before anything is deleted, when a snapshot is not sound.
+        Refused: before anything is deleted, if a collection could not be restored as it is.
+        Damaged: before anything is deleted, if a snapshot is not intact.
     """
     log, started_at = Log(), clock()
     seconds = request.operation_timeout_seconds
@@ -114,7 +114,7 @@ def drill_in_place(
 def _sources(
     target: Snapshot, server: Server, catalog: Catalog, progress: Progress
 ) -> tuple[_Source, ...]:
-    """Pair every live collection with the snapshot it can come back from, or refuse."""
+    """Pair every live collection with the snapshot that can restore it, or refuse."""
     sources, problems, version = [], [], server.version()
     for collection in server.collections.names():
         live = look(Expected(state=None), collection, server, progress, version=version)
@@ -127,11 +127,11 @@ def _sources(
             expected = _as_it_was(snapshot, live, contents)
             sources.append(_Source(collection=collection, snapshot=snapshot, expected=expected))
     if target.collection not in {s.collection for s in sources} and not problems:
-        problems.append(f"{target.collection}: it is not in the live Qdrant")
+        problems.append(f"{target.collection}: it does not exist in the live Qdrant")
     if problems:
         raise Refused(
-            f"The live data would not all come back. {'; '.join(problems)}.",
-            hint="Take new snapshots of everything first: `inv snapshot.create --all`.",
+            f"Not all of the live data could be restored. {'; '.join(problems)}.",
+            hint="Take new snapshots of all collections first: `inv snapshot.create --all`.",
         )
     return tuple(sources)
 
@@ -144,14 +144,14 @@ def _newest(catalog: Catalog, collection: str) -> Snapshot | None:
 
 
 def _problem(snapshot: Snapshot | None, live: Restored, contents: Fingerprint) -> str:
-    """Say why the live collection could not come back as it is; empty where it could."""
+    """Return why the live collection could not be restored as it is; empty if it could."""
     if snapshot is None:
         return "it has no snapshot"
     if snapshot.manifest is None:
-        return f"{snapshot.name} has no manifest to compare with"
+        return f"{snapshot.name} has no manifest, so it cannot be compared"
     taken_with, version = snapshot.manifest.qdrant_version, live.server_version
     if version_fit(taken_with, version) is not Fit.FITS:
-        return f"{snapshot.name} was taken with Qdrant {taken_with}, this one is {version}"
+        return f"{snapshot.name} was taken with Qdrant {taken_with}, but this server is {version}"
     expected = recorded(snapshot, live.collection)
     findings = check_restored(replace(live, expected=expected), Cost.DESCRIBED)
     if seal := snapshot.sealed:
@@ -159,12 +159,12 @@ def _problem(snapshot: Snapshot | None, live: Restored, contents: Fingerprint) -
     extra = set(live.actual.aliases) - set(snapshot.manifest.aliases)
     wrong = [f"{f.check}: {f.message}" for f in failed(findings)]
     return ", ".join(
-        wrong + [f"its alias {alias} is newer than the snapshot" for alias in sorted(extra)]
+        wrong + [f"its alias {alias} was created after the snapshot" for alias in sorted(extra)]
     )
 
 
 def _as_it_was(snapshot: Snapshot, live: Restored, contents: Fingerprint) -> Expected:
-    """Return what must come back: what is live now, not merely what the manifest says."""
+    """Return what must be restored: the current live data, not only what the manifest says."""
     seal = Sealed(digest=contents.digest, points_count=contents.points_count, buckets=contents)
     return Expected(
         state=live.actual,
@@ -205,6 +205,6 @@ def _read(live: Restored) -> Fingerprint:
 
 
 def _named(findings: Iterable[Finding], collection: str, count: int) -> list[Finding]:
-    """Say which collection a finding is about, where there are several."""
+    """Add the collection to each finding's check if there are several collections."""
     suffix = f" ({collection})" if count > 1 else ""
     return [replace(finding, check=finding.check + suffix) for finding in findings]

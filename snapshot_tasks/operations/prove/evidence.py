@@ -1,7 +1,7 @@
-"""What both drills report: the restore's own findings, then every check of `RESTORED_CHECKS`.
+"""What both drills report: the findings of the restore, then every check of `RESTORED_CHECKS`.
 
-The checks that a server answers by describing a collection have run with the restore. A drill adds
-those that read its points, and after a restart of the server runs all of them again.
+The checks that only need a description of the collection have run with the restore. A drill adds
+those that read its points, and runs all of them again after a restart of the server.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from snapshot_tasks.qdrant.server import Server
 from snapshot_tasks.system.progress import Progress
 
 AFTER_RESTART = "after restart: "
-GONE = Finding(check="collection", status=Status.FAIL, message="gone")
+GONE = Finding(check="collection", status=Status.FAIL, message="missing")
 
 
 def points_evidence(result: RestoreResult, expected: Expected) -> tuple[Finding, ...]:
-    """Read every point that came back and ask the searches whose answers are known."""
+    """Read every restored point, and run the searches whose results are known."""
     assert result.restored is not None
     return check_restored(replace(result.restored, expected=expected), Cost.READ)
 
@@ -35,7 +35,7 @@ def points_evidence(result: RestoreResult, expected: Expected) -> tuple[Finding,
 def look_again(
     expected: Expected, collection: str, server: Server, progress: Progress, *, version: str
 ) -> Restored | None:
-    """Return what a collection is after the restart; None where it is gone."""
+    """Return what a collection is after the restart; None if it is missing."""
     if collection not in server.collections.names():
         return None
     status = server.collections.wait_green(collection, GREEN_SECONDS)
@@ -43,7 +43,7 @@ def look_again(
 
 
 def evidence_again(restored: Restored | None, cost: Cost) -> tuple[Finding, ...]:
-    """Run the checks of one cost once more, on what is there after the restart."""
+    """Run the checks of one cost again, on the collection after the restart."""
     if restored is None:
         findings: tuple[Finding, ...] = (GONE,) if cost is Cost.DESCRIBED else ()
     else:
@@ -52,5 +52,5 @@ def evidence_again(restored: Restored | None, cost: Cost) -> tuple[Finding, ...]
 
 
 def prefixed(prefix: str, findings: Iterable[Finding]) -> tuple[Finding, ...]:
-    """Return findings whose checks say when, or on what, they were made."""
+    """Return the findings with a prefix that says when, or on what, they were made."""
     return tuple(replace(finding, check=prefix + finding.check) for finding in findings)

@@ -1,4 +1,4 @@
-"""Do the checks catch what they are there to catch? Damage copies of a snapshot, and look."""
+"""Test whether the checks catch every known damage, on damaged copies of a snapshot."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ WORLD_READABLE = 0o755
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SelfTestRequest:
-    """Which snapshot to damage, how, and which checks are to catch it, the cheap ones first.
+    """Which snapshot to damage, how, and which checks should catch it, the cheap ones first.
 
-    `version` is for the throw-away servers when the snapshot does not know its own.
+    `version` is used for the fresh servers if the snapshot's version is unknown.
     """
 
     snapshot: Snapshot
@@ -44,7 +44,7 @@ class SelfTestRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
-    """Which check caught a fault, "" for none, and how long it took until then."""
+    """Which check caught a fault ("" if none did), and how long that took."""
 
     caught_by: str
     seconds: float
@@ -56,9 +56,9 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One fault, tried as it is and with a manifest that fits the damaged file.
+    """One fault, tried with the unchanged manifest and with one that matches the damaged file.
 
-    An attempt is None where it makes no sense; `left_out` then tells why none was made at all.
+    An attempt is None if it makes no sense; `left_out` says why the fault was not tried at all.
     """
 
     fault: str
@@ -68,7 +68,7 @@ class Row:
 
     @property
     def uncaught(self) -> bool:
-        """Whether the fault slipped through."""
+        """Whether no check caught the fault."""
         return any(a is not None and not a.caught_by for a in (self.as_it_is, self.resigned))
 
     def as_json(self) -> dict[str, Any]:
@@ -83,7 +83,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SelfTestReport:
-    """What became of each fault."""
+    """The result of each fault."""
 
     snapshot: Snapshot
     rows: tuple[Row, ...]
@@ -91,31 +91,32 @@ class SelfTestReport:
 
     @property
     def error(self) -> TaskError | None:
-        """The error it amounts to when a fault slipped through."""
+        """The error if no check caught one of the faults."""
         names = [row.fault for row in self.rows if row.uncaught]
         if not names:
             return None
         return ContentsDiffer(
-            f"No check caught {len(names)} of {len(self.rows)} faults: {'; '.join(names)}.",
-            hint="This is a gap in the checks, not in your snapshot: please report it.",
+            f"{len(names)} of {len(self.rows)} faults were not caught by any check:"
+            f" {'; '.join(names)}.",
+            hint="This is a gap in the checks, not a problem with your snapshot. Please report it.",
         )
 
 
 def selftest(
     request: SelfTestRequest, engine: Engine, progress: Progress, *, clock: Clock
 ) -> SelfTestReport:
-    """Damage a copy by each fault in turn and note what catches it. The original is only read.
+    """Damage a copy with each fault in turn and record what catches it. The original is only read.
 
-    First the undamaged copy must pass: a check that always fails would catch everything.
+    First the undamaged copy must pass, because a check that always fails would catch everything.
 
     Raises:
-        Refused: when the snapshot is not sealed, or does not pass as it is.
-        StorageError: when the temporary folder has no room.
-        Unreachable, NotFound: when no Qdrant could be started.
+        Refused: if the snapshot is not sealed, or fails the checks without added damage.
+        StorageError: if the temporary folder has not enough space.
+        Unreachable, NotFound: if no Qdrant could be started.
     """
     _refuse_unsealed(request.snapshot)
     start = time.monotonic()
-    # The throw-away server may be another user's.
+    # The fresh server may run as another user.
     with scratch_folder(mode=WORLD_READABLE) as folder, storage_errors(folder, setting="TMPDIR"):
         rows = tuple(_rows(_Testing(request, engine, clock), folder, progress))
     return SelfTestReport(snapshot=request.snapshot, rows=rows, seconds=time.monotonic() - start)
@@ -127,8 +128,8 @@ def _rows(testing: _Testing, folder: Path, progress: Progress) -> Iterator[Row]:
         sound = Copy.of(snapshot.path, folder / "sound")
         if check := testing.attempt(sound).caught_by:
             raise Refused(
-                f"{snapshot.name} does not pass undamaged ({check}).",
-                hint="Test the checks with a sound snapshot that the reader sealed.",
+                f"{snapshot.name} fails the checks even without added damage ({check}).",
+                hint="Use an intact snapshot that was sealed by the reader.",
             )
         points = read_sample(sound.file, folder / "sample")
     for fault in testing.request.faults:
@@ -142,13 +143,13 @@ def _refuse_unsealed(snapshot: Snapshot) -> None:
     snapshot.check_manifest()
     if snapshot.sealed is None:
         raise Refused(
-            f"{snapshot.name} is not sealed, so nothing tells what its contents should be.",
-            hint="Take a sealed one with `inv snapshot.create`.",
+            f"{snapshot.name} is not sealed, so its contents cannot be checked.",
+            hint="Take a new snapshot with `inv snapshot.create`, which seals it.",
         )
 
 
 class _Testing:
-    """Runs the wanted checks over damaged copies, each silently."""
+    """Runs the requested checks on damaged copies, without output."""
 
     def __init__(self, request: SelfTestRequest, engine: Engine, clock: Clock) -> None:
         self.request = request
@@ -161,7 +162,7 @@ class _Testing:
         }
 
     def row(self, fault: Fault, copy: Copy) -> Row:
-        """Make one fault, and try it twice."""
+        """Apply one fault, and try it twice."""
         try:
             fault.apply(copy)
         except NotApplicable as reason:
@@ -198,7 +199,7 @@ def _check_bytes(snapshot: Snapshot) -> str:
 
 
 def _check_contents(snapshot: Snapshot) -> str:
-    """The seal against what the file holds; what cannot be read at all is told apart."""
+    """Compare the file's contents with the seal; report separately what cannot be read at all."""
     try:
         sealed = snapshot.sealed
     except Damaged:

@@ -1,1 +1,1 @@
-"""Bring a collection back from a snapshot."""
+"""Restore collections from snapshots."""

@@ -1,4 +1,4 @@
-"""Make a collection from a snapshot, compare it, and take away what was only half made."""
+"""Create a collection from a snapshot, compare it, and remove an incomplete one."""
 
 from __future__ import annotations
 
@@ -37,23 +37,23 @@ from snapshot_tasks.system.errors import (
 )
 from snapshot_tasks.system.progress import Progress
 
-# How long a request may take to arrive whose connection was lost.
+# How long a request may take to arrive if its connection was lost.
 ARRIVAL_SECONDS = 10.0
-# How long to wait for a restore that Qdrant goes on with; after that the next run clears up.
+# How long to wait for a restore that Qdrant continues; after that, the next run cleans up.
 PATIENCE_SECONDS = 60.0
 POLL_SECONDS = 0.2
 
 
 class Untouched(Damaged):
-    """The file was refused by its checksum before anything was made of it, or sent."""
+    """The file was refused because of its checksum, before any of it was restored or sent."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RestoreResult:
     """What a restore did and found.
 
-    `restored` is what came back, for those who look closer. `safety_snapshot` holds what was
-    replaced; `safety_findings` are what looked suspicious about it.
+    `restored` is the restored collection, for further checks. `safety_snapshot` has the replaced
+    collection; `safety_findings` say what looked suspicious about it.
     """
 
     snapshot: Snapshot
@@ -69,16 +69,17 @@ class RestoreResult:
 
     @property
     def error(self) -> TaskError | None:
-        """The error the findings amount to, if any."""
+        """The error that the findings amount to, if any."""
         return restored_error(
             self.target,
             self.findings,
-            hint="What came back was removed. Try an older snapshot from `inv snapshot.list`.",
+            hint="The restored collection was removed. Try an older snapshot from"
+            " `inv snapshot.list`.",
         )
 
 
 def new_upload_name() -> str:
-    """Return a name that no other upload has, by which its copy on the server is found again."""
+    """Return a unique name for an upload, so that its copy on the server can be found again."""
     return f"restore-{uuid4().hex}.snapshot"
 
 
@@ -91,13 +92,13 @@ def bring_back(
     upload_name: str,
     removed: Callable[[], None] = lambda: None,
 ) -> RestoreResult:
-    """Restore into nothing and compare; what came back wrong, or in part, is removed again.
+    """Restore a missing collection and compare it; remove it if it is wrong or incomplete.
 
     `removed` is called once nothing of it is left.
 
     Raises:
-        Damaged: when the server reads other bytes than lie here.
-        RestoreIncomplete: when Qdrant refuses or fails.
+        Damaged: if the server reads different bytes from the local file.
+        RestoreIncomplete: if Qdrant refuses or fails.
     """
     start = time.monotonic()
     try:
@@ -133,15 +134,15 @@ def bring_back(
 
 
 def compare_points(snapshot: Snapshot, restored: Restored) -> tuple[Finding, ...]:
-    """Compare every point that came back with the seal, and ask the searches kept with it."""
+    """Compare every restored point with the seal, and run the searches saved with it."""
     expected = sealed(snapshot, restored.collection)
     return check_restored(replace(restored, expected=expected), Cost.READ)
 
 
 def differs(snapshot: Snapshot, target: str, server: Server, progress: Progress) -> str:
-    """Say how a collection on the server differs from a snapshot; empty where it does not.
+    """Return how a collection on the server differs from a snapshot; empty if it does not.
 
-    Aliases do not count, because they are made last; nor do searches, because the points decide.
+    Aliases do not count, because they are created last; nor do searches, because the points decide.
     """
     snapshot.check_manifest()
     expected = replace(sealed(snapshot, target), owns_aliases=False, probes=())
@@ -155,9 +156,9 @@ def differs(snapshot: Snapshot, target: str, server: Server, progress: Progress)
 def remove_half_made(
     target: str, upload_name: str, server: Server, *, arrival_seconds: float
 ) -> bool:
-    """Remove a half-made collection, and what was uploaded for it; say whether none is left.
+    """Remove an incomplete collection and its uploaded file; return whether both are gone.
 
-    Qdrant goes on restoring after a lost connection: so wait until it has ended that.
+    Qdrant continues a restore after a lost connection, so wait until it has finished.
     """
     start = time.monotonic()
     try:
@@ -192,33 +193,33 @@ def _undo(
         if remove_half_made(target, upload_name, server, arrival_seconds=arrival_seconds):
             removed()
         else:
-            progress.note(f"{target} could not be removed yet; the next run looks after it.")
+            progress.note(f"Could not remove {target}; the next run will remove it.")
 
 
 def _send(
     plan: RestorePlan, server: Server, sha256: str, upload_name: str, progress: Progress
 ) -> str:
-    """Restore from the server's own view of the file, else by upload; say which it was."""
+    """Restore from a path that the server can read, else by upload; return which one it was."""
     path = plan.snapshot.path
     seen_as = server_paths(server.endpoint, path)
     try:
         for server_path in seen_as:
             with (
                 suppress(NotVisible),
-                progress.phase(f"Qdrant restores {plan.target} from the mounted folder"),
+                progress.phase(f"Qdrant is restoring {plan.target} from the mounted folder"),
             ):
                 server.snapshots.recover(plan.target, server_path, sha256)
                 return "file"
     except ServerFailure as error:
         meaning = _meaning(plan, error)
         if isinstance(meaning, Damaged):
-            # If those here are other bytes as well, say so.
+            # If the local file is damaged as well, report that instead.
             with suppress(StorageError):
                 _refuse_damaged(plan, sha256, progress)
             raise Untouched(meaning.message, hint=meaning.hint) from error
         raise meaning from error
     if seen_as:
-        # It was left to Qdrant to hash it, which does not see it after all.
+        # Qdrant was expected to hash the file, but it cannot see it after all.
         _refuse_damaged(plan, sha256, progress)
     try:
         with progress.phase(
@@ -236,16 +237,15 @@ def _refuse_damaged(plan: RestorePlan, sha256: str, progress: Progress) -> None:
     except Damaged as error:
         raise Untouched(error.message, hint=error.hint) from error
     if verification.sha256 != sha256:
-        raise Untouched(
-            f"{plan.snapshot.name} has changed while it was restored.", hint="Run this again."
-        )
+        raise Untouched(f"{plan.snapshot.name} changed during the restore.", hint="Run this again.")
 
 
 def _meaning(plan: RestorePlan, error: ServerFailure) -> TaskError:
     if is_wrong_checksum(error):
         return Damaged(
-            f"Qdrant read other bytes than {plan.snapshot.name} has here: {error.message}",
-            hint="Check the mount or the link between here and Qdrant, then run this again.",
+            f"Qdrant read different bytes from the local {plan.snapshot.name}: {error.message}",
+            hint="Check the mount or the network between this machine and Qdrant, then run this"
+            " again.",
         )
     return RestoreIncomplete(
         f"Qdrant could not restore {plan.snapshot.name}: {error.message}", hint=error.hint

@@ -1,4 +1,4 @@
-"""Restore every catalogued collection that the server lacks: what a first start-up needs."""
+"""Restore every catalogued collection that the server lacks, as the first start-up does."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from snapshot_tasks.system.progress import Progress
 def plan_missing(catalog: Catalog, server: Server, collections: Iterable[str]) -> list[Snapshot]:
     """Return the newest snapshot of each of these collections that the server lacks.
 
-    A collection without any snapshot yet is nothing to restore, and no failure.
+    A collection that has no snapshot yet is skipped, and is not a failure.
 
     Raises:
-        NotFound: when the newest snapshot of one of them is gone.
+        NotFound: if the newest snapshot of one of them is missing.
     """
     here = {*server.collections.names(), *server.collections.aliases()}
     missing = set(collections) & set(catalog.collections()) - here
@@ -36,9 +36,9 @@ def restore_missing(
     *,
     collections: Sequence[str] | None = None,
 ) -> Batch[RestoreResult]:
-    """Restore the newest snapshot of each collection that is missing; go on past a failing one.
+    """Restore the newest snapshot of each missing collection, and continue after a failure.
 
-    A collection without any snapshot yet is nothing to restore, and no failure.
+    A collection that has no snapshot yet is skipped, and is not a failure.
     """
     known = catalog.collections()
     wanted = [name for name in known if collections is None or name in collections]
@@ -50,7 +50,7 @@ def restore_missing(
 def restore_each(
     snapshots: Iterable[Snapshot], journal: Journal, server: Server, progress: Progress
 ) -> Batch[RestoreResult]:
-    """Restore these where their collection is missing; go on past a failing one."""
+    """Restore each snapshot whose collection is missing, and continue after a failure."""
 
     def work(snapshot: Snapshot) -> RestoreResult:
         request = RestoreRequest(snapshot=snapshot, if_missing=True, journal=journal)

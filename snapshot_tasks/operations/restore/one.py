@@ -1,4 +1,4 @@
-"""Bring a collection back from a snapshot, and compare it with what was taken."""
+"""Restore a collection from a snapshot, and compare it with what was taken."""
 
 from __future__ import annotations
 
@@ -6,7 +6,12 @@ from snapshot_tasks.catalog.journal import RESTORE
 from snapshot_tasks.checks.file import sha256_to_find, verified
 from snapshot_tasks.domain.snapshot import Snapshot
 from snapshot_tasks.operations.restore.into_empty import RestoreResult, bring_back, new_upload_name
-from snapshot_tasks.operations.restore.plan import RestorePlan, RestoreRequest, plan_restore
+from snapshot_tasks.operations.restore.plan import (
+    OTHER_NAME_OR_REPLACE,
+    RestorePlan,
+    RestoreRequest,
+    plan_restore,
+)
 from snapshot_tasks.operations.restore.replace import replace_collection
 from snapshot_tasks.qdrant.mounts import server_paths
 from snapshot_tasks.qdrant.server import Server
@@ -15,11 +20,11 @@ from snapshot_tasks.system.progress import Progress
 
 
 def restore(request: RestoreRequest, server: Server, progress: Progress) -> RestoreResult:
-    """Check the file, restore it, compare; a collection that came back wrong is removed again.
+    """Check the file, restore it and compare; remove the collection again if it is wrong.
 
     Raises:
         Damaged: before anything is touched.
-        RestoreIncomplete: when Qdrant refuses or fails; nothing half-made is left.
+        RestoreIncomplete: if Qdrant refuses or fails; no incomplete collection is left.
     """
     plan = plan_restore(request, server)
     if plan.skip:
@@ -37,11 +42,11 @@ def _restore_anew(
     plan: RestorePlan, request: RestoreRequest, server: Server, progress: Progress
 ) -> RestoreResult:
     sha256 = request.verified_sha256 or _checked_sha256(plan.snapshot, server, progress)
-    # Reading the file may have taken a while.
+    # Reading the file can take a while, so check again.
     if plan.target in server.collections.names():
         raise Refused(
-            f"The collection {plan.target} has come to be meanwhile.",
-            hint="Restore beside it with `--as NAME`, or over it with `--replace --yes`.",
+            f"The collection {plan.target} was created while the file was being checked.",
+            hint=OTHER_NAME_OR_REPLACE,
         )
     upload_name = new_upload_name()
     pending = request.journal.begin(
@@ -61,7 +66,7 @@ def _restore_anew(
 
 
 def _checked_sha256(snapshot: Snapshot, server: Server, progress: Progress) -> str:
-    """Return the SHA-256 to restore by; a damaged file is never sent."""
+    """Return the SHA-256 that Qdrant must find; a damaged file is never sent."""
     if server_paths(server.endpoint, snapshot.path):
         return sha256_to_find(snapshot, progress)
     return verified(snapshot, progress).sha256

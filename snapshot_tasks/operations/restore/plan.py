@@ -1,4 +1,4 @@
-"""What a restore is going to do, decided before anything changes."""
+"""The plan of a restore, decided before anything changes."""
 
 from __future__ import annotations
 
@@ -30,17 +30,20 @@ class Saved(Protocol):
         ...
 
 
+OTHER_NAME_OR_REPLACE = (
+    "Restore it under another name with `--as NAME`, or replace it with `--replace --yes`."
+)
 SaveExisting = Callable[[str], Saved]
 FreeBytes = Callable[[], int | None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RestoreRequest:
-    """Which snapshot goes where. `target` defaults to the snapshot's own collection.
+    """Which snapshot to restore, and where to. `target` defaults to the snapshot's collection.
 
-    `save_existing` takes a safety snapshot of a collection; giving it allows replacing one.
-    `verified_sha256` tells that the caller has just read and verified every byte. `free_bytes`
-    tells how much room the server's disk has, where that can be known.
+    `save_existing` takes a safety snapshot of a collection; passing it allows replacing one.
+    `verified_sha256` means that the caller has just read and verified every byte. `free_bytes`
+    returns how much free space the server's disk has, or None if that is unknown.
     """
 
     snapshot: Snapshot
@@ -54,7 +57,7 @@ class RestoreRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RestorePlan:
-    """What a restore is going to do. Making it has changed nothing."""
+    """What a restore will do. Making the plan has not changed anything."""
 
     snapshot: Snapshot
     target: str
@@ -71,48 +74,47 @@ class RestorePlan:
     def steps(self) -> list[str]:
         """Return the plan in words."""
         if self.skip:
-            return [f"{self.target} exists: nothing to do"]
+            return [f"{self.target} already exists: nothing to do"]
         name = self.snapshot.name
         steps = [f"check every byte of {name}", self._space()]
         if self.named_by_alias:
-            steps.insert(0, f"take {self.target}, which the alias {self.named_by_alias} stands for")
+            steps.insert(0, f"use {self.target}, the collection of the alias {self.named_by_alias}")
         if self.exists:
             steps += [
-                f"restore {name} beside it under a name of its own, compare it, delete it again",
+                f"restore {name} under a temporary name, compare it, delete it again",
                 f"take a safety snapshot of {self.target}",
                 f"delete {self.target}",
             ]
         steps.append(f"restore {name} as {self.target}")
         steps += [f"create the alias {alias}" for alias in self.aliases + self.kept_aliases]
         steps.append("compare count, config, payload schema and aliases")
-        return [*steps, *([f"on any failure put {self.target} back"] if self.exists else [])]
+        return [
+            *steps,
+            *([f"on any failure, restore {self.target} as it was"] if self.exists else []),
+        ]
 
     def _space(self) -> str:
-        free = (
-            "how many are free is not known"
-            if self.free_bytes is None
-            else (f"{self.free_bytes:,} are free")
-        )
-        return f"use up to {self.needed_bytes:,} bytes of the server's disk for a while ({free})"
+        free = "free space unknown" if self.free_bytes is None else f"{self.free_bytes:,} are free"
+        return f"temporarily use up to {self.needed_bytes:,} bytes of the server's disk ({free})"
 
 
 def plan_restore(request: RestoreRequest, server: Server) -> RestorePlan:
-    """Look at the server and decide; every blocker is raised here, before anything changes.
+    """Look at the server and decide; anything that prevents a restore is raised here.
 
-    An alias as target stands for its collection, which is only replaced where that is allowed.
+    An alias as target means its collection, which is only replaced if that is allowed.
 
     Raises:
-        Refused: when the target exists, an alias is taken, or the versions do not fit.
-        NotFound: when nothing says which collection the file holds.
-        StorageError: when the server's disk has no room for it.
+        Refused: if the target exists, an alias is taken, or the versions are not compatible.
+        NotFound: if the collection of the file is unknown.
+        StorageError: if the server's disk has not enough space.
     """
     snapshot = request.snapshot
     snapshot.check_manifest()
     named = request.target or snapshot.collection
     if not named:
         raise NotFound(
-            f"Nothing tells which collection {snapshot.name} holds.",
-            hint="Name it with `--as NAME`.",
+            f"The collection of {snapshot.name} is unknown.",
+            hint="Pass it with `--as NAME`.",
         )
     check_collection(named)
     version, collections, aliases = (
@@ -149,7 +151,7 @@ def plan_restore(request: RestoreRequest, server: Server) -> RestorePlan:
 
 
 def _needed_bytes(snapshot: Snapshot, server: Server, version: str) -> int:
-    """Return what a restore takes at its peak: what is uploaded lies there as well."""
+    """Return how much disk space a restore needs at its peak, including an uploaded file."""
     is_seen = bool(server_paths(server.endpoint, snapshot.path))
     return int(snapshot.size_bytes * (known(version).disk_factor + (0 if is_seen else 1)))
 
@@ -157,9 +159,9 @@ def _needed_bytes(snapshot: Snapshot, server: Server, version: str) -> int:
 def _refuse_too_large(plan: RestorePlan) -> None:
     if plan.free_bytes is not None and plan.free_bytes < plan.needed_bytes:
         raise StorageError(
-            f"Restoring {plan.snapshot.name} takes up to {plan.needed_bytes:,} bytes of the"
-            f" server's disk, free are {plan.free_bytes:,}.",
-            hint="Free space there, then run this again. Nothing was changed.",
+            f"Restoring {plan.snapshot.name} needs up to {plan.needed_bytes:,} bytes on the"
+            f" server's disk, but only {plan.free_bytes:,} are free.",
+            hint="Nothing was changed. Free space there, then run this again.",
         )
 
 
@@ -171,13 +173,13 @@ def _refuse_overwrite(
     if target in aliases:
         raise Refused(
             f"{target} is an alias of the collection {aliases[target]}.",
-            hint="Restore beside it with `--as NAME`, or over that collection with"
+            hint="Restore under another name with `--as NAME`, or replace that collection with"
             " `--replace --yes`.",
         )
     if exists:
         raise Refused(
-            f"The collection {target} exists.",
-            hint="Restore beside it with `--as NAME`, or over it with `--replace --yes`.",
+            f"The collection {target} already exists.",
+            hint=OTHER_NAME_OR_REPLACE,
         )
 
 
@@ -188,7 +190,7 @@ def _refuse_taken_aliases(
         owner = alias if alias in collections else aliases.get(alias, target)
         if owner != target:
             raise Refused(
-                f"The snapshot's alias {alias} is taken by the collection {owner}.",
+                f"The alias {alias} of the snapshot already belongs to the collection {owner}.",
                 hint="Remove that alias first, or restore under another name with `--as NAME`.",
             )
 
@@ -198,8 +200,8 @@ def _version_warnings(snapshot: Snapshot, server_version: str) -> tuple[Finding,
     fit = version_fit(taken_with, server_version)
     if fit in (Fit.TOO_OLD, Fit.TOO_NEW):
         raise Refused(
-            f"The snapshot was taken with Qdrant {taken_with}, this server is {server_version}: "
-            "only the same or the next minor version restores it reliably.",
+            f"The snapshot was taken with Qdrant {taken_with}, but this server is {server_version}."
+            " Only the same or the next minor version can restore it reliably.",
             hint=f"Use Qdrant {taken_with} (QDRANT_VERSION), then upgrade step by step.",
         )
     if fit is Fit.UNKNOWN:

@@ -1,8 +1,8 @@
-"""Put a snapshot in the place of a collection that exists, and never lose what was there.
+"""Replace an existing collection with a snapshot, without ever losing the existing data.
 
-Qdrant restores over a collection neither atomically nor with all of its settings, and it cannot
-rename one. So the file proves itself first under a name of its own; then what is there goes into a
-safety snapshot; only then it is deleted, and the file restored in its place.
+Qdrant cannot rename a collection, and restoring over one is neither atomic nor does it replace all
+settings. So the file is first tested under a temporary name. Then the existing collection is saved
+in a safety snapshot. Only then it is deleted, and the file is restored in its place.
 """
 
 from __future__ import annotations
@@ -45,13 +45,13 @@ def replace_collection(
     journal: Journal,
     progress: Progress,
 ) -> RestoreResult:
-    """Replace the plan's target; on any failure what was there is put back.
+    """Replace the plan's target; on any failure, restore it as it was.
 
     Raises:
-        Refused: when what is there changed since the safety snapshot.
-        Damaged, RestoreIncomplete, ContentsDiffer: when the file did not prove itself; nothing was
-            touched then. Or when it failed later; what was there is back then, or lies in the
-            safety snapshot that the error names.
+        Refused: if the existing collection changed after the safety snapshot.
+        Damaged, RestoreIncomplete, ContentsDiffer: if the file did not pass its test; nothing was
+            touched then. Or if it failed later; the previous contents are restored then, or are in
+            the safety snapshot that the error names.
     """
     _rehearse(plan, server, sha256, journal, progress)
     saved = save_existing(plan.target)
@@ -83,31 +83,31 @@ def replace_collection(
 
 
 def _refuse_unsafe(target: str, safety: Snapshot, server: Server, progress: Progress) -> None:
-    """Refuse to delete what is not, point by point, in the safety snapshot at this moment."""
+    """Refuse to delete a collection unless the safety snapshot has exactly its current points."""
     if safety.sealed is None:
         problem = "it could not be sealed"
     else:
         problem = differs(safety, target, server, progress)
     if problem:
         raise Refused(
-            f"The safety snapshot does not hold what is in {target} now ({problem}).",
-            hint="Nothing was replaced. Stop what writes to it, then run this again.",
+            f"The safety snapshot does not match the current contents of {target} ({problem}).",
+            hint="Nothing was replaced. Stop all writes to the collection, then run this again.",
         )
 
 
 def put_back(
     target: str, safety: Snapshot, server: Server, progress: Progress, *, upload_name: str
 ) -> None:
-    """Restore what was there from its safety snapshot, unless it is there already.
+    """Restore the previous contents from their safety snapshot, unless they still exist.
 
     Raises:
-        RestoreIncomplete: when that fails too; the safety snapshot stays, and is named.
+        RestoreIncomplete: if that fails too; the safety snapshot stays, and the error names it.
     """
     try:
         if target in server.collections.names():
             problem = differs(safety, target, server, progress)
         else:
-            progress.note(f"Putting back {target} as it was, from {safety.name}.")
+            progress.note(f"Restoring {target} as it was, from {safety.name}.")
             plan = plan_restore(RestoreRequest(snapshot=safety, target=target), server)
             sha256 = verified(safety, progress).sha256
             back = bring_back(plan, server, sha256, progress, upload_name=upload_name)
@@ -116,15 +116,15 @@ def put_back(
         problem = error.message
     if problem:
         raise RestoreIncomplete(
-            f"{target} could be neither replaced nor put back: {problem}",
-            hint=f"What was there is safe in {safety.path}.",
+            f"{target} could be neither replaced nor restored as it was: {problem}",
+            hint=f"The previous contents are safe in {safety.path}.",
         )
 
 
 def _rehearse(
     plan: RestorePlan, server: Server, sha256: str, journal: Journal, progress: Progress
 ) -> None:
-    """Restore the file beside what is there, compare every point, and take it away again."""
+    """Restore the file under a temporary name, compare every point, and delete it again."""
     target, upload_name = f"rehearsal-{uuid4().hex}", new_upload_name()
     rehearsal = replace(plan, target=target, exists=False, aliases=(), kept_aliases=())
     pending = journal.begin(REHEARSAL, server.endpoint.url, target, upload=upload_name)
@@ -139,6 +139,6 @@ def _rehearse(
             if remove_half_made(target, upload_name, server, arrival_seconds=0):
                 pending.done()
             else:
-                progress.note(f"{target} could not be removed yet; the next run does it.")
+                progress.note(f"Could not remove {target}; the next run will remove it.")
     if error := restored_error(plan.snapshot.name, findings, hint=UNTOUCHED):
         raise error

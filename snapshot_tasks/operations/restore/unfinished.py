@@ -1,4 +1,4 @@
-"""End what killed runs have begun on a server, before something new is begun there."""
+"""Finish or undo what killed runs started on a server, before a new run starts there."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ End = Callable[[Pending, Catalog, Server, Progress], bool]
 
 @contextmanager
 def tidied(catalog: Catalog, task: str, server: Server, progress: Progress) -> Iterator[None]:
-    """Hold the catalogue's lock for the block, and first end what killed runs have begun.
+    """Hold the catalogue's lock for the block, and first finish or undo what killed runs started.
 
     Raises:
-        Locked: when another run holds it.
+        Locked: if another run holds it.
     """
     with catalog.lock(task):
         tidy(catalog, server, progress)
@@ -32,22 +32,25 @@ def tidied(catalog: Catalog, task: str, server: Server, progress: Progress) -> I
 
 
 def tidy(catalog: Catalog, server: Server, progress: Progress) -> None:
-    """End what killed runs have begun on this server; the caller holds the catalogue's lock."""
+    """Finish or undo what killed runs started on this server.
+
+    The caller must hold the catalogue's lock.
+    """
     for pending in catalog.journal.pending(server.endpoint.url):
         try:
             end = ENDS.get(pending.kind)
             if end and end(pending, catalog, server, progress):
                 pending.done()
         except TaskError as error:
-            # What cannot be ended must not keep anybody from taking snapshots.
+            # A leftover that cannot be handled must not prevent new snapshots.
             progress.note(
-                f"A killed run's {pending.kind} of {pending.collection} could not be ended:"
-                f" {error.message} {error.hint} It is remembered in {pending.path}."
+                f"Could not finish or undo the {pending.kind} of {pending.collection} that a killed"
+                f" run had started: {error.message} {error.hint} It is recorded in {pending.path}."
             )
 
 
 def _end_snapshot(pending: Pending, catalog: Catalog, server: Server, progress: Progress) -> bool:
-    """Delete the server's copy that nobody downloads any more."""
+    """Delete the server's copy of the snapshot, which nobody will download."""
     if name := pending.facts.get("name"):
         server.snapshots.delete(pending.collection, str(name))
         return True
@@ -59,28 +62,28 @@ def _end_snapshot(pending: Pending, catalog: Catalog, server: Server, progress: 
 
 
 def _end_rehearsal(pending: Pending, catalog: Catalog, server: Server, progress: Progress) -> bool:
-    """Delete a collection that nobody but the killed run knew of."""
+    """Delete the temporary collection of a killed run."""
     return remove_half_made(
         pending.collection, str(pending.facts.get("upload")), server, arrival_seconds=0
     )
 
 
 def _end_restore(pending: Pending, catalog: Catalog, server: Server, progress: Progress) -> bool:
-    """See what has become of a restore: finish it, undo it, or say what it has left.
+    """Find out how an interrupted restore ended; finish it, undo it, or report what is left.
 
-    A collection that holds other points than were restored may have been written to since then:
-    it is never deleted, only told.
+    A collection with other points than the snapshot may have been written to since then, so it is
+    never deleted, only reported.
     """
     target, upload_name = pending.collection, str(pending.facts.get("upload"))
     if server.snapshots.is_busy(target):
-        progress.note(f"Qdrant still restores {target} for a run that was killed.")
+        progress.note(f"Qdrant is still restoring {target} for a run that was killed.")
         return False
     snapshot = _found(catalog, pending.facts.get("snapshot"))
     safety = _found(catalog, pending.facts.get("safety"))
     if pending.facts.get("safety") and safety is None:
         progress.note(
-            f"Replacing {target} was cut off, and {pending.facts['safety']}, which holds what was"
-            " there, is not where it was: bring it back, then run this again."
+            f"Replacing {target} was interrupted, and its safety snapshot"
+            f" {pending.facts['safety']} is missing. Put that file back, then run this again."
         )
         return False
     if target in server.collections.names() and not _is_void(target, server):
@@ -104,20 +107,20 @@ def _tell(
     target = pending.collection
     if safety and not differs(safety, target, server, progress):
         _add_aliases(target, safety.manifest.aliases if safety.manifest else (), server)
-        progress.note(f"Replacing {target} was cut off: it is as it was before.")
+        progress.note(f"Replacing {target} was interrupted; the collection is unchanged.")
     elif snapshot and not differs(snapshot, target, server, progress):
         _add_aliases(target, tuple(map(str, pending.facts.get("aliases") or ())), server)
-        progress.note(f"Restoring {target} was cut off, but is whole: {snapshot.name}.")
+        progress.note(f"The interrupted restore of {target} had completed: {snapshot.name}.")
     else:
-        safe = f" What it replaced is safe in {safety.path}." if safety else ""
+        safe = f" The previous contents are safe in {safety.path}." if safety else ""
         progress.note(
-            f"Restoring {target} was cut off, and it does not hold what was to come back, or not"
-            f" any more.{safe} `inv snapshot.restore --replace` restores it again."
+            f"Restoring {target} was interrupted, and the collection does not match the"
+            f" snapshot.{safe} Restore it again with `inv snapshot.restore --replace`."
         )
 
 
 def _add_aliases(target: str, wanted: tuple[str, ...], server: Server) -> None:
-    """Make the aliases that are missing; a name that stands for something else by now stays so."""
+    """Create the missing aliases; a name that is now used for something else is not touched."""
     taken = {*server.collections.aliases(), *server.collections.names()}
     for alias in wanted:
         if alias not in taken:
@@ -125,13 +128,13 @@ def _add_aliases(target: str, wanted: tuple[str, ...], server: Server) -> None:
 
 
 def _is_void(target: str, server: Server) -> bool:
-    """Say whether a collection holds nothing at all, so that nothing can be lost with it."""
+    """Return whether a collection is completely empty, so that deleting it loses nothing."""
     state = server.collections.state(target)
     return not (state.points_count or state.aliases or state.payload_schema)
 
 
 def _found(catalog: Catalog, path: object) -> Snapshot | None:
-    """Return the snapshot that an entry names, also where its folder has another path by now."""
+    """Return the snapshot that an entry names, even if its folder now has another path."""
     if not path:
         return None
     for reference in (str(path), Path(str(path)).name):

@@ -65,7 +65,7 @@ def test_off_site_copies_are_promised_where_a_place_is_set(catalog: Catalog) -> 
 
 def test_a_folder_that_is_missing_is_no_empty_one(tmp_path: Path) -> None:
     """Its disk may not be mounted."""
-    with pytest.raises(StorageError, match="There is no folder"):
+    with pytest.raises(StorageError, match="does not exist"):
         judge(ALL, Catalog(tmp_path / "gone"), now=NOW)
 
 
