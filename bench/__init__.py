@@ -1,4 +1,4 @@
-"""This project measured against what one would use instead: `inv bench`.
+"""Compares this project with the tools that one would use instead: `inv bench`.
 
-Everything is measured in one run, on the same data, in turn; what counts are the ratios.
+Everything is measured in one run, in turn, on the same data; only the ratios matter.
 """

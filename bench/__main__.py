@@ -1,4 +1,4 @@
-"""Start a Qdrant, fill it, let every contestant run in turn for some rounds, print the ratios."""
+"""Start a Qdrant, fill it, run every contestant in turn for a few rounds, print the ratios."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ from snapshot_tasks.qdrant.server import Server
 from snapshot_tasks.system.progress import Silent
 
 OPTIMIZING_SECONDS = 600
-# Qdrant flushes every 5 s, and only then shortens its log.
+# Qdrant flushes every 5 s, and shortens its log only then.
 FLUSHING_SECONDS = 11
 
 
 def main(argv: list[str]) -> int:
-    """Measure and print; `--markdown` writes the page for the docs, and its plot beside it."""
+    """Measure and print; `--markdown` writes the page for the docs, with its plot next to it."""
     parser = argparse.ArgumentParser(prog="inv bench")
     parser.add_argument("--points", type=int, default=100_000)
     parser.add_argument("--dimensions", type=int, default=384)
@@ -69,7 +69,7 @@ def main(argv: list[str]) -> int:
 
 
 def contest(size: Size, rounds: int) -> dict[str, list[Result]]:
-    """Let everybody run, in turn."""
+    """Run all contestants in turn."""
     everybody = [(each.module, name) for each in CONTESTS for name in each.contestants]
     runs: dict[str, list[Result]] = {name: [] for _, name in everybody}
     with measured_server() as (endpoint, folder):
@@ -93,7 +93,7 @@ def grow(size: Size) -> Grown:
 
 
 def prepare(endpoint: Endpoint, folder: Path, size: Size) -> Asked:
-    """Fill the server, take a snapshot of it and leave another one there to be downloaded."""
+    """Fill the server, take a snapshot of it, and leave another one there for the downloads."""
     say(f"loading {size.points:,} points of {size.dimensions} dimensions")
     load(
         endpoint,
@@ -104,13 +104,15 @@ def prepare(endpoint: Endpoint, folder: Path, size: Size) -> Asked:
     )
     catalog = Catalog(folder)
     with Server(endpoint, operation_timeout_seconds=3600) as server:
-        # What the optimizer still rewrites, or the log still holds, would be in the file twice.
+        # Data that the optimizer is still rewriting or that is still in the log would be in the
+        # file twice.
         server.collections.wait_green(NAME, OPTIMIZING_SECONDS)
         time.sleep(FLUSHING_SECONDS)
         request = CreateRequest(collection=NAME)
         taken = create(request, server, catalog, Silent(), clock=lambda: datetime.now(UTC))
         left = server.snapshots.create(NAME, server.snapshots.mark(NAME))
-        # Its name tells no more than the second: another one of that second would be it.
+        # Names of snapshots only contain the second, so two in the same second would be the same
+        # file.
         time.sleep(1)
     return {
         "url": endpoint.url,
@@ -129,8 +131,8 @@ def prepare(endpoint: Endpoint, folder: Path, size: Size) -> Asked:
 def run(module: str, name: str, asked: Asked, endpoint: Endpoint) -> Result:
     """Run one contestant.
 
-    `own` is the memory that it took for its work, `children` all that the processes it started
-    held; `server` is how long it kept the measured Qdrant's processors busy.
+    `own` is the memory that it used for its work, and `children` that of all processes it started;
+    `server` is how long it kept the measured Qdrant's processors busy.
     """
     process = server_process(endpoint)
     before = cpu_seconds(process)
@@ -159,7 +161,7 @@ def run(module: str, name: str, asked: Asked, endpoint: Endpoint) -> Result:
 
 
 def say(message: str) -> None:
-    """Tell on stderr where it is."""
+    """Print the progress on stderr."""
     print(message, file=sys.stderr, flush=True)
 
 

@@ -1,4 +1,4 @@
-"""The contestants at starting: what `inv` costs before it does anything."""
+"""The contestants for start-up: what `inv` costs before it does anything."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def _inv(*flags: str, cwd: Path, **environment: str) -> None:
 
 
 def bare_list(asked: Asked) -> int:
-    """`inv --list` of a file with one task."""
+    """`inv --list` with a file of one task."""
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "tasks.py").write_text(BARE, encoding="utf-8")
         asked["clock"]()
@@ -81,7 +81,7 @@ def list_one(asked: Asked) -> int:
 
 
 def list_many(asked: Asked) -> int:
-    """`inv snapshot.list` with a thousand."""
+    """`inv snapshot.list` with a thousand snapshots."""
     return _catalogue(asked, MANY)
 
 

@@ -1,6 +1,6 @@
-"""One contestant in a process of its own: what it did, in which time, with how much memory.
+"""Runs one contestant in a separate process: the work done, the time and the memory used.
 
-`python -m bench.contestant CONTEST NAME`, with what it is asked as JSON on stdin.
+`python -m bench.contestant CONTEST NAME`, with its request as JSON on stdin.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from bench.memory import anonymous_bytes
 from snapshot_tasks.system.process import collect_rarely
 
 Asked = dict[str, Any]
-# Does its work and returns how much of it: points, bytes or calls.
+# Does its work and returns the amount: points, bytes or calls.
 Contestant = Callable[[Asked], int]
 
 
 class Clock:
-    """Measures from its making, or from when it was last started again, until it is stopped."""
+    """Measures from its creation, or from its last start, until it is stopped."""
 
     def __init__(self) -> None:
         self._seconds: float | None = None
@@ -44,11 +44,11 @@ class Clock:
 def main(contest: str, name: str) -> int:
     """Run one contestant and print its result as a line of JSON."""
     asked = json.load(sys.stdin)
-    # Whatever a contestant imports is imported before the clock starts.
+    # Everything that a contestant imports is imported before the clock starts.
     contestants: Mapping[str, Contestant] = import_module(f"bench.{contest}").CONTESTANTS
     for module in ("qdrant_client", "qdrant_edge", "httpx", "urllib3"):
         import_module(module)
-    # As every task of this project does.
+    # Every task of this project does the same.
     collect_rarely()
     clock = asked["clock"] = Clock()
     amount = contestants[name](asked)

@@ -1,4 +1,4 @@
-"""Who is measured beside whom, and which ratio is aimed at."""
+"""Which contestants are compared with each other, and the target ratios."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 Result = Mapping[str, float]
-# The results of each contestant, one for each round.
+# The results of each contestant, one per round.
 Runs = Mapping[str, Sequence[Result]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
-    """One contestant of this project beside another.
+    """A contestant of this project compared with another one.
 
-    The ratio is that of speeds, at least the target; or of times for the same work, at most the
-    target. `minus` is another contestant whose time is taken off first.
+    The ratio compares speeds, at least the target; or times for the same work, at most the target.
+    `minus` is another contestant whose time is subtracted first.
     """
 
     ours: str
@@ -37,7 +37,7 @@ class Comparison:
 
     @property
     def target(self) -> str:
-        """The target, as it is printed."""
+        """The target as it is printed."""
         return f"≤ {self.at_most}" if self.at_most else f"≥ {self.at_least}"
 
     def is_met(self, runs: Runs) -> bool:
@@ -48,7 +48,7 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Contest:
-    """Some contestants of one module of `bench`, what their amounts are, and who is compared."""
+    """The contestants of one module of `bench`, their unit of work, and the comparisons."""
 
     title: str
     module: str

@@ -20,20 +20,20 @@ OPTIONS = (
 
 
 def channel(endpoint: Endpoint) -> Any:
-    """Return a channel to the server's gRPC port that asks for no compression."""
+    """Return a channel to the server's gRPC port without compression."""
     host = urlsplit(endpoint.url).hostname
     return grpc.insecure_channel(f"{host}:{endpoint.grpc_port}", options=OPTIONS)
 
 
 def endpoint_of(asked: dict[str, Any]) -> Endpoint:
-    """Return where the server answers that a contestant is asked to use."""
+    """Return the endpoint that a contestant should use."""
     return Endpoint(url=asked["url"], grpc_port=asked["grpc_port"])
 
 
 def load(
     endpoint: Endpoint, *, points: int, dimensions: int, shards: int = 1, text_repeats: int = 8
 ) -> None:
-    """Make the collection and fill it; ids are 0 to `points` - 1, a multiple of 1,000.
+    """Create the collection and fill it; ids are 0 to `points` - 1, a multiple of 1,000.
 
     Each of `text_repeats` makes the payload 20 to 25 bytes longer.
     """
@@ -47,7 +47,7 @@ def load(
                 collection_name=NAME,
                 shard_number=shards,
                 vectors_config=wire.VectorsConfig(params=params),
-                # Reading is measured; building a graph meanwhile would only disturb.
+                # Only reading is measured, so building a graph at the same time would disturb it.
                 hnsw_config=wire.HnswConfigDiff(m=0),
             )
         )

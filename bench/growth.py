@@ -29,13 +29,13 @@ class Size:
 
     @property
     def payload_bytes(self) -> int:
-        """About how long a point's payload is as JSON."""
+        """The approximate size of a point's payload as JSON."""
         return 130 + 27 * self.text_repeats
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Grown:
-    """What one size has cost."""
+    """The measured cost of one size."""
 
     size: Size
     size_bytes: int
@@ -43,22 +43,22 @@ class Grown:
 
     @property
     def points(self) -> int:
-        """How many points."""
+        """The number of points."""
         return self.size.points
 
     @property
     def dimensions(self) -> int:
-        """How long their vectors are."""
+        """The length of their vectors."""
         return self.size.dimensions
 
     @property
     def shards(self) -> int:
-        """How many shards."""
+        """The number of shards."""
         return self.size.shards
 
     @property
     def payload_bytes(self) -> int:
-        """About how long a payload is."""
+        """The approximate size of a payload."""
         return self.size.payload_bytes
 
 

@@ -1,4 +1,4 @@
-"""The memory that is a process's own: not the pages of files that it reads or maps. Linux alone."""
+"""Measures private memory, without the pages of files that are read or mapped. Linux only."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SAMPLE_SECONDS = 0.02
 
 
 def anonymous_bytes(pid: int | str) -> int:
-    """Return how much a process holds now; 0 for one that is gone, or where nobody tells."""
+    """Return how much a process uses now; 0 if it has ended or the memory is unknown."""
     with suppress(OSError):
         for line in (PROCESSES / str(pid) / "status").read_text(encoding="utf-8").splitlines():
             if line.startswith("RssAnon:"):
@@ -22,7 +22,7 @@ def anonymous_bytes(pid: int | str) -> int:
 
 
 def watch(process: subprocess.Popen[str]) -> tuple[int, int]:
-    """Wait for a process; return the most that it held, and that those it started held at once."""
+    """Wait for a process; return its peak memory, and the peak total of those it started."""
     own = children = 0
     while process.poll() is None:
         own = max(own, anonymous_bytes(process.pid))

@@ -32,7 +32,7 @@ TRIED = (
     "- `array` and NumPy take 5.7 and 6.3 µs for the float32 bits of a vector; `struct.pack` takes",
     "  3.3 µs.",
     "- Forking a reader that has opened the shard would save the second copy, but the threads of",
-    "  Qdrant Edge are missing in the child, which then waits for ever. So sealing uses two",
+    "  Qdrant Edge are missing in the child, which then waits forever. So sealing uses two",
     "  processes, each with a copy and its share of the points (Qdrant Edge requires this).",
     "- Asking for search results in one batch takes half as long as one by one, with the same",
     "  results.",

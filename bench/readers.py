@@ -1,4 +1,4 @@
-"""The contestants at reading every point, of a live collection and of a snapshot's file."""
+"""The contestants for reading every point, of a live collection and of a snapshot's file."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ CLIENT_POINTS = 20_000
 
 
 def grpc_bytes(asked: Asked, start: int = 0, end: int | None = None) -> int:
-    """Whole points over gRPC, and nothing done with the bytes that come."""
+    """Whole points over gRPC, discarding the bytes that arrive."""
     from qdrant_client import grpc as wire
 
     end = asked["points"] if end is None else end
@@ -50,7 +50,7 @@ def grpc_bytes(asked: Asked, start: int = 0, end: int | None = None) -> int:
 
 
 def grpc_bytes_twice(asked: Asked) -> int:
-    """The same by two processes, half of the ids each."""
+    """The same with two processes, each with half of the ids."""
     half = asked["points"] // 2
     with subprocess.Popen(
         [sys.executable, "-m", "bench.readers"],
@@ -69,12 +69,12 @@ def grpc_bytes_twice(asked: Asked) -> int:
 
 
 def client_scroll(asked: Asked) -> int:
-    """qdrant-client's scroll over REST as it comes, of some of the points."""
+    """qdrant-client's scroll over REST, unchanged, with some of the points."""
     return _client_scroll(asked, prefer_grpc=False)
 
 
 def client_scroll_grpc(asked: Asked) -> int:
-    """qdrant-client's scroll over gRPC, of some of the points."""
+    """qdrant-client's scroll over gRPC, with some of the points."""
     return _client_scroll(asked, prefer_grpc=True)
 
 
@@ -95,19 +95,19 @@ def _client_scroll(asked: Asked, *, prefer_grpc: bool) -> int:
 
 
 def fingerprint(asked: Asked) -> int:
-    """This project's fingerprint of a live collection, the start of its second process included."""
+    """This project's fingerprint of a live collection, including the start of a second process."""
     return read_fingerprint(endpoint_of(asked), NAME, lambda count: None).points_count
 
 
 def locate_live(asked: Asked) -> int:
-    """The points of four buckets in the live collection, once it is known that they differ."""
+    """The points of four buckets in the live collection that are known to differ."""
     locate_live_points(endpoint_of(asked), NAME, BUCKETS, lambda count: None)
     return int(asked["points"])
 
 
 @contextmanager
 def scratch() -> Iterator[Path]:
-    """Make a folder for an unpacked snapshot."""
+    """Create a folder for an unpacked snapshot."""
     folder = Path(tempfile.mkdtemp(prefix="qdrant-bench-"))
     try:
         yield folder
@@ -140,7 +140,7 @@ def edge_values(asked: Asked) -> int:
 
 
 def edge_values_unpacked(asked: Asked) -> int:
-    """The same, unpacking included."""
+    """The same, including unpacking."""
     with scratch() as folder:
         (shard,) = unpack(Path(asked["snapshot"]), folder)
         _touch_values(asked, str(shard.folder))
@@ -157,7 +157,7 @@ def _touch_values(asked: Asked, folder: str) -> int:
 
 
 def _scrolled(asked: Asked, folder: str) -> Iterator[list[Any]]:
-    """Yield every batch of a shard, and stop the clock behind the last."""
+    """Yield every batch of a shard, and stop the clock after the last."""
     import qdrant_edge as edge
 
     shard, offset = edge.EdgeShard.load(folder), None
@@ -173,7 +173,7 @@ def _scrolled(asked: Asked, folder: str) -> Iterator[list[Any]]:
 
 
 def file_fingerprint(asked: Asked) -> int:
-    """This project's readers of the same unpacked shard, copies and starts included."""
+    """This project's readers of the same unpacked shard, including copies and process starts."""
     with scratch() as folder:
         shards = unpack(Path(asked["snapshot"]), folder)
         asked["clock"]()
@@ -184,12 +184,12 @@ def file_fingerprint(asked: Asked) -> int:
 
 
 def seal(asked: Asked) -> int:
-    """All that sealing does with a file: unpack, read, sample, ask for its search answers."""
+    """Everything that sealing does with a file: unpack, read, sample, run the recorded searches."""
     return read_contents(Path(asked["snapshot"]), Silent()).fingerprint.points_count
 
 
 def locate_file(asked: Asked) -> int:
-    """The points of four buckets in the file, unpacking included."""
+    """The points of four buckets in the file, including unpacking."""
     locate_points(Path(asked["snapshot"]), BUCKETS, Silent())
     return int(asked["points"])
 
@@ -209,7 +209,7 @@ CONTESTANTS: dict[str, Contestant] = {
 
 
 def second_half() -> None:
-    """Read the upper half of the ids, once told to on stdin."""
+    """Read the upper half of the ids after a line on stdin."""
     print("ready", flush=True)
     asked = json.loads(sys.stdin.readline())
     grpc_bytes(asked, asked["points"] // 2)

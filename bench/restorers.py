@@ -1,4 +1,4 @@
-"""The contestants at bringing a snapshot back, each until the collection is green."""
+"""The contestants for restoring a snapshot, each until the collection is green."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ JSON = ("-H", "Content-Type: application/json")
 
 
 def _restored(asked: Asked, work: Callable[[], object]) -> int:
-    """Let a restore run against a server that does not have the collection yet."""
+    """Run a restore on a server that does not have the collection yet."""
     with Server(endpoint_of(asked), operation_timeout_seconds=3600) as server:
         if COPY in server.collections.names():
             server.collections.delete(COPY)
@@ -47,7 +47,7 @@ def _recover(url: str, collection: str, file: str, **more: str) -> None:
 
 
 def bare_recover(asked: Asked) -> int:
-    """Qdrant's own recover from a file, its checksum not asked for."""
+    """Qdrant's own recover from a file, without a checksum."""
     return _restored(asked, lambda: _recover(asked["url"], COPY, asked["snapshot"]))
 
 
@@ -58,7 +58,7 @@ def bare_recover_checked(asked: Asked) -> int:
 
 
 def curl_upload(asked: Asked, **more: str) -> int:
-    """Curl's multipart upload."""
+    """A multipart upload with curl."""
     query = urlencode({"priority": "snapshot", "wait": "true", **more})
     url = f"{asked['url']}/collections/{COPY}/snapshots/upload?{query}"
     form = f"snapshot=@{asked['snapshot']}"
@@ -66,12 +66,12 @@ def curl_upload(asked: Asked, **more: str) -> int:
 
 
 def curl_upload_checked(asked: Asked) -> int:
-    """Curl's multipart upload, whose checksum Qdrant compares."""
+    """A multipart upload with curl, whose checksum Qdrant compares."""
     return curl_upload(asked, checksum=asked["sha256"])
 
 
 def script_upload(asked: Asked) -> int:
-    """What scripts do: requests with `files=`, which reads all of it into memory."""
+    """What scripts do: requests with `files=`, which reads the whole file into memory."""
     import requests
 
     url = f"{asked['url']}/collections/{COPY}/snapshots/upload?priority=snapshot&wait=true"
@@ -92,7 +92,7 @@ def _restore(asked: Asked, mounts: tuple[Mount, ...]) -> int:
 
 
 def restore_file(asked: Asked) -> int:
-    """This project's restore where the server sees the file: verified, restored, compared."""
+    """This project's restore if the server sees the file: verified, restored, compared."""
     folder = Path(asked["snapshot"]).parent
     return _restore(asked, (Mount(host_dir=folder, server_dir=str(folder)),))
 
@@ -103,7 +103,7 @@ def restore_upload(asked: Asked) -> int:
 
 
 def bare_drill(asked: Asked) -> int:
-    """The parts of a fresh restore test and nothing between: start, recover, read every point."""
+    """Only the main steps of a fresh restore test: start, recover, read every point."""
     path, engine = Path(asked["snapshot"]), bench_engine()
     with tempfile.TemporaryDirectory(dir=asked["folder"]):
         asked["clock"]()
@@ -117,7 +117,7 @@ def bare_drill(asked: Asked) -> int:
 
 
 def bare_drill_parts(asked: Asked) -> int:
-    """All that a fresh restore test does, by the barest means: what a proof takes, unproven."""
+    """Every step of a fresh restore test in its barest form: the cost of a proof, without one."""
     path, engine = Path(asked["snapshot"]), bench_engine()
     asked["clock"]()
     shell("sha256sum", str(path))

@@ -1,4 +1,4 @@
-"""The throw-away Qdrant that is measured, and what it costs itself."""
+"""The throw-away Qdrant that is measured, and how much processor time it uses."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PROJECT_ROOT = Path(__file__).resolve().parents[1]
 
 
 def bench_engine() -> Engine:
-    """Return what runs Qdrant here: a native process, which sees this machine's files."""
+    """Return the engine for Qdrant here: a native process, which sees this machine's files."""
     settings = load_settings(PROJECT_ROOT, os.environ)
     return drill_engine(replace(settings, drill_engine="native")).engine
 
@@ -34,7 +34,7 @@ def bench_version() -> str:
 
 @contextmanager
 def measured_server() -> Iterator[tuple[Endpoint, Path]]:
-    """Run an empty Qdrant of the configured version, and a folder that goes with it."""
+    """Run an empty Qdrant of the configured version, with a folder that it can read."""
     with tempfile.TemporaryDirectory(prefix="qdrant-bench-") as name:
         request = FreshRequest(version=bench_version(), folder=Path(name))
         with bench_engine().fresh(request, Silent()) as server:

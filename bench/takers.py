@@ -1,4 +1,4 @@
-"""The contestants at taking a snapshot of a live collection, each until the file is synced."""
+"""The contestants for taking a snapshot of a live collection, each until the file is synced."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from snapshot_tasks.qdrant.server import Server
 from snapshot_tasks.sealing.reader import read_contents
 from snapshot_tasks.system.progress import Silent
 
-# What widely copied scripts read at a time.
+# The chunk size of widely copied scripts.
 SCRIPT_CHUNK_BYTES = 8192
 
 
@@ -32,7 +32,7 @@ def shell(*argv: str) -> str:
 
 
 def curl_minimum(asked: Asked) -> int:
-    """The bare minimum by hand: create, download as it is, hash, sync."""
+    """The bare minimum by hand: create, download unchanged, hash, sync."""
     url = f"{asked['url']}/collections/{NAME}/snapshots"
     with tempfile.TemporaryDirectory(dir=asked["folder"]) as folder:
         file = f"{folder}/snapshot"
@@ -48,7 +48,7 @@ def curl_minimum(asked: Asked) -> int:
 
 
 def script(asked: Asked) -> int:
-    """What scripts do: qdrant-client makes it, requests downloads it in small chunks."""
+    """What scripts do: qdrant-client creates it, requests downloads it in small chunks."""
     from qdrant_client import QdrantClient
 
     client = QdrantClient(url=asked["url"], timeout=600)
@@ -88,7 +88,7 @@ def _create(asked: Asked, *, seal: bool) -> int:
 
 
 def dd(asked: Asked) -> int:
-    """The disk alone: the snapshot's bytes read once, written once and synced."""
+    """Only the disk: the snapshot's bytes read once, written once and synced."""
     with tempfile.TemporaryDirectory(dir=asked["folder"]) as folder:
         copy = f"of={folder}/snapshot"
         shell("dd", f"if={asked['snapshot']}", copy, "bs=1M", "conv=fsync", "status=none")
@@ -113,7 +113,7 @@ def seal(asked: Asked) -> int:
 
 
 def urllib_download(asked: Asked) -> int:
-    """The snapshot by Python's own urllib, unhashed."""
+    """The snapshot with Python's own urllib, without hashing."""
     with tempfile.TemporaryFile(dir=asked["folder"]) as output:
         asked["clock"]()
         with urlopen(_snapshot_url(asked)) as response:
@@ -124,7 +124,7 @@ def urllib_download(asked: Asked) -> int:
 
 
 def requests_download(asked: Asked) -> int:
-    """The snapshot by requests with its defaults, which ask for compression."""
+    """The snapshot with requests and its defaults, which ask for compression."""
     with tempfile.TemporaryDirectory(dir=asked["folder"]) as folder:
         file = Path(folder) / "snapshot"
         asked["clock"]()
@@ -134,7 +134,7 @@ def requests_download(asked: Asked) -> int:
 
 
 def hashed_download(asked: Asked) -> int:
-    """The snapshot as this project fetches it, hashed on the way."""
+    """The snapshot as this project downloads it, hashed on the way."""
     name, size_bytes = asked["server_snapshot"], asked["server_bytes"]
     made = ServerSnapshot(name=name, size_bytes=size_bytes, sha256=None)
     digest: Any = hashlib.sha256()

@@ -25,7 +25,7 @@ MAX_SEED = 1 << 16
 
 
 def test_one(data: bytes) -> None:
-    """Read one file as it is, and once more with all of its checksums made right."""
+    """Read one file unchanged, and once more with all of its checksums corrected."""
     with in_new_folder() as folder:
         read_archive(Path(folder), data)
     with in_new_folder() as folder:
@@ -33,13 +33,13 @@ def test_one(data: bytes) -> None:
 
 
 def resigned(data: bytes) -> bytes:
-    """Return the blocks that look like headers with the checksum that fits, and a right end."""
+    """Return the data with correct checksums in everything that looks like a header, and an end."""
     blocks = [data[at : at + BLOCK] for at in range(0, len(data) - len(data) % BLOCK, BLOCK)]
     return b"".join(signed(b) if b[257:262] == b"ustar" else b for b in blocks) + bytes(2 * BLOCK)
 
 
 def main() -> None:
-    """Write the seeds, then fuzz until told to stop."""
+    """Write the seeds, then fuzz until stopped."""
     with tempfile.TemporaryDirectory() as seeds:
         for number, seed in enumerate([SOUND, *(build() for build, _ in CASES.values())]):
             if len(seed) <= MAX_SEED:

@@ -1,4 +1,4 @@
-"""Fuzz what stands beside a snapshot. See CONTRIBUTING.md; needs `pip install atheris`.
+"""Fuzz the files next to a snapshot. See CONTRIBUTING.md; needs `pip install atheris`.
 
 python tools/fuzz_manifest.py [libFuzzer's options, such as -max_total_time=300] [corpus folder]
 """
@@ -32,7 +32,7 @@ def test_one(data: bytes) -> None:
 
 
 def main() -> None:
-    """Write the seeds, then fuzz until told to stop."""
+    """Write the seeds, then fuzz until stopped."""
     beside = [json.dumps(document).encode() for document in (PROOF, FINGERPRINT)]
     manifests = [json.dumps(SOUND).encode(), *CASES.values()]
     with tempfile.TemporaryDirectory() as seeds:

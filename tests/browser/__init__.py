@@ -1,1 +1,1 @@
-"""Pages looked at by a real browser."""
+"""Tests of pages in a real browser."""

@@ -1,4 +1,4 @@
-"""A real headless Chromium, and the pages of folders with different pasts."""
+"""A real headless Chromium, and the reports of folders with different histories."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ PICTURES = ROOT / "test-results" / "report"
 
 @dataclass
 class Look:
-    """A page that is open, with all that it said or asked for beside showing itself."""
+    """An open page, with every complaint and every request other than the page itself."""
 
     page: Page
     complaints: list[str] = field(default_factory=list)
 
     @property
     def text(self) -> str:
-        """What a person reads."""
+        """The text that a person reads."""
         return self.page.inner_text("body")
 
 
@@ -40,15 +40,16 @@ Picture = Callable[[Look, str], None]
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """One browser for a module; each look has a profile of its own.
+    """One browser for a module; each look has its own profile.
 
-    It does not outlive the module: its driver's event loop would run under all other tests.
+    It is closed at the end of the module, or its driver's event loop would run under all other
+    tests.
     """
     found = next((path for name in BROWSERS if (path := shutil.which(name))), None)
     if found is None:
         missing("no Chromium on this machine (its package is chromium)")
     with sync_playwright() as playwright:
-        # Root, as CI machines have it, gets no sandbox.
+        # As root, which CI machines use, there is no sandbox.
         launched = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
         yield launched
         launched.close()
@@ -70,7 +71,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 @pytest.fixture
 def look(browser: Browser, pages: dict[str, Path]) -> Looking:
-    """Open a page at a width; whatever it complains of or asks the network for is kept."""
+    """Open a page at a width; record its complaints and its network requests."""
 
     @contextmanager
     def opened(name: str, *, width: int = 1200, **options: Any) -> Iterator[Look]:
@@ -97,7 +98,7 @@ def _note(url: str, complaints: list[str]) -> None:
 
 @pytest.fixture
 def picture() -> Picture:
-    """Keep a picture of what is seen, for people to look at."""
+    """Save a picture of what is shown, for people to look at."""
 
     def keep(look: Look, name: str) -> None:
         PICTURES.mkdir(parents=True, exist_ok=True)

@@ -1,8 +1,8 @@
-"""The picture of docs/report.md: `python -m tests.browser.picture docs/report.png` makes it.
+"""The picture in docs/report.md; `python -m tests.browser.picture docs/report.png` creates it.
 
 A collection in a native Qdrant grows; each round takes a snapshot of it and tests its restore, as
-`inv snapshot.create` and `inv snapshot.test-restore` do. All of it is measured but for the clock,
-which says that a day has gone by between two rounds.
+`inv snapshot.create` and `inv snapshot.test-restore` do. Everything is measured except the clock,
+which pretends that a day passes between two rounds.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ WIDTH, HEIGHT = 1000, 1290
 
 
 def main() -> None:
-    """Write the picture to the path that is given."""
+    """Write the picture to the given path."""
     with tempfile.TemporaryDirectory() as name:
         catalog = Catalog(Path(name) / "qdrant_snapshots")
         catalog.make_folder()

@@ -1,4 +1,4 @@
-"""The report as a person gets it: on a phone, in the dark, printed, read aloud, without scripts."""
+"""The report as people use it: on a phone, in dark mode, printed, read aloud, without scripts."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.support.histories import HISTORIES, HOSTILE
 
 PHONE, DESKTOP, PAPER = 375, 1200, 794
 EVERY = list(HISTORIES)
-# What reaches over the right edge, and is not hidden there on purpose.
+# Elements that reach over the right edge and are not hidden there on purpose.
 OVER_THE_EDGE = """() => [...document.querySelectorAll("body *")]
     .filter(e => e.getBoundingClientRect().right > innerWidth + 0.5 && !e.closest(".hidden"))
     .map(e => e.tagName + "." + e.className)"""
@@ -31,7 +31,7 @@ LINES = """svg => [...svg.querySelectorAll(".line, .dots, .crosses")].map(path =
 def test_it_fits_and_asks_for_nothing(
     look: Looking, picture: Picture, name: str, width: int
 ) -> None:
-    """No scrolling sideways, no complaint of the browser, no request but for the file itself."""
+    """No sideways scrolling, no complaint of the browser, no request except for the file itself."""
     with look(name, width=width) as seen:
         assert seen.page.evaluate("document.documentElement.scrollWidth") <= width
         assert seen.page.evaluate(OVER_THE_EDGE) == []
@@ -51,7 +51,7 @@ def test_it_fits_and_asks_for_nothing(
     ],
 )
 def test_axe_finds_nothing(look: Looking, picture: Picture, name: str, scheme: str) -> None:
-    """Every rule that axe knows for accessibility holds, the contrast of all text among them."""
+    """Every accessibility rule of axe is met, including the contrast of all text."""
     with look(name, color_scheme=scheme) as seen:
         found = Axe().run(seen.page).response
         rules = {rule["id"] for rule in found["passes"]}
@@ -64,7 +64,7 @@ def test_axe_finds_nothing(look: Looking, picture: Picture, name: str, scheme: s
 
 
 def test_the_dark_is_dark(look: Looking) -> None:
-    """The page follows what the reader's system prefers."""
+    """The page follows the preference of the reader's system."""
     paper = "getComputedStyle(document.body).backgroundColor"
     with look("well", color_scheme="light") as light, look("well", color_scheme="dark") as dark:
         assert light.page.evaluate(paper) == "rgb(251, 250, 247)"
@@ -73,7 +73,7 @@ def test_the_dark_is_dark(look: Looking) -> None:
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_it_prints(look: Looking, picture: Picture, tmp_path: Path, scheme: str) -> None:
-    """Black on white whatever the screen has, within the paper, with every row."""
+    """Black on white whatever the screen shows, within the paper, with every row."""
     with look("hostile", width=PAPER, color_scheme=scheme) as seen:
         seen.page.emulate_media(media="print")
         assert seen.page.evaluate("getComputedStyle(document.body).color") == "rgb(0, 0, 0)"
@@ -89,7 +89,7 @@ def test_it_prints(look: Looking, picture: Picture, tmp_path: Path, scheme: str)
 
 @pytest.mark.parametrize("name", EVERY)
 def test_a_screen_reader_finds_its_way(look: Looking, name: str) -> None:
-    """One heading of the page, none skipped, the landmarks, and tables whose cells have names."""
+    """One page heading, no level skipped, the landmarks, and tables whose cells have names."""
     with look(name) as seen:
         page = seen.page
         levels = page.evaluate(TREE)
@@ -104,7 +104,7 @@ def test_a_screen_reader_finds_its_way(look: Looking, name: str) -> None:
 
 
 def test_the_plots_are_drawn_and_told(look: Looking) -> None:
-    """Each collection has both, inside their frames, with what they show in words."""
+    """Each collection has both, inside their frames, with a description of what they show."""
     with look("well") as seen:
         for name in ("Restore time", "Size of the snapshot"):
             assert seen.page.get_by_role("img", name=name).count() == 2
@@ -115,14 +115,14 @@ def test_the_plots_are_drawn_and_told(look: Looking) -> None:
 
 
 def test_one_measurement_is_no_plot(look: Looking) -> None:
-    """The number is told by itself."""
+    """A single number is written as text."""
     with look("one") as seen:
         assert seen.page.locator("svg").count() == 0
         assert "100 ms" in seen.text
 
 
 def test_it_needs_no_script(look: Looking) -> None:
-    """With scripts switched off, it is all there; with them on, none could run."""
+    """Without scripts, everything is there; with them, none could run."""
     with look("well", java_script_enabled=False) as seen:
         assert "All is well." in seen.text
     with look("well") as seen:
@@ -133,7 +133,7 @@ def test_it_needs_no_script(look: Looking) -> None:
 
 
 def test_hostile_names_are_only_text(look: Looking) -> None:
-    """They run nothing, are seen as they are, and turn no text around."""
+    """They run nothing, appear unchanged, and do not reverse any text."""
     with look("hostile") as seen:
         listed: Any = seen.page.locator(".overview tbody th").all_inner_texts()
         shown = {name.encode("unicode_escape") for name in listed}
@@ -145,7 +145,7 @@ def test_hostile_names_are_only_text(look: Looking) -> None:
 
 
 def test_each_remedy_is_there(look: Looking) -> None:
-    """Whoever opens the page sees first what to do."""
+    """Anyone who opens the page first sees what to do."""
     with look("hostile") as seen:
         items = seen.page.locator(".attention > li")
         assert items.count() == seen.page.locator(".attention > li .remedy").count() > 5

@@ -1,1 +1,1 @@
-"""Faults injected into real runs at random moments, and what they cost."""
+"""Faults injected into real runs at random moments, and the damage they do."""

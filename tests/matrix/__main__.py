@@ -22,10 +22,10 @@ COLUMNS = ("fault", "rounds", "lost", "leaked", "left behind")
 
 @contextmanager
 def new_world(folder: Path, seed: int) -> Iterator[World]:
-    """Make a project with a live Qdrant and a first snapshot."""
+    """Create a project with a live Qdrant and a first snapshot."""
     scratch = folder / "scratch"
     scratch.mkdir()
-    # Qdrant's data is on a disk of its own, so that a fault can fill it.
+    # Qdrant's data is on a separate disk, so that a fault can fill it.
     with small_disk(folder / "project" / ".qdrant", size="300m"), own_stack(folder) as inv:
         inv.environment.update(TMPDIR=str(scratch), QDRANT_COLLECTION_NAME=COLLECTION)
         world = World(inv=inv, scratch=scratch, rng=random.Random(seed))

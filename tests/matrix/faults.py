@@ -1,4 +1,4 @@
-"""The faults: each is one round of something going wrong, at a moment that chance chooses."""
+"""The faults: each is one round of something going wrong at a random moment."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ EXPECTED_FAILURES = (1, 12, 13, 15, 20, 21, 22, 24)
 
 
 def kill_inv(task: str) -> Fault:
-    """Return the fault that ends `inv` with -9 somewhere in a task."""
+    """Return the fault that kills `inv` with -9 during a task."""
 
     def fault(world: World) -> None:
         process = _started(world, task)
@@ -51,7 +51,7 @@ def kill_inv(task: str) -> Fault:
 
 
 def kill_server(task: str) -> Fault:
-    """Return the fault that ends Qdrant with -9 somewhere in a task."""
+    """Return the fault that kills Qdrant with -9 during a task."""
 
     def fault(world: World) -> None:
         process = _started(world, task)
@@ -63,11 +63,11 @@ def kill_server(task: str) -> Fault:
 
 
 def kill_drill_server(world: World) -> None:
-    """End the throw-away Qdrant of a test with -9, between its start and its end."""
+    """Kill the throw-away Qdrant of a test with -9, between its start and its end."""
     seconds = world.timed(*TASKS["drill"])
     process = world.inv.start(*TASKS["drill"])
     wait_until(lambda: world.drill_servers() or process.poll() is not None)
-    # About as long as it lives, restarted once in between.
+    # About as long as it runs, including one restart.
     time.sleep(world.rng.uniform(0, seconds / 4))
     for server in world.drill_servers():
         server.kill()
@@ -76,7 +76,7 @@ def kill_drill_server(world: World) -> None:
 
 
 def _started(world: World, task: str) -> subprocess.Popen[str]:
-    """Start a task and return at a random moment of it."""
+    """Start a task and return at a random moment during it."""
     seconds = world.timed(*TASKS[task])
     process = world.inv.start(*TASKS[task])
     time.sleep(world.rng.uniform(0, seconds))
@@ -84,7 +84,7 @@ def _started(world: World, task: str) -> subprocess.Popen[str]:
 
 
 def full_disk(place: Callable[[World], Path], *task: str, setting: str = "") -> Fault:
-    """Return the fault that a disk of a megabyte lies where something is to be written."""
+    """Return the fault of a disk of one megabyte where something has to be written."""
 
     def fault(world: World) -> None:
         with small_disk(place(world), size="400k") as disk:
@@ -96,7 +96,7 @@ def full_disk(place: Callable[[World], Path], *task: str, setting: str = "") -> 
 
 
 def full_server(world: World) -> None:
-    """The server's own disk fills up while it makes a snapshot, or restores one."""
+    """The server's own disk fills up while it creates or restores a snapshot."""
     filler = fill(world.storage)
     try:
         for task in SERVER_TASKS:
@@ -106,13 +106,13 @@ def full_server(world: World) -> None:
 
 
 def network(method: str, path: str, act: Act, *, times: int = 1_000_000) -> Fault:
-    """Return the fault that a proxy breaks exchanges with Qdrant while a snapshot is taken."""
+    """Return the fault of a proxy that breaks exchanges with Qdrant while a snapshot is taken."""
 
     def fault(world: World) -> None:
         with faulty(world.url) as proxy:
             proxy.on(method, path, act, times=times)
             world.inv(*TASKS["create"], QDRANT_URL=proxy.url, QDRANT_ENGINE="external", **PATIENCE)
-            # What a run left open is open on that address.
+            # What a run left unfinished belongs to that address.
             proxy.rules.clear()
             world.inv(*TASKS["create"], QDRANT_URL=proxy.url, QDRANT_ENGINE="external")
 
@@ -123,7 +123,7 @@ PATIENCE = {"QDRANT_ANSWER_TIMEOUT_SECONDS": "1", "QDRANT_OPERATION_TIMEOUT_SECO
 
 
 def stall(exchange: Exchange) -> None:
-    """Send half of the body, then nothing for longer than anybody waits."""
+    """Send half of the body, then nothing for longer than anyone waits."""
     exchange.stall(seconds=3)
 
 
@@ -133,18 +133,18 @@ def drip(exchange: Exchange) -> None:
 
 
 def announce_more(exchange: Exchange) -> None:
-    """Announce more bytes than come."""
+    """Announce more bytes than are sent."""
     answer = exchange.forward()
     exchange.answer(answer, announced=len(answer.body) + 1000)
 
 
 def overloaded(exchange: Exchange) -> None:
-    """Answer 503 instead of Qdrant."""
+    """Respond 503 instead of Qdrant."""
     exchange.answer(Answer(503, {"Content-Type": "text/plain"}, b"try again later"))
 
 
 def lie_about_checksum(exchange: Exchange) -> None:
-    """Let Qdrant say another checksum than its file has."""
+    """Make Qdrant report another checksum than that of its file."""
     answer = exchange.forward()
     document = json.loads(answer.body)
     document["result"]["checksum"] = "0" * 64
@@ -152,7 +152,7 @@ def lie_about_checksum(exchange: Exchange) -> None:
 
 
 def two_at_once(world: World) -> None:
-    """Two shells take a snapshot: one does, the other ends with 11 at once."""
+    """Two shells take a snapshot: one does, the other exits with 11 at once."""
     runs = [world.inv.start("snapshot.create") for _ in range(2)]
     for run in runs:
         run.communicate()
@@ -161,7 +161,7 @@ def two_at_once(world: World) -> None:
 
 
 def clock_back(world: World) -> None:
-    """The clock has gone back by an hour; in-process, since `inv` has no clock to be set."""
+    """The clock goes back by an hour; in process, because the clock of `inv` cannot be set."""
     catalog = Catalog(world.folder)
     earlier = datetime.now(UTC) - timedelta(hours=1, seconds=world.rng.randrange(1000))
     request = CreateRequest(collection=COLLECTION)
@@ -173,7 +173,7 @@ def clock_back(world: World) -> None:
 
 
 def read_only(world: World) -> None:
-    """The folder cannot be written: verifying and testing work, taking ends with 15."""
+    """The folder is read-only: verifying and testing work, taking a snapshot exits with 15."""
     bind = ("mount", "--bind", "-o", "ro", str(world.folder), str(world.folder))
     subprocess.run(bind, check=True)
     try:
@@ -185,7 +185,7 @@ def read_only(world: World) -> None:
 
 
 def odd_files(world: World) -> None:
-    """Foreign, empty, half-written and newer files lie in the folder."""
+    """Foreign, empty, half-written and newer files are in the folder."""
     newest = Catalog(world.folder).newest(COLLECTION)
     odd = {
         "notes.txt": b"mine",
@@ -208,7 +208,7 @@ def odd_files(world: World) -> None:
 
 
 def odd_link(world: World) -> None:
-    """The latest link points nowhere, or at itself: told, and set right by the next snapshot."""
+    """The latest link points nowhere or at itself: reported, and fixed by the next snapshot."""
     link = world.folder / latest_name(COLLECTION)
     link.unlink()
     link.symlink_to(world.rng.choice(("gone.snapshot", link.name)))
@@ -247,6 +247,6 @@ FAULTS: dict[str, Fault] = {
 
 
 def inject(world: World, name: str) -> None:
-    """Do one round of a fault."""
+    """Run one round of a fault."""
     with suppress(ProcessLookupError):
         FAULTS[name](world)

@@ -1,4 +1,4 @@
-"""A project with a real Qdrant of its own, and what must hold in it after every fault."""
+"""A project with its own real Qdrant, and what must be true there after every fault."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ HIDDEN = (".staging", ".pending", ".drop")
 
 @dataclass(slots=True)
 class Cost:
-    """What faults have cost: data lost, things leaked on the server, things left behind here."""
+    """The damage of faults: data lost, things leaked on the server, things left behind here."""
 
     rounds: int = 0
     lost: list[str] = field(default_factory=list)
@@ -43,7 +43,7 @@ class Cost:
 
 @dataclass(slots=True, kw_only=True)
 class World:
-    """One project, its live Qdrant, and chance."""
+    """One project, its live Qdrant, and a source of random moments."""
 
     inv: Inv
     scratch: Path
@@ -58,16 +58,16 @@ class World:
 
     @property
     def storage(self) -> Path:
-        """Where the live Qdrant keeps everything."""
+        """The folder with everything that the live Qdrant stores."""
         return self.inv.root / ".qdrant"
 
     @property
     def url(self) -> str:
-        """Where the live Qdrant answers."""
+        """The URL of the live Qdrant."""
         return f"http://localhost:{self.inv.environment['QDRANT_HTTP_PORT']}"
 
     def prepare(self) -> None:
-        """Start Qdrant with a collection whose name is not plain, and take a first snapshot."""
+        """Start Qdrant with a collection that has an unusual name, and take a first snapshot."""
         must(self.inv("stack.up"))
         with self.loader() as loader:
             loader.plain(COLLECTION, points=POINTS)
@@ -77,7 +77,7 @@ class World:
 
     @contextmanager
     def loader(self) -> Iterator[Loader]:
-        """Connect to the live Qdrant past the code under test."""
+        """Connect to the live Qdrant without the code under test."""
         loader = Loader(self.url)
         try:
             yield loader
@@ -85,11 +85,11 @@ class World:
             loader.close()
 
     def fingerprint(self) -> str:
-        """Return what the live collection holds."""
+        """Return the fingerprint of the live collection."""
         return read_fingerprint(Endpoint(url=self.url), COLLECTION, lambda count: None).digest
 
     def timed(self, *task: str) -> float:
-        """Return how long a task takes undisturbed, measured once."""
+        """Return how long a task takes without faults, measured once."""
         key = " ".join(task)
         if key not in self.durations:
             start = time.monotonic()
@@ -103,15 +103,15 @@ class World:
         return int(json.loads((self.storage / "server.json").read_text(encoding="utf-8"))["pid"])
 
     def kill_server(self) -> None:
-        """End Qdrant as a power cut does."""
+        """Kill Qdrant, as a power cut does."""
         os.kill(self.server_pid(), signal.SIGKILL)
 
     def drill_servers(self) -> list[psutil.Process]:
-        """Return the throw-away Qdrant of a test that runs now."""
+        """Return the throw-away Qdrant of a running test."""
         return [p for p in processes_below(self.scratch) if p.name() == "qdrant"]
 
     def settle(self) -> None:
-        """Do what a user does next: start Qdrant if need be, and take a snapshot."""
+        """Do what a user does next: start Qdrant if necessary, and take a snapshot."""
         must(self.inv("stack.up", "--no-restore"))
         self.wait_idle()
         must(self.inv("snapshot.create"))
@@ -121,24 +121,24 @@ class World:
         self.thin_out()
 
     def wait_idle(self) -> None:
-        """Wait until Qdrant has ended what it does for a client that is gone."""
+        """Wait until Qdrant has finished its work for a client that no longer exists."""
         with Server(Endpoint(url=self.url), operation_timeout_seconds=60) as server:
             wait_until(lambda: not any(map(server.snapshots.is_busy, (COLLECTION, OTHER))))
 
     def thin_out(self) -> None:
-        """Keep the folder small: the last three, and the drilled one, stay."""
+        """Keep the folder small: the last three snapshots and the tested one stay."""
         must(self.inv("snapshot.prune", "--keep-minimum", "3", "--max-age", "1s", "--yes"))
 
     def judge(self, cost: Cost, what: str) -> None:
-        """Look at everything that must hold, and note what does not."""
+        """Check everything that must be true, and note what is not."""
         cost.rounds += 1
         catalog = Catalog(self.folder)
         target = catalog.latest_target(COLLECTION)
         if target is None or verify(catalog.find(str(target)), Silent()).error:
-            cost.lost.append(f"{what}: {latest_name(COLLECTION)} names no whole file")
+            cost.lost.append(f"{what}: {latest_name(COLLECTION)} does not point to an intact file")
         for entry in catalog.entries(COLLECTION):
             if entry.manifest is None or verify(entry, Silent()).error:
-                cost.lost.append(f"{what}: {entry.name} is not what its manifest says")
+                cost.lost.append(f"{what}: {entry.name} differs from its manifest")
         if self.fingerprint() != self.content:
             cost.lost.append(f"{what}: the live collection changed")
         with self.loader() as loader:
@@ -155,6 +155,6 @@ class World:
 
 
 def must(ran: Ran) -> Ran:
-    """Return what ran, which has to have gone well: a round that cannot go on judges nothing."""
+    """Return a result that must be a success, because a round that cannot go on proves nothing."""
     assert ran.code == 0, ran.stdout + ran.stderr
     return ran

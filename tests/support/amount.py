@@ -1,4 +1,4 @@
-"""How much is run of what could go on for ever: a few rounds always, many with `--full`."""
+"""How many rounds of endless tests to run: a few always, many with `--full`."""
 
 from __future__ import annotations
 
@@ -11,5 +11,5 @@ only_full = pytest.mark.skipif(not FULL, reason="long: ./inv test --full runs it
 
 
 def amount(variable: str, *, quick: int, full: int) -> int:
-    """Return how many rounds to run, unless an environment variable says it."""
+    """Return how many rounds to run; an environment variable can set another number."""
     return int(os.environ.get(variable) or (full if FULL else quick))

@@ -1,4 +1,4 @@
-"""Small snapshot archives, laid out as Qdrant lays out real ones, and what breaks them."""
+"""Small snapshot archives with the layout of Qdrant's own, and ways to break them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _SPARSE_MAP_AT, _REAL_SIZE_AT, _CHECKSUM_AT = 386, 483, 148
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """One member to write. `claimed_bytes` is what its header says where that is not the truth."""
+    """One member to write. `claimed_bytes` is the size in its header, if it is wrong."""
 
     name: str
     data: bytes = b""
@@ -26,12 +26,12 @@ class Entry:
 
 
 def archive(entries: Iterable[Entry], *, end: bytes = END) -> bytes:
-    """Return a GNU tar of exactly these members, also of those no sane program would write."""
+    """Return a GNU tar of exactly these members, even those that no sane program would write."""
     return b"".join(_header(e) + e.data + bytes(-len(e.data) % BLOCK) for e in entries) + end
 
 
 def segment(*, without: str = "", also: Iterable[Entry] = (), end: bytes = b"") -> bytes:
-    """Return a segment's archive; Qdrant ends it right behind its last member."""
+    """Return a segment's archive; Qdrant ends it right after its last member."""
     entries = [
         _file("snapshot/files/vector_storage/vectors/config.json", {"chunk_size": 4}),
         Entry(
@@ -47,7 +47,7 @@ def segment(*, without: str = "", also: Iterable[Entry] = (), end: bytes = b"") 
 
 
 def snapshot_entries(*, shards: int = 1, segments: int = 2) -> list[Entry]:
-    """Return the members of a sound snapshot, in Qdrant's order."""
+    """Return the members of an intact snapshot, in Qdrant's order."""
     entries: list[Entry] = []
     for shard in range(shards):
         for number in range(segments):
@@ -68,23 +68,23 @@ def snapshot_entries(*, shards: int = 1, segments: int = 2) -> list[Entry]:
 
 
 def replaced(entries: Iterable[Entry], name: str, data: bytes) -> list[Entry]:
-    """Return the members with other data in one of them."""
+    """Return the members, with other data in one of them."""
     return [Entry(name=e.name, data=data, kind=e.kind) if e.name == name else e for e in entries]
 
 
 def snapshot_bytes(*, shards: int = 1, segments: int = 2) -> bytes:
-    """Return a whole, sound snapshot file."""
+    """Return a complete, intact snapshot file."""
     return archive(snapshot_entries(shards=shards, segments=segments))
 
 
 def write_snapshot(path: Path, content: bytes | None = None) -> Path:
-    """Write a snapshot file, by default a sound one."""
+    """Write a snapshot file, by default an intact one."""
     path.write_bytes(snapshot_bytes() if content is None else content)
     return path
 
 
 def header_offsets(content: bytes, *, start: int = 0, length: int | None = None) -> list[int]:
-    """Return where the headers stand, those of the nested segments too."""
+    """Return the offsets of all headers, including those of the nested segments."""
     part = content[start : None if length is None else start + length]
     offsets: list[int] = []
     with tarfile.open(fileobj=io.BytesIO(part), mode="r:") as tar:
@@ -112,7 +112,7 @@ def _header(entry: Entry) -> bytes:
     header = info.tobuf(tarfile.GNU_FORMAT, "utf-8", "surrogateescape")
     if entry.kind != tarfile.GNUTYPE_SPARSE:
         return header
-    # As Qdrant writes sparse files: one piece of data, then a hole up to the real size.
+    # Qdrant writes sparse files like this: one piece of data, then a hole up to the real size.
     sparse = bytearray(header)
     pieces = f"{0:011o}\0{len(entry.data):011o}\0".encode()
     sparse[_SPARSE_MAP_AT : _SPARSE_MAP_AT + len(pieces)] = pieces

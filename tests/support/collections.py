@@ -1,4 +1,4 @@
-"""Collections to take snapshots of: a plain one of any size, and one with all there is."""
+"""Collections to take snapshots of: a plain one of any size, and one with every feature."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ BATCH = 500
 
 
 class Loader:
-    """Fills a live Qdrant over its plain REST interface, independent of the code under test."""
+    """Fills a live Qdrant over its plain REST API, independently of the code under test."""
 
     def __init__(
         self, url: str, api_key: str | None = None, *, verify: ssl.SSLContext | bool = False
@@ -35,14 +35,14 @@ class Loader:
         return response.json()["result"]
 
     def plain(self, name: str, *, points: int, dimensions: int = 64, shards: int = 1) -> None:
-        """Make a collection of cosine vectors with a small payload and one payload index."""
+        """Create a collection of cosine vectors with a small payload and one payload index."""
         vectors = {"size": dimensions, "distance": "Cosine"}
         self.request("PUT", f"/collections/{name}", {"vectors": vectors, "shard_number": shards})
         self.index(name, "group", "keyword")
         self.fill(name, plain_points(points, dimensions))
 
     def rich(self, name: str, *, points: int = 300) -> None:
-        """Make a collection with named, multi, float16, uint8 and sparse vectors and much else."""
+        """Create a collection with named, multi, float16, uint8 and sparse vectors and more."""
         self.request("PUT", f"/collections/{name}", RICH_CONFIG)
         for field, schema in RICH_INDEXES.items():
             self.index(name, field, schema)
@@ -50,7 +50,7 @@ class Loader:
         self.request("POST", f"/collections/{name}/points/delete", {"points": [3, 5, 8]})
 
     def fill(self, name: str, points: Iterator[dict[str, Any]]) -> None:
-        """Upsert points in batches and wait for each."""
+        """Upsert points in batches, and wait for each batch."""
         batch: list[dict[str, Any]] = []
         for point in points:
             batch.append(point)
@@ -61,7 +61,7 @@ class Loader:
             self.request("PUT", f"/collections/{name}/points", {"points": batch})
 
     def index(self, name: str, field: str, schema: Any) -> None:
-        """Make one payload index."""
+        """Create one payload index."""
         body = {"field_name": field, "field_schema": schema}
         self.request("PUT", f"/collections/{name}/index", body)
 
@@ -86,11 +86,11 @@ class Loader:
         )
 
     def names(self) -> list[str]:
-        """Return the collections there are."""
+        """Return the names of the collections."""
         return sorted(c["name"] for c in self.request("GET", "/collections")["collections"])
 
     def aliases(self) -> dict[str, str]:
-        """Return the aliases there are."""
+        """Return the aliases and their collections."""
         answer = self.request("GET", "/aliases")["aliases"]
         return {a["alias_name"]: a["collection_name"] for a in answer}
 
@@ -131,7 +131,7 @@ RICH_INDEXES: dict[str, Any] = {
 
 
 def plain_points(count: int, dimensions: int) -> Iterator[dict[str, Any]]:
-    """Yield points with one vector and a small payload; more of them begin with the same."""
+    """Yield points with one vector and a small payload; a larger count only adds points."""
     rng = random.Random(42)
     for number in range(count):
         yield {

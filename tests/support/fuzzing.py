@@ -1,4 +1,4 @@
-"""What may come out of the readers of snapshots and manifests, whatever goes in."""
+"""What the readers of snapshots and manifests may raise and write, whatever they read."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ NAME = "books_20250101_120000.snapshot"
 
 
 def read_archive(folder: Path, content: bytes) -> bool:
-    """Check and unpack a file of this content; say whether it was taken for sound.
+    """Check and unpack a file with this content; return whether it was accepted.
 
-    Nothing but `TaskError` may come out, and nothing may be written outside of its folder.
+    Only `TaskError` may be raised, and nothing may be written outside its folder.
     """
     path, scratch = folder / NAME, folder / "scratch"
     path.write_bytes(content)
@@ -36,7 +36,7 @@ def read_archive(folder: Path, content: bytes) -> bool:
     with suppress(TaskError):
         check_archive(path)
         sound = True
-        # What passed the check must be readable by the rest; a sparse segment only by most of it.
+        # The rest of the code must be able to read what passed the check; most of it if sparse.
         with suppress(ValueError):
             read_members(path)
     scratch.mkdir()
@@ -50,7 +50,7 @@ def read_archive(folder: Path, content: bytes) -> bool:
 
 
 def read_catalog(folder: Path, manifest: bytes, proofs: bytes, fingerprint: bytes) -> None:
-    """Read what may stand beside a snapshot; nothing but `TaskError` may come out."""
+    """Read the files next to a snapshot; only `TaskError` may be raised."""
     snapshot = folder / NAME
     snapshot.touch()
     beside = folder / f"{NAME}.json"
@@ -76,7 +76,7 @@ def read_catalog(folder: Path, manifest: bytes, proofs: bytes, fingerprint: byte
 
 
 def read_fingerprint(text: str) -> None:
-    """Read a fingerprint; nothing but ValueError may come out."""
+    """Read a fingerprint; only ValueError may be raised."""
     with suppress(ValueError):
         Fingerprint.from_json(parse_json(text))
 
@@ -87,7 +87,7 @@ def in_new_folder() -> tempfile.TemporaryDirectory[str]:
 
 
 def sound_manifest() -> dict[str, Any]:
-    """Return a manifest as `create` writes it, with everything in it."""
+    """Return a manifest as `create` writes it, with every field."""
     probe = {"vector": "", "id": 7, "exact": [[7, 1.0], [9, 0.5]], "recall": 1.0}
     made = make_manifest(seal=SEAL, probes=(probe,), sanity={"without_vector": 0})
     document: dict[str, Any] = json.loads(dump_manifest(made))

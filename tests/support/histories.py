@@ -1,4 +1,4 @@
-"""Folders with a past: snapshots over days, with the proofs of tests that passed or failed."""
+"""Folders with a history: snapshots over days, with the proofs of tests that passed or failed."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def history(
     label: str | None = None,
     points: int = 1000,
 ) -> None:
-    """Add snapshots, each proven 20 minutes after it was taken, those in `failed` not."""
+    """Add snapshots, each tested 20 minutes after it was taken; those in `failed` fail."""
     for number in range(count):
         taken_at = NOW - newest - apart * (count - 1 - number)
         snapshot = catalogued(
@@ -69,7 +69,7 @@ def history(
 
 
 def report_of(catalog: Catalog) -> Report:
-    """Return what a report tells of a folder at the end of its history."""
+    """Return what a report says about a folder at the end of its history."""
     day = timedelta(days=1)
     return collect(catalog, now=NOW, max_age=timedelta(hours=26), max_proof_age=8 * day)
 
@@ -79,12 +79,12 @@ def nothing(catalog: Catalog) -> None:
 
 
 def one(catalog: Catalog) -> None:
-    """Add one collection with one snapshot: nothing to draw yet."""
+    """Add one collection with one snapshot, so that there is nothing to draw yet."""
     history(catalog, count=1)
 
 
 def well(catalog: Catalog) -> None:
-    """Add two collections of which all is well."""
+    """Add two healthy collections."""
     history(catalog, "campus-demo", count=40)
     history(catalog, "library", count=8)
 

@@ -1,4 +1,4 @@
-"""Calls `inv` as a user does: in this process, which is quick, or as a process of its own."""
+"""Calls `inv` as a user does: in this process, which is fast, or as a separate process."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ import invoke
 from invoke.main import program
 from invoke.program import Program
 
-# Where it was before any test gave itself a folder for temporary files.
+# The folder for temporary files before any test set its own.
 TEMPORARY = tempfile.gettempdir()
 AS_MODULE = str(Path(invoke.__file__).with_name("__main__.py"))
 
 
 @dataclass(frozen=True)
 class Ran:
-    """What one call of `inv` did."""
+    """The outcome of one call of `inv`."""
 
     code: int
     stdout: str
@@ -43,24 +43,24 @@ class Ran:
 
 @dataclass(frozen=True)
 class Inv:
-    """Calls `inv` as a user does, in a project folder of its own."""
+    """Calls `inv` as a user does, in its own project folder."""
 
     root: Path
     environment: dict[str, str]
 
     def __call__(self, *arguments: str, **environment: str) -> Ran:
-        """Run to the end, in this process where that is possible.
+        """Run to the end, in this process if possible.
 
-        `environment` adds settings for this call. It is the same code as in a process of its own,
-        and takes a twentieth of the time. What signals and a process's own end do, only `start`
-        and `process` show.
+        `environment` adds settings for this call. This runs the same code as a separate process, in
+        a twentieth of the time. Only `start` and `process` show the effects of signals and of the
+        end of a process.
         """
         if threading.current_thread() is not threading.main_thread():
             return self.process(*arguments, **environment)
         return called(arguments, root=self.root, environment={**self.environment, **environment})
 
     def process(self, *arguments: str, **environment: str) -> Ran:
-        """Run to the end as a process of its own."""
+        """Run to the end as a separate process."""
         child = self.start(*arguments, **environment)
         try:
             stdout, stderr = child.communicate(timeout=280)
@@ -84,7 +84,7 @@ class Inv:
 
 
 def called(arguments: tuple[str, ...], *, root: Path, environment: Mapping[str, str]) -> Ran:
-    """Run Invoke's own program in this process, and leave the process as it was."""
+    """Run Invoke's own program in this process, and restore the state of the process afterwards."""
     with contextlib.ExitStack() as stack:
         stdout = stack.enter_context(tempfile.TemporaryFile(dir=TEMPORARY))
         stderr = stack.enter_context(tempfile.TemporaryFile(dir=TEMPORARY))
@@ -97,7 +97,7 @@ def called(arguments: tuple[str, ...], *, root: Path, environment: Mapping[str, 
 
 
 def _exit_code() -> int:
-    """Run the program and return what its process would have ended with."""
+    """Run the program and return the exit code that its process would have had."""
     fresh = Program(
         name=program._name,
         binary=program._binary,
@@ -137,7 +137,7 @@ def _environment(added: Mapping[str, str]) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _interpreter(argv: list[str]) -> Iterator[None]:
-    """Give the call its arguments, and take back what Invoke and a task change for good."""
+    """Give the call its arguments, and undo the permanent changes of Invoke and the tasks."""
     before = sys.argv, list(sys.path), sys.dont_write_bytecode, sys.modules.pop("tasks", None)
     threshold = gc.get_threshold()
     sys.argv = argv
@@ -153,7 +153,7 @@ def _interpreter(argv: list[str]) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _streams(stdout: int, stderr: int) -> Iterator[None]:
-    """Send what this process and its children print elsewhere, and read from nowhere."""
+    """Redirect the output of this process and its children, and give them no input."""
     nothing = os.open(os.devnull, os.O_RDONLY)
     streams = sys.stdin, sys.stdout, sys.stderr
     for stream in streams[1:]:

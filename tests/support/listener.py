@@ -1,4 +1,4 @@
-"""Real HTTP servers that take alarms: one that listens well, and others that behave badly."""
+"""Real HTTP servers that receive alarms: a good listener, and others that behave badly."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.support.proxy import serving
 
 @dataclass(frozen=True)
 class Post:
-    """One request as it came."""
+    """One request as it arrived."""
 
     path: str
     headers: dict[str, str]
@@ -36,7 +36,7 @@ class Post:
 
 @dataclass
 class Listener:
-    """What came in, and where to send it."""
+    """The requests that arrived, and the URL to send them to."""
 
     url: str = ""
     posts: list[Post] = field(default_factory=list)
@@ -50,7 +50,7 @@ class Listener:
 def listening(
     status: int = 200, body: bytes = b"OK", *, port: int = 0, **headers: str
 ) -> Iterator[Listener]:
-    """Answer every request so, for the block."""
+    """Respond to every request in the given way, for the block."""
     listener = Listener()
 
     class Handler(BaseHTTPRequestHandler):
@@ -64,7 +64,7 @@ def listening(
             self.wfile.write(body)
 
         def log_message(self, format: str, *args: Any) -> None:
-            """Say nothing."""
+            """Print nothing."""
 
     with serving(Handler, port) as url:
         listener.url = url
@@ -72,26 +72,26 @@ def listening(
 
 
 def never_answer(connection: socket.socket, over: threading.Event) -> None:
-    """Take the request, and keep silent."""
+    """Accept the request, and never respond."""
     connection.recv(65536)
     over.wait()
 
 
 def drip_for_ever(connection: socket.socket, over: threading.Event) -> None:
-    """Answer one byte at a time, without an end: each read succeeds, the whole never does."""
+    """Respond one byte at a time, without end: each read succeeds, but the response never ends."""
     connection.sendall(b"HTTP/1.1 200 OK\r\nX-Endless: ")
     while not over.wait(0.1):
         connection.sendall(b"x")
 
 
 def hang_up(connection: socket.socket, over: threading.Event) -> None:
-    """Close the connection in the middle of an answer."""
+    """Close the connection in the middle of a response."""
     connection.recv(65536)
     connection.sendall(b"HTTP/1.1 2")
 
 
 def talk_nonsense(connection: socket.socket, over: threading.Event) -> None:
-    """Answer with what is no HTTP, in the terminal's own tongue."""
+    """Respond with something that is not HTTP, in terminal control codes."""
     connection.recv(65536)
     connection.sendall(b"\x1b[2J\x1b]0;owned\x07\r\n\r\n")
 
@@ -101,7 +101,7 @@ Behaviour = Callable[[socket.socket, threading.Event], None]
 
 @contextmanager
 def misbehaving(behaviour: Behaviour) -> Iterator[str]:
-    """Accept every connection and behave so until the block's end; yield the URL."""
+    """Accept every connection and behave this way until the end of the block; yield the URL."""
     over = threading.Event()
 
     def serve(connection: socket.socket) -> None:
@@ -123,7 +123,7 @@ def misbehaving(behaviour: Behaviour) -> Iterator[str]:
             yield f"http://127.0.0.1:{server.getsockname()[1]}"
         finally:
             over.set()
-            # Closing alone does not wake a thread that accepts.
+            # Closing alone does not wake a thread in accept().
             server.shutdown(socket.SHUT_RDWR)
             for thread in threads:
                 thread.join()

@@ -1,4 +1,4 @@
-"""Manifests, and catalogued snapshots that carry them."""
+"""Manifests, and catalogued snapshots that have them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SEAL = Seal.from_json({"algorithm": "qdrant-points-1", "digest": "ab" * 32, "poi
 
 
 def make_manifest(**changes: Any) -> Manifest:
-    """Return the manifest of a small, quiet collection, with these facts changed."""
+    """Return the manifest of a small, idle collection, with these values changed."""
     facts: dict[str, Any] = {
         "collection": "books",
         "snapshot": "books_20250101_120000.snapshot",
@@ -49,7 +49,7 @@ def catalogued(
     content: bytes | None = None,
     **changes: Any,
 ) -> Snapshot:
-    """Add a sound snapshot to a catalogue, as `create` does."""
+    """Add an intact snapshot to a catalogue, as `create` does."""
     data = snapshot_bytes() if content is None else content
     facts = {
         "collection": collection,
@@ -64,13 +64,13 @@ def catalogued(
 
 
 def drill_proof(snapshot: Snapshot, at: datetime, **changes: Any) -> Proof:
-    """Return the proof of a drill that succeeded, with these facts changed."""
+    """Return the proof of a drill that succeeded, with these values changed."""
     proof = {"kind": "drill", "at": at.isoformat(), "ok": True, "sha256": snapshot.sha256}
     return Proof.from_json(proof | changes)
 
 
 def add_proof(snapshot: Snapshot, **document: Any) -> None:
-    """Append a line to the proofs, whatever it holds."""
+    """Append a line to the proofs, whatever it contains."""
     append_line(snapshot.proofs_path, json.dumps(document))
 
 

@@ -1,8 +1,8 @@
-"""Which tests run beside which, in which order, and what is said about it before they start.
+"""Decides which tests run side by side and in which order, and says so before they start.
 
 A file is a chain: its tests run one after the other in one worker. The exceptions are `SHARED`,
-files that look at the whole machine and so make one chain, and `ALONE`, whose tests are long and
-need nothing of each other. The longest chains start first, as tests/durations.json has them.
+files that look at the whole machine and together form one chain, and `ALONE`, whose tests are long
+and independent of each other. The longest chains start first, according to tests/durations.json.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ import pytest
 
 TESTS = Path(__file__).resolve().parents[1]
 DURATIONS = TESTS / "durations.json"
-# Drills on Docker: each test asks Docker, or the doctor, what any drill of this machine has left.
+# Drills with Docker: each test asks Docker or the doctor for leftovers of any drill on this
+# machine.
 SHARED = {
     f"tests/e2e/{name}.py": "tests/e2e: drills"
     for name in ("test_drill", "test_drill_interrupted", "test_hostile_compose")
@@ -30,18 +31,18 @@ ALONE = (
     "tests/integration/test_selftest.py",
     "tests/property/test_bombs.py",
 )
-# A file that nobody has measured.
+# For a file that has not been measured.
 UNKNOWN_SECONDS = 1.0
 
 
 def chain_of(nodeid: str) -> str:
-    """Return what a test runs in one worker with."""
+    """Return the chain that a test belongs to, which one worker runs."""
     file = nodeid.partition("::")[0]
     return nodeid if file in ALONE else SHARED.get(file, file)
 
 
 def measured() -> dict[str, float]:
-    """Return how many seconds each file, or test that stands alone, took."""
+    """Return how many seconds each file, or each test of its own chain, took."""
     seconds: dict[str, float] = json.loads(DURATIONS.read_text(encoding="utf-8"))
     return seconds
 
@@ -59,7 +60,7 @@ class Plan:
     def pytest_collection_modifyitems(
         self, config: pytest.Config, items: list[pytest.Item]
     ) -> None:
-        """Leave out what is another part's, and put long chains first."""
+        """Leave out the tests of other parts, and put long chains first."""
         chains = {chain_of(item.nodeid) for item in items}
         if part := os.environ.get("TESTS_PART"):
             chains = set(self._part(chains, part))
@@ -72,7 +73,7 @@ class Plan:
         return self._measured.get(chain, UNKNOWN_SECONDS)
 
     def _part(self, chains: Iterable[str], part: str) -> list[str]:
-        """Return the chains of one part, such as `1/2`; all parts take about as long."""
+        """Return the chains of one part, such as `1/2`; all parts take about the same time."""
         number, count = map(int, part.split("/"))
         parts: list[list[str]] = [[] for _ in range(count)]
         for chain in sorted(chains, key=lambda c: (-self._seconds(c), c)):
@@ -93,11 +94,11 @@ class Plan:
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_node_collection_finished(self, node: Any, ids: Sequence[str]) -> None:
-        """Say what all workers will run, once the first of them knows it."""
+        """Print what all workers will run, as soon as the first of them knows it."""
         self._say(ids, int(self._config.option.numprocesses))
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
-        """Say what will be run where there are no workers."""
+        """Print what will be run if there are no workers."""
         if not self._is_worker and session.items:
             self._say([item.nodeid for item in session.items], 1)
 
@@ -116,11 +117,11 @@ class Plan:
         )
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Add up what each chain takes."""
+        """Add up the time of each chain."""
         self._taken[chain_of(report.nodeid)] += report.duration
 
     def pytest_sessionfinish(self, exitstatus: int) -> None:
-        """Keep what was measured where that is asked for, unless the run was interrupted."""
+        """Save the measured times if that is wanted, unless the run was interrupted."""
         if self._is_worker or exitstatus > 1 or not os.environ.get("TESTS_MEASURE"):
             return
         known = self._measured | {name: round(taken, 1) for name, taken in self._taken.items()}

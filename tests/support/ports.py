@@ -1,7 +1,7 @@
-"""Ports that no other run of tests on this machine uses, nor any connection.
+"""Ports that no other test run on this machine uses, and no connection either.
 
-Between asking for a free port and a server that listens there, another worker could take it. So
-each process reserves a block of its own, and gives out one port of it after the other.
+Between asking for a free port and starting a server on it, another worker could take the port. So
+each process reserves its own block of ports, and hands them out one after the other.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import random
 import socket
 from collections.abc import Iterator
 
-# Below what Linux gives to connections by itself, so that none of them is ever in the way.
+# Below the range that Linux uses for connections, so that no connection is ever in the way.
 FIRST, LAST = 12_000, 32_000
 BLOCK = 200
 
@@ -32,13 +32,13 @@ def _free() -> Iterator[int]:
 
 @functools.cache
 def _turns() -> Iterator[int]:
-    """Go round the block: what a server has just left may linger."""
+    """Go round the block, because a port may linger after its server has ended."""
     return itertools.cycle(range(_reserved() + 1, _reserved() + BLOCK))
 
 
 @functools.cache
 def _reserved() -> int:
-    """Return the first port of a block; holding it until this process ends reserves the rest."""
+    """Return the first port of a block, which this process keeps to reserve the rest."""
     blocks = list(range(FIRST, LAST, BLOCK))
     random.SystemRandom().shuffle(blocks)
     for first in blocks:

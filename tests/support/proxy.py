@@ -21,7 +21,7 @@ PATIENCE_SECONDS = 60.0
 
 @dataclass(frozen=True)
 class Answer:
-    """What the real Qdrant said."""
+    """The response of the real Qdrant."""
 
     status: int
     headers: dict[str, str]
@@ -29,7 +29,7 @@ class Answer:
 
 
 class Exchange:
-    """One request on its way: forward it, answer it, or break it."""
+    """One request in progress: forward it, respond to it, or break it."""
 
     def __init__(self, handler: BaseHTTPRequestHandler, upstream: str, body: bytes) -> None:
         self._handler = handler
@@ -37,7 +37,7 @@ class Exchange:
         self._body = body
 
     def forward(self) -> Answer:
-        """Send the request on to the real Qdrant and return what it says."""
+        """Send the request on to the real Qdrant and return its response."""
         connection = http.client.HTTPConnection(
             str(self._upstream.hostname), self._upstream.port, timeout=PATIENCE_SECONDS
         )
@@ -52,7 +52,7 @@ class Exchange:
             connection.close()
 
     def answer(self, answer: Answer, *, announced: int | None = None) -> None:
-        """Give an answer to the client; `announced` makes its Content-Length a lie."""
+        """Send a response to the client; `announced` sets a false Content-Length."""
         self._handler.send_response(answer.status)
         for name, value in answer.headers.items():
             if name.lower() not in HOP_BY_HOP:
@@ -71,11 +71,11 @@ class Exchange:
         self._handler.headers.replace_header(name, value)
 
     def header(self, name: str) -> str:
-        """Return a header that the client sent, or nothing."""
+        """Return a header that the client sent, or an empty string."""
         return str(self._handler.headers.get(name, ""))
 
     def decode_path(self, *characters: str) -> None:
-        """Write these characters of the path plainly, where the client has encoded them."""
+        """Write these characters of the path unencoded, if the client has encoded them."""
         for character in characters:
             self._handler.path = self._handler.path.replace(f"%{ord(character):02X}", character)
 
@@ -85,13 +85,13 @@ class Exchange:
         self._handler.headers[name] = value
 
     def drop(self) -> None:
-        """End the connection here and now."""
+        """End the connection immediately."""
         self._handler.close_connection = True
         with suppress(OSError):
             self._handler.connection.shutdown(socket.SHUT_RDWR)
 
     def drip(self, *, pieces: int, pause_seconds: float, stop_after: int | None = None) -> None:
-        """Send Qdrant's answer in pieces with pauses, or only the first of them."""
+        """Send Qdrant's response in pieces with pauses, or only the first of them."""
         answer = self.forward()
         self._handler.send_response(answer.status)
         for name, value in answer.headers.items():
@@ -106,7 +106,7 @@ class Exchange:
             time.sleep(pause_seconds)
 
     def stall(self, *, seconds: float) -> None:
-        """Send half of Qdrant's answer, then nothing for so long, then end."""
+        """Send half of Qdrant's response, then nothing for the given time, then end."""
         self.drip(pieces=2, pause_seconds=seconds, stop_after=1)
         self.drop()
 
@@ -123,23 +123,23 @@ Act = Callable[[Exchange], None]
 
 @dataclass
 class Hold:
-    """Holds an exchange at one moment until the test lets it go on."""
+    """Holds an exchange at one moment until the test lets it continue."""
 
     reached: threading.Event = field(default_factory=threading.Event)
     release: threading.Event = field(default_factory=threading.Event)
     cancelled: threading.Event = field(default_factory=threading.Event)
 
     def wait(self) -> None:
-        """Wait in the test until the exchange is there."""
+        """Wait in the test until the exchange has reached that moment."""
         assert self.reached.wait(PATIENCE_SECONDS), "the exchange never came"
 
     def pause(self) -> None:
-        """Wait in the proxy until the test lets go."""
+        """Wait in the proxy until the test lets it continue."""
         self.reached.set()
         self.release.wait(PATIENCE_SECONDS)
 
     def cancel(self) -> None:
-        """Let the exchange end without Qdrant: its client is gone."""
+        """End the exchange without Qdrant, because its client has gone."""
         self.cancelled.set()
         self.release.set()
 
@@ -150,7 +150,7 @@ class Hold:
             exchange.answer(exchange.forward())
 
     def after(self, exchange: Exchange) -> None:
-        """Hold the answer after Qdrant did what was asked."""
+        """Hold the response after Qdrant has done the work."""
         answer = exchange.forward()
         self.pause()
         exchange.answer(answer)
@@ -168,7 +168,7 @@ class Hold:
 
 
 def lose_answer(exchange: Exchange) -> None:
-    """Let Qdrant do it, but lose its answer."""
+    """Let Qdrant do the work, but lose its response."""
     exchange.forward()
     exchange.drop()
 
@@ -186,13 +186,13 @@ def truncate(exchange: Exchange) -> None:
 
 
 def other_file(exchange: Exchange) -> None:
-    """Ask Qdrant for another file than the client means, as if it had been replaced."""
+    """Request another file from Qdrant, as if the file had been replaced."""
     exchange.change_header("If-Match", '"another"')
     exchange.answer(exchange.forward())
 
 
 def shorten(exchange: Exchange) -> None:
-    """Send a shorter body that claims to be whole."""
+    """Send a shorter body that claims to be complete."""
     whole = exchange.forward()
     exchange.answer(Answer(whole.status, whole.headers, whole.body[:-512]))
 
@@ -206,14 +206,14 @@ def flip(exchange: Exchange) -> None:
 
 
 def fail(exchange: Exchange) -> None:
-    """Answer 500 instead of Qdrant."""
+    """Respond 500 instead of Qdrant."""
     body = b'{"status": {"error": "Service internal error: out of luck"}, "time": 0}'
     exchange.answer(Answer(500, {"Content-Type": "application/json"}, body))
 
 
 @dataclass
 class Proxy:
-    """Forwards everything to `upstream`, except what a rule takes; it notes every request."""
+    """Forwards everything to `upstream` except what a rule handles; it records every request."""
 
     upstream: str
     url: str = ""
@@ -225,7 +225,7 @@ class Proxy:
         self.rules.append((method, re.compile(path), act, times))
 
     def requests(self, method: str, path: str) -> int:
-        """Return how often that was asked."""
+        """Return how often this was requested."""
         return sum(m == method and re.fullmatch(path, p) is not None for m, p in self.seen)
 
     def act_for(self, method: str, path: str) -> Act | None:
@@ -242,7 +242,7 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that goes away is what these tests are about."""
+        """Ignore a client that goes away, which is what these tests are about."""
 
 
 @contextmanager
@@ -264,7 +264,7 @@ def faulty(upstream: str) -> Iterator[Proxy]:
                     exchange.answer(exchange.forward())
 
         def log_message(self, format: str, *args: Any) -> None:
-            """Say nothing."""
+            """Print nothing."""
 
     for method in ("GET", "POST", "PUT", "PATCH", "DELETE"):
         setattr(Handler, f"do_{method}", Handler.handle_any)
@@ -286,7 +286,7 @@ def static(pages: dict[str, bytes]) -> Iterator[str]:
             self.wfile.write(body or b"")
 
         def log_message(self, format: str, *args: Any) -> None:
-            """Say nothing."""
+            """Print nothing."""
 
     with serving(Handler) as url:
         yield url

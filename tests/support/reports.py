@@ -15,7 +15,7 @@ FAIL = Finding(check="aliases", status=Status.FAIL, message="missing: library", 
 
 
 def make_report(snapshot: Snapshot, **changes: Any) -> DrillReport:
-    """Return the report of a drill that succeeded, with these facts changed."""
+    """Return the report of a drill that succeeded, with these values changed."""
     facts: dict[str, Any] = {
         "snapshot": snapshot,
         "at": TAKEN_AT.isoformat(),

@@ -1,4 +1,4 @@
-"""Keys, tokens and certificates of the tests' own."""
+"""Keys, tokens and certificates for the tests only."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ class Authority:
 
     @property
     def certificate(self) -> Path:
-        """What clients and servers trust."""
+        """The certificate that clients and servers trust."""
         return self.folder / "ca.pem"
 
     def issue(self, name: str, *, hosts: str = "") -> tuple[Path, Path]:
-        """Return a certificate and its key; `hosts` as OpenSSL's subjectAltName has them."""
+        """Return a certificate and its key; `hosts` as in OpenSSL's subjectAltName."""
         certificate, key = self.folder / f"{name}.pem", self.folder / f"{name}.key"
         names = ("-addext", f"subjectAltName={hosts}") if hosts else ()
         _openssl(
@@ -51,7 +51,7 @@ _NEW_KEY = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-
 
 
 def make_authority(folder: Path) -> Authority:
-    """Make a new CA that nobody else knows."""
+    """Create a new CA that nothing else knows."""
     folder.mkdir()
     _openssl(
         "req", "-x509", *_NEW_KEY, "-keyout", str(folder / "ca.key"),

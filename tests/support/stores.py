@@ -1,4 +1,4 @@
-"""Real servers that speak the protocols of stores: moto for S3, Azurite for Azure."""
+"""Real servers with the protocols of stores: moto for S3, Azurite for Azure."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ S3_KEYS = {
     "AWS_SECRET_ACCESS_KEY": "not-a-secret",
     "AWS_REGION": "us-east-1",
 }
-# moto reads from it which service is meant, and checks nothing.
+# moto only uses this to find out which service is meant, and verifies nothing.
 S3_AUTHORIZATION = (
     "AWS4-HMAC-SHA256 Credential=test/20260101/us-east-1/s3/aws4_request,"
     " SignedHeaders=host, Signature=0"
 )
 AZURE_ACCOUNT = "devstoreaccount1"
-# Azurite's own, the same everywhere.
+# Azurite's own key, the same everywhere.
 AZURE_KEY = (
     "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
 )
@@ -47,19 +47,19 @@ AZURE_KEY = (
 
 @dataclass(frozen=True)
 class Bucket:
-    """A bucket of a test's own: its URL, the variables that reach it, and its server."""
+    """A bucket for one test: its URL, the variables that reach it, and its server."""
 
     url: str
     variables: Mapping[str, str]
     server: str = ""
 
     def open(self, **variables: str) -> Store:
-        """Return the store that the code under test makes of it."""
+        """Return the store that the code under test creates for it."""
         return open_store(self.url, {**self.variables, **variables})
 
     @contextmanager
     def behind_proxy(self) -> Iterator[tuple[Bucket, Proxy]]:
-        """Reach it through a proxy that can break things, for the block."""
+        """Reach it for the block through a proxy that can break things."""
         with faulty(self.server) as proxy:
             through = {
                 name: value.replace(self.server, proxy.url)
@@ -83,7 +83,7 @@ def s3_client(endpoint: str) -> Any:
 
 @contextmanager
 def s3_server() -> Iterator[str]:
-    """Run an S3 server for the block; yield where it answers."""
+    """Run an S3 server for the block; yield its URL."""
     (port,) = free_ports(1)
     command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
     with _running(command, port):
@@ -91,7 +91,7 @@ def s3_server() -> Iterator[str]:
 
 
 def s3_bucket(endpoint: str, name: str, *, locked: bool = False) -> Bucket:
-    """Make a bucket, with an object lock and versions where that is wanted."""
+    """Create a bucket, with an object lock and versions if `locked`."""
     s3_client(endpoint).create_bucket(Bucket=name, ObjectLockEnabledForBucket=locked)
     variables = {**S3_KEYS, "AWS_ENDPOINT_URL": endpoint}
     return Bucket(f"s3://{name}/some/prefix", variables, endpoint)
@@ -99,10 +99,11 @@ def s3_bucket(endpoint: str, name: str, *, locked: bool = False) -> Bucket:
 
 @contextmanager
 def gcs_bucket(endpoint: str, name: str) -> Iterator[Bucket]:
-    """Make a bucket that Google's protocol reaches, through a translator to the S3 server.
+    """Create a bucket that Google's protocol reaches, through a translator to the S3 server.
 
-    No emulator of it takes what the library sends. Google's XML interface is that of S3 but for
-    the header that asks for a new object, and the credentials, which are not tried here.
+    No emulator of Google's service accepts what the library sends. Google's XML API is like that of
+    S3, except for the header that asks for a new object, and the credentials, which are not tested
+    here.
     """
     s3_client(endpoint).create_bucket(Bucket=name)
     with faulty(endpoint) as translator:
@@ -129,7 +130,7 @@ def _translate(exchange: Exchange) -> None:
 
 @contextmanager
 def azure_server(folder: Path) -> Iterator[str]:
-    """Run Azurite for the block; yield where its account answers."""
+    """Run Azurite for the block; yield the URL of its account."""
     (port,) = free_ports(1)
     command = [str(AZURITE), "--location", str(folder), "--blobPort", str(port), "--silent"]
     with _running([*command, "--disableTelemetry"], port):
@@ -137,7 +138,7 @@ def azure_server(folder: Path) -> Iterator[str]:
 
 
 def azure_bucket(server: str, name: str) -> Bucket:
-    """Make a container."""
+    """Create a container."""
     date, version = format_datetime(datetime.now(UTC), usegmt=True), "2021-08-06"
     resource = f"/{AZURE_ACCOUNT}/{AZURE_ACCOUNT}/{name}\nrestype:container"
     text = f"PUT{chr(10) * 12}x-ms-date:{date}\nx-ms-version:{version}\n{resource}"

@@ -1,4 +1,4 @@
-"""A real systemd that runs real units, in namespaces of its own, away from the machine's."""
+"""A real systemd that runs real units, in separate namespaces, away from the machine's own."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 from tests.conftest import missing
 
 SYSTEMD = Path("/lib/systemd/systemd")
-# It sees its own processes and mounts only; of /etc and /run, nothing but the units, and Docker.
+# It sees only its own processes and mounts; of /etc and /run, only the units and Docker.
 _START = """
 set -eu
 mount --make-rprivate /
@@ -42,7 +42,7 @@ exec unshare $what --fork --kill-child /bin/sh -c "$2" sh "$3" "$4"
 
 
 def need_systemd() -> None:
-    """Skip on a laptop, where only root may start one; fail in CI."""
+    """Skip on a laptop, where only root can start one; fail in CI."""
     if os.geteuid() or not SYSTEMD.exists() or _cgroups() is None:
         missing("no systemd that may be started here (root, systemd, cgroup2)")
 
@@ -51,9 +51,9 @@ def need_systemd() -> None:
 def booted(
     units: Path, log: Path, wanted: Mapping[str, str], *, docker: bool = False
 ) -> Iterator[None]:
-    """Start the wanted units, each with lines added to it, in a systemd of their own.
+    """Start the given units, each with lines added to it, in a separate systemd.
 
-    With Docker, they share the machine's network: that is where containers publish their ports.
+    With Docker, they share the machine's network, because containers publish their ports there.
     """
     for name, lines in wanted.items():
         folder = units / f"{name}.d"

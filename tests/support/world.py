@@ -1,4 +1,4 @@
-"""What integration tests see of the world: processes, folders, error lines, sharp moments."""
+"""What integration tests need of the world: processes, folders, error lines, exact moments."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ DEADLINE_SECONDS = 60.0
 
 
 def wait_until(holds: Callable[[], Any], *, seconds: float = DEADLINE_SECONDS) -> None:
-    """Poll until something holds; fail the test when it never does.
+    """Poll until something is true; fail the test if it never is.
 
-    At first often, for what is a matter of moments, and then less often: looking costs, too.
+    Poll often at first, for what takes only moments, and then less often, because polling costs.
     """
     start = time.monotonic()
     while not holds():
@@ -35,7 +35,7 @@ def wait_until(holds: Callable[[], Any], *, seconds: float = DEADLINE_SECONDS) -
 
 
 def processes_below(folder: Path) -> list[psutil.Process]:
-    """Return the live processes that work in a folder: nobody but this test uses it."""
+    """Return the live processes that work in a folder, which only this test uses."""
     found = []
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
@@ -46,7 +46,7 @@ def processes_below(folder: Path) -> list[psutil.Process]:
 
 
 def home_of(live: Live) -> Path:
-    """Return the folder that a throw-away server works in."""
+    """Return the folder in which a throw-away server runs."""
     port = urlsplit(live.url).port
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
@@ -59,21 +59,21 @@ def home_of(live: Live) -> Path:
 
 
 def end_processes_below(folder: Path) -> None:
-    """End, by pid, what a failed test left running in its folder."""
+    """End, by pid, the processes that a failed test left running in its folder."""
     for process in processes_below(folder):
         with contextlib.suppress(psutil.Error):
             process.kill()
 
 
 def ended(process: subprocess.Popen[str], *, timeout: float = 45.0) -> Ran:
-    """Wait for the end of a process, however it comes."""
+    """Wait for the end of a process, however it ends."""
     try:
         stdout, stderr = process.communicate(timeout=timeout)
     except subprocess.TimeoutExpired:
         process.kill()
         process.communicate()
         raise
-    # Interrupted inside an import, Python ends by the signal itself; a shell calls both 130.
+    # If it is interrupted during an import, Python is ended by the signal; a shell calls both 130.
     code = 130 if process.returncode == -signal.SIGINT else process.returncode
     return Ran(code=code, stdout=stdout, stderr=stderr)
 
@@ -93,12 +93,12 @@ def assert_error(ran: Ran, code: int, *words: str) -> None:
 
 
 def tree(folder: Path) -> list[str]:
-    """Return what lies in a folder, except the lock's file and that of the last runs."""
+    """Return the contents of a folder, except the lock file and the file of the last runs."""
     return sorted(p.name for p in folder.iterdir() if p.name not in (".lock", ".runs.json"))
 
 
 def scratch_left(folder: Path) -> list[str]:
-    """Return what runs have left in a temporary folder, except the two files that stay there."""
+    """Return what runs left in a temporary folder, except the two files that stay there."""
     stay = ("mutex", "identity")
     parents = list(folder.glob("qdrant-snapshot-tasks-*"))
     return sorted(
@@ -117,12 +117,12 @@ def flip_byte(path: Path, *, at: float = 0.5) -> None:
 
 
 def manifest_of(snapshot: Path) -> Path:
-    """Return where the manifest of a snapshot lies."""
+    """Return the path of a snapshot's manifest."""
     return snapshot.with_name(snapshot.name + ".json")
 
 
 def read_manifest(snapshot: Path) -> dict[str, Any]:
-    """Read a manifest as plain JSON, not through the code under test."""
+    """Read a manifest as plain JSON, without the code under test."""
     document: dict[str, Any] = json.loads(manifest_of(snapshot).read_text(encoding="utf-8"))
     return document
 
@@ -130,7 +130,7 @@ def read_manifest(snapshot: Path) -> dict[str, Any]:
 def edit_manifest(
     snapshot: Path, change: Callable[[dict[str, Any]], None], *, bind: bool = True
 ) -> None:
-    """Tamper with a manifest, as nobody should, and bind its seal to what it says then."""
+    """Tamper with a manifest, as nobody should, and bind its seal to the new contents."""
     path = manifest_of(snapshot)
     document = read_manifest(snapshot)
     change(document)
@@ -153,7 +153,7 @@ def proofs_of(snapshot: Path) -> list[dict[str, Any]]:
 
 @contextlib.contextmanager
 def only_programs(folder: Path, *names: str) -> Iterator[str]:
-    """Yield a PATH that holds no program but these."""
+    """Yield a PATH with only these programs."""
     import shutil
 
     folder.mkdir()

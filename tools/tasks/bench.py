@@ -1,4 +1,4 @@
-"""`inv bench`: this project beside what one would use instead."""
+"""`inv bench`: this project compared with the tools that one would use instead."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from tools.tasks.running import run_module
     "bench",
     help={
         "points": "How many points to measure with, in thousands.",
-        "dimensions": "How long their vectors are.",
+        "dimensions": "The length of their vectors.",
         "rounds": "How often everything is measured, in turn.",
-        "quick": "Small and few: the shape of it, in a few minutes.",
-        "no-growth": "Leave out how it grows with the size of the collection.",
-        "markdown": "Write the result to this file as a page of the docs, and its plot beside it.",
+        "quick": "A small and quick run, for a rough picture in a few minutes.",
+        "no-growth": "Skip the measurements of how it grows with the size of the collection.",
+        "markdown": "Write the result to this file as a page of the docs, and its plot next to it.",
     },
 )
 def bench(
@@ -26,7 +26,7 @@ def bench(
     no_growth: bool = False,
     markdown: str = "",
 ) -> Outcome:
-    """Measure this project against what one would use instead, on a throw-away Qdrant."""
+    """Measure this project against the tools one would use instead, on a throw-away Qdrant."""
     flags = (
         f"--points={points * 1000}",
         f"--dimensions={dimensions}",
@@ -34,4 +34,4 @@ def bench(
         *(("--quick",) if quick else ()),
         *(("--no-growth",) if no_growth else ()),
     )
-    return run_module(run, "bench", flags, markdown, failure="The measuring failed.")
+    return run_module(run, "bench", flags, markdown, failure="The benchmark failed.")

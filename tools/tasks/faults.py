@@ -10,11 +10,11 @@ from tools.tasks.running import run_module
     "faults",
     help={
         "rounds": "How often each fault is injected.",
-        "seed": "Which moments chance chooses.",
+        "seed": "The seed for the random moments.",
         "markdown": "Write the table to this file as a page of the docs.",
     },
 )
 def faults(run: Run, rounds: int = Count(3), seed: int = Count(1), markdown: str = "") -> Outcome:
-    """Inject every known fault into real runs at random moments, and say what it has cost."""
+    """Inject every known fault into real runs at random moments, and report the damage."""
     flags = (f"--rounds={rounds}", f"--seed={seed}")
-    return run_module(run, "tests.matrix", flags, markdown, failure="A fault has cost something.")
+    return run_module(run, "tests.matrix", flags, markdown, failure="A fault has done damage.")

@@ -25,14 +25,14 @@ def run_module(
         return run.would(" ".join(argv))
     _install_dev_requirements(run)
     code = process.run_attached(argv, cwd=ROOT, stdout_to_stderr=run.json)
-    error = TaskError(failure, hint="The lines above say more.") if code else None
+    error = TaskError(failure, hint="See the lines above.") if code else None
     return Outcome(result={"exit_code": code}, error=error)
 
 
 def run_tools(
     run: Run, commands: tuple[tuple[str, ...], ...], environment: Mapping[str, str] | None = None
 ) -> Outcome:
-    """Run tools of the development environment, one after the other, and name those that fail."""
+    """Run tools of the development environment one after the other, and list those that fail."""
     from snapshot_tasks.system import process
 
     if run.dry:
@@ -47,12 +47,12 @@ def run_tools(
     failed = [name for name, code in codes.items() if code]
     error = None
     if failed:
-        error = TaskError(f"{', '.join(failed)} failed.", hint="The lines above say where.")
+        error = TaskError(f"{', '.join(failed)} failed.", hint="See the lines above.")
     return Outcome(result={"exit_codes": codes}, error=error)
 
 
 def _install_dev_requirements(run: Run) -> None:
-    """Bring `.venv` up to date with requirements-dev.txt; any other environment is left alone."""
+    """Bring `.venv` up to date with requirements-dev.txt; other environments are not changed."""
     import hashlib
 
     from snapshot_tasks.system import process

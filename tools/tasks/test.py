@@ -12,10 +12,10 @@ from pathlib import Path
 from snapshot_tasks.cli.command import Count, Outcome, Run, command
 from tools.tasks.running import ROOT, run_tools
 
-# Tests wait for servers more than they compute.
+# Tests spend more time waiting for servers than computing.
 WORKERS_PER_PROCESSOR = 2
 BY_PROCESSORS = Count(0)
-# A run has up to 2 GB of files at a time.
+# A run has up to 2 GB of files at the same time.
 MEMORY_BYTES = 6 << 30
 
 
@@ -23,11 +23,11 @@ MEMORY_BYTES = 6 << 30
     "test",
     help={
         "only": "Only these tests: paths below tests/, separated by commas, such as unit,property.",
-        "part": "Only this part of them, such as 1/2: for machines that share the work.",
-        "full": "Also long rounds and files of full size, which take an hour or more.",
-        "coverage": "Measure which lines and branches run; all tests together must reach a share.",
-        "workers": "How many tests run at a time; by default 2 for each processor.",
-        "measure": "Keep what each file took in tests/durations.json, by which runs are planned.",
+        "part": "Only this part of the tests, such as 1/2, for machines that share the work.",
+        "full": "Also run long rounds and files of full size, which take an hour or more.",
+        "coverage": "Measure which lines and branches run; all tests together need a minimum.",
+        "workers": "How many tests run at the same time; default: 2 per processor.",
+        "measure": "Save the time of each file in tests/durations.json, to plan later runs.",
     },
 )
 def run_tests(
@@ -39,7 +39,7 @@ def run_tests(
     workers: int = BY_PROCESSORS,
     measure: bool = False,
 ) -> Outcome:
-    """Run the tests of this project; engines that are missing are skipped, in CI they fail."""
+    """Run the tests of this project; tests of missing engines are skipped, but fail in CI."""
     from snapshot_tasks.cli.console import say
 
     targets = [str(ROOT / "tests" / path) for path in only.split(",")]
@@ -60,7 +60,7 @@ def run_tests(
 
 @contextmanager
 def temporary_folder() -> Iterator[Path]:
-    """Yield where the tests have their files: in memory if there is room, since they sync a lot."""
+    """Yield the folder for test files, in memory if there is space, because they sync a lot."""
     memory = Path("/dev/shm")  # noqa: S108 - a folder of its own is made in it
     if not memory.is_dir() or shutil.disk_usage(memory).free < MEMORY_BYTES:
         yield Path(tempfile.gettempdir())
@@ -72,7 +72,7 @@ def temporary_folder() -> Iterator[Path]:
 
 
 def left_out(*, full: bool) -> Iterator[str]:
-    """Say what will be skipped on this machine, and how it would not be; in CI it fails."""
+    """Yield what will be skipped on this machine, and how to avoid that; in CI it fails."""
     from snapshot_tasks.engines.binary import find_binary
     from snapshot_tasks.engines.compose_client import docker_problem
     from snapshot_tasks.settings import load_settings
