@@ -1,4 +1,4 @@
-"""Which compose file describes the stack: the project's own, or the one of this package."""
+"""Finds the compose file of the stack: the project's own, or the one in this package."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ _PACKAGE = Path(__file__).resolve().parents[1]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ComposeFiles:
-    """What Docker Compose is told about its files; nothing where it finds the project's itself."""
+    """Docker Compose's options for its files; empty if it finds the project's files itself."""
 
     options: tuple[str, ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
 
 
 def compose_files(settings: Settings) -> ComposeFiles:
-    """Return the files of the project's stack; a project without one gets this package's.
+    """Return the files of the project's stack; a project without a file gets this package's.
 
     Raises:
-        SettingsError: when COMPOSE_FILE names a file that does not exist.
+        SettingsError: if COMPOSE_FILE names a file that does not exist.
     """
     missing = [path for path in settings.compose_files if not path.is_file()]
     if missing:
@@ -45,10 +45,10 @@ def own_file(root: Path) -> Path | None:
 
 
 def packaged_files(root: Path, package: Path = _PACKAGE) -> ComposeFiles:
-    """Return this package's compose file for a project elsewhere: its name, its .env, its folders.
+    """Return this package's compose file, with the name, .env and folders of another project.
 
-    The file is in an installed package, or beside it in a checkout. That folder also has everything
-    that the image of the restore service is built from.
+    The file is in an installed package, or next to the package in a checkout. That folder also has
+    everything that the image of the restore service is built from.
     """
     folder = package if (package / FILE).is_file() else package.parent
     return ComposeFiles(

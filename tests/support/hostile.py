@@ -1,4 +1,4 @@
-"""Snapshot files that only somebody hostile, or a fuzzer, would make; each with what is said."""
+"""Snapshot files that only an attacker or a fuzzer would create, each with part of its error."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def with_config(text: bytes) -> bytes:
 
 
 def signed(header: bytes | bytearray) -> bytes:
-    """Return a header block with the checksum that fits."""
+    """Return a header block with the correct checksum."""
     block = bytearray(header)
     block[_CHECKSUM] = b" " * 8
     block[_CHECKSUM] = f"{sum(block):06o}\0 ".encode()
@@ -80,7 +80,7 @@ def _number(value: int) -> bytes:
 
 
 def long_name(name: bytes) -> bytes:
-    """Return a member whose name stands in blocks of its own."""
+    """Return a member whose name is in separate blocks."""
     return raw("././@LongLink", tarfile.GNUTYPE_LONGNAME, name + b"\0") + raw("x", b"0", b"")
 
 
@@ -306,7 +306,7 @@ def write_million_in_segments(path: Path, scale: int) -> None:
 
 
 def write_long_names(path: Path, scale: int) -> None:
-    """Names of 4,000 bytes, as many as there may be members."""
+    """Names of 4,000 bytes, with as many members as are allowed."""
     with path.open("wb") as file:
         for number in range(100_000 // scale):
             file.write(long_name(b"/".join([b"0", *[b"%0250d" % number] * 15])))

@@ -1,4 +1,4 @@
-"""What the tests stand on: calls in process, ports of one's own, and which tests run where."""
+"""What the tests rely on: calls in process, separate ports, and which tests run where."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def _state() -> tuple[object, ...]:
 
 @pytest.mark.parametrize("words", [("--list",), ("snapshot.list",), ("no-task",)])
 def test_a_call_in_process_leaves_nothing(inv: Inv, tmp_path: Path, words: tuple[str]) -> None:
-    """Folder, environment, paths and streams are as they were, whatever the call did."""
+    """Folder, environment, paths and streams are the same as before, whatever the call did."""
     before = _state()
     inv(*words, TMPDIR=str(tmp_path), QDRANT_URL="http://nowhere.example")
     assert _state() == before
@@ -44,7 +44,7 @@ def test_what_a_child_prints_is_caught(inv: Inv) -> None:
 
 
 def test_two_workers_share_no_port() -> None:
-    """Each has a block of its own for as long as it lives."""
+    """Each keeps its own block until it ends."""
     mine = free_ports(3)
     ask = "from tests.support.ports import free_ports; print(*free_ports(3))"
     other = subprocess.run(
@@ -55,14 +55,14 @@ def test_two_workers_share_no_port() -> None:
 
 
 def test_chains() -> None:
-    """A file is one, several files may share one, and a long test may have its own."""
+    """A file is a chain, several files may share one, and a long test may be its own chain."""
     assert chain_of("tests/unit/test_x.py::test_y[1]") == "tests/unit/test_x.py"
     assert len({chain_of(f"{file}::test_y") for file in SHARED}) == 1
     assert chain_of(f"{ALONE[0]}::test_y") == f"{ALONE[0]}::test_y"
 
 
 def test_what_is_planned_for_exists() -> None:
-    """A file that was renamed is planned for under its new name."""
+    """A file that was renamed must be planned for under its new name."""
     files = [*SHARED, *ALONE, *(name.partition("::")[0] for name in measured())]
     assert [f for f in files if f not in SHARED.values() and not (ROOT / f).exists()] == []
 
@@ -70,7 +70,7 @@ def test_what_is_planned_for_exists() -> None:
 def test_parts_together_are_everything(
     request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """No chain is in two parts or in none, and the parts take about as long."""
+    """Every chain is in exactly one part, and the parts take about the same time."""
     monkeypatch.setattr(planning, "measured", lambda: {"a": 9.0, "b": 5.0, "c": 4.0, "d": 1.0})
     plan = Plan(request.config)
     first, second = plan._part("abcd", "1/2"), plan._part("abcd", "2/2")

@@ -1,4 +1,4 @@
-"""A project without a compose file gets this package's, for its own folders and its own name."""
+"""A project without a compose file gets this package's, with its own folders and its own name."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ Make = Callable[..., Settings]
 def test_the_projects_own_file_is_left_to_compose(
     make_settings: Make, project: Path, name: str
 ) -> None:
-    """Under each name that Compose looks for, it is told nothing."""
+    """For each name that Compose looks for, no options are passed."""
     project.mkdir()
     (project / name).touch()
     assert compose_files(make_settings()) == ComposeFiles()
 
 
 def test_a_file_that_is_named_is_left_to_compose(make_settings: Make, project: Path) -> None:
-    """COMPOSE_FILE is Compose's own; one that does not exist is told by name."""
+    """Compose reads COMPOSE_FILE itself; the error gives the file that does not exist."""
     project.mkdir()
     (project / "stack.yml").touch()
     assert compose_files(make_settings(COMPOSE_FILE="stack.yml")) == ComposeFiles()
@@ -40,7 +40,7 @@ def test_a_file_that_is_named_is_left_to_compose(make_settings: Make, project: P
 
 
 def test_without_one_it_is_the_packages(make_settings: Make, project: Path) -> None:
-    """From a checkout, the file and all that its image is built from are at the checkout's root."""
+    """In a checkout, the file and everything its image is built from are at the checkout's root."""
     files = compose_files(make_settings())
     own = str(ROOT / "docker-compose.yml")
     assert files.options == ("--project-directory", str(project), "--file", own)
@@ -51,7 +51,7 @@ def test_without_one_it_is_the_packages(make_settings: Make, project: Path) -> N
 
 
 def test_an_installed_package_has_it_inside(tmp_path: Path) -> None:
-    """There, the package is the whole context."""
+    """In an installed package, the package is the whole build context."""
     package = tmp_path / "site-packages/snapshot_tasks"
     package.mkdir(parents=True)
     (package / "docker-compose.yml").touch()
