@@ -343,21 +343,29 @@ def test_a_disk_too_small_is_told_beforehand(
     assert qdrant.loader.server_snapshots(name) == []
 
 
+@pytest.fixture
+def roomy_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of its own with room for a snapshot, whichever kind of file Qdrant writes it from."""
+    need_disks()
+    with small_disk(tmp_path / "roomy", size="32m") as disk:
+        yield disk
+
+
 def test_a_disk_that_fills_up_leaves_nothing(
-    qdrant: Live, behind: Proxy, name: str, outside: Inv, full_disk: Path
+    qdrant: Live, behind: Proxy, name: str, outside: Inv, roomy_disk: Path
 ) -> None:
     """A disk that somebody else fills meanwhile is exit code 15, and holds nothing afterwards."""
     qdrant.loader.plain(name, points=300)
     hold = Hold()
     behind.on("GET", DOWNLOAD, hold.halfway)
-    flags = ("--collection", name, "--output-dir", str(full_disk))
+    flags = ("--collection", name, "--output-dir", str(roomy_disk))
     process = outside.start("snapshot.create", *flags, QDRANT_URL=behind.url)
     hold.wait()
-    filler = fill(full_disk)
+    filler = fill(roomy_disk)
     hold.release.set()
     assert_error(ended(process), 15, "No space left")
     filler.unlink()
-    assert tree(full_disk) == []
+    assert tree(roomy_disk) == []
     assert qdrant.loader.server_snapshots(name) == []
 
 
