@@ -15,6 +15,7 @@ from bench.growth import GROWING, Size, draw
 from tests.conftest import ROOT
 
 
+@pytest.mark.timeout(900)
 def test_every_contestant_is_measured(tmp_path: Path) -> None:
     """No number is judged here: on a machine under load they mean nothing."""
     page = tmp_path / "benchmark.md"

@@ -77,6 +77,7 @@ def state_of(folder: Path) -> dict[str, str]:
     return {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in folder.iterdir()}
 
 
+@pytest.mark.timeout(900)
 def test_every_fault_is_caught(
     rich: Snapshot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
