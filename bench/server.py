@@ -6,7 +6,6 @@ import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -23,13 +22,13 @@ PROJECT_ROOT = Path(__file__).resolve().parents[1]
 
 def bench_engine() -> Engine:
     """Return the engine for Qdrant here: a native process, which sees this machine's files."""
-    settings = load_settings(PROJECT_ROOT, os.environ)
-    return drill_engine(replace(settings, drill_engine="native")).engine
+    native = {**os.environ, "QDRANT_DRILL_ENGINE": "native"}
+    return drill_engine(load_settings(PROJECT_ROOT, native)).engine
 
 
 def bench_version() -> str:
     """Return the version that is measured."""
-    return load_settings(PROJECT_ROOT, os.environ).version
+    return load_settings(PROJECT_ROOT, os.environ).engine.version
 
 
 @contextmanager

@@ -50,8 +50,8 @@ def check_server(patient: Patient) -> Iterator[Finding]:
     """Qdrant responds, and the versions of client and server are compatible."""
     with patient.server() as server:
         found = server.version()
-    client, wanted = package_version("qdrant-client"), patient.settings.version
-    yield ok("server", f"Qdrant {found} at {patient.settings.url}")
+    client, wanted = package_version("qdrant-client"), patient.settings.engine.version
+    yield ok("server", f"Qdrant {found} at {patient.settings.qdrant.url}")
     if version_fit(found, client) is not Fit.FITS and version_fit(client, found) is not Fit.FITS:
         message = f"qdrant-client {client} is more than one minor version from {found}"
         yield warn("versions", message, _MATCHING_CLIENT)
@@ -66,7 +66,7 @@ def check_credentials(patient: Patient) -> Iterator[Finding]:
     """The key gives access to the collections; the readiness check needs no key."""
     with patient.server() as server:
         names = server.collections.names()
-    kind = "with the key" if patient.settings.api_key else "without a key"
+    kind = "with the key" if patient.settings.qdrant.api_key else "without a key"
     yield ok("credentials", f"{len(names)} collection{'s' * (len(names) != 1)} visible {kind}")
 
 

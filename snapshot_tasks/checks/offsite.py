@@ -24,11 +24,11 @@ def check_offsite(patient: Patient) -> Iterator[Finding]:
     Raises:
         SettingsError: if a recipient is not a key, which otherwise only a push would report.
     """
-    if patient.settings.age_recipients:
-        Packer(patient.settings.age_recipients).pack(b"")
-    for url in patient.settings.offsite_urls:
+    if patient.settings.offsite.age_recipients:
+        Packer(patient.settings.offsite.age_recipients).pack(b"")
+    for url in patient.settings.offsite.urls:
         try:
-            repository = Repository(open_store(url, patient.settings.store_variables))
+            repository = Repository(open_store(url, patient.settings.offsite.store_variables))
             yield _look_at(repository, patient)
         except TaskError as error:
             yield fail(CHECK, error.message, error.hint)

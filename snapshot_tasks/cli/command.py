@@ -233,7 +233,7 @@ def redact(run: Run, error: TaskError) -> None:
 
 def _key(run: Run) -> str | None:
     try:
-        return run.settings.api_key
+        return run.settings.qdrant.api_key
     except Exception:  # whatever is wrong with the settings is told already
         return os.environ.get("QDRANT_API_KEY")
 

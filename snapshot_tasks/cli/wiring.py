@@ -46,7 +46,7 @@ def connect(run: Run, *, mounted: bool = False) -> Server:
     from snapshot_tasks.qdrant.server import Server
 
     endpoint = restore_endpoint(run.settings) if mounted else live_endpoint(run.settings)
-    return Server(endpoint, operation_timeout_seconds=run.settings.operation_timeout_seconds)
+    return Server(endpoint, operation_timeout_seconds=run.settings.qdrant.operation_timeout_seconds)
 
 
 def repositories(run: Run, urls: Sequence[str] | None) -> list[Repository]:
@@ -58,13 +58,13 @@ def repositories(run: Run, urls: Sequence[str] | None) -> list[Repository]:
     from snapshot_tasks.offsite.repository import Repository
     from snapshot_tasks.storage.stores import STORES, open_store
 
-    wanted = dict.fromkeys(urls or run.settings.offsite_urls)
+    wanted = dict.fromkeys(urls or run.settings.offsite.urls)
     if not wanted:
         raise SettingsError(
             "No off-site place is known.",
             hint=f"Set QDRANT_OFFSITE_URL, such as {STORES[0].example}, or name one by the flag.",
         )
-    return [Repository(open_store(url, run.settings.store_variables)) for url in wanted]
+    return [Repository(open_store(url, run.settings.offsite.store_variables)) for url in wanted]
 
 
 def find_snapshot(run: Run, catalog: Catalog, snapshot: str, collection: str) -> Snapshot:
@@ -90,7 +90,7 @@ def fresh_servers(run: Run) -> FreshServers:
 
     return FreshServers(
         engine=lambda: drill_engine(run.settings).engine,
-        operation_timeout_seconds=run.settings.operation_timeout_seconds,
+        operation_timeout_seconds=run.settings.qdrant.operation_timeout_seconds,
     )
 
 
@@ -99,7 +99,7 @@ def run_hook(run: Run, snapshots: Sequence[Snapshot]) -> tuple[Failure, ...]:
     from snapshot_tasks.operations.create.hook import run_hooks
 
     settings = run.settings
-    return run_hooks(settings.post_create_hook, snapshots, say, secret=settings.api_key)
+    return run_hooks(settings.post_create_hook, snapshots, say, secret=settings.qdrant.api_key)
 
 
 TIMEOUT_HELP = "Seconds to wait until Qdrant is ready; QDRANT_READY_TIMEOUT_SECONDS by default."

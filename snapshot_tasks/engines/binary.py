@@ -45,7 +45,7 @@ def live_binary(settings: Settings, progress: Progress) -> Path:
     Raises:
         NotFound: naming every source that was tried.
     """
-    return settings.binary or obtain_binary(settings, settings.version, progress)
+    return settings.engine.binary or obtain_binary(settings, settings.engine.version, progress)
 
 
 def obtain_binary(settings: Settings, version: str, progress: Progress) -> Path:
@@ -59,8 +59,8 @@ def obtain_binary(settings: Settings, version: str, progress: Progress) -> Path:
 
 
 def _candidates(settings: Settings, version: str) -> Iterator[Path]:
-    if settings.binary:
-        yield settings.binary
+    if settings.engine.binary:
+        yield settings.engine.binary
     if on_path := shutil.which("qdrant"):
         yield Path(on_path)
     yield cached_binary(version)

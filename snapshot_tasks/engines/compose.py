@@ -164,7 +164,7 @@ class ComposeEngine:
             pulled = self._docker("pull", "--quiet", image)
         if pulled.ok:
             return version, ""
-        used = self._settings.version
+        used = self._settings.engine.version
         if is_built(service) and not self._docker("image", "inspect", image_for(service, used)).ok:
             raise not_to_be_had(f"{image} could not be pulled ({pulled.last_words})")
         return used, f"{image} could not be pulled ({pulled.last_words}), so {used} was used"
@@ -184,7 +184,7 @@ class ComposeEngine:
         return (service,) if service else ()
 
     def _server(self) -> Server:
-        endpoint = Endpoint(url=self._settings.engine_url)
+        endpoint = Endpoint(url=self._settings.engine.url)
         return Server(endpoint, operation_timeout_seconds=COMMAND_SECONDS)
 
     def _run(self, *arguments: str) -> Completed:
@@ -193,7 +193,7 @@ class ComposeEngine:
             compose_argv(*files.options, *arguments),
             cwd=self._settings.project_root,
             env=self._environment(files),
-            timeout_seconds=self._settings.operation_timeout_seconds,
+            timeout_seconds=self._settings.qdrant.operation_timeout_seconds,
         )
 
     def _environment(self, files: ComposeFiles) -> dict[str, str]:

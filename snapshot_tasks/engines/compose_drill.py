@@ -56,15 +56,15 @@ def drill_server(
             version=version,
             http_port=http_port,
             grpc_port=grpc_port,
-            api_key=settings.api_key,
+            api_key=settings.qdrant.api_key,
             folder=request.folder,
             owner=owner,
         )
         endpoint = Endpoint(
             url=f"http://localhost:{http_port}",
-            api_key=settings.api_key,
+            api_key=settings.qdrant.api_key,
             grpc_port=grpc_port,
-            answer_seconds=settings.answer_timeout_seconds,
+            answer_seconds=settings.qdrant.answer_timeout_seconds,
             mounts=(Mount(host_dir=request.folder, server_dir=DRILL_SNAPSHOTS),),
         )
         stack = _DrillStack(
@@ -72,8 +72,8 @@ def drill_server(
             owner=owner,
             document=json.dumps(text),
             endpoint=endpoint,
-            ready_seconds=settings.ready_timeout_seconds,
-            command_seconds=settings.operation_timeout_seconds,
+            ready_seconds=settings.qdrant.ready_timeout_seconds,
+            command_seconds=settings.qdrant.operation_timeout_seconds,
         )
         started = False
         try:

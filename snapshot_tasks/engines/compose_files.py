@@ -28,13 +28,13 @@ def compose_files(settings: Settings) -> ComposeFiles:
     Raises:
         SettingsError: if COMPOSE_FILE names a file that does not exist.
     """
-    missing = [path for path in settings.compose_files if not path.is_file()]
+    missing = [path for path in settings.engine.compose_files if not path.is_file()]
     if missing:
         raise SettingsError(
             f"COMPOSE_FILE names {missing[0]}, which does not exist.",
             hint="Correct COMPOSE_FILE, or unset it.",
         )
-    if settings.compose_files or own_file(settings.project_root):
+    if settings.engine.compose_files or own_file(settings.project_root):
         return ComposeFiles()
     return packaged_files(settings.project_root)
 

@@ -73,8 +73,8 @@ def _from_release(version: str, scratch: Path, settings: Settings) -> Path:
     asset = f"qdrant-{target}.tar.gz"
     archive = scratch / asset
     try:
-        expected = _published_sha256(f"{settings.releases_api_url}/v{version}", asset)
-        actual = _fetch(f"{settings.releases_url}/v{version}/{asset}", archive)
+        expected = _published_sha256(f"{settings.engine.releases_api_url}/v{version}", asset)
+        actual = _fetch(f"{settings.engine.releases_url}/v{version}/{asset}", archive)
     except (OSError, http.client.HTTPException, ValueError) as error:
         raise _SourceFailed(str(error) or type(error).__name__) from error
     if actual != expected:

@@ -114,9 +114,9 @@ class NativeEngine:
     def check_tools(self) -> Iterator[Finding]:
         """Check whether there is a binary that runs."""
         settings = self._settings
-        binary = settings.binary or find_binary(settings, settings.version)
+        binary = settings.engine.binary or find_binary(settings, settings.engine.version)
         if binary is None:
-            message = f"no Qdrant {settings.version} on this machine yet"
+            message = f"no Qdrant {settings.engine.version} on this machine yet"
             yield warn("binary", message, "Run `inv engine.install`.")
         elif (found := binary_version(binary)) is None:
             yield fail("binary", f"{binary} does not run", "Correct QDRANT_BINARY.")
@@ -149,7 +149,7 @@ class NativeEngine:
         def start() -> None:
             with process.shielded():
                 pids.append(self._spawn(binary, home, http_port, grpc_port, log))
-            _wait_ready(url, pids[-1], log, self._settings.ready_timeout_seconds)
+            _wait_ready(url, pids[-1], log, self._settings.qdrant.ready_timeout_seconds)
 
         def restart() -> None:
             process.stop(pids[-1])
@@ -162,9 +162,9 @@ class NativeEngine:
             yield FreshServer(
                 endpoint=Endpoint(
                     url=url,
-                    api_key=self._settings.api_key,
+                    api_key=self._settings.qdrant.api_key,
                     grpc_port=grpc_port,
-                    answer_seconds=self._settings.answer_timeout_seconds,
+                    answer_seconds=self._settings.qdrant.answer_timeout_seconds,
                     mounts=_mounts(request.folder, version),
                 ),
                 version_note=note,
@@ -186,8 +186,8 @@ class NativeEngine:
         try:
             return obtain_binary(self._settings, version, progress), version, ""
         except NotFound as missing:
-            configured = self._settings.binary or find_binary(
-                self._settings, self._settings.version
+            configured = self._settings.engine.binary or find_binary(
+                self._settings, self._settings.engine.version
             )
             if configured is None:
                 raise
@@ -201,14 +201,18 @@ class NativeEngine:
         # A signal between these two steps would leave a server that no later `inv` knows about.
         with process.shielded():
             pid = self._spawn(
-                binary, self._home, settings.http_port, settings.grpc_port, self._log_path
+                binary,
+                self._home,
+                settings.engine.http_port,
+                settings.engine.grpc_port,
+                self._log_path,
             )
             running = _Running(
                 pid=pid,
                 started_at=process.started_at(pid) or 0.0,
                 version=version,
-                http_port=settings.http_port,
-                grpc_port=settings.grpc_port,
+                http_port=settings.engine.http_port,
+                grpc_port=settings.engine.grpc_port,
             )
             write_text(self._state_path, json.dumps(asdict(running)) + "\n", mode=PRIVATE)
         return running
@@ -222,8 +226,8 @@ class NativeEngine:
             "QDRANT__STORAGE__SNAPSHOTS_PATH": str(home / "snapshots"),
             "QDRANT__TELEMETRY_DISABLED": "true",
         }
-        if self._settings.api_key:
-            environment["QDRANT__SERVICE__API_KEY"] = self._settings.api_key
+        if self._settings.qdrant.api_key:
+            environment["QDRANT__SERVICE__API_KEY"] = self._settings.qdrant.api_key
         try:
             return process.spawn((str(binary),), cwd=home, env=environment, log=log)
         except OSError as error:

@@ -9,7 +9,10 @@ from snapshot_tasks.system.errors import SettingsError
 
 def check_ports(settings: Settings) -> None:
     """Raise `SettingsError` with the process that uses a port, and the setting to change."""
-    wanted = {"QDRANT_HTTP_PORT": settings.http_port, "QDRANT_GRPC_PORT": settings.grpc_port}
+    wanted = {
+        "QDRANT_HTTP_PORT": settings.engine.http_port,
+        "QDRANT_GRPC_PORT": settings.engine.grpc_port,
+    }
     for name, port in wanted.items():
         if not process.port_is_free(port):
             raise SettingsError(

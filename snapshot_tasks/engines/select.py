@@ -48,14 +48,14 @@ def select_engine(settings: Settings, wanted: str, *, setting: str) -> Selection
 
 def live_engine(settings: Settings) -> Selection:
     """Return the engine of the live Qdrant."""
-    return select_engine(settings, settings.engine, setting="QDRANT_ENGINE")
+    return select_engine(settings, settings.engine.live, setting="QDRANT_ENGINE")
 
 
 def drill_engine(settings: Settings) -> Selection:
     """Return the engine of fresh servers."""
-    same = settings.drill_engine == settings.engine
+    same = settings.engine.drill == settings.engine.live
     setting = "QDRANT_ENGINE" if same else "QDRANT_DRILL_ENGINE"
-    return select_engine(settings, settings.drill_engine, setting=setting)
+    return select_engine(settings, settings.engine.drill, setting=setting)
 
 
 def managed_engine(settings: Settings) -> Selection:
@@ -68,17 +68,17 @@ def managed_engine(settings: Settings) -> Selection:
     if not selection.engine.manages_server or points_at_engine(settings):
         return selection
     raise SettingsError(
-        f"QDRANT_URL is {settings.url}, but the {selection.engine.name} engine listens at "
-        f"{settings.engine_url}.",
+        f"QDRANT_URL is {settings.qdrant.url}, but the {selection.engine.name} engine listens at "
+        f"{settings.engine.url}.",
         hint="Use the same port in QDRANT_URL and QDRANT_HTTP_PORT, or set QDRANT_ENGINE=external.",
     )
 
 
 def points_at_engine(settings: Settings) -> bool:
     """Return whether `QDRANT_URL` is the address of a server run by this project."""
-    port = settings.url.rpartition(":")[2]
-    plain = settings.url.startswith("http://")
-    return plain and settings.is_local and port == str(settings.http_port)
+    port = settings.qdrant.url.rpartition(":")[2]
+    plain = settings.qdrant.url.startswith("http://")
+    return plain and settings.qdrant.is_local and port == str(settings.engine.http_port)
 
 
 def managed_engine_at_url(settings: Settings) -> Engine | None:
@@ -91,13 +91,14 @@ def managed_engine_at_url(settings: Settings) -> Engine | None:
 
 def live_endpoint(settings: Settings) -> Endpoint:
     """Return the Qdrant at `QDRANT_URL`, without finding out which folders it can read."""
+    qdrant = settings.qdrant
     return Endpoint(
-        url=settings.url,
-        api_key=settings.api_key,
-        grpc_port=settings.source_grpc_port,
-        tls=settings.tls,
-        plaintext_hosts=settings.plaintext_key_hosts,
-        answer_seconds=settings.answer_timeout_seconds,
+        url=qdrant.url,
+        api_key=qdrant.api_key,
+        grpc_port=qdrant.grpc_port,
+        tls=qdrant.tls,
+        plaintext_hosts=qdrant.plaintext_key_hosts,
+        answer_seconds=qdrant.answer_timeout_seconds,
     )
 
 
@@ -113,8 +114,8 @@ def free_bytes(settings: Settings) -> int | None:
 
 
 def _mounts(settings: Settings) -> tuple[Mount, ...]:
-    if settings.server_snapshot_dir:
-        return (Mount(host_dir=settings.snapshot_dir, server_dir=settings.server_snapshot_dir),)
+    if server_dir := settings.qdrant.server_snapshot_dir:
+        return (Mount(host_dir=settings.snapshot_dir, server_dir=server_dir),)
     engine = _engine_at_url(settings)
     try:
         return engine.mounts() if engine else ()

@@ -48,7 +48,7 @@ def main() -> None:
 
 def _fill(catalog: Catalog) -> None:
     settings = load_settings(catalog.folder, {})
-    engine, version = NativeEngine(settings), settings.version
+    engine, version = NativeEngine(settings), settings.engine.version
     request = FreshRequest(version=version, folder=catalog.folder)
     wanted = CreateRequest(collection=COLLECTION)
     with (

@@ -98,14 +98,14 @@ def test_the_timeouts_are_those_of_the_code() -> None:
     rows = [row.split(" | ") for row in page.splitlines() if row.startswith("| ")]
     stated = {row[0].removeprefix("| ").split(",")[0]: row[1] for row in rows}
     settings = load_settings(ROOT / "tests", {})
-    answer = settings.answer_timeout_seconds
+    answer = settings.qdrant.answer_timeout_seconds
     assert answer == ANSWER_SECONDS
     for phase, seconds in (
         ("connecting", answer * CONNECT_SHARE),
         ("a short request", answer),
         ("one batch of points or of searches", answer * BATCH_ANSWERS),
-        ("Qdrant creating a snapshot", settings.operation_timeout_seconds),
-        ("a Qdrant becoming ready after it is started", settings.ready_timeout_seconds),
+        ("Qdrant creating a snapshot", settings.qdrant.operation_timeout_seconds),
+        ("a Qdrant becoming ready after it is started", settings.qdrant.ready_timeout_seconds),
         ("applying queued updates before sealing", DRAIN_SECONDS),
         (
             "cleaning up after Ctrl-C: waiting for Qdrant to finish what must be deleted",

@@ -29,8 +29,8 @@ def demo(run: Run) -> Outcome:
             selection.engine,
             catalog,
             run.progress,
-            version=settings.version,
-            operation_timeout_seconds=settings.operation_timeout_seconds,
+            version=settings.engine.version,
+            operation_timeout_seconds=settings.qdrant.operation_timeout_seconds,
             clock=lambda: datetime.now(UTC),
         )
 

@@ -348,7 +348,7 @@ def test_wrong_settings_end_with_14(
     monkeypatch.setenv("QDRANT_ENGINE", "podman")
 
     def work(run: Run) -> Outcome:
-        return Outcome(result={"url": run.settings.url})
+        return Outcome(result={"url": run.settings.qdrant.url})
 
     assert call(work).code == 14
     monkeypatch.setenv("QDRANT_ENGINE", "native")

@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import pytest
 
-from snapshot_tasks import settings as module
 from snapshot_tasks.engines.select import ENGINES, managed_engine, managed_engine_at_url
 from snapshot_tasks.settings import Settings
+from snapshot_tasks.settings import engine as module
 from snapshot_tasks.system.errors import SettingsError
 
 

@@ -31,21 +31,25 @@ def problems(make: Make, **environment: str) -> str:
 def test_nothing_needs_to_be_set(make_settings: Make, project: Path) -> None:
     """The defaults are the documented ones."""
     made = make_settings()
-    assert made.url == made.engine_url == "http://localhost:6333"
-    assert (made.http_port, made.grpc_port) == (6333, 6334)
+    assert made.qdrant.url == made.engine.url == "http://localhost:6333"
+    assert (made.engine.http_port, made.engine.grpc_port) == (6333, 6334)
     assert made.collection == "informasi-umum-itb"
     assert made.snapshot_dir == project / "qdrant_snapshots"
-    assert (made.engine, made.drill_engine) == ("auto", "auto")
-    assert (made.version, made.api_key, made.binary) == (DEFAULT_VERSION, None, None)
-    assert made.compose_files == ()
+    assert (made.engine.live, made.engine.drill) == ("auto", "auto")
+    assert (made.engine.version, made.qdrant.api_key, made.engine.binary) == (
+        DEFAULT_VERSION,
+        None,
+        None,
+    )
+    assert made.engine.compose_files == ()
 
 
 def test_the_environment_wins_over_dotenv(make_settings: Make, project: Path) -> None:
     """Each name is read from the environment first, then from `.env`, then from the defaults."""
     dotenv(project, "QDRANT_COLLECTION_NAME=from-file\nQDRANT_VERSION=1.16.3\n")
     made = make_settings(QDRANT_COLLECTION_NAME="from-environment")
-    assert (made.collection, made.version) == ("from-environment", "1.16.3")
-    assert made.grpc_port == 6334
+    assert (made.collection, made.engine.version) == ("from-environment", "1.16.3")
+    assert made.engine.grpc_port == 6334
 
 
 def test_an_empty_variable_does_not_hide_dotenv(make_settings: Make, project: Path) -> None:
@@ -69,7 +73,7 @@ def test_dotenv_has_quotes_comments_and_export(make_settings: Make, project: Pat
         "# the stack\n\nexport QDRANT_COLLECTION_NAME='my books'  # all\nQDRANT_API_KEY=\"a#b\"\n",
     )
     made = make_settings()
-    assert (made.collection, made.api_key) == ("my books", "a#b")
+    assert (made.collection, made.qdrant.api_key) == ("my books", "a#b")
 
 
 def test_every_wrong_setting_is_told_at_once(make_settings: Make, tmp_path: Path) -> None:
@@ -122,7 +126,7 @@ def test_a_version_is_a_version(make_settings: Make, value: str) -> None:
 
 def test_a_version_carries_no_v(make_settings: Make) -> None:
     """The compose file adds a v, so another one would name an image that does not exist."""
-    assert make_settings(QDRANT_VERSION="1.16.3").version == "1.16.3"
+    assert make_settings(QDRANT_VERSION="1.16.3").engine.version == "1.16.3"
     with pytest.raises(SettingsError, match="without a leading v"):
         make_settings(QDRANT_VERSION="v1.16.3")
 
@@ -163,33 +167,35 @@ def test_credentials_in_a_url_are_refused_and_not_repeated(make_settings: Make, 
 
 def test_a_url_loses_its_last_slash(make_settings: Make) -> None:
     """Both ways to write a URL mean the same."""
-    assert make_settings(QDRANT_URL="https://qdrant.example/").url == "https://qdrant.example"
+    assert (
+        make_settings(QDRANT_URL="https://qdrant.example/").qdrant.url == "https://qdrant.example"
+    )
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "[::1]"])
 def test_a_local_url_gives_the_port(make_settings: Make, host: str) -> None:
     """The port of a URL on this machine does not have to be set twice."""
     made = make_settings(QDRANT_URL=f"http://{host}:7333")
-    assert made.is_local
-    assert (made.http_port, made.engine_url) == (7333, "http://localhost:7333")
+    assert made.qdrant.is_local
+    assert (made.engine.http_port, made.engine.url) == (7333, "http://localhost:7333")
 
 
 def test_a_remote_url_gives_no_port(make_settings: Make) -> None:
     """The port on another machine says nothing about this one."""
     made = make_settings(QDRANT_URL="http://qdrant.example:7333")
-    assert not made.is_local
-    assert made.http_port == 6333
+    assert not made.qdrant.is_local
+    assert made.engine.http_port == 6333
 
 
 def test_a_port_gives_the_url(make_settings: Make) -> None:
     """A URL does not have to be set besides a port."""
-    assert make_settings(QDRANT_HTTP_PORT="7333").url == "http://localhost:7333"
+    assert make_settings(QDRANT_HTTP_PORT="7333").qdrant.url == "http://localhost:7333"
 
 
 def test_an_explicit_port_stands(make_settings: Make) -> None:
     """An explicit setting is never derived."""
     made = make_settings(QDRANT_URL="http://localhost:7333", QDRANT_HTTP_PORT="8333")
-    assert (made.url, made.http_port) == ("http://localhost:7333", 8333)
+    assert (made.qdrant.url, made.engine.http_port) == ("http://localhost:7333", 8333)
 
 
 @pytest.mark.parametrize(
@@ -242,14 +248,14 @@ def test_a_dotenv_from_windows_is_read(make_settings: Make, project: Path) -> No
     project.mkdir()
     (project / ".env").write_bytes(b"\xef\xbb\xbfQDRANT_VERSION=1.16.3\r\nQDRANT_ENGINE=native\r\n")
     made = make_settings()
-    assert (made.version, made.engine) == ("1.16.3", "native")
+    assert (made.engine.version, made.engine.live) == ("1.16.3", "native")
 
 
 def test_the_key_can_stand_in_a_file(make_settings: Make, project: Path) -> None:
     """The content of a secret file is the key, without the line end; paths start at the project."""
     project.mkdir()
     (project / "key.txt").write_text("hunter2\n", encoding="utf-8")
-    assert make_settings(QDRANT_API_KEY_FILE="key.txt").api_key == "hunter2"
+    assert make_settings(QDRANT_API_KEY_FILE="key.txt").qdrant.api_key == "hunter2"
 
 
 @pytest.mark.parametrize("content", [b"", b" \n", b"\xff\xfe\xfd"])
@@ -285,8 +291,8 @@ def test_a_key_that_no_header_carries_is_refused(
 def test_hosts_that_may_see_the_key_are_names(make_settings: Make) -> None:
     """A comma-separated list; host names are in lower case."""
     made = make_settings(QDRANT_ALLOW_PLAINTEXT_KEY="qdrant, Vector.Internal,")
-    assert made.plaintext_key_hosts == ("qdrant", "vector.internal")
-    assert make_settings().plaintext_key_hosts == ()
+    assert made.qdrant.plaintext_key_hosts == ("qdrant", "vector.internal")
+    assert make_settings().qdrant.plaintext_key_hosts == ()
 
 
 def test_tls_files_are_files_and_come_in_pairs(make_settings: Make, project: Path) -> None:
@@ -297,7 +303,7 @@ def test_tls_files_are_files_and_come_in_pairs(make_settings: Make, project: Pat
     made = make_settings(
         QDRANT_TLS_CA_FILE="ca.pem", QDRANT_TLS_CERT_FILE="cert.pem", QDRANT_TLS_KEY_FILE="key.pem"
     )
-    paths = (made.tls.ca_file, made.tls.cert_file, made.tls.key_file)
+    paths = (made.qdrant.tls.ca_file, made.qdrant.tls.cert_file, made.qdrant.tls.key_file)
     assert paths == (project / "ca.pem", project / "cert.pem", project / "key.pem")
     alone = problems(make_settings, QDRANT_TLS_CERT_FILE="cert.pem", QDRANT_TLS_CA_FILE="no.pem")
     assert "QDRANT_TLS_KEY_FILE: must be set together with QDRANT_TLS_CERT_FILE" in alone
@@ -324,7 +330,7 @@ def test_two_keys_are_one_too_many(make_settings: Make, project: Path) -> None:
 def test_the_key_is_in_no_repr(make_settings: Make) -> None:
     """Settings can be logged, because the key is not shown."""
     made = make_settings(QDRANT_API_KEY="hunter2")
-    assert made.api_key == "hunter2"
+    assert made.qdrant.api_key == "hunter2"
     assert "hunter2" not in repr(made) + str(made)
 
 
@@ -334,8 +340,8 @@ def test_the_key_is_in_no_repr(make_settings: Make) -> None:
 )
 def test_drills_follow_the_engine(make_settings: Make, engine: str, drill: str) -> None:
     """Drills run in the engine of the live Qdrant, unless that is managed elsewhere."""
-    assert make_settings(QDRANT_ENGINE=engine).drill_engine == drill
-    assert make_settings(QDRANT_ENGINE=engine, QDRANT_DRILL_ENGINE="native").drill_engine == (
+    assert make_settings(QDRANT_ENGINE=engine).engine.drill == drill
+    assert make_settings(QDRANT_ENGINE=engine, QDRANT_DRILL_ENGINE="native").engine.drill == (
         "native"
     )
 
@@ -344,14 +350,14 @@ def test_paths_are_relative_to_the_project(make_settings: Make, project: Path) -
     """Relative paths mean the same files wherever `inv` is called; absolute paths stay."""
     made = make_settings(QDRANT_SNAPSHOT_DIR="backup/here", COMPOSE_FILE="a.yml:/etc/b.yml")
     assert made.snapshot_dir == project / "backup" / "here"
-    assert made.compose_files == (project / "a.yml", Path("/etc/b.yml"))
+    assert made.engine.compose_files == (project / "a.yml", Path("/etc/b.yml"))
     assert make_settings(QDRANT_SNAPSHOT_DIR="/backup").snapshot_dir == Path("/backup")
 
 
 def test_compose_files_have_the_separator_of_compose(make_settings: Make, project: Path) -> None:
     """`COMPOSE_PATH_SEPARATOR` is a setting of Compose, and means the same here."""
     made = make_settings(COMPOSE_FILE="a.yml;b.yml", COMPOSE_PATH_SEPARATOR=";")
-    assert made.compose_files == (project / "a.yml", project / "b.yml")
+    assert made.engine.compose_files == (project / "a.yml", project / "b.yml")
 
 
 def test_a_binary_is_an_executable_file(make_settings: Make, tmp_path: Path) -> None:
@@ -362,7 +368,7 @@ def test_a_binary_is_an_executable_file(make_settings: Make, tmp_path: Path) -> 
     for wrong in (binary, tmp_path):
         assert "QDRANT_BINARY" in problems(make_settings, QDRANT_BINARY=str(wrong))
     binary.chmod(0o755)
-    assert make_settings(QDRANT_BINARY=str(binary)).binary == binary
+    assert make_settings(QDRANT_BINARY=str(binary)).engine.binary == binary
 
 
 def test_compose_sees_what_the_settings_say(make_settings: Make) -> None:
@@ -422,8 +428,8 @@ def test_off_site_places_are_urls_or_folders(make_settings: Make, project: Path)
     """Several, separated by commas, each once; a relative folder is in the project."""
     made = make_settings(QDRANT_OFFSITE_URL="s3://b/p/, copies,s3://b/p, file:///mnt/a%20b,gs://c")
     folders = (str(project / "copies"), "/mnt/a b")
-    assert made.offsite_urls == ("s3://b/p", folders[0], folders[1], "gs://c")
-    assert make_settings().offsite_urls == ()
+    assert made.offsite.urls == ("s3://b/p", folders[0], folders[1], "gs://c")
+    assert make_settings().offsite.urls == ()
 
 
 @pytest.mark.parametrize(
@@ -441,8 +447,8 @@ def test_recipients_are_keys_or_a_file_of_them(make_settings: Make, project: Pat
     one, two = ("age1" + character * 58 for character in "qz")
     project.mkdir()
     (project / "keys").write_text(f"# ours\n{two}\n\n{one}\n")
-    assert make_settings(QDRANT_AGE_RECIPIENTS=f"{two}, {one}").age_recipients == (one, two)
-    assert make_settings(QDRANT_AGE_RECIPIENTS="keys").age_recipients == (one, two)
+    assert make_settings(QDRANT_AGE_RECIPIENTS=f"{two}, {one}").offsite.age_recipients == (one, two)
+    assert make_settings(QDRANT_AGE_RECIPIENTS="keys").offsite.age_recipients == (one, two)
     for wrong in ("nokeys", f"{one},age1short", "AGE-SECRET-KEY-1HUSH"):
         message = problems(make_settings, QDRANT_AGE_RECIPIENTS=wrong)
         assert "HUSH" not in message
@@ -454,7 +460,7 @@ def test_the_stores_own_variables_come_from_dotenv_too(make_settings: Make, proj
     """All variables with the prefixes of the stores, and no others; they are never shown."""
     dotenv(project, "AWS_SECRET_ACCESS_KEY=hush\nAWS_REGION=here\nMY_AWS=no\n")
     made = make_settings(AWS_REGION="there", AZURE_STORAGE_ACCOUNT_NAME="me", HOME="/x")
-    assert made.store_variables == {
+    assert made.offsite.store_variables == {
         "AWS_SECRET_ACCESS_KEY": "hush",
         "AWS_REGION": "there",
         "AZURE_STORAGE_ACCOUNT_NAME": "me",
@@ -475,10 +481,10 @@ def test_defaults_of_a_tasks_py_come_last(project: Path) -> None:
         "QDRANT_BINARY": None,
     }
     made = load_settings(project, {"QDRANT_ENGINE": "external"}, defaults=defaults)
-    assert (made.collection, made.http_port, made.grpc_port) == ("docs", 7001, 7003)
+    assert (made.collection, made.engine.http_port, made.engine.grpc_port) == ("docs", 7001, 7003)
     assert made.snapshot_dir == project / "backups"
-    assert made.engine == "external"
-    assert made.binary is None
+    assert made.engine.live == "external"
+    assert made.engine.binary is None
     watching = load_watching(project, {}, defaults=defaults)
     assert watching.snapshot_dir == project / "backups"
 
@@ -509,4 +515,4 @@ def test_compose_is_told_of_defaults_it_cannot_find(project: Path) -> None:
     seen = made.compose_environment()
     assert seen["COMPOSE_PROJECT_NAME"] == "mine"
     assert "COMPOSE_FILE" not in seen
-    assert made.compose_files == (project / "other.yml",)
+    assert made.engine.compose_files == (project / "other.yml",)

@@ -56,8 +56,8 @@ def test_settings_and_errors_know_a_new_store(
 ) -> None:
     """Its URL is accepted, its variables are kept, and help and errors show its example."""
     settings = make_settings(QDRANT_OFFSITE_URL="shelf://attic/x/", SHELF_KEY="hush")
-    assert settings.offsite_urls == ("shelf://attic/x",)
-    assert settings.store_variables == {"SHELF_KEY": "hush"}
+    assert settings.offsite.urls == ("shelf://attic/x",)
+    assert settings.offsite.store_variables == {"SHELF_KEY": "hush"}
     assert only_in_environment(tmp_path, {"SHELF_KEY": "x", "OTHER": "y"}) == ("SHELF_KEY",)
     assert "shelf://room/prefix" in stores.examples()
     with pytest.raises(SettingsError, match=r"shelf://room/prefix.*got a URL that begins with ftp"):

@@ -16,7 +16,7 @@ def install(run: Run, version: str = "") -> Outcome:
     from snapshot_tasks.engines.binary import cached_binary, find_binary
     from snapshot_tasks.engines.install import install as fetch
 
-    wanted = version.removeprefix("v") or run.settings.version
+    wanted = version.removeprefix("v") or run.settings.engine.version
     if not is_version(wanted):
         raise SettingsError(
             f"{version!r} is not a version.",

@@ -42,7 +42,7 @@ def check(
         collections=None if all else collection or [run.settings.collection],
         max_age=_given("max-age", max_age),
         max_proof_age=_given("max-proof-age", max_proof_age),
-        off_site=bool(run.settings.offsite_urls),
+        off_site=bool(run.settings.offsite.urls),
     )
     at = now()
     judgement = judge(promised, open_catalog(run), now=at)

@@ -42,7 +42,7 @@ def create(
 
     if all and collection:
         raise SettingsError("--all and --collection exclude each other.", hint="Give one of them.")
-    policy = run.settings.retention if prune else None
+    policy = run.settings.keep if prune else None
     if policy:
         check_policy(policy)
     catalog = open_catalog(run, output_dir)

@@ -78,7 +78,7 @@ def prune(
     rules = {name: count for name, count in given.items() if count != BY_SETTING}
     if span := Span(max_age).value:
         rules["max_age"] = span
-    policy = replace(run.settings.retention, **rules)
+    policy = replace(run.settings.keep, **rules)
     check_policy(policy)
     names = None if all else list(dict.fromkeys(collection or [run.settings.collection]))
     dry = run.dry or dry_run

@@ -66,7 +66,9 @@ def pull(
     if run.dry:
         return run.would(*_steps(chosen, restore=restore))
     catalog = open_catalog(run)
-    result = pull_each(chosen, catalog, Unpacker(run.settings.age_identity_file), run.progress)
+    result = pull_each(
+        chosen, catalog, Unpacker(run.settings.offsite.age_identity_file), run.progress
+    )
     restored = _restore(run, catalog, [p.snapshot for p in result.results], timeout, wanted=restore)
     failures = [*result.failures, *restored.failures, *listing.failures]
 
@@ -92,8 +94,8 @@ def _restore(
         restore_endpoint(run.settings),
         catalog,
         run.progress,
-        ready_timeout_seconds=timeout or run.settings.ready_timeout_seconds,
-        operation_timeout_seconds=run.settings.operation_timeout_seconds,
+        ready_timeout_seconds=timeout or run.settings.qdrant.ready_timeout_seconds,
+        operation_timeout_seconds=run.settings.qdrant.operation_timeout_seconds,
     )
 
 

@@ -49,7 +49,7 @@ def push(
 
     if all and snapshot:
         raise SettingsError("--all and --snapshot exclude each other.", hint="Give one of them.")
-    policy = run.settings.retention
+    policy = run.settings.keep
     if prune:
         check_policy(policy)
     places, catalog = repositories(run, to), open_catalog(run)
@@ -60,7 +60,7 @@ def push(
     if run.dry:
         steps = [f"push {entry.name} to {d.url}" for d in places for entry in chosen]
         return run.would(*steps, *(["drop old ones there by the rules"] if prune else []))
-    packer = Packer(run.settings.age_recipients)
+    packer = Packer(run.settings.offsite.age_recipients)
     requests = [
         PushRequest(
             snapshot=entry,

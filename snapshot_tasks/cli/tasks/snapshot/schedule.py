@@ -82,7 +82,7 @@ def _request(run: Run, every: Span, at: str, drill_every: Span, all: bool, push:
         )
     settings = run.settings
     engine = drill_engine(settings).engine
-    if push and not settings.offsite_urls:
+    if push and not settings.offsite.urls:
         run.progress.note("Nothing is pushed before QDRANT_OFFSITE_URL says where to.")
     return make_request(
         project=run.root,
@@ -95,12 +95,12 @@ def _request(run: Run, every: Span, at: str, drill_every: Span, all: bool, push:
         drill_every=drill_every.value,
         at=at,
         all=all,
-        retention=settings.retention,
-        push=push or bool(settings.offsite_urls),
-        operation_timeout_seconds=settings.operation_timeout_seconds,
+        retention=settings.keep,
+        push=push or bool(settings.offsite.urls),
+        operation_timeout_seconds=settings.qdrant.operation_timeout_seconds,
         writes=_written(settings),
-        store_names=tuple(sorted(settings.store_variables)),
-        recipients=settings.age_recipients,
+        store_names=tuple(sorted(settings.offsite.store_variables)),
+        recipients=settings.offsite.age_recipients,
     )
 
 
@@ -137,7 +137,7 @@ def _install(root: Path) -> str:
 
 def _written(settings: Settings) -> tuple[Path, ...]:
     """Return the folders that tasks write to beside that of the snapshots."""
-    folders = [Path(url) for url in settings.offsite_urls if "://" not in url]
+    folders = [Path(url) for url in settings.offsite.urls if "://" not in url]
     metrics = settings.watching.metrics_file
     return (*folders, *((metrics.parent,) if metrics else ()))
 

@@ -38,8 +38,8 @@ def selftest(
     found = find_snapshot(run, open_catalog(run), snapshot, collection)
     request = SelfTestRequest(
         snapshot=found,
-        version=settings.version,
-        operation_timeout_seconds=settings.operation_timeout_seconds,
+        version=settings.engine.version,
+        operation_timeout_seconds=settings.qdrant.operation_timeout_seconds,
     )
     if run.dry:
         return run.would(f"damage copies of {found.name} by {len(request.faults)} faults")

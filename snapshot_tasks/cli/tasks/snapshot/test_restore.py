@@ -134,8 +134,8 @@ def _fresh(
     def work(entry: Snapshot) -> DrillReport:
         request = DrillRequest(
             snapshot=entry,
-            version=settings.version,
-            operation_timeout_seconds=settings.operation_timeout_seconds,
+            version=settings.engine.version,
+            operation_timeout_seconds=settings.qdrant.operation_timeout_seconds,
             max_seconds=max_seconds,
             keep=keep,
             rehearsed_version=engine_version,
@@ -157,8 +157,8 @@ def _in_place(run: Run, catalog: Catalog, yes: bool) -> Callable[[Snapshot], Dri
     def work(entry: Snapshot) -> DrillReport:
         request = InPlaceRequest(
             snapshot=entry,
-            operation_timeout_seconds=settings.operation_timeout_seconds,
-            ready_timeout_seconds=settings.ready_timeout_seconds,
+            operation_timeout_seconds=settings.qdrant.operation_timeout_seconds,
+            ready_timeout_seconds=settings.qdrant.ready_timeout_seconds,
         )
         endpoint = restore_endpoint(settings)
         return drill_in_place(request, engine, endpoint, catalog, run.progress, clock=now)

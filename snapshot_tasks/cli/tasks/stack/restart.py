@@ -15,6 +15,6 @@ def restart(run: Run, timeout: float = BY_SETTING) -> Outcome:
     if run.dry:
         return run.would("restart Qdrant")
     selection.engine.restart(
-        timeout_seconds=timeout or run.settings.ready_timeout_seconds, progress=run.progress
+        timeout_seconds=timeout or run.settings.qdrant.ready_timeout_seconds, progress=run.progress
     )
     return said({"engine": selection.engine.name}, "Qdrant is ready.")

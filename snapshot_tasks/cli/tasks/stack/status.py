@@ -16,10 +16,10 @@ def status(run: Run) -> Outcome:
     found = stack_status(
         live_engine(settings),
         lambda: live_endpoint(settings),
-        timeout_seconds=settings.operation_timeout_seconds,
+        timeout_seconds=settings.qdrant.operation_timeout_seconds,
     )
     return Outcome(
-        result=status_json(found, settings.url),
+        result=status_json(found, settings.qdrant.url),
         render=lambda: render_status(found),
         error=found.error,
     )

@@ -32,8 +32,8 @@ def up(run: Run, no_restore: bool = False, timeout: float = BY_SETTING) -> Outco
         live_endpoint(settings),
         Catalog(settings.snapshot_dir),
         run.progress,
-        ready_timeout_seconds=timeout or settings.ready_timeout_seconds,
-        operation_timeout_seconds=settings.operation_timeout_seconds,
+        ready_timeout_seconds=timeout or settings.qdrant.ready_timeout_seconds,
+        operation_timeout_seconds=settings.qdrant.operation_timeout_seconds,
         restore=not no_restore,
     )
     nothing = "" if no_restore else "No snapshot yet, so nothing to restore."
