@@ -1,1 +1,1 @@
-"""The command line: Invoke lives only here. Parse, wire, call one operation, render."""
+"""The command line, the only place that uses Invoke: parse, wire, call one operation, render."""

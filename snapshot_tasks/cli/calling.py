@@ -1,7 +1,7 @@
-"""How this call was made: texts name each command so that it can be run as it is printed.
+"""How this call was made, so that a printed command can be run as it is shown.
 
-Texts in the code say `inv TASK`, and so do proofs on disk. Whatever a person or another program
-reads is named here, at the edge: `./inv`, `inv`, `inv qdrant.…` or `qdrant-snapshots`.
+Texts in the code say `inv TASK`, and so do proofs on disk. They are translated here, at the edge,
+for a person or another program: to `./inv`, `inv`, `inv qdrant.…` or `qdrant-snapshots`.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ from invoke.collection import Collection
 from invoke.config import Config
 from invoke.tasks import Task
 
-# The launcher exports its process, which Invoke runs in, and the name it was called by. The process
-# keeps a hook, or whatever else a task starts, from being taken for it.
+# The launcher exports its process id, which Invoke keeps, and the name by which it was called. The
+# id ensures that a hook or another process started by a task is not mistaken for the launcher.
 LAUNCHER = "SNAPSHOT_TASKS_LAUNCHER"
 SCRIPT = "qdrant-snapshots"
 MODULE = "python -m snapshot_tasks"
 _NAMED = re.compile(r"`inv (?P<task>[a-z][a-z.-]*)")
-# The texts of a document that may name a command; all others are data.
+# The keys of a document whose texts may name a command; all others are data.
 _TEXTS = ("message", "hint", "remedy")
 
 
 class Way(Enum):
-    """In which way a task was called."""
+    """How a task was called."""
 
     LAUNCHER = auto()
     INV = auto()
@@ -40,29 +40,29 @@ class Way(Enum):
 
 
 class NamedTask(Task[Callable[..., None]]):
-    """A task that knows its full name here, whatever a project calls it in its own namespace."""
+    """A task that knows its full name, even if a project renames it in its own namespace."""
 
     full_name: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
-    """What was called, and what each task is called there."""
+    """The program that was called, and the name of each task there."""
 
     program: str = "inv"
     names: Mapping[str, str] = field(default_factory=dict)
 
     def named(self, text: str) -> str:
-        """Return a text whose commands are those to type here."""
+        """Return a text with each command as the user must type it here."""
         return _NAMED.sub(lambda m: f"`{self.program} {self.task(m['task'])}", text)
 
     def task(self, full_name: str) -> str:
-        """Return what a task is called here."""
+        """Return the name of a task here."""
         return self.names.get(full_name, full_name)
 
 
 class Calling:
-    """The call that goes on; each task sets it as it begins."""
+    """The current call; each task sets it when it starts."""
 
     def __init__(self) -> None:
         self.call = Call()
@@ -76,12 +76,12 @@ CALLING = Calling()
 
 
 def named(text: str) -> str:
-    """Return a text whose commands are those to type here."""
+    """Return a text with each command as the user must type it here."""
     return CALLING.call.named(text)
 
 
 def named_document(value: Any) -> Any:
-    """Return a document for `--json` whose messages and remedies name commands as called here."""
+    """Return a document for `--json` with commands in messages and remedies as typed here."""
     if isinstance(value, Mapping):
         return {
             key: named(part) if key in _TEXTS and isinstance(part, str) else named_document(part)
@@ -91,7 +91,7 @@ def named_document(value: Any) -> Any:
 
 
 def program(root: Path) -> str:
-    """Return how the program was called, as one types it."""
+    """Return the program as the user types it."""
     match way():
         case Way.LAUNCHER:
             return shlex.quote(_launched_by())
@@ -99,13 +99,13 @@ def program(root: Path) -> str:
             return SCRIPT
         case Way.MODULE:
             return MODULE
-    # From elsewhere, Invoke must be told where to look.
+    # In another folder, Invoke needs to know where to look.
     here = Path.cwd()
     return "inv" if root in (here, *here.parents) else f"inv --search-root {shlex.quote(str(root))}"
 
 
 def way() -> Way:
-    """Return in which way this process was called; `python -m invoke` is `inv`."""
+    """Return how this process was called; `python -m invoke` counts as `inv`."""
     if _launched_by():
         return Way.LAUNCHER
     called = Path(sys.argv[0])
@@ -116,13 +116,13 @@ def way() -> Way:
 
 
 def _launched_by() -> str:
-    """Return the launcher that runs this very process, as it was called; nothing without one."""
+    """Return the launcher of this process as it was called, or an empty string without one."""
     process, _, launcher = os.environ.get(LAUNCHER, "").partition(" ")
     return launcher if process == str(os.getpid()) else ""
 
 
 def _names(config: Config) -> dict[str, str]:
-    """Return what each task is called in the tasks.py that Invoke has loaded."""
+    """Return the name of each task in the tasks.py that Invoke has loaded."""
     module = sys.modules.get(config.tasks.collection_name) if config._project_prefix else None
     if module is None:
         return {}

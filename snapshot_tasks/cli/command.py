@@ -1,4 +1,4 @@
-"""The one decorator that makes a task: flags in, result or error out, exit code at the end."""
+"""The decorator that makes a task: flags in, result or error out, exit code at the end."""
 
 from __future__ import annotations
 
@@ -36,15 +36,15 @@ if TYPE_CHECKING:
     from snapshot_tasks.settings import Settings
     from snapshot_tasks.system.progress import Progress
 
-# What a task is made of, all to be had here.
+# Everything that a task needs can be imported from here.
 __all__ = ("JSON_HELP", "Count", "Outcome", "Run", "Seconds", "Span", "command")
 AGAIN_SECONDS = 0.01
-JSON_HELP = "Print one JSON document on stdout, also on failure."
+JSON_HELP = "Print one JSON document on stdout, even on failure."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What a task produced: data for `--json`, a function that prints it, and an error if any."""
+    """The result of a task: data for `--json`, a function that prints it, and any error."""
 
     result: Mapping[str, Any]
     render: Callable[[], None] = field(default=lambda: None)
@@ -72,13 +72,13 @@ class Run:
 
     @cached_property
     def settings(self) -> Settings:
-        """The settings. Raises `SettingsError` naming all that are wrong."""
+        """The settings. Raises `SettingsError` with all wrong ones."""
         from snapshot_tasks.settings import load_settings
 
         return load_settings(self.root, defaults=self.defaults)
 
     def would(self, *steps: str) -> Outcome:
-        """Return what a dry run answers: the steps it left out."""
+        """Return the outcome of a dry run: the steps that it skipped."""
 
         def render() -> None:
             for step in steps:
@@ -90,28 +90,29 @@ class Run:
         """Ask before something is deleted or overwritten.
 
         Raises:
-            Refused: without a terminal and `--yes`, or when the answer is no.
+            Refused: if there is neither a terminal nor `--yes`, or if the answer is no.
         """
         if yes:
             return
         if self.json or not sys.stdin.isatty():
             raise Refused(
-                f"{question} Nobody is here to ask.", hint="Say `--yes` to agree beforehand."
+                f"{question} This needs confirmation, and there is no terminal.",
+                hint="Pass `--yes` to confirm.",
             )
         if not ask(question):
             raise Refused(
-                "Not agreed; nothing was changed.", hint="Say `yes`, or `--yes`, to go on."
+                "Aborted; nothing was changed.", hint="Answer `yes`, or pass `--yes`, to continue."
             )
 
 
 def project_root(config: Config) -> Path:
-    """Return the folder in which Invoke found `tasks.py`, else the current one."""
+    """Return the folder in which Invoke found `tasks.py`, else the current folder."""
     found: str | None = config._project_prefix  # Invoke has no public name for it
     return Path(found) if found else Path.cwd()
 
 
 def project_defaults(config: Config) -> Mapping[str, object] | None:
-    """Return the settings that the project's own tasks.py gives by `ns.configure`."""
+    """Return the settings that the project's own tasks.py passes to `ns.configure`."""
     defaults: Mapping[str, object] | None = config._config.get("qdrant_snapshots")
     return defaults
 
@@ -119,10 +120,10 @@ def project_defaults(config: Config) -> Mapping[str, object] | None:
 def command(
     name: str, *, help: Mapping[str, str], iterable: Sequence[str] = (), watched: bool = False
 ) -> Callable[[Callable[..., Outcome]], Task[Callable[..., None]]]:
-    """Turn a function of a `Run` and flags into a task with `--json` and our exit codes.
+    """Turn a function of a `Run` and flags into a task with `--json` and the exit codes.
 
-    `name` is the task's full name, such as `snapshot.create`. A `watched` task tells how it ended
-    to whom the settings name; a dry run of it does not, since nothing was done.
+    `name` is the task's full name, such as `snapshot.create`. A `watched` task reports how it ended
+    to the receivers in the settings; a dry run does not, because nothing was done.
     """
 
     def decorate(function: Callable[..., Outcome]) -> Task[Callable[..., None]]:
@@ -158,7 +159,7 @@ def _signature(function: Callable[..., Outcome]) -> inspect.Signature:
 
 
 def _finish(run: Run, work: Callable[[], Outcome], watch: Watch | None) -> None:
-    """Do the work, print what came of it, tell who watches, and leave with its exit code."""
+    """Do the work, print the result, report it to the receivers, and exit with its code."""
     PRINTED.clear()
     outcome = _outcome(run, work)
     if outcome.error:
@@ -168,7 +169,7 @@ def _finish(run: Run, work: Callable[[], Outcome], watch: Watch | None) -> None:
     last_words = (named(f"error: {error.message}"), named(f"  fix: {error.hint}")) if error else ()
     if watch:
         text = without_key(PRINTED.text + "".join(f"{w}\n" for w in last_words), _key(run))
-        # An impatient Ctrl-C ends the telling, and changes nothing about how the task ended.
+        # An impatient Ctrl-C ends the reporting, but does not change how the task ended.
         with suppress(KeyboardInterrupt), _interruptible([]):
             for note in watch.end(_document(run, outcome), text):
                 run.progress.note(note)
@@ -180,17 +181,17 @@ def _finish(run: Run, work: Callable[[], Outcome], watch: Watch | None) -> None:
 
 
 def _printed(run: Run, outcome: Outcome) -> Outcome:
-    """Print the result; a bug in that is told as any other."""
+    """Print the result; a bug here is reported like any other."""
     try:
         if run.json:
             document = json_module.dumps(finite(_document(run, outcome)), allow_nan=False)
-            # GitHub Actions would obey it in the middle of any line; to JSON it is the same.
+            # GitHub Actions obeys `##[` anywhere in a line; for JSON, the escaped text is the same.
             print(document.replace("##[", "#\\u0023["))
         else:
             outcome.render()
         sys.stdout.flush()
     except BrokenPipeError:
-        # Whoever read this has seen enough; what is left unprinted must not fail at exit.
+        # The reader has closed the pipe; flushing the rest at exit must not fail.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except Exception as error:
         outcome = _bug(run, error)
@@ -218,7 +219,8 @@ def _bug(run: Run, error: Exception) -> Outcome:
     for line in without_key("".join(traceback.format_exception(error)), _key(run)).splitlines():
         say(line)
     bug = TaskError(
-        f"{type(error).__name__}: {error}", hint="This is a bug: please report the lines above."
+        f"{type(error).__name__}: {error}",
+        hint="This is a bug. Please report it with the lines above.",
     )
     bug.kind = "bug"
     redact(run, bug)
@@ -226,7 +228,7 @@ def _bug(run: Run, error: Exception) -> Outcome:
 
 
 def redact(run: Run, error: TaskError) -> None:
-    """Take the key out of an error's text: a library may have put it there."""
+    """Remove the key from an error's text, because a library may have put it there."""
     error.message = without_key(error.message, _key(run))
     error.hint = without_key(error.hint, _key(run))
 
@@ -234,12 +236,12 @@ def redact(run: Run, error: TaskError) -> None:
 def _key(run: Run) -> str | None:
     try:
         return run.settings.qdrant.api_key
-    except Exception:  # whatever is wrong with the settings is told already
+    except Exception:  # wrong settings have been reported already
         return os.environ.get("QDRANT_API_KEY")
 
 
 def _interrupted() -> Outcome:
-    hint = "Run it again when you like; nothing half-done was left behind."
+    hint = "Nothing half-done was left behind. Run it again whenever you like."
     return Outcome(result={}, error=Interrupted("Interrupted.", hint=hint))
 
 
@@ -259,16 +261,16 @@ def _document(run: Run, outcome: Outcome) -> dict[str, Any]:
 
 @contextmanager
 def _interruptible(seen: list[int]) -> Iterator[None]:
-    """Turn the first signal into KeyboardInterrupt, and let nothing disturb the cleaning up."""
+    """Turn the first signal into KeyboardInterrupt; later ones do not disturb the clean-up."""
 
     def handle(number: int, frame: FrameType | None) -> None:
         seen.append(number)
         if len(seen) == 1:
             raise KeyboardInterrupt
-        say("still cleaning up")
+        say("still cleaning up, please wait")
 
     def lost(what: sys.UnraisableHookArgs) -> None:
-        # Where nothing can be raised, such as in a destructor, Python drops the interruption.
+        # Python loses an interruption where nothing can be raised, such as in a destructor.
         if seen and what.exc_type is KeyboardInterrupt:
             again = threading.Timer(AGAIN_SECONDS, os.kill, (os.getpid(), seen.pop()))
             again.daemon = True

@@ -1,4 +1,4 @@
-"""What the user sees while work goes on. All of it goes to stderr; results go to stdout."""
+"""What the user sees while a task runs: progress goes to stderr, results to stdout."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ Amount = Callable[[float], str]
 
 
 class Recorder:
-    """Keeps the end of what was printed, for those who are told how a task ended."""
+    """Keeps the last lines that were printed, for the report on how a task ended."""
 
     def __init__(self, *, max_characters: int = 20_000) -> None:
         self._max_characters = max_characters
         self._lines: deque[str] = deque()
         self._length = 0
-        # Heartbeats, and what a hook prints, come from threads of their own.
+        # Heartbeats and the output of a hook come from other threads.
         self._lock = threading.Lock()
 
     def add(self, line: str) -> None:
-        """Keep a line, and forget the oldest ones that are too much; a long one loses its start."""
+        """Keep a line and forget the oldest ones above the limit; a long line loses its start."""
         line = line[-self._max_characters :]
         with self._lock:
             self._lines.append(line)
@@ -45,14 +45,14 @@ class Recorder:
                 self._length -= len(self._lines.popleft()) + 1
 
     def clear(self) -> None:
-        """Forget everything: another task begins."""
+        """Forget everything, because another task starts."""
         with self._lock:
             self._lines.clear()
             self._length = 0
 
     @property
     def text(self) -> str:
-        """What is kept."""
+        """The kept lines."""
         with self._lock:
             return "".join(f"{line}\n" for line in self._lines)
 
@@ -61,7 +61,7 @@ PRINTED = Recorder()
 
 
 def say(message: str, *, style: str = "") -> None:
-    """Print one line on stderr, coloured where that is wanted, whatever the message holds."""
+    """Print one line on stderr, in colour on a terminal; the message may have any content."""
     message = _one_line(message)
     PRINTED.add(message)
     if style and _is_live():
@@ -74,9 +74,9 @@ def say(message: str, *, style: str = "") -> None:
 
 
 def tell(text: str, *, is_file: bool = False) -> None:
-    """Print one line on stdout; names and labels from elsewhere command no terminal.
+    """Print one line on stdout; names and labels from elsewhere cannot control the terminal.
 
-    A line that is a file's names its commands already.
+    A line of a file has its commands translated already.
     """
     line = _harmless(text) if is_file else _one_line(text)
     PRINTED.add(line)
@@ -84,15 +84,15 @@ def tell(text: str, *, is_file: bool = False) -> None:
 
 
 def shown(text: str, *, limit: int | None = None) -> str:
-    """Return text as one line that commands nobody who reads it, and names commands as called."""
+    """Return text as one harmless line, with each command as the user types it."""
     return _harmless(named(text), limit=limit)
 
 
 def _harmless(text: str, *, limit: int | None = None) -> str:
-    """Return text as one line that commands nobody who reads it.
+    """Return text as one line that neither a terminal nor GitHub Actions obeys.
 
-    A terminal obeys control characters; GitHub Actions obey `::` where a line begins, which is
-    anywhere once a table folds, and `##[` anywhere.
+    A terminal obeys control characters. GitHub Actions obeys `##[` anywhere, and `::` at the start
+    of a line, which can be anywhere once a table wraps its cells.
     """
     line = printable(text, limit=limit)
     from snapshot_tasks.settings.github import in_actions
@@ -105,13 +105,13 @@ def _escaped(match: re.Match[str]) -> str:
 
 
 def ask(question: str) -> bool:
-    """Ask on the terminal; only a clear yes is one."""
-    print(f"{printable(question)} Go on? [yes/no] ", end="", file=sys.stderr, flush=True)
+    """Ask on the terminal; anything but a clear yes is a no."""
+    print(f"{printable(question)} Continue? [yes/no] ", end="", file=sys.stderr, flush=True)
     return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
 def output() -> Console:
-    """Return the console for results; wide enough for a table when nobody watches."""
+    """Return the console for results; without a terminal, it is wide enough for a table."""
     from rich.console import Console
 
     class Recorded(Console):
@@ -124,21 +124,21 @@ def output() -> Console:
 
 
 class TerminalProgress:
-    """A live bar on a terminal; elsewhere a line at the end of each phase, and every 30 s of it."""
+    """A live bar on a terminal; elsewhere a line every 30 s and at the end of each phase."""
 
     def __init__(self, *, heartbeat_seconds: float = HEARTBEAT_SECONDS) -> None:
         self._live: Progress | None = None
         self._heartbeat_seconds = heartbeat_seconds
 
     def note(self, message: str) -> None:
-        """Say one thing the user should know."""
+        """Print one thing that the user should know."""
         say(f"note: {message}", style="yellow")
 
     @contextmanager
     def phase(
         self, label: str, *, total_bytes: int | None = None, total_points: int | None = None
     ) -> Iterator[Callable[[int], None]]:
-        """Show a phase; its end prints how long it took, and how fast."""
+        """Show a phase; when it ends, print how long it took and how fast it was."""
         start, seen, label = time.monotonic(), 0, printable(label)
         amount = points if total_bytes is None else size
         total = total_bytes or total_points
@@ -158,14 +158,14 @@ class TerminalProgress:
 
     @contextmanager
     def _heartbeat(self, beat: Callable[[], None]) -> Iterator[None]:
-        """Show that a long phase is alive where no bar does; CI ends what is silent for long."""
+        """Show that a long phase is alive if there is no bar; CI cancels silent jobs."""
         if _is_live():
             yield
             return
         over = threading.Event()
 
         def work() -> None:
-            # Whoever read stderr may be gone; the phase goes on without.
+            # The reader of stderr may have closed it; the phase continues without.
             with suppress(OSError, ValueError):
                 while not over.wait(self._heartbeat_seconds):
                     beat()
@@ -232,7 +232,7 @@ def _is_live() -> bool:
 
 
 def _so_far(label: str, seen: int, total: int | None, seconds: float, amount: Amount) -> str:
-    text = f"{label}: still at it after {duration(seconds)}"
+    text = f"{label}: still running after {duration(seconds)}"
     if not seen:
         return text
     of = f" of {amount(total)}" if total else ""

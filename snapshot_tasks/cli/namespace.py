@@ -6,7 +6,7 @@ from importlib import import_module
 
 from invoke.collection import Collection
 
-# Each names a module of `tasks/`; what is before the dot is its group.
+# The modules in `tasks/`; the part before the dot is the group.
 TASKS = (
     "demo",
     "doctor",
@@ -35,7 +35,7 @@ TASKS = (
 
 
 def build_namespace() -> Collection:
-    """Assemble the tasks."""
+    """Assemble the collection of all tasks."""
     root = Collection()
     for name in TASKS:
         group = name.rpartition(".")[0]
@@ -46,7 +46,7 @@ def build_namespace() -> Collection:
 
 
 def add_tasks(collection: Collection, module: str) -> None:
-    """Add the tasks that a module defines."""
+    """Add the tasks that are defined in a module."""
     for task in Collection.from_module(import_module(module)).tasks.values():
         collection.add_task(task)
 

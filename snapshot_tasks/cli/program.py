@@ -1,4 +1,4 @@
-"""`qdrant-snapshots`: these tasks as a program of their own, for folders without a tasks.py."""
+"""`qdrant-snapshots`: the tasks as a separate program, for folders without a tasks.py."""
 
 from __future__ import annotations
 
@@ -21,25 +21,25 @@ MAX_WORD = 100
 
 
 class Program(InvokeProgram):
-    """Invoke's program, with our list by default and an answer to what is mistyped."""
+    """Invoke's program, which lists our tasks by default and suggests what was meant."""
 
     def parse_core(self, argv: list[str] | None) -> None:
-        """Read what comes before the first task. Raises `Exit` for what cannot be read."""
+        """Parse the words before the first task. Raises `Exit` if that fails."""
         with self._answering():
             super().parse_core(argv)
 
     def parse_tasks(self) -> None:
-        """Read the tasks and their flags. Raises `Exit` for what cannot be read."""
+        """Parse the tasks and their flags. Raises `Exit` if that fails."""
         with self._answering():
             super().parse_tasks()
 
     def parse_cleanup(self) -> None:
-        """Answer `--help` and `--list`. Raises `Exit` after it, and for an unknown task."""
+        """Handle `--help` and `--list`. Raises `Exit` afterwards, and for an unknown task."""
         with self._answering():
             super().parse_cleanup()
 
     def no_tasks_given(self) -> None:
-        """Show the tasks, which is what somebody without one is looking for."""
+        """List the tasks, because a user who names none is looking for one."""
         self.list_tasks()
         raise Exit
 
@@ -52,7 +52,7 @@ class Program(InvokeProgram):
             raise Exit(f"error: {message}\n  fix: {hint}", code=1) from error
 
     def _answer(self, error: ParseError) -> tuple[str, str]:
-        """Return what is wrong about the command line, and what to do about it."""
+        """Return what is wrong with the command line, and what to do about it."""
         called = program(Path.cwd())
         context = error.context
         task = context.name if context and context.name else None
@@ -74,12 +74,12 @@ class Program(InvokeProgram):
 
 
 def nearest(word: str, known: Iterable[str]) -> list[str]:
-    """Return the known words that are most like this one, the likest first."""
+    """Return the known words that are most similar to this one, the most similar first."""
     return difflib.get_close_matches(word, list(dict.fromkeys(known)), n=3)
 
 
 def nearest_tasks(word: str, known: Iterable[str]) -> list[str]:
-    """Return the tasks most like a word, which may lack the group, as `create` does."""
+    """Return the tasks most similar to a word, which may lack the group, as `create` does."""
     names = list(known)
     verbs = {name.rpartition(".")[2] for name in names}
     by_verb = [
@@ -89,7 +89,7 @@ def nearest_tasks(word: str, known: Iterable[str]) -> list[str]:
 
 
 def _plain(text: str) -> str:
-    """Return what Invoke says as a sentence that names a flag as it is typed."""
+    """Return Invoke's message as a sentence with the flag as it is typed."""
     missing = re.fullmatch(r"Flag <Argument: (\S+).*> needed value and was not given one!", text)
     if missing:
         return f"--{missing[1].replace('_', '-')} needs a value."

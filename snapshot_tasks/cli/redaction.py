@@ -1,4 +1,4 @@
-"""The key is in nothing that leaves a task, whatever a library may have put it into."""
+"""Remove the key from everything that leaves a task; a library may have put it anywhere."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 
 def without_key(text: str, key: str | None) -> str:
-    """Return a text without the key, in each way that it can be quoted."""
+    """Return a text without the key, however it is quoted."""
     if not key:
         return text
     forms = {key, repr(key)[1:-1], json.dumps(key)[1:-1], quote(key), quote(key, safe="")}

@@ -1,4 +1,4 @@
-"""A watched task tells how it ended: to a dead man's switch, a webhook, and a metrics file."""
+"""A watched task reports how it ended to a dead man's switch, a webhook, and a metrics file."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 class Watch:
     """One run of a watched task, from its start ping to its end.
 
-    Nothing here raises: a backup that succeeded has succeeded, whoever hears of it.
+    Nothing here raises: a backup has succeeded even if the report of it fails.
     """
 
     def __init__(
@@ -34,17 +34,17 @@ class Watch:
         self._begun = self._begin()
 
     def end(self, document: Mapping[str, Any], printed: str) -> list[str]:
-        """Tell how it ended, within some seconds; return a note on everything that was not told.
+        """Report how it ended, within a few seconds; return a note on everything that failed.
 
-        `document` is the task's for `--json`; `printed` is what the user saw.
+        `document` is the task's document for `--json`; `printed` is what the user saw.
         """
         seconds = time.monotonic() - self._started
         notes: list[str] = []
         for step in (self._keep(document, seconds), self._tell(document, printed, seconds)):
             try:
                 notes.extend(step)
-            except Exception as error:  # a bug in what only tells must not undo the work
-                notes.append(f"Not all of the end could be told: {type(error).__name__}.")
+            except Exception as error:  # a bug in the reporting must not undo the work
+                notes.append(f"The result could not be fully reported: {type(error).__name__}.")
         return notes
 
     def _begin(self) -> Delivery | None:
@@ -72,19 +72,19 @@ class Watch:
                     exit_code=document["exit_code"],
                 )
             except TaskError as error:
-                # A read-only folder is a fine place to verify in; only who counts on it is told.
+                # Verifying in a read-only folder is fine, so this is only noted if metrics are set.
                 if path:
-                    yield f"This run is in no metrics: {error.message}"
+                    yield f"This run was not recorded in the metrics: {error.message}"
         if path:
             from snapshot_tasks.alarms.metrics import write_metrics
 
             try:
                 write_metrics(path, Catalog(folder).entries(), read_runs(folder), now=now)
             except TaskError as error:
-                yield f"The metrics were not written: {error.message}"
+                yield f"Could not write the metrics: {error.message}"
 
     def _tell(self, document: Mapping[str, Any], printed: str, seconds: float) -> Iterator[str]:
-        """Send the ping and the webhook, both at once."""
+        """Send the ping and the webhook at the same time."""
         watching, under_way = self._watching, [self._begun] if self._begun else []
         if not watching.ping_url and not watching.webhook_url:
             return
@@ -111,7 +111,7 @@ class Watch:
 def begin_watch(
     task: str, project_root: Path, defaults: Mapping[str, object] | None = None
 ) -> Watch | None:
-    """Begin to watch a run; None where even that cannot be, which is no reason not to run."""
+    """Start to watch a run; None if even that fails, which must not prevent the run."""
     try:
         return Watch(task, project_root, defaults)
     except Exception:

@@ -1,4 +1,4 @@
-"""What the snapshot tasks share: the catalogue, the connection, and which snapshot is meant."""
+"""What the snapshot tasks share: the catalogue, the connection, and how to find a snapshot."""
 
 from __future__ import annotations
 
@@ -21,15 +21,13 @@ if TYPE_CHECKING:
     from snapshot_tasks.operations.create.seal import FreshServers
     from snapshot_tasks.qdrant.server import Server
 
-SNAPSHOT_HELP = "A path, or a name from snapshot.list; by default the newest of the collection."
-COLLECTION_HELP = "The collection; by default QDRANT_COLLECTION_NAME."
-PLACE_HELP = (
-    f"such as {examples()} or a folder; may be given several times. By default QDRANT_OFFSITE_URL."
-)
+SNAPSHOT_HELP = "Path, or name from snapshot.list; default: the newest snapshot of the collection."
+COLLECTION_HELP = "The collection; default: QDRANT_COLLECTION_NAME."
+PLACE_HELP = f"such as {examples()} or a folder; can be repeated. Default: QDRANT_OFFSITE_URL."
 
 
 def now() -> datetime:
-    """Return the time; operations get this clock, so that tests can give them another."""
+    """Return the current time; operations get this clock, so that tests can pass another."""
     return datetime.now(UTC)
 
 
@@ -41,7 +39,7 @@ def open_catalog(run: Run, output_dir: str = "") -> Catalog:
 
 
 def connect(run: Run, *, mounted: bool = False) -> Server:
-    """Return a connection to the live Qdrant; `mounted` asks which folders it can read."""
+    """Return a connection to the live Qdrant; `mounted` also finds the folders it can read."""
     from snapshot_tasks.engines.select import live_endpoint, restore_endpoint
     from snapshot_tasks.qdrant.server import Server
 
@@ -50,10 +48,10 @@ def connect(run: Run, *, mounted: bool = False) -> Server:
 
 
 def repositories(run: Run, urls: Sequence[str] | None) -> list[Repository]:
-    """Return the off-site places that the flags or the settings name.
+    """Return the off-site places from the flags or the settings.
 
     Raises:
-        SettingsError: when there is none, or a URL is wrong.
+        SettingsError: if there is none, or a URL is wrong.
     """
     from snapshot_tasks.offsite.repository import Repository
     from snapshot_tasks.storage.stores import STORES, open_store
@@ -61,21 +59,22 @@ def repositories(run: Run, urls: Sequence[str] | None) -> list[Repository]:
     wanted = dict.fromkeys(urls or run.settings.offsite.urls)
     if not wanted:
         raise SettingsError(
-            "No off-site place is known.",
-            hint=f"Set QDRANT_OFFSITE_URL, such as {STORES[0].example}, or name one by the flag.",
+            "No off-site place is set.",
+            hint=f"Set QDRANT_OFFSITE_URL, for example to {STORES[0].example}, or pass one with"
+            " the flag.",
         )
     return [Repository(open_store(url, run.settings.offsite.store_variables)) for url in wanted]
 
 
 def find_snapshot(run: Run, catalog: Catalog, snapshot: str, collection: str) -> Snapshot:
-    """Return the snapshot that the flags mean. Raises `NotFound` when there is none."""
+    """Return the snapshot that the flags select. Raises `NotFound` if there is none."""
     if snapshot:
         return catalog.find(snapshot)
     return catalog.newest(collection or run.settings.collection)
 
 
 def create_defaults(run: Run) -> CreateDefaults:
-    """Return what the settings say about every new snapshot."""
+    """Return the settings for every new snapshot."""
     from snapshot_tasks.operations.create.request import CreateDefaults
 
     return CreateDefaults(
@@ -84,7 +83,7 @@ def create_defaults(run: Run) -> CreateDefaults:
 
 
 def fresh_servers(run: Run) -> FreshServers:
-    """Return how to run a throw-away server for a seal."""
+    """Return how to run a fresh server for a seal."""
     from snapshot_tasks.engines.select import drill_engine
     from snapshot_tasks.operations.create.seal import FreshServers
 
@@ -102,12 +101,14 @@ def run_hook(run: Run, snapshots: Sequence[Snapshot]) -> tuple[Failure, ...]:
     return run_hooks(settings.post_create_hook, snapshots, say, secret=settings.qdrant.api_key)
 
 
-TIMEOUT_HELP = "Seconds to wait until Qdrant is ready; QDRANT_READY_TIMEOUT_SECONDS by default."
+TIMEOUT_HELP = (
+    "How many seconds to wait for Qdrant to become ready; default: QDRANT_READY_TIMEOUT_SECONDS."
+)
 
 
 BY_SETTING = Seconds(0)
 
 
 def said(result: dict[str, Any], sentence: str) -> Outcome:
-    """Return what a task did as a result and one sentence."""
+    """Return an outcome that prints one sentence."""
     return Outcome(result=result, render=lambda: tell(sentence))

@@ -62,7 +62,7 @@ def test_a_second_up_changes_nothing(restored: Stack, seeds: Seeds) -> None:
     assert up(restored) == 0, restored.log()
     assert (restored.container(), restored.inspect()["State"]["StartedAt"]) == (before, started)
     assert restored.content(BIG) == seeds.content[BIG]
-    assert "exists, left as it is" in restored.log()
+    assert "already exists, left unchanged" in restored.log()
 
 
 def test_a_change_after_the_restore_survives_the_next_up(restored: Stack) -> None:

@@ -148,7 +148,7 @@ def test_pruning_off_site_shows_its_plan_and_needs_consent(
     )
     assert len(remote_names(inv)) == 5
     ran = succeeded(inv("snapshot.prune", "--from", bucket.url, "--yes"))
-    assert ran.stdout.splitlines()[-1].startswith("Dropped 2 snapshots, ")
+    assert ran.stdout.splitlines()[-1].startswith("Deleted 2 snapshots, ")
     assert sorted(name.split("_")[0] for name in remote_names(inv)) == ["books", "films", "films"]
     assert_error(inv("snapshot.prune", "--remote", "--collection", "nope", "--yes"), 10)
     succeeded(inv("snapshot.prune", "--remote", "--all", "--yes"))
@@ -169,7 +169,7 @@ def test_pushed_and_pruned_in_one_go(inv: Inv, catalog: Catalog, bucket: Bucket)
     ran = succeeded(inv("snapshot.push", "--snapshot", pinned, "--json"))
     assert ran.document["result"]["pushed"][0]["outcome"] == REFRESHED
     dry = succeeded(inv("--dry", "snapshot.push", "--prune", QDRANT_KEEP_LAST="1"))
-    assert "would drop old ones" in dry.stdout
+    assert "would delete old copies" in dry.stdout
     ran = succeeded(inv("snapshot.push", "--prune", "--json", QDRANT_KEEP_LAST="1"))
     dropped = ran.document["result"]["dropped"]
     assert [line["snapshot"] for line in dropped] == ["books_20250102_120000.snapshot"]

@@ -86,7 +86,7 @@ def test_what_no_rule_keeps_goes_with_all_that_stands_beside_it(inv: Inv, folder
         add_proof(snapshot, kind="verify", at=NOW.isoformat(), ok=True)
     ran = inv("snapshot.prune", "--keep-last", "2", "--yes")
     assert ran.code == 0, ran.stderr
-    assert ran.stdout.splitlines()[-1].startswith("Dropped 3 snapshots, ")
+    assert ran.stdout.splitlines()[-1].startswith("Deleted 3 snapshots, ")
     kept = [taken[0].name, taken[1].name]
     assert tree(folder.folder) == sorted(
         [latest_name("books")]

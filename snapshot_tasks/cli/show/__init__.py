@@ -1,1 +1,1 @@
-"""What a person, a CI system or GitHub sees of a result."""
+"""How results are shown to a person, a CI system or GitHub."""

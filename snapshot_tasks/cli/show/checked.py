@@ -1,4 +1,4 @@
-"""What a CI system is told of one thing that was checked, by JUnit or by GitHub."""
+"""The results for a CI system: one `Checked` for each thing, as JUnit and GitHub show it."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checked:
-    """A snapshot, say: what was found, the verdict in a few words, and how long each part took.
+    """One checked thing, such as a snapshot: the findings, a short verdict, and the times.
 
-    `error` is why it failed; with findings that failed it says nothing new.
+    `error` is why the check failed; it adds nothing if there are failed findings.
     """
 
     name: str
@@ -35,12 +35,12 @@ class Checked:
 
     @property
     def failures(self) -> tuple[Finding, ...]:
-        """What failed: the findings that did, or else the error, as one more."""
+        """The failed findings, or else the error as a finding."""
         wrong = failed(self.findings)
         return wrong or ((error_finding(self.error),) if self.error else ())
 
     def named(self, name: Callable[[str], str]) -> Checked:
-        """Return the same with texts that name commands as they are called here."""
+        """Return the same with texts that show each command as it is called here."""
         findings = [
             replace(finding, message=name(finding.message), remedy=name(finding.remedy))
             for finding in self.findings
@@ -49,7 +49,7 @@ class Checked:
 
 
 def error_finding(error: TaskError) -> Finding:
-    """Return an error as a finding: a budget that was missed, or what kept from checking at all."""
+    """Return an error as a finding: a missed budget, or the reason why the check was impossible."""
     check = "budget" if error.kind == BudgetMissed.kind else error.kind
     return Finding(check=check, status=Status.FAIL, message=error.message, remedy=error.hint)
 
@@ -60,7 +60,7 @@ def checked_drill(report: DrillReport) -> Checked:
     proven = seconds is not None and (report.error is None or slow)
     verdict = "not proven"
     if proven and seconds is not None:
-        verdict = f"proven{', too slowly' if slow else ''}: restores in {duration(seconds)}"
+        verdict = f"proven{', but too slow' if slow else ''}: restores in {duration(seconds)}"
     return Checked(
         name=report.snapshot.name,
         verdict=verdict,
@@ -76,7 +76,7 @@ def checked_file(verification: Verification, at: datetime) -> Checked:
     """Return a verification for CI."""
     return Checked(
         name=verification.snapshot.name,
-        verdict="is not what was taken" if verification.error else "is what was taken",
+        verdict="differs from what was taken" if verification.error else "matches what was taken",
         at=at.isoformat(),
         seconds=verification.seconds,
         findings=verification.findings,
@@ -86,10 +86,10 @@ def checked_file(verification: Verification, at: datetime) -> Checked:
 
 
 def checked_faults(report: SelfTestReport, at: datetime) -> Checked:
-    """Return a self-test for CI: one finding for each fault, good when a check caught it."""
+    """Return a self-test for CI: one finding for each fault, OK if a check caught it."""
     return Checked(
         name=report.snapshot.name,
-        verdict="a fault slipped through" if report.error else "every fault is caught",
+        verdict="a fault was missed" if report.error else "every fault was caught",
         at=at.isoformat(),
         seconds=report.seconds,
         findings=[_fault(row) for row in report.rows],
@@ -101,13 +101,13 @@ def checked_faults(report: SelfTestReport, at: datetime) -> Checked:
 def checked_promises(judged: Judged, at: datetime) -> Checked:
     """Return the promises about one collection, or about the tasks, for CI."""
     broken, count = len(failed(judged.findings)), len(judged.findings)
-    verdict = f"{broken} of {count} promises broken" if broken else "promises hold"
+    verdict = f"{broken} of {count} promises broken" if broken else "all promises kept"
     return Checked(name=judged.title, verdict=verdict, at=at.isoformat(), findings=judged.findings)
 
 
 def not_checked(name: str, error: TaskError, at: datetime) -> Checked:
-    """Return what could not be checked at all."""
-    return Checked(name=name, verdict="not checked", at=at.isoformat(), error=error)
+    """Return a thing that could not be checked at all."""
+    return Checked(name=name, verdict="could not be checked", at=at.isoformat(), error=error)
 
 
 def _named_error(error: TaskError | None, name: Callable[[str], str]) -> TaskError | None:
@@ -120,7 +120,7 @@ def _named_error(error: TaskError | None, name: Callable[[str], str]) -> TaskErr
 
 def _fault(row: Row) -> Finding:
     if row.left_out:
-        return Finding(check=row.fault, status=Status.WARN, message=f"left out: {row.left_out}")
+        return Finding(check=row.fault, status=Status.WARN, message=f"skipped: {row.left_out}")
     attempts = {"as it is": row.as_it_is, "re-signed": row.resigned}
     tried = {way: attempt.caught_by for way, attempt in attempts.items() if attempt}
     message = "; ".join(f"{way}: {caught_by or 'not caught'}" for way, caught_by in tried.items())

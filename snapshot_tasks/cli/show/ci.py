@@ -1,4 +1,4 @@
-"""Tell whichever CI system listens what was checked: by JUnit where a flag asks, and GitHub."""
+"""Report what was checked to a CI system: as JUnit XML if a flag asks for it, and to GitHub."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ def tell_ci(
     *,
     junit: str = "",
 ) -> None:
-    """Tell what was checked, and by `failures` what could not be; a dry run tells nobody.
+    """Report what was checked, and `failures` that prevented a check; a dry run reports nothing.
 
     Raises:
-        StorageError: when the JUnit file cannot be written.
+        StorageError: if the JUnit file cannot be written.
     """
     from snapshot_tasks.cli.show.checked import not_checked
     from snapshot_tasks.cli.show.github import tell_github

@@ -1,4 +1,4 @@
-"""New snapshots, and what looked suspicious about them, as lines and JSON."""
+"""New snapshots, and findings about suspicious contents, as lines and JSON."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def created_json(done: CreatedAndPruned, failures: Sequence[Failure]) -> dict[str, Any]:
-    """Return what was taken and dropped for `--json`."""
+    """Return the new and the deleted snapshots for `--json`."""
     return {
         "snapshots": [snapshot_json(snapshot) for snapshot in done.snapshots],
         "findings": findings_json(done.created),
@@ -27,7 +27,7 @@ def created_json(done: CreatedAndPruned, failures: Sequence[Failure]) -> dict[st
 
 
 def findings_json(created: Iterable[Created]) -> list[dict[str, str]]:
-    """Return what looked suspicious about new snapshots, each with the snapshot's name."""
+    """Return the findings about new snapshots, each with the snapshot's name."""
     return [
         {"snapshot": one.snapshot.name, **finding.as_json()}
         for one in created
@@ -36,16 +36,16 @@ def findings_json(created: Iterable[Created]) -> list[dict[str, str]]:
 
 
 def render_taken(created: Iterable[Created]) -> None:
-    """Print each new snapshot, and what looked suspicious about it."""
+    """Print each new snapshot, and the findings about it."""
     for one in created:
         render_created(one.snapshot)
         render_findings(one.findings)
 
 
 def render_created_and_pruned(done: CreatedAndPruned, *, pruned: bool) -> None:
-    """Print what was taken, and with `pruned` how much was dropped after that."""
+    """Print the new snapshots and, with `pruned`, how much was deleted afterwards."""
     render_taken(done.created)
     if not done.created and not done.failures:
-        tell("The server has no collection, so there is nothing to take.")
+        tell("The server has no collections, so there is nothing to snapshot.")
     if pruned:
         render_dropped([snapshot.size_bytes for snapshot in done.dropped])

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def drills_json(
     created: Sequence[Created], reports: Sequence[DrillReport], failures: Sequence[Failure]
 ) -> dict[str, Any]:
-    """Return drills for `--json`; `findings` are those of a snapshot that was taken for them."""
+    """Return drills for `--json`; `findings` are about a snapshot that was taken for them."""
     return {
         "drills": [report.as_json() for report in reports],
         "findings": findings_json(created),
@@ -29,7 +29,7 @@ def drills_json(
 
 
 def render_drills(created: Sequence[Created], reports: Sequence[DrillReport]) -> None:
-    """Print the snapshot that was taken for the drill, if one was, and each drill."""
+    """Print the snapshot that was taken for the drill, if there is one, and each drill."""
     render_taken(created)
     for report in reports:
         render_drill(report)
@@ -39,15 +39,15 @@ def render_drill(report: DrillReport) -> None:
     """Print the drill's lines, times and verdict."""
     name = report.snapshot.name
     title = (
-        f"Fresh restore test of {name} on Qdrant {report.server_version or '?'} ({report.engine})"
+        f"Restore test of {name} on a fresh Qdrant {report.server_version or '?'} ({report.engine})"
     )
     render_findings(report.findings, title=title)
     tell("Times: " + ", ".join(f"{phase} {duration(s)}" for phase, s in report.phases.items()))
     too_slow = isinstance(report.error, BudgetMissed)
     if report.restore_seconds is not None and (report.error is None or too_slow):
-        slowly = ", too slowly" if too_slow else ""
+        slowly = ", but too slow" if too_slow else ""
         tell(f"PROVEN{slowly}: {name} restores in {duration(report.restore_seconds)}.")
     else:
         tell(f"NOT PROVEN: {name}.")
     if report.kept:
-        tell(f"Kept running at {report.kept}")
+        tell(f"Still running at {report.kept}")

@@ -1,4 +1,4 @@
-"""A self-test of the checks as a table, and as a page of the docs."""
+"""A self-test of the checks as a table, and as a page of the documentation."""
 
 from __future__ import annotations
 
@@ -18,17 +18,18 @@ NOT_CAUGHT = "NOT CAUGHT"
 
 INTRODUCTION = """# Which check catches which fault
 
-`inv snapshot.selftest --markdown docs/selftest.md` wrote this page: it damaged copies of a snapshot
-of {points:,} points, taken with Qdrant {version}, by each known fault, ran the checks, the cheap
-ones first, and noted which caught it and after how many seconds. "As it is", the manifest is the
-one written when the snapshot was taken; "re-signed", its size and SHA-256 were made to fit the
-damaged file, as if the damage had come first: there the archive's structure, the sealed contents or
-a drill on a throw-away server have to notice.
+This page was written by `inv snapshot.selftest --markdown docs/selftest.md`. It damaged copies of a
+snapshot of {points:,} points, taken with Qdrant {version}, with each known fault. It then ran the
+checks, cheapest first, and recorded which check caught the fault and after how many seconds. In the
+columns “as it is”, the manifest is the one that was written with the snapshot. In the columns
+“re-signed”, its size and SHA-256 were changed to match the damaged file, as if the damage had
+happened before the snapshot was recorded. Then the structure of the archive, the sealed contents or
+a drill (a restore test on a fresh server) must catch the fault.
 
-Size, sha256, description (of the collection, in the manifest) and archive are what
-`inv snapshot.verify` checks, contents is its `--level content`, drill is
-`inv snapshot.test-restore`. Every fault hits live data: a bit flipped in preallocated space or in a
-stale version of a point changes nothing that comes back, nor does one in an index.
+`inv snapshot.verify` checks the size, the sha256, the archive and the description (of the
+collection, in the manifest). With `--level content` it also checks the contents.
+`inv snapshot.test-restore` is the drill. Every fault affects live data: a flipped bit in
+preallocated space, in an old version of a point or in an index would not change what is restored.
 
 {table}
 
@@ -46,7 +47,7 @@ def faults_json(report: SelfTestReport) -> dict[str, Any]:
 
 
 def render_faults(report: SelfTestReport) -> None:
-    """Print each fault with what caught it."""
+    """Print each fault with the check that caught it."""
     from snapshot_tasks.cli.show.table import table
 
     columns = tuple(f"#{c}" if c == "seconds" else c for c in COLUMNS)
@@ -56,7 +57,7 @@ def render_faults(report: SelfTestReport) -> None:
 
 def _cells(row: Row) -> tuple[str, ...]:
     if row.left_out:
-        return (row.fault, f"left out: {row.left_out}", "–", "–", "–")
+        return (row.fault, f"skipped: {row.left_out}", "–", "–", "–")
     return (row.fault, *_attempt(row.as_it_is), *_attempt(row.resigned))
 
 
@@ -73,7 +74,7 @@ def _summary(report: SelfTestReport) -> str:
 
 
 def as_markdown(report: SelfTestReport) -> str:
-    """Return the table as a page of the docs."""
+    """Return the table as a page of the documentation."""
     rows = [COLUMNS, tuple("---" for _ in COLUMNS), *(_cells(row) for row in report.rows)]
     table = "\n".join(f"| {' | '.join(cells)} |" for cells in rows)
     manifest = report.snapshot.manifest

@@ -1,4 +1,4 @@
-"""What GitHub Actions shows of a task: the summary of a step, and its annotations."""
+"""What GitHub Actions shows for a task: the summary of a step, and its annotations."""
 
 from __future__ import annotations
 
@@ -14,35 +14,35 @@ from snapshot_tasks.system.progress import Progress
 from snapshot_tasks.system.units import duration
 from snapshot_tasks.system.untrusted import printable
 
-# GitHub takes 1 MiB for a step, and drops what is larger altogether.
+# GitHub accepts 1 MiB for each step, and discards a larger summary completely.
 MAX_SUMMARY_BYTES = 900_000
 MAX_CELL = 1000
-# What could become markup, HTML, mathematics, a link, a mention, or the end of a table's cell.
+# Characters that could become markup, HTML, maths, a link, a mention, or the end of a table cell.
 _MARKUP = re.compile(r"[#$&*:<>@\[-`{-~]|(?<=www)\.", re.IGNORECASE)
 
 
 def tell_github(progress: Progress, task: str, things: Sequence[Checked]) -> None:
-    """Append to the step's summary and annotate what failed; nothing outside of GitHub Actions.
+    """Append to the step's summary and annotate failures; do nothing outside GitHub Actions.
 
-    What cannot be written is only noted: it changes nothing about what was found.
+    If the summary cannot be written, that is only a note: the findings stay valid.
     """
     if summary := step_summary():
         try:
             append_line(summary, as_markdown(task, things))
         except OSError as error:
-            progress.note(f"The summary of this step could not be written: {error.strerror}.")
+            progress.note(f"Could not write the step summary: {error.strerror}.")
     if in_actions():
         for line in workflow_commands(task, things):
             print(line, file=sys.stderr, flush=True)
 
 
 def as_markdown(task: str, things: Sequence[Checked]) -> str:
-    """Return the summary: one section for each thing, for any names within GitHub's size."""
+    """Return the summary: one section for each thing, limited to the size that GitHub accepts."""
     text = f"## {_plain(task)}\n"
     for number, thing in enumerate(things):
         section = "\n".join(_section(thing)) + "\n"
         if len((text + section).encode()) > MAX_SUMMARY_BYTES:
-            return text + f"\n{len(things) - number} more are left out here.\n"
+            return text + f"\n{len(things) - number} more are not shown here.\n"
         text += section
     return text
 
@@ -78,10 +78,10 @@ def _annotation(kind: str, task: str, thing: Checked, finding: Finding) -> str:
 
 
 def _data(text: str) -> str:
-    """Return text as a workflow command holds it: the end of the line ends the command."""
+    """Return text for a workflow command; a line break would end the command."""
     return "%0A".join(printable(line).replace("%", "%25") for line in text.splitlines())
 
 
 def _plain(text: str) -> str:
-    """Return text from elsewhere as Markdown that shows just this text."""
+    """Return text from elsewhere as Markdown that shows exactly this text."""
     return _MARKUP.sub(lambda match: f"&#{ord(match[0])};", printable(text, limit=MAX_CELL))

@@ -1,4 +1,4 @@
-"""What was checked as JUnit XML, which every CI system shows."""
+"""What was checked, as JUnit XML, which every CI system can show."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def write_junit(path: Path, task: str, things: Sequence[Checked]) -> None:
 
 
 def _add_suite(root: ElementTree.Element, thing: Checked) -> None:
-    # An error that no finding tells is a test case of its own.
+    # An error without a failed finding becomes a separate test case.
     beside = () if failed(thing.findings) else thing.failures
     suite = _element(
         root,
@@ -54,7 +54,7 @@ def _add_case(suite: ElementTree.Element, name: str, finding: Finding) -> None:
 def _element(
     parent: ElementTree.Element, tag: str, text: str = "", **attributes: str
 ) -> ElementTree.Element:
-    """Add an element whose texts hold only what XML 1.0 allows."""
+    """Add an element whose texts contain only characters that XML 1.0 allows."""
     clean = {name: _FORBIDDEN.sub("\ufffd", value) for name, value in attributes.items()}
     element = ElementTree.SubElement(parent, tag, clean)
     element.text = _FORBIDDEN.sub("\ufffd", text) or None

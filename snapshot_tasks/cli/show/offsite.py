@@ -1,4 +1,4 @@
-"""What lies off-site, and what came or went, as tables, lines and JSON."""
+"""Off-site copies, pushes and pulls, as tables, lines and JSON."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def remote_json(remote: Remote) -> dict[str, Any]:
-    """Return a snapshot that lies off-site for `--json`; unknown facts are null."""
+    """Return an off-site copy for `--json`; unknown facts are null."""
     marker = remote.marker
     return {
         "snapshot": marker.snapshot,
@@ -42,7 +42,7 @@ def remote_json(remote: Remote) -> dict[str, Any]:
 
 
 def listing_json(listing: Listing) -> dict[str, Any]:
-    """Return what is off-site for `--json`, with each place that did not answer."""
+    """Return the off-site copies for `--json`, with each place that did not respond."""
     return {
         "snapshots": [remote_json(remote) for remote in listing.remotes],
         "failed": [failure.as_json() for failure in listing.failures],
@@ -52,7 +52,7 @@ def listing_json(listing: Listing) -> dict[str, Any]:
 def pushes_json(
     pushed: Sequence[Pushed], dropped: Sequence[Dropped], failures: Sequence[Failure]
 ) -> dict[str, Any]:
-    """Return pushes for `--json`, and the old snapshots that were deleted off-site after them."""
+    """Return pushes for `--json`, and the old off-site copies that were deleted afterwards."""
     return {
         "pushed": [pushed_json(one) for one in pushed],
         "dropped": [{"url": one.url, "snapshot": one.candidate.name} for one in dropped],
@@ -63,7 +63,7 @@ def pushes_json(
 def pulls_json(
     pulled: Sequence[Pulled], restored: Batch[RestoreResult], failures: Sequence[Failure]
 ) -> dict[str, Any]:
-    """Return pulls for `--json`, and the restores after them."""
+    """Return pulls for `--json`, and the restores afterwards."""
     return {
         "pulled": [pulled_json(one) for one in pulled],
         "restored": [restore_json(result) for result in restored.results],
@@ -98,21 +98,21 @@ def pulled_json(pulled: Pulled) -> dict[str, Any]:
 
 
 def render_pushes(pushed: Sequence[Pushed], dropped: Sequence[Dropped]) -> None:
-    """Print what was pushed, and the old snapshots that were deleted off-site after that."""
+    """Print the pushed snapshots, and the old off-site copies that were deleted afterwards."""
     render_pushed(pushed)
     for one in dropped:
-        tell(f"{one.url}: dropped {one.candidate.name}")
+        tell(f"{one.url}: deleted {one.candidate.name}")
 
 
 def render_pulls(pulled: Sequence[Pulled], restored: Batch[RestoreResult]) -> None:
-    """Print what was pulled, and each restore after it."""
+    """Print the pulled snapshots, and each restore afterwards."""
     render_pulled(pulled)
     for result in restored.results:
         render_restored(result)
 
 
 def render_pushed(pushed: Sequence[Pushed]) -> None:
-    """Print what was pushed."""
+    """Print the pushed snapshots."""
     for one in pushed:
         tell(f"{one.url}: {one.snapshot.name}, {one.outcome}")
         if one.is_sent:
@@ -120,26 +120,26 @@ def render_pushed(pushed: Sequence[Pushed]) -> None:
             whom = f"{readers} age recipient{'s' * (readers != 1)}"
             how = f"encrypted to {whom}" if readers else "not encrypted"
             tell(
-                f"  {size(one.marker.size_bytes)} as {size(one.marker.stored_bytes)}, {how},"
+                f"  {size(one.marker.size_bytes)} stored as {size(one.marker.stored_bytes)}, {how},"
                 f" {size(one.sent_bytes)} sent now, sha256 {one.marker.sha256[:16]}…"
             )
 
 
 def render_pulled(pulled: Sequence[Pulled]) -> None:
-    """Print what is here now."""
+    """Print the pulled snapshots, and those that were already here."""
     for one in pulled:
         if one.already:
-            tell(f"{one.snapshot.path}: here already")
+            tell(f"{one.snapshot.path}: already here")
         else:
             tell(f"{one.snapshot.path}")
             fetched = size(one.fetched_bytes)
-            tell(f"  from {one.url}, {fetched} fetched, every part and the whole checked")
+            tell(f"  from {one.url}, {fetched} downloaded; every part and the whole file checked")
 
 
 def render_remotes(remotes: Sequence[Remote], now: datetime) -> None:
-    """Print what lies off-site, newest first."""
+    """Print the off-site copies, newest first."""
     if not remotes:
-        tell("Nothing lies off-site yet. `inv snapshot.push` puts a snapshot there.")
+        tell("There are no copies off-site yet. `inv snapshot.push` creates one.")
         return
     table(
         "",

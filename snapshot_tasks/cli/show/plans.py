@@ -1,4 +1,4 @@
-"""A plan of retention, and what came of it, as lines and JSON."""
+"""A retention plan and its result, as lines and JSON."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from snapshot_tasks.system.units import size
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Placed:
-    """A plan, and where its snapshots lie: None for the snapshot folder."""
+    """A plan, and the place of its snapshots: None for the snapshot folder."""
 
     plan: Plan
     place: str | None = None
@@ -49,7 +49,7 @@ def pruned_json(
     *,
     dry: bool = False,
 ) -> dict[str, Any]:
-    """Return plans, and what came of them, for `--json`."""
+    """Return plans and their results for `--json`."""
     return {
         "collections": plans_json(plans),
         "dropped": list(dropped),
@@ -59,7 +59,7 @@ def pruned_json(
 
 
 def render_plans(plans: Sequence[Placed], line: Callable[[str], None]) -> None:
-    """Print each snapshot with what becomes of it and every reason."""
+    """Print each snapshot with its decision and every reason."""
     for placed in plans:
         plan = placed.plan
         line(f"{plan.collection} in {placed.place}" if placed.place else plan.collection)
@@ -67,14 +67,14 @@ def render_plans(plans: Sequence[Placed], line: Callable[[str], None]) -> None:
             word = "keep" if decision.keep else "DROP"
             facts = (word, decision.candidate.name, size(decision.candidate.size_bytes))
             line("  ".join((*facts, "; ".join(decision.reasons))))
-        line(f"{counted(len(plan.dropped))} to drop, {size(plan.freed_bytes)}.")
+        line(f"{counted(len(plan.dropped))} to delete, {size(plan.freed_bytes)}.")
 
 
 def render_dropped(sizes_bytes: Sequence[int]) -> None:
-    """Print how much went."""
-    tell(f"Dropped {counted(len(sizes_bytes))}, {size(sum(sizes_bytes))}.")
+    """Print how much was deleted."""
+    tell(f"Deleted {counted(len(sizes_bytes))}, {size(sum(sizes_bytes))}.")
 
 
 def counted(count: int) -> str:
-    """Return a number of snapshots."""
+    """Return the number of snapshots in words."""
     return f"{count} snapshot{'' if count == 1 else 's'}"

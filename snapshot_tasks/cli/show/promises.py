@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def promises_json(judgement: Judgement) -> dict[str, Any]:
-    """Return promises for `--json`, each with what it is about."""
+    """Return promises for `--json`, each with its collection."""
     return {
         "promises": [
             {"of": each.title, **finding.as_json()}
@@ -22,6 +22,6 @@ def promises_json(judgement: Judgement) -> dict[str, Any]:
 
 
 def render_promises(judgement: Judgement) -> None:
-    """Print each promise with what was found."""
+    """Print each promise with its finding."""
     for each in judgement.judged:
         render_findings(each.findings, title=each.title)

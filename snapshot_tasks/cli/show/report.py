@@ -1,4 +1,4 @@
-"""A report in short, as lines; the page itself is made by `report/`."""
+"""A short report as lines; `report/` makes the page."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def render_report(path: Path, collected: Report) -> None:
-    """Print what the page says in short, and where it is."""
+    """Print a summary of the page, and its path."""
     for name, finding in collected.attention:
         tell(f"{finding.status.value:<4}  {name}: {finding.check}: {finding.message}")
     if collected.collections and not collected.attention:

@@ -37,7 +37,7 @@ def restored_all_json(restored: Batch[RestoreResult]) -> dict[str, Any]:
 
 
 def render_restored_all(restored: Batch[RestoreResult], *, nothing: str) -> None:
-    """Print each restore, or `nothing` where none was tried."""
+    """Print each restore, or `nothing` if none was tried."""
     for result in restored.results:
         render_restored(result)
     if nothing and not restored.results and not restored.failures:
@@ -47,11 +47,11 @@ def render_restored_all(restored: Batch[RestoreResult], *, nothing: str) -> None
 def render_restored(result: RestoreResult) -> None:
     """Print what a restore did."""
     if result.skipped:
-        tell(f"{result.target}: exists, left as it is")
+        tell(f"{result.target}: already exists, left unchanged")
         return
     render_findings(result.findings, title=f"{result.target} from {result.snapshot.name}")
     if result.points_count is not None and not result.error:
         tell(f"Restored {result.points_count:,} points in {duration(result.seconds)}.")
     if result.safety_snapshot:
-        tell(f"What was there before is in {result.safety_snapshot}.")
+        tell(f"The previous collection is saved in {result.safety_snapshot}.")
         render_findings(result.safety_findings)

@@ -26,11 +26,11 @@ def schedule_json(schedule: Schedule, written: Sequence[Path]) -> dict[str, Any]
 def render_schedule(
     schedule: Schedule, written: Sequence[Path], folder: Path, progress: Progress
 ) -> None:
-    """Print what was written, else the files themselves; how to install it goes to stderr."""
+    """Print the written paths, else the files; how to install them goes to stderr."""
     lines = map(str, written) if written else "\n".join(schedule.files.values()).splitlines()
     for line in lines:
         tell(line, is_file=True)
-    where = f"in {folder}" if written else "with --output-dir DIR, and there"
-    progress.note(f"To install it, {where}:")
+    how = f"in {folder}" if written else "run this with --output-dir DIR, then in that folder"
+    progress.note(f"To install it, {how}:")
     for line in schedule.install:
         progress.note(f"  {line}")

@@ -45,7 +45,7 @@ def whole_json(snapshot: Snapshot) -> dict[str, Any]:
 def render_snapshots(snapshots: Sequence[Snapshot], now: datetime) -> None:
     """Print the catalogue, newest first."""
     if not snapshots:
-        tell("No snapshot yet. `inv snapshot.create` takes one.")
+        tell("There are no snapshots yet. `inv snapshot.create` takes one.")
         return
     table(
         "",
@@ -76,7 +76,7 @@ def _snapshot_row(snapshot: Snapshot, now: datetime) -> tuple[str, ...]:
 
 
 def render_created(snapshot: Snapshot) -> None:
-    """Print what was just taken."""
+    """Print a new snapshot."""
     manifest = snapshot.manifest
     assert manifest is not None
     tell(f"{snapshot.path}")
@@ -93,7 +93,7 @@ def render_created(snapshot: Snapshot) -> None:
         tell("  not sealed")
     if manifest.source_moved:
         before, after = manifest.source_points_before, manifest.source_points_after
-        tell(f"  The source was moving: {before:,} points before, {after:,} after.")
+        tell(f"  The source was being written to: {before:,} points before, {after:,} after.")
 
 
 def render_snapshot(snapshot: Snapshot, now: datetime) -> None:
@@ -119,13 +119,13 @@ def render_snapshot(snapshot: Snapshot, now: datetime) -> None:
             "payload indexes": ", ".join(sorted(manifest.payload_schema)) or "none",
         }
     else:
-        facts["manifest"] = "none: checksum, points and source are unknown"
+        facts["manifest"] = "none, so the checksum, points and source are unknown"
     width = max(len(key) for key in facts)
     for key, value in facts.items():
         said = "unknown" if value is None else shown(str(value), limit=MAX_CELL)
         tell(f"{key:<{width}}  {said}")
     if not snapshot.proofs:
-        tell("No proof yet. `inv snapshot.test-restore` makes one.")
+        tell("There is no proof yet. `inv snapshot.test-restore` creates one.")
         return
     table(
         "Proofs, newest first",
@@ -135,7 +135,7 @@ def render_snapshot(snapshot: Snapshot, now: datetime) -> None:
 
 
 def _proof_row(proof: Proof, now: datetime) -> tuple[str, ...]:
-    # Where the source has moved on, the snapshot is as good as it was.
+    # If only the source has changed, the snapshot is still good.
     wrong = "differs" if proof.level == SOURCE else "NO"
     return (
         ago(proof.at, now),

@@ -1,4 +1,4 @@
-"""What a running Qdrant holds, as a table and JSON."""
+"""The collections of a running Qdrant, as a table and JSON."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def stack_json(report: StackReport) -> dict[str, Any]:
 def render_stack(report: StackReport) -> None:
     """Print the collections and counts of a running Qdrant."""
     if not report.collections:
-        tell(f"Qdrant {report.version} holds no collection.")
+        tell(f"Qdrant {report.version} has no collections.")
         return
     owned = {
         name: [a for a, c in report.aliases.items() if c == name] for name, _ in report.collections
@@ -52,7 +52,7 @@ def up_json(selection: Selection, done: StackUp) -> dict[str, Any]:
 
 
 def render_up(done: StackUp, *, nothing: str) -> None:
-    """Print what was restored, or `nothing` where nothing was, and what is there now."""
+    """Print the restores, or `nothing` if there were none, and the collections."""
     render_restored_all(done.restored, nothing=nothing)
     render_stack(done.report)
 
@@ -70,7 +70,7 @@ def status_json(status: StackStatus, url: str) -> dict[str, Any]:
 
 
 def render_status(status: StackStatus) -> None:
-    """Print the engine, and what its Qdrant holds where one answers."""
+    """Print the engine, and the collections of its Qdrant if it responds."""
     selection = status.selection
     tell(f"engine {selection.engine.name} ({selection.reason}): {status.engine.detail}")
     if status.report:

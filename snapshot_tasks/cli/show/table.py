@@ -6,12 +6,12 @@ from collections.abc import Iterable, Sequence
 
 from snapshot_tasks.cli.console import output, shown
 
-# A label may be as long as its manifest.
+# A label can be very long.
 MAX_CELL = 2000
 
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Print a table; columns that hold numbers are told by a leading `#`."""
+    """Print a table; a leading `#` marks a column of numbers."""
     from rich import box
     from rich.table import Table
     from rich.text import Text

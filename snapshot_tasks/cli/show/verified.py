@@ -28,6 +28,6 @@ def verified_json(verified: Batch[Verification]) -> dict[str, Any]:
 
 
 def render_verified(verified: Batch[Verification]) -> None:
-    """Print what each verification found."""
+    """Print the findings of each verification."""
     for verification in verified.results:
         render_findings(verification.findings, title=verification.snapshot.name)

@@ -1,1 +1,1 @@
-"""One thin file a verb: parse, call one operation, hand the result to `show/`."""
+"""One thin file for each verb: parse, call one operation, pass the result to `show/`."""

@@ -1,4 +1,4 @@
-"""`inv demo`: the whole story on sample data."""
+"""`inv demo`: try everything on sample data."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def demo(run: Run) -> Outcome:
     from snapshot_tasks.operations.demo import demo as run_demo
 
     if run.dry:
-        return run.would("load the sample, take a snapshot of it, and prove that it restores")
+        return run.would("load a sample, take a snapshot of it, and prove that it restores")
     settings = run.settings
     selection = drill_engine(settings)
     run.progress.note(f"engine: {selection.engine.name} ({selection.reason})")

@@ -1,4 +1,4 @@
-"""`inv doctor`: everything that could go wrong, checked."""
+"""`inv doctor`: check everything that could go wrong."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from snapshot_tasks.cli.show.ci import tell_ci
 
 @command("doctor", help={})
 def doctor(run: Run) -> Outcome:
-    """Check everything that could go wrong: one OK, WARN or FAIL line each, with its remedy."""
+    """Check everything that could go wrong; each OK, WARN or FAIL line comes with its remedy."""
     from snapshot_tasks.catalog.folder import Catalog
     from snapshot_tasks.checks.doctor import examine
     from snapshot_tasks.checks.patient import Patient
@@ -21,7 +21,7 @@ def doctor(run: Run) -> Outcome:
         settings=run.settings, catalog=Catalog(run.settings.snapshot_dir), now=datetime.now(UTC)
     )
     findings, error = examine(patient)
-    verdict = "is not well" if error else "is well"
+    verdict = "has problems" if error else "is healthy"
     checked = Checked(name="doctor", verdict=verdict, at=patient.now.isoformat(), findings=findings)
     tell_ci(run, [checked])
     return Outcome(

@@ -1,4 +1,4 @@
-"""`inv report`: one page that shows what is protected, since when, and what to do."""
+"""`inv report`: one page that shows what is protected, when it was proven, and what to do."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from snapshot_tasks.system.errors import Refused
 @command(
     "report",
     help={
-        "output": "The file to write; a report that stands there is replaced, nothing else is.",
-        "max-age": "How old the newest snapshot may be, such as 26h; empty for any age.",
-        "max-proof-age": "How long ago a snapshot may have been proven, such as 8d.",
+        "output": "The file to write. An existing report is replaced; any other file is not.",
+        "max-age": "Maximum age of the newest snapshot, such as 26h; empty for no limit.",
+        "max-proof-age": "Maximum age of the last proof (passed restore test), such as 8d.",
     },
 )
 def report(
@@ -50,11 +50,11 @@ def report(
 
 
 def _refuse_others(path: Path) -> None:
-    """Raise `Refused` where something stands that is no report of ours."""
+    """Raise `Refused` if the file exists and is not one of our reports."""
     from snapshot_tasks.report.page import is_report
 
     if os.path.lexists(path) and not is_report(path):
         raise Refused(
-            f"{path} is there already, and is no report.",
-            hint="Choose another file with `--output`, or move that one away.",
+            f"{path} already exists and is not a report.",
+            hint="Choose another file with `--output`, or move it away.",
         )

@@ -14,7 +14,7 @@ BEAT_SECONDS = 0.05
 
 def heartbeats(text: str) -> list[str]:
     """Return the lines that a phase printed before its end."""
-    return [line for line in text.splitlines() if "still at it" in line]
+    return [line for line in text.splitlines() if "still running" in line]
 
 
 def wait_for_lines() -> None:
@@ -32,7 +32,7 @@ def test_a_long_phase_says_how_far_it_is(capsys: pytest.CaptureFixture[str]) -> 
     lines = heartbeats(captured.err)
     assert 2 <= len(lines) <= 6
     for line in lines:
-        assert line.startswith("downloading: still at it after ")
+        assert line.startswith("downloading: still running after ")
         assert ", 1.0 MB of 4.0 MB (" in line
         assert line.endswith(" left")
     assert captured.out == ""

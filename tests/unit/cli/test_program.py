@@ -40,7 +40,7 @@ def run(
         ),
         (
             ("snapshot.prune", "--keep-last", "x"),
-            "Expected a whole number from 0 up, got 'x'.",
+            "Expected a whole number, 0 or greater, got 'x'.",
             "`qdrant-snapshots --help TASK` explains each flag.",
         ),
         (("x\x1b[31m",), "There is no task x\\x1b[31m.", "--list"),

@@ -7,11 +7,9 @@ from snapshot_tasks.cli.console import tell
 from snapshot_tasks.system.errors import SettingsError
 
 
-@command(
-    "engine.install", help={"version": "The version to fetch; by default that of QDRANT_VERSION."}
-)
+@command("engine.install", help={"version": "The version to download; default: QDRANT_VERSION."})
 def install(run: Run, version: str = "") -> Outcome:
-    """Fetch the native Qdrant binary, checked by its sha256, into the cache of this user."""
+    """Download the native Qdrant binary into this user's cache, and check its SHA-256."""
     from snapshot_tasks.domain.versions import DEFAULT_VERSION, is_version
     from snapshot_tasks.engines.binary import cached_binary, find_binary
     from snapshot_tasks.engines.install import install as fetch
@@ -24,10 +22,10 @@ def install(run: Run, version: str = "") -> Outcome:
         )
     target = cached_binary(wanted)
     if run.dry:
-        return run.would(f"fetch Qdrant {wanted} to {target}")
+        return run.would(f"download Qdrant {wanted} to {target}")
     found = find_binary(run.settings, wanted)
     binary = found or fetch(wanted, target, run.settings, run.progress)
-    state = "is there already" if found else "installed"
+    state = "is already installed" if found else "installed"
     return Outcome(
         result={"version": wanted, "path": str(binary), "installed": found is None},
         render=lambda: tell(f"Qdrant {wanted} {state}: {binary}"),

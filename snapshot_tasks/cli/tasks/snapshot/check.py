@@ -1,4 +1,4 @@
-"""`inv snapshot.check`: does what the backups promise still hold?"""
+"""`inv snapshot.check`: are the promises about the backups kept?"""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 @command(
     "snapshot.check",
     help={
-        "collection": "The collection; may be given several times. QDRANT_COLLECTION_NAME without.",
-        "all": "Every collection of the catalogue.",
-        "max-age": "How old the newest snapshot may be, such as 90min or 2d; 26h by default.",
-        "max-proof-age": "How long ago a restore may have been proven; 8d by default.",
+        "collection": "The collection; can be repeated. Default: QDRANT_COLLECTION_NAME.",
+        "all": "All collections in the catalogue.",
+        "max-age": "Maximum age of the newest snapshot, such as 90min or 2d; default: 26h.",
+        "max-proof-age": "Maximum age of the last passed restore test; default: 8d.",
     },
     iterable=("collection",),
     watched=True,
@@ -31,13 +31,15 @@ def check(
     max_age: str = Span("26h"),
     max_proof_age: str = Span("8d"),
 ) -> Outcome:
-    """Check that what the backups promise holds; end with 23 naming each promise that does not."""
+    """Check that the backups keep their promises; exit with 23 and list each broken promise."""
     from snapshot_tasks.cli.show.checked import checked_promises
     from snapshot_tasks.cli.show.promises import promises_json, render_promises
     from snapshot_tasks.operations.check import Promised, judge
 
     if all and collection:
-        raise SettingsError("--all and --collection exclude each other.", hint="Give one of them.")
+        raise SettingsError(
+            "--all and --collection cannot be combined.", hint="Use only one of them."
+        )
     promised = Promised(
         collections=None if all else collection or [run.settings.collection],
         max_age=_given("max-age", max_age),
@@ -57,5 +59,5 @@ def check(
 def _given(flag: str, text: str) -> timedelta:
     assert isinstance(text, Span)
     if text.value is None:
-        raise SettingsError(f"--{flag} is empty.", hint="Give one such as 26h or 8d.")
+        raise SettingsError(f"--{flag} is empty.", hint="Use a value such as 26h or 8d.")
     return text.value

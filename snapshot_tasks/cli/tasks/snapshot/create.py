@@ -11,14 +11,16 @@ from snapshot_tasks.system.errors import SettingsError
 @command(
     "snapshot.create",
     help={
-        "collection": "The collection; may be given several times.",
-        "all": "Every collection of the server; goes on past one that fails.",
-        "output-dir": "Catalogue it in this folder instead of QDRANT_SNAPSHOT_DIR.",
-        "label": "A word to remember it by, kept in the manifest.",
-        "keep-server-copy": "Leave Qdrant's own copy on the server.",
-        "no-seal": "Leave out the fingerprint of its contents, which takes reading every point.",
-        "strict": "Fail with 21 where the contents look suspicious, instead of warning.",
-        "prune": "Then drop old ones by the QDRANT_KEEP_... rules, without asking: for cron.",
+        "collection": "The collection; can be repeated. Default: QDRANT_COLLECTION_NAME.",
+        "all": "All collections on the server; continues if one fails.",
+        "output-dir": "Save it in this folder instead of QDRANT_SNAPSHOT_DIR.",
+        "label": "A label to recognise it by, stored in the manifest.",
+        "keep-server-copy": "Keep Qdrant's own copy on the server.",
+        "no-seal": "Skip the seal (a fingerprint of every point), which requires reading every"
+        " point.",
+        "strict": "Fail with 21 instead of a warning if the contents look suspicious.",
+        "prune": "Then delete old snapshots by the QDRANT_KEEP_... rules, without asking; for"
+        " cron.",
     },
     watched=True,
     iterable=("collection",),
@@ -34,14 +36,16 @@ def create(
     strict: bool = False,
     prune: bool = False,
 ) -> Outcome:
-    """Take a snapshot of a live collection: checked byte for byte, sealed, catalogued."""
+    """Take a snapshot of a live collection, check every byte, seal it and catalogue it."""
     from snapshot_tasks.cli.show.created import created_json, render_created_and_pruned
     from snapshot_tasks.operations.create.many import create_and_prune
     from snapshot_tasks.operations.prune import check_policy
     from snapshot_tasks.operations.restore.unfinished import tidied
 
     if all and collection:
-        raise SettingsError("--all and --collection exclude each other.", hint="Give one of them.")
+        raise SettingsError(
+            "--all and --collection cannot be combined.", hint="Use only one of them."
+        )
     policy = run.settings.keep if prune else None
     if policy:
         check_policy(policy)
@@ -49,8 +53,9 @@ def create(
     names = collection or [run.settings.collection]
     if run.dry:
         return run.would(
-            f"take a snapshot of {'all' if all else ', '.join(names)} into {catalog.folder}",
-            *(["drop old ones by the rules"] if prune else []),
+            f"take a snapshot of {'all' if all else ', '.join(names)} and save it in"
+            f" {catalog.folder}",
+            *(["delete old snapshots by the rules"] if prune else []),
         )
     catalog.make_folder()
     with (

@@ -1,4 +1,4 @@
-"""`inv snapshot.list`: what is catalogued here, or off-site."""
+"""`inv snapshot.list`: the snapshots in the catalogue, or off-site."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     "snapshot.list",
     help={
         "collection": "Only this collection.",
-        "remote": "List what lies off-site instead.",
-        "from": "With --remote, where; may be given several times. By default QDRANT_OFFSITE_URL.",
+        "remote": "List the copies off-site instead.",
+        "from": "With --remote: the place; can be repeated. Default: QDRANT_OFFSITE_URL.",
     },
     iterable=("from_",),
 )
@@ -32,8 +32,8 @@ def list_(
     catalog = open_catalog(run)
     if not catalog.folder.is_dir():
         raise StorageError(
-            f"There is no folder {catalog.folder}.",
-            hint="Correct QDRANT_SNAPSHOT_DIR; `inv snapshot.create` makes the folder.",
+            f"The folder {catalog.folder} does not exist.",
+            hint="Correct QDRANT_SNAPSHOT_DIR, or run `inv snapshot.create`, which creates it.",
         )
     snapshots = catalog.entries(collection or None)
     if collection and not snapshots:
@@ -45,7 +45,7 @@ def list_(
 
 
 def list_off_site(run: Run, places: Sequence[str] | None, collection: str) -> Outcome:
-    """List what lies off-site, newest first."""
+    """List the copies off-site, newest first."""
     from snapshot_tasks.cli.show.offsite import listing_json, render_remotes
     from snapshot_tasks.operations.offsite.listing import list_remote
 

@@ -17,7 +17,7 @@ from snapshot_tasks.cli.wiring import (
     help={
         "snapshot": SNAPSHOT_HELP,
         "collection": COLLECTION_HELP,
-        "note": "Why it is kept.",
+        "note": "A note that says why.",
     },
 )
 def pin(run: Run, snapshot: str = "", collection: str = "", note: str = "") -> Outcome:
@@ -32,5 +32,5 @@ def pin(run: Run, snapshot: str = "", collection: str = "", note: str = "") -> O
         set_pin(found, note)
     return Outcome(
         result={"snapshot": found.name, "pinned": note},
-        render=lambda: tell(f"{found.name} is pinned: no rule drops it."),
+        render=lambda: tell(f"{found.name} is pinned: `snapshot.prune` will not delete it."),
     )

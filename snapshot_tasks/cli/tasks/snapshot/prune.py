@@ -18,30 +18,30 @@ if TYPE_CHECKING:
     from snapshot_tasks.domain.retention import Policy
     from snapshot_tasks.offsite.repository import Repository
 
-    # What went, each with its size in bytes, and what could not go.
+    # The deleted snapshots, each with its size in bytes, and the failures.
     Pruned = tuple[Sequence[tuple[str, int]], Sequence[Failure]]
 
 
-# Not given: 0 is a number that may be.
+# The flag was not given; 0 is a valid number.
 BY_SETTING = Count(-1)
 
 
 @command(
     "snapshot.prune",
     help={
-        "collection": "The collection; may be given several times.",
-        "all": "Every collection.",
-        "remote": "Off-site, instead of in the snapshot folder.",
-        "from": f"Off-site there, {PLACE_HELP}",
-        "keep-last": "Keep the newest N; by default QDRANT_KEEP_LAST.",
-        "keep-daily": "Keep the newest of each of the last N days that have one.",
-        "keep-weekly": "The same for weeks, which begin on Monday.",
+        "collection": "The collection; can be repeated. Default: QDRANT_COLLECTION_NAME.",
+        "all": "All collections.",
+        "remote": "Prune the copies off-site instead of the snapshot folder.",
+        "from": f"With --remote: the place, {PLACE_HELP}",
+        "keep-last": "Keep the newest N; default: QDRANT_KEEP_LAST.",
+        "keep-daily": "Keep the newest of each of the last N days that have a snapshot.",
+        "keep-weekly": "The same for weeks, which start on Monday.",
         "keep-monthly": "The same for months.",
         "keep-yearly": "The same for years.",
-        "keep-minimum": "Never leave fewer than N; by default QDRANT_KEEP_MINIMUM.",
-        "max-age": "Drop what is older, such as 400d, whatever those rules keep.",
+        "keep-minimum": "Always keep at least N; default: QDRANT_KEEP_MINIMUM.",
+        "max-age": "Delete anything older than this, such as 400d, whatever the other rules keep.",
         "dry-run": "Print the plan and change nothing.",
-        "yes": "Agree to the plan beforehand.",
+        "yes": "Confirm the plan without asking.",
     },
     watched=True,
     iterable=("collection", "from_"),
@@ -62,11 +62,13 @@ def prune(
     dry_run: bool = False,
     yes: bool = False,
 ) -> Outcome:
-    """Delete old snapshots by rules; never the newest, the last proven, nor a pinned one."""
+    """Delete old snapshots by rules, but never the newest, the newest proven or a pinned one."""
     from snapshot_tasks.operations.prune import check_policy
 
     if all and collection:
-        raise SettingsError("--all and --collection exclude each other.", hint="Give one of them.")
+        raise SettingsError(
+            "--all and --collection cannot be combined.", hint="Use only one of them."
+        )
     given: dict[str, Any] = {
         "keep_last": keep_last,
         "keep_daily": keep_daily,
@@ -133,7 +135,7 @@ def _prune_off_site(
 def _carried_out(
     run: Run, plans: Sequence[Placed], work: Callable[[], Pruned], *, dry: bool, yes: bool
 ) -> Outcome:
-    """Show the plans, ask, and do the work; the plans are shown once, before anything goes."""
+    """Show the plans, ask, and carry them out; the plans are shown once, before deletions."""
     from snapshot_tasks.cli.show.plans import (
         counted,
         pruned_json,
@@ -144,7 +146,7 @@ def _carried_out(
     count = sum(len(placed.plan.dropped) for placed in plans)
     if dry or count == 0:
         return Outcome(result=pruned_json(plans, dry=dry), render=lambda: render_plans(plans, tell))
-    # With --json the plan is in the document; what is asked there ends without an answer.
+    # With --json, the plan is in the document, and a question would end without an answer.
     if not run.json:
         render_plans(plans, tell if yes else say)
     run.consent(f"This deletes {counted(count)}.", yes=yes)

@@ -1,4 +1,4 @@
-"""`inv snapshot.pull`: bring snapshots back from off-site."""
+"""`inv snapshot.pull`: download snapshots from off-site."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ if TYPE_CHECKING:
     from snapshot_tasks.operations.restore.into_empty import RestoreResult
 
 
-NAMED_HELP = "A name from snapshot.list --remote; by default the newest of the collection."
+NAMED_HELP = "Name from snapshot.list --remote; default: the newest snapshot of the collection."
 
 
 @command(
     "snapshot.pull",
     help={
-        "from": f"Where from, {PLACE_HELP}",
+        "from": f"The place to pull from, {PLACE_HELP}",
         "snapshot": NAMED_HELP,
         "collection": COLLECTION_HELP,
-        "all": "The newest of every collection that lies off-site.",
-        "restore": "Then start Qdrant where this project runs it, and restore what is missing.",
+        "all": "The newest snapshot of every collection off-site.",
+        "restore": "Then start Qdrant (if this project runs it) and restore what is missing.",
         "timeout": TIMEOUT_HELP,
     },
     watched=True,
@@ -48,7 +48,7 @@ def pull(
     restore: bool = False,
     timeout: float = Seconds(0),
 ) -> Outcome:
-    """Bring a snapshot back from off-site, all of it checked; --restore puts it into Qdrant."""
+    """Download a snapshot from off-site and check all of it; --restore also restores it."""
     from snapshot_tasks.cli.show.offsite import pulls_json, render_pulls
     from snapshot_tasks.offsite.codec import Unpacker
     from snapshot_tasks.operations.offsite.listing import choose, list_remote
@@ -56,7 +56,8 @@ def pull(
 
     if all and (snapshot or collection):
         raise SettingsError(
-            "--all goes with neither --snapshot nor --collection.", hint="Leave them out."
+            "--all cannot be combined with --snapshot or --collection.",
+            hint="Remove those flags.",
         )
     wanted = None if all else collection or (None if snapshot else run.settings.collection)
     listing = list_remote(repositories(run, from_), wanted)
@@ -102,6 +103,6 @@ def _restore(
 def _steps(chosen: list[Remote], *, restore: bool) -> list[str]:
     steps = [f"pull {r.marker.snapshot} from {r.repositories[0].url}" for r in chosen]
     if restore:
-        steps.append("start Qdrant where this project runs it")
+        steps.append("start Qdrant if this project runs it")
         steps += [f"restore {r.marker.collection} if it is missing" for r in chosen]
     return steps

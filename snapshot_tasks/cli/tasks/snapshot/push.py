@@ -19,12 +19,13 @@ from snapshot_tasks.system.errors import SettingsError
 @command(
     "snapshot.push",
     help={
-        "to": f"Where to, {PLACE_HELP}",
+        "to": f"The place to push to, {PLACE_HELP}",
         "snapshot": SNAPSHOT_HELP,
         "collection": COLLECTION_HELP,
-        "all": "Every snapshot of the catalogue, or of --collection.",
-        "again": "Send all of it anew, such as after a pull has found it damaged there.",
-        "prune": "Then drop old ones there by the QDRANT_KEEP_... rules, without asking: for cron.",
+        "all": "All snapshots in the catalogue, or of --collection.",
+        "again": "Send everything again, for example after a pull found damage there.",
+        "prune": "Then delete old copies there by the QDRANT_KEEP_... rules, without asking; for"
+        " cron.",
     },
     watched=True,
     iterable=("to",),
@@ -38,7 +39,7 @@ def push(
     prune: bool = False,
     again: bool = False,
 ) -> Outcome:
-    """Copy a snapshot off-site, resumable, and visible there only once it is whole."""
+    """Copy a snapshot off-site; the push can be resumed, and an incomplete copy stays hidden."""
     from snapshot_tasks.cli.show.offsite import pushes_json, render_pushes
     from snapshot_tasks.offsite.codec import Packer
     from snapshot_tasks.operations.batch import Batch
@@ -48,7 +49,9 @@ def push(
     from snapshot_tasks.operations.prune import check_policy, pinned_names
 
     if all and snapshot:
-        raise SettingsError("--all and --snapshot exclude each other.", hint="Give one of them.")
+        raise SettingsError(
+            "--all and --snapshot cannot be combined.", hint="Use only one of them."
+        )
     policy = run.settings.keep
     if prune:
         check_policy(policy)
@@ -59,7 +62,7 @@ def push(
         chosen = [find_snapshot(run, catalog, snapshot, collection)]
     if run.dry:
         steps = [f"push {entry.name} to {d.url}" for d in places for entry in chosen]
-        return run.would(*steps, *(["drop old ones there by the rules"] if prune else []))
+        return run.would(*steps, *(["delete old copies there by the rules"] if prune else []))
     packer = Packer(run.settings.offsite.age_recipients)
     requests = [
         PushRequest(

@@ -1,4 +1,4 @@
-"""`inv snapshot.restore`: bring a collection back."""
+"""`inv snapshot.restore`: restore a collection."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ if TYPE_CHECKING:
         "snapshot": SNAPSHOT_HELP,
         "collection": COLLECTION_HELP,
         "all": "The newest snapshot of every catalogued collection; needs --if-missing.",
-        "as": "Restore under this name, leaving aliases out; with --replace, an alias stands for "
-        "its collection.",
-        "if-missing": "Leave a collection that exists as it is.",
-        "replace": "Replace a collection that exists, after a rehearsal and a safety snapshot; "
-        "asks, or needs --yes.",
-        "yes": "Agree to replacing.",
-        "dry-run": "Print the plan; change nothing.",
-        "timeout": "Seconds to wait until Qdrant is ready.",
+        "as": "Restore under this name, without aliases; with --replace, an alias means its "
+        "collection.",
+        "if-missing": "Skip a collection that already exists.",
+        "replace": "Replace an existing collection, after a trial restore and a safety snapshot; "
+        "asks first, or needs --yes.",
+        "yes": "Confirm the replacement without asking.",
+        "dry-run": "Print the plan and change nothing.",
+        "timeout": "Wait up to this many seconds for Qdrant to become ready.",
     },
     watched=True,
 )
@@ -52,7 +52,7 @@ def restore(
     dry_run: bool = False,
     timeout: float = Seconds(0),
 ) -> Outcome:
-    """Restore a snapshot into the running Qdrant and compare what came back."""
+    """Restore a snapshot into the running Qdrant and compare the result."""
     from snapshot_tasks.engines.select import free_bytes
     from snapshot_tasks.operations.create.one import safety_saver
     from snapshot_tasks.operations.restore.plan import RestoreRequest
@@ -112,7 +112,7 @@ def _restore_missing(
         planned = plan_missing(catalog, server, names)
         return run.would(*(f"restore {one.name} as {one.collection}" for one in planned))
     restored = restore_missing(catalog, server, run.progress, collections=names)
-    nothing = f"No snapshot lies in {catalog.folder} yet, so there is nothing to restore."
+    nothing = f"There is no snapshot in {catalog.folder} yet, so there is nothing to restore."
     return Outcome(
         result=restored_all_json(restored),
         render=lambda: render_restored_all(restored, nothing=nothing),
@@ -124,10 +124,14 @@ def _check_restore_flags(
     all: bool, if_missing: bool, snapshot: str, as_: str, replace: bool
 ) -> None:
     if all and (snapshot or as_):
-        raise SettingsError("--all goes with neither --snapshot nor --as.", hint="Leave them out.")
+        raise SettingsError(
+            "--all cannot be combined with --snapshot or --as.", hint="Remove those flags."
+        )
     if all and not if_missing:
-        raise Refused("--all restores only what is missing.", hint="Add `--if-missing`.")
+        raise Refused(
+            "--all restores only missing collections.", hint="Add `--if-missing` to confirm this."
+        )
     if replace and if_missing:
         raise SettingsError(
-            "--replace and --if-missing exclude each other.", hint="Give one of them."
+            "--replace and --if-missing cannot be combined.", hint="Use only one of them."
         )

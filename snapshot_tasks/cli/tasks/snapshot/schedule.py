@@ -1,4 +1,4 @@
-"""`inv snapshot.schedule`: what runs the tasks on their own."""
+"""`inv snapshot.schedule`: a schedule that runs the tasks automatically."""
 
 from __future__ import annotations
 
@@ -31,12 +31,13 @@ _INSTALLS = {
     "snapshot.schedule",
     help={
         "format": "cron: lines for a crontab; systemd: services and timers; github: a workflow.",
-        "every": "How often a snapshot is taken, such as 30min, 6h, 24h or 7d.",
-        "at": "When, in UTC; with a shorter --every, one of the times.",
-        "drill-every": "How often the newest one is proven; a workflow proves each one it takes.",
-        "all": "Every collection, instead of QDRANT_COLLECTION_NAME.",
-        "push": "Copy each one off-site; as it is where QDRANT_OFFSITE_URL is set.",
-        "output-dir": "Write the files into this folder, instead of printing them.",
+        "every": "How often to take a snapshot, such as 30min, 6h, 24h or 7d.",
+        "at": "Start time in UTC; with a shorter --every, one of the times.",
+        "drill-every": "How often to test the restore of the newest snapshot; a workflow tests "
+        "every snapshot it takes.",
+        "all": "All collections, instead of QDRANT_COLLECTION_NAME.",
+        "push": "Copy each snapshot off-site; the default if QDRANT_OFFSITE_URL is set.",
+        "output-dir": "Write the files to this folder instead of printing them.",
     },
 )
 def schedule(
@@ -49,14 +50,14 @@ def schedule(
     push: bool = False,
     output_dir: str = "",
 ) -> Outcome:
-    """Print what takes, prunes, pushes and proves snapshots on a schedule."""
+    """Print a ready schedule that takes, prunes, pushes and proves snapshots."""
     from snapshot_tasks.cli.show.schedule import render_schedule, schedule_json
     from snapshot_tasks.operations.schedule import write_schedule
     from snapshot_tasks.schedule import FORMATS
 
     if format not in FORMATS:
         raise SettingsError(
-            f"There is no format {format!r}.", hint=f"Use one of {', '.join(FORMATS)}."
+            f"{format!r} is not a format.", hint=f"Use one of {', '.join(FORMATS)}."
         )
     made = FORMATS[format](_request(run, every, at, drill_every, all, push))
     if format != "github":
@@ -77,13 +78,11 @@ def _request(run: Run, every: Span, at: str, drill_every: Span, all: bool, push:
     from snapshot_tasks.schedule.request import make_request
 
     if every.value is None or drill_every.value is None:
-        raise SettingsError(
-            "--every and --drill-every need a span of time.", hint="Give one such as 24h."
-        )
+        raise SettingsError("--every and --drill-every need a duration.", hint="Use one like 24h.")
     settings = run.settings
     engine = drill_engine(settings).engine
     if push and not settings.offsite.urls:
-        run.progress.note("Nothing is pushed before QDRANT_OFFSITE_URL says where to.")
+        run.progress.note("Nothing will be pushed until QDRANT_OFFSITE_URL is set.")
     return make_request(
         project=run.root,
         command=_command(run.root),
@@ -105,7 +104,7 @@ def _request(run: Run, every: Span, at: str, drill_every: Span, all: bool, push:
 
 
 def _command(root: Path) -> Command:
-    """Return what runs a task on a schedule: the program that was called, by its full path."""
+    """Return the command that runs a task on schedule: the called program by its full path."""
     from snapshot_tasks.schedule.request import Command, launcher
 
     called, names = way(), CALLING.call.names
@@ -127,7 +126,7 @@ def _program(name: str, *, module: str) -> tuple[str, ...]:
 
 
 def _install(root: Path) -> str:
-    """Return what installs these tasks on a runner: whatever the project itself names them in."""
+    """Return the command that installs these tasks on a runner, as the project requires them."""
     for name, install in _INSTALLS.items():
         with suppress(OSError, ValueError):
             if _DISTRIBUTION.search((root / name).read_text(encoding="utf-8")):
@@ -136,14 +135,14 @@ def _install(root: Path) -> str:
 
 
 def _written(settings: Settings) -> tuple[Path, ...]:
-    """Return the folders that tasks write to beside that of the snapshots."""
+    """Return the folders that tasks write to, besides the snapshot folder."""
     folders = [Path(url) for url in settings.offsite.urls if "://" not in url]
     metrics = settings.watching.metrics_file
     return (*folders, *((metrics.parent,) if metrics else ()))
 
 
 def _user() -> str:
-    """Return the name of who asks, as whom systemd is to run the tasks; some have only a number."""
+    """Return the current user, who will run the tasks in systemd; a user may lack a name."""
     try:
         return pwd.getpwuid(os.getuid()).pw_name
     except KeyError:
@@ -151,11 +150,12 @@ def _user() -> str:
 
 
 def _tell_of_environment(run: Run) -> None:
-    """Say which settings a schedule would not have: it starts without this shell's environment."""
+    """Note the settings that a schedule will not see, because they are only in this shell."""
     from snapshot_tasks.settings import only_in_environment
 
     names = only_in_environment(run.root)
     if names:
         run.progress.note(
-            f"{', '.join(names)}: set in this shell only, so not on schedule. Put it in .env."
+            f"{', '.join(names)}: set only in this shell, so scheduled runs will not see it."
+            " Put it in .env."
         )

@@ -1,4 +1,4 @@
-"""`inv snapshot.selftest`: the checks test themselves."""
+"""`inv snapshot.selftest`: test the checks themselves."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from snapshot_tasks.cli.wiring import (
     help={
         "snapshot": SNAPSHOT_HELP,
         "collection": COLLECTION_HELP,
-        "markdown": "Write the table to this file as a page of the docs.",
+        "markdown": "Write the table to this file as a documentation page.",
         "junit": JUNIT_HELP,
     },
 )
 def selftest(
     run: Run, snapshot: str = "", collection: str = "", markdown: str = "", junit: str = ""
 ) -> Outcome:
-    """Damage copies of a snapshot in every known way; fail with 21 where no check notices."""
+    """Damage copies of a snapshot in every known way; fail with 21 if no check notices."""
     from snapshot_tasks.cli.show.checked import checked_faults
     from snapshot_tasks.engines.select import drill_engine
     from snapshot_tasks.operations.prove.selftest import SelfTestRequest
@@ -42,7 +42,7 @@ def selftest(
         operation_timeout_seconds=settings.qdrant.operation_timeout_seconds,
     )
     if run.dry:
-        return run.would(f"damage copies of {found.name} by {len(request.faults)} faults")
+        return run.would(f"damage copies of {found.name} with {len(request.faults)} faults")
     selection = drill_engine(settings)
     run.progress.note(f"engine: {selection.engine.name} ({selection.reason})")
     report = test_checks(request, selection.engine, run.progress, clock=now)

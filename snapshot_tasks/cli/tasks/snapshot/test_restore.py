@@ -32,14 +32,16 @@ if TYPE_CHECKING:
     help={
         "snapshot": SNAPSHOT_HELP,
         "collection": COLLECTION_HELP,
-        "all": "The newest snapshot of every catalogued collection.",
-        "create": "Take a snapshot first, and test that one.",
-        "random": "A random older snapshot of the collection.",
-        "in-place": "On the real stack: its data is deleted and comes back; needs --yes.",
-        "yes": "Agree to --in-place.",
-        "keep": "Leave the throw-away Qdrant running, to look at it.",
-        "max-seconds": "Fail with 23 when the restore takes longer.",
-        "engine-version": "Rehearse an upgrade: test on this Qdrant version and say what changes.",
+        "all": "Test the newest snapshot of every catalogued collection.",
+        "create": "Take a new snapshot first and test it.",
+        "random": "Test a random older snapshot of the collection.",
+        "in-place": "Use the real stack: deletes its data and restores it; asks first, or needs "
+        "--yes.",
+        "yes": "Confirm --in-place without asking.",
+        "keep": "Leave the fresh Qdrant running so that you can inspect it.",
+        "max-seconds": "Fail with 23 if the restore takes longer.",
+        "engine-version": "Rehearse an upgrade: test on this Qdrant version and report what "
+        "changes.",
         "junit": JUNIT_HELP,
     },
     watched=True,
@@ -58,7 +60,7 @@ def drill(
     engine_version: str = "",
     junit: str = "",
 ) -> Outcome:
-    """Prove a restore: an empty Qdrant, restore, compare, restart, compare again, throw it away."""
+    """Run a drill (restore test): restore into an empty Qdrant, compare, restart, compare again."""
     from snapshot_tasks.cli.show.checked import checked_drill
     from snapshot_tasks.cli.show.drill import drills_json, render_drills
     from snapshot_tasks.operations.choose import newest_of_all, random_older
@@ -66,17 +68,18 @@ def drill(
 
     if sum((all, bool(snapshot), create, random)) > 1:
         raise SettingsError(
-            "--all, --snapshot, --create and --random exclude each other.", hint="Give one of them."
+            "--all, --snapshot, --create and --random cannot be combined.",
+            hint="Use only one of them.",
         )
     if in_place and (all or keep or engine_version):
         raise SettingsError(
-            "--in-place goes with none of --all, --keep and --engine-version.",
-            hint="Leave them out.",
+            "--in-place cannot be combined with --all, --keep or --engine-version.",
+            hint="Remove those flags.",
         )
     version = _version(engine_version)
     catalog = open_catalog(run)
     if run.dry:
-        return run.would("restore into an empty Qdrant, compare, and throw it away")
+        return run.would("restore into an empty Qdrant, compare, and discard it")
     with catalog.lock("snapshot.test-restore"):
         created: list[Created] = []
         if all:
@@ -151,7 +154,7 @@ def _in_place(run: Run, catalog: Catalog, yes: bool) -> Callable[[Snapshot], Dri
 
     settings = run.settings
     engine = managed_engine(settings).engine
-    question = "This deletes all data of the live Qdrant and brings it back from snapshots."
+    question = "This deletes all data of the live Qdrant and restores it from snapshots."
     run.consent(question, yes=yes)
 
     def work(entry: Snapshot) -> DrillReport:

@@ -1,4 +1,4 @@
-"""`inv snapshot.unpin`: let the rules decide again."""
+"""`inv snapshot.unpin`: let `snapshot.prune` delete a pinned snapshot again."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from snapshot_tasks.cli.wiring import (
 
 @command("snapshot.unpin", help={"snapshot": SNAPSHOT_HELP, "collection": COLLECTION_HELP})
 def unpin(run: Run, snapshot: str = "", collection: str = "") -> Outcome:
-    """Let the rules of `snapshot.prune` decide on a pinned snapshot again."""
+    """Unpin a snapshot, so that `snapshot.prune` can delete it again."""
     from snapshot_tasks.catalog.pins import remove_pin
 
     catalog = open_catalog(run)
@@ -24,7 +24,8 @@ def unpin(run: Run, snapshot: str = "", collection: str = "") -> Outcome:
         found = find_snapshot(run, catalog, snapshot, collection)
         was = found.pin
         remove_pin(found)
-    text = "was not pinned" if was is None else "is no longer pinned: the rules decide on it"
+    no_longer = "is no longer pinned; `snapshot.prune` can delete it"
+    text = "was not pinned" if was is None else no_longer
     return Outcome(
         result={"snapshot": found.name, "pinned": None, "was_pinned": was},
         render=lambda: tell(f"{found.name} {text}."),

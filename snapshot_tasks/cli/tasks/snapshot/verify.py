@@ -1,4 +1,4 @@
-"""`inv snapshot.verify`: is this file still what was taken?"""
+"""`inv snapshot.verify`: is this file unchanged since it was taken?"""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from snapshot_tasks.system.errors import SettingsError
     help={
         "snapshot": SNAPSHOT_HELP,
         "collection": COLLECTION_HELP,
-        "level": "bytes: size, sha256, structure; content: every point of the file against its "
-        "seal; source: the seal against the live collection.",
-        "all": "Every snapshot of the catalogue, or of --collection.",
+        "level": "bytes: size, sha256, structure; content: every point of the file, compared with "
+        "its seal; source: the live collection, compared with the seal.",
+        "all": "All snapshots in the catalogue, or of --collection.",
         "junit": JUNIT_HELP,
     },
     watched=True,
@@ -35,7 +35,7 @@ def verify(
     all: bool = False,
     junit: str = "",
 ) -> Outcome:
-    """Check that a snapshot's file is still what was taken."""
+    """Check that a snapshot file has not changed since it was taken."""
     from snapshot_tasks.cli.show.checked import checked_file
     from snapshot_tasks.cli.show.verified import render_verified, verified_json
     from snapshot_tasks.domain.proof import LEVELS
@@ -45,9 +45,11 @@ def verify(
 
     if level not in LEVELS:
         levels = ", ".join(LEVELS)
-        raise SettingsError(f"There is no level {level!r}.", hint=f"Use one of {levels}.")
+        raise SettingsError(f"{level!r} is not a level.", hint=f"Use one of {levels}.")
     if all and snapshot:
-        raise SettingsError("--all and --snapshot exclude each other.", hint="Give one of them.")
+        raise SettingsError(
+            "--all and --snapshot cannot be combined.", hint="Use only one of them."
+        )
     catalog = open_catalog(run)
     if all:
         chosen = all_of(catalog, collection, purpose="verify")

@@ -9,8 +9,8 @@ from snapshot_tasks.cli.wiring import said
 @command(
     "stack.down",
     help={
-        "volumes": "Delete the data too; asks first, or needs --yes.",
-        "yes": "Agree to deleting the data.",
+        "volumes": "Delete the data as well; asks first, or needs --yes.",
+        "yes": "Confirm the deletion without asking.",
     },
 )
 def down(run: Run, volumes: bool = False, yes: bool = False) -> Outcome:
@@ -27,5 +27,7 @@ def down(run: Run, volumes: bool = False, yes: bool = False) -> Outcome:
         selection.engine.down(delete_data=volumes)
     return said(
         {"engine": selection.engine.name, "data_deleted": volumes},
-        "Qdrant is stopped, its data deleted." if volumes else "Qdrant is stopped; its data stays.",
+        "Qdrant is stopped and its data is deleted."
+        if volumes
+        else "Qdrant is stopped; its data stays.",
     )

@@ -9,13 +9,13 @@ from snapshot_tasks.cli.console import tell
 @command(
     "stack.logs",
     help={
-        "follow": "Go on printing as the log grows, until Ctrl-C.",
-        "tail": "Lines to begin with.",
+        "follow": "Keep printing new lines until Ctrl-C.",
+        "tail": "Number of lines to start with.",
         "service": "Only this Compose service, such as qdrant-restore.",
     },
 )
 def logs(run: Run, follow: bool = False, tail: int = Count(100), service: str = "") -> Outcome:
-    """Print the log of Qdrant, and under Compose that of the restore service too."""
+    """Print Qdrant's log and, with Compose, the log of the restore service."""
     from snapshot_tasks.engines.select import managed_engine
 
     engine = managed_engine(run.settings).engine

@@ -1,4 +1,4 @@
-"""`inv stack.up`: start Qdrant with everything restored that is missing."""
+"""`inv stack.up`: start Qdrant and restore what is missing."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from snapshot_tasks.cli.wiring import BY_SETTING, TIMEOUT_HELP
 @command(
     "stack.up",
     help={
-        "no-restore": "Only start it; restore nothing.",
+        "no-restore": "Only start Qdrant; do not restore anything.",
         "timeout": TIMEOUT_HELP,
     },
 )
 def up(run: Run, no_restore: bool = False, timeout: float = BY_SETTING) -> Outcome:
-    """Start Qdrant, wait until it is ready, restore each catalogued collection that is missing."""
+    """Start Qdrant, wait until it is ready, and restore each missing catalogued collection."""
     from snapshot_tasks.catalog.folder import Catalog
     from snapshot_tasks.cli.show.stack import render_up, up_json
     from snapshot_tasks.engines.select import live_endpoint, managed_engine
@@ -36,7 +36,7 @@ def up(run: Run, no_restore: bool = False, timeout: float = BY_SETTING) -> Outco
         operation_timeout_seconds=settings.qdrant.operation_timeout_seconds,
         restore=not no_restore,
     )
-    nothing = "" if no_restore else "No snapshot yet, so nothing to restore."
+    nothing = "" if no_restore else "There are no snapshots yet, so there is nothing to restore."
     return Outcome(
         result=up_json(selection, done),
         render=lambda: render_up(done, nothing=nothing),

@@ -106,7 +106,7 @@ def test_a_summary_that_cannot_be_written_is_a_note(
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / path))
     noted = Noted()
     tell_github(noted, TASK, [good])
-    assert [note.startswith("The summary of this step could not") for note in noted.notes] == [True]
+    assert [note.startswith("Could not write the step summary") for note in noted.notes] == [True]
 
 
 def test_each_failure_is_annotated_on_stderr(
@@ -177,7 +177,7 @@ def test_a_summary_stays_within_githubs_size(bad: Checked) -> None:
     long = replace(bad, findings=[replace(FAIL, message="x" * 900)] * 100)
     text = as_markdown(TASK, [long] * 30)
     assert len(text.encode()) < MAX_SUMMARY_BYTES + 100
-    assert text.endswith("more are left out here.\n")
+    assert text.endswith("more are not shown here.\n")
 
 
 def test_what_is_printed_in_actions_gives_no_command(

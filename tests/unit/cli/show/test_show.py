@@ -78,7 +78,7 @@ def test_one_snapshot_is_shown(catalog: Catalog, capsys: Captured) -> None:
     text = capsys.readouterr().out
     assert "before [the] move" in text
     assert "2025-01-01 12:00:00 UTC" in text
-    assert "No proof yet" in text
+    assert "There is no proof yet" in text
     add_drill(snapshot, TAKEN_AT, restore_seconds=2.5)
     add_drill(snapshot, TAKEN_AT + timedelta(hours=1), ok=False)
     render_snapshot(catalog.newest("books"), NOW)
@@ -167,5 +167,5 @@ def test_a_restore_is_told(catalog: Catalog, capsys: Captured) -> None:
     render_restored(RestoreResult(snapshot=snapshot, target="books", findings=(FAIL,)))
     assert "Restored" not in capsys.readouterr().out
     render_restored(RestoreResult(snapshot=snapshot, target="books", skipped=True))
-    assert capsys.readouterr().out == "books: exists, left as it is\n"
+    assert capsys.readouterr().out == "books: already exists, left unchanged\n"
     assert restore_json(done)["findings"] == [OK.as_json()]
