@@ -1,4 +1,4 @@
-"""What needs attention is found, with a remedy that can be typed; what is well is not mentioned."""
+"""What needs attention is found, with a remedy that can be typed; nothing else is mentioned."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def sound(catalog: Catalog, **changes: Any) -> Snapshot:
 
 
 def subject(catalog: Catalog, **changes: Any) -> Subject:
-    """Return what is looked at, three hours after the snapshots of these tests."""
+    """Return the subject of the checks, three hours after the snapshots of these tests."""
     facts: dict[str, Any] = {
         "collection": "books",
         "snapshots": catalog.entries(),
@@ -42,21 +42,21 @@ def subject(catalog: Catalog, **changes: Any) -> Subject:
 
 
 def only(found: tuple[Finding, ...]) -> Finding:
-    """Return the one finding there is."""
+    """Return the only finding."""
     assert len(found) == 1, found
     assert found[0].remedy
     return found[0]
 
 
 def test_what_is_well_is_not_mentioned(catalog: Catalog) -> None:
-    """Sealed, young, proven, and nothing failed since."""
+    """Sealed, recent, proven, and nothing has failed since."""
     snapshot = sound(catalog)
     add_proof(snapshot, kind="verify", at=(TAKEN_AT + HOUR).isoformat(), ok=True)
     assert attention(subject(catalog)) == ()
 
 
 def test_a_newest_that_is_too_old(catalog: Catalog) -> None:
-    """At the very end of its time it is still good."""
+    """Exactly at the maximum age, it is still good."""
     sound(catalog)
     assert attention(subject(catalog, now=TAKEN_AT + timedelta(hours=26))) == ()
     found = only(attention(subject(catalog, now=TAKEN_AT + timedelta(hours=27))))
@@ -66,7 +66,7 @@ def test_a_newest_that_is_too_old(catalog: Catalog) -> None:
 
 
 def test_a_proof_that_is_too_old(catalog: Catalog) -> None:
-    """A young snapshot that was not tested keeps the promise by none."""
+    """A recent snapshot that was not tested does not keep the promise by itself."""
     sound(catalog)
     catalogued(catalog, taken_at=TAKEN_AT + 9 * DAY, seal=SEAL)
     found = only(attention(subject(catalog, now=TAKEN_AT + 9 * DAY + HOUR)))
@@ -78,14 +78,14 @@ def test_a_proof_that_is_too_old(catalog: Catalog) -> None:
 
 
 def test_no_promise_is_no_failure(catalog: Catalog) -> None:
-    """Whoever asks for no age gets none."""
+    """Without a maximum age, age is not checked."""
     sound(catalog)
     late = subject(catalog, now=TAKEN_AT + 99 * DAY, max_age=None, max_proof_age=None)
     assert attention(late) == ()
 
 
 def test_never_proven(catalog: Catalog) -> None:
-    """It needs no promise to need a proof."""
+    """A missing proof is reported even without a maximum age."""
     catalogued(catalog, seal=SEAL)
     found = only(attention(subject(catalog, max_proof_age=None)))
     assert (found.check, found.message) == ("proof", "no snapshot has been proven yet")
@@ -93,7 +93,7 @@ def test_never_proven(catalog: Catalog) -> None:
 
 
 def test_a_time_in_the_future_is_not_young_for_ever(catalog: Catalog) -> None:
-    """A wrong clock would keep every promise until that day."""
+    """With a wrong clock, every promise would seem kept until that day."""
     sound(catalog)
     early = attention(subject(catalog, now=TAKEN_AT + HOUR - timedelta(minutes=4)))
     assert early == ()
@@ -106,7 +106,7 @@ def test_a_time_in_the_future_is_not_young_for_ever(catalog: Catalog) -> None:
 
 
 def test_nothing_left_but_a_dangling_link(catalog: Catalog) -> None:
-    """Both are told, and no more."""
+    """Both are reported, and nothing else."""
     problem = NotFound("books_latest.snapshot points nowhere.", hint="Remove it.")
     found = attention(subject(catalog, link_problem=problem))
     assert [(f.check, f.message) for f in found] == [
@@ -117,7 +117,7 @@ def test_nothing_left_but_a_dangling_link(catalog: Catalog) -> None:
 
 
 def test_a_manifest_that_cannot_be_read(catalog: Catalog) -> None:
-    """The newest one's is a failure; that of an older one a warning, for it may be needed."""
+    """The newest is a failure; an older one is only a warning, because it may still be needed."""
     broken = sound(catalog)
     (catalog.folder / f"{broken.name}.json").write_text("{", encoding="utf-8")
     found = attention(subject(catalog))
@@ -129,14 +129,14 @@ def test_a_manifest_that_cannot_be_read(catalog: Catalog) -> None:
 
 
 def test_a_file_without_a_manifest(catalog: Catalog) -> None:
-    """It can be restored, and nothing tells whether rightly."""
+    """It can be restored, but whether correctly is unknown."""
     (catalog.folder / "books_20250101_120000.snapshot").write_bytes(b"xyz")
     found = {f.check: f.status for f in attention(subject(catalog))}
     assert found == {"proof": Status.FAIL, "file": Status.WARN}
 
 
 def test_a_file_that_was_cut(catalog: Catalog) -> None:
-    """Its size alone tells, without reading it."""
+    """Its size alone shows it, without reading the file."""
     snapshot = sound(catalog)
     os.truncate(snapshot.path, 5)
     found, proof = attention(subject(catalog))
@@ -146,7 +146,7 @@ def test_a_file_that_was_cut(catalog: Catalog) -> None:
 
 
 def test_an_unsealed_one(catalog: Catalog) -> None:
-    """A warning: it restores, but its points have nothing to be compared with."""
+    """A warning: it restores, but its points cannot be compared with anything."""
     snapshot = catalogued(catalog)
     add_drill(snapshot, TAKEN_AT + HOUR)
     found = only(attention(subject(catalog)))
@@ -157,7 +157,7 @@ def test_an_unsealed_one(catalog: Catalog) -> None:
     ("kind", "check"), [("drill", "last restore test"), ("verify", "last verification")]
 )
 def test_the_last_word_failed(catalog: Catalog, kind: str, check: str) -> None:
-    """A failure after the proof undoes it; the reasons are told, each once."""
+    """A failure after the proof undoes the proof; each reason is reported once."""
     snapshot = sound(catalog)
     findings = [FAIL.as_json(), FAIL.as_json(), "no finding", {"check": 1}]
     late = (TAKEN_AT + 2 * HOUR).isoformat()
@@ -176,7 +176,7 @@ def test_a_source_that_has_moved_on_is_no_failure(catalog: Catalog) -> None:
 
 
 def test_warnings_of_the_last_test_are_told_once(catalog: Catalog) -> None:
-    """After the restart the same is found again."""
+    """The checks after the restart repeat the same warnings."""
     snapshot = sound(catalog)
     again = replace(WARN, check=f"after restart: {WARN.check}")
     findings = [WARN.as_json(), again.as_json()]
@@ -187,7 +187,7 @@ def test_warnings_of_the_last_test_are_told_once(catalog: Catalog) -> None:
 
 
 def test_older_ones_that_failed_are_counted(catalog: Catalog) -> None:
-    """They are what one falls back to; three are named."""
+    """They are the fallback; three are named."""
     for hours in range(5):
         old = catalogued(catalog, taken_at=TAKEN_AT - (hours + 1) * DAY, seal=SEAL)
         add_drill(old, TAKEN_AT, ok=False)
@@ -201,14 +201,14 @@ def test_older_ones_that_failed_are_counted(catalog: Catalog) -> None:
 
 
 def test_failures_come_first(catalog: Catalog) -> None:
-    """Whoever reads only one line reads the worst."""
+    """A reader of only the first line sees the worst."""
     catalogued(catalog)
     assert [f.status for f in attention(subject(catalog))] == [Status.FAIL, Status.WARN]
 
 
 @pytest.mark.parametrize("name", ["books; rm -rf $HOME", "a `b` c"])
 def test_a_remedy_can_be_typed_whatever_the_name(catalog: Catalog, name: str) -> None:
-    """A name that a shell would obey is quoted; one with backticks does not end the command."""
+    """A name with shell syntax is quoted; one with backticks does not end the command."""
     found = only(attention(subject(catalog, collection=name)))
     ticks = "``" if "`" in name else "`"
     words = shlex.split(found.remedy.split(ticks)[1])

@@ -1,4 +1,4 @@
-"""What the catalogue promises: each broken promise is one FAIL with its remedy, and no other is."""
+"""The promises of the catalogue: a broken one is a FAIL with its remedy, the others are OK."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ def judged(catalog: Catalog, *, now: datetime = NOW) -> dict[str, Finding]:
 
 
 def proven_yesterday(catalog: Catalog) -> None:
-    """Make a snapshot that was proven an hour after it was taken, and a younger one."""
+    """Make a snapshot that was proven an hour after it was taken, and a more recent one."""
     older = catalogued(catalog, taken_at=TAKEN_AT - DAY)
     add_drill(older, TAKEN_AT - DAY + HOUR)
     catalogued(catalog)
 
 
 def test_all_hold(catalog: Catalog) -> None:
-    """Young, whole, and a snapshot was proven: the newest need not be, between two weekly tests."""
+    """Recent, intact and proven: between two weekly tests, the newest need not be proven itself."""
     proven_yesterday(catalog)
     found = judged(catalog)
     assert list(found) == ["newest snapshot", "file", "proof"]
@@ -50,7 +50,7 @@ def test_all_hold(catalog: Catalog) -> None:
 
 
 def too_old(catalog: Catalog) -> None:
-    """Have nothing but an old snapshot, proven lately."""
+    """Have only an old snapshot, proven recently."""
     old = catalogued(catalog, taken_at=NOW - 27 * HOUR)
     add_drill(old, NOW - HOUR)
 
@@ -63,7 +63,7 @@ def proven_long_ago(catalog: Catalog) -> None:
 
 
 def never_proven(catalog: Catalog) -> None:
-    """Have a young snapshot without a proof."""
+    """Have a recent snapshot without a proof."""
     catalogued(catalog)
 
 
@@ -75,46 +75,46 @@ def newest_failed(catalog: Catalog) -> None:
 
 
 def cut_short(catalog: Catalog) -> None:
-    """Have a newest file that lost its end."""
+    """Have a newest file that is cut off."""
     proven_yesterday(catalog)
     path = catalog.newest("books").path
     path.write_bytes(path.read_bytes()[:-1])
 
 
 def manifest_broken(catalog: Catalog) -> None:
-    """Have a newest file whose manifest is none."""
+    """Have a newest file whose manifest is not valid."""
     proven_yesterday(catalog)
     newest = catalog.newest("books")
     newest.path.with_name(newest.name + ".json").write_text("{", encoding="utf-8")
 
 
 def emptied(catalog: Catalog) -> None:
-    """Have a newest that holds no point, after one that did; proven, for that it restores."""
+    """Have a proven newest snapshot without points, after one that had some."""
     proven_yesterday(catalog)
     catalogued(catalog, taken_at=TAKEN_AT + HOUR, points_count=0)
 
 
 def proven_in_the_future(catalog: Catalog) -> None:
-    """Have a proof that a wrong clock has dated, which would hold for years."""
+    """Have a proof that was dated by a wrong clock and would be valid for years."""
     add_drill(catalogued(catalog), NOW + 900 * DAY)
 
 
 def proven_one_is_cut(catalog: Catalog) -> None:
-    """Have a young untested one, and the only proven file without its end."""
+    """Have a recent untested snapshot, while the only proven file is cut off."""
     proven_yesterday(catalog)
     older = catalog.entries("books")[1]
     older.path.write_bytes(b"")
 
 
 def seal_is_garbage(catalog: Catalog) -> None:
-    """Have a newest whose fingerprint nobody can read: it cannot be verified, nor tested."""
+    """Have a newest snapshot with an unreadable fingerprint: it cannot be verified or tested."""
     proven_yesterday(catalog)
     newest = catalogued(catalog, taken_at=TAKEN_AT + HOUR, seal=SEAL)
     newest.fingerprint_path.write_text("garbage", encoding="utf-8")
 
 
 def none_at_all(catalog: Catalog) -> None:
-    """Have only what a restore replaced, and another collection's snapshot."""
+    """Have only safety snapshots, and a snapshot of another collection."""
     catalogued(catalog, safety=True)
     catalogued(catalog, collection="films")
 
@@ -138,7 +138,7 @@ def none_at_all(catalog: Catalog) -> None:
 def test_each_promise_breaks_alone(
     catalog: Catalog, break_it: Callable[[Catalog], None], broken: str, remedy: str
 ) -> None:
-    """One thing is wrong, and exactly its line fails and says what to do."""
+    """One thing is wrong: exactly its line fails and says what to do."""
     break_it(catalog)
     [finding] = failed(tuple(judged(catalog).values()))
     assert finding.check == broken
@@ -146,7 +146,7 @@ def test_each_promise_breaks_alone(
 
 
 def test_a_proof_after_the_failure_mends_it(catalog: Catalog) -> None:
-    """What failed and was proven since is proven."""
+    """A snapshot that failed and was proven afterwards is proven."""
     newest_failed(catalog)
     newest = catalog.newest("books")
     add_drill(newest, NOW)
@@ -154,7 +154,7 @@ def test_a_proof_after_the_failure_mends_it(catalog: Catalog) -> None:
 
 
 def test_a_file_without_a_manifest_warns(catalog: Catalog) -> None:
-    """Nothing tells what a foreign file should be; that is no broken promise."""
+    """What a file from elsewhere should be is unknown, which does not break a promise."""
     proven_yesterday(catalog)
     newest = catalog.newest("books")
     newest.path.with_name(newest.name + ".json").unlink()
@@ -163,14 +163,14 @@ def test_a_file_without_a_manifest_warns(catalog: Catalog) -> None:
 
 @pytest.mark.parametrize("margin", [timedelta(0), timedelta(seconds=1)])
 def test_the_limit_itself_is_kept(catalog: Catalog, margin: timedelta) -> None:
-    """26 h is within 26 h; a second more is not."""
+    """26 h is within 26 h; one second more is not."""
     proven_yesterday(catalog)
     found = judged(catalog, now=TAKEN_AT + 26 * HOUR + margin)
     assert (found["newest snapshot"].status is Status.FAIL) == bool(margin)
 
 
 def test_the_pointer_names_the_newest(catalog: Catalog) -> None:
-    """No link and a link to another one break the promise; without snapshots there is none."""
+    """A missing or wrong link breaks the promise; without snapshots, no link is expected."""
     newest = catalogued(catalog)
     assert check_pointer(newest, newest.name).status is Status.OK
     assert check_pointer(newest, "other.snapshot").status is Status.FAIL
@@ -179,7 +179,7 @@ def test_the_pointer_names_the_newest(catalog: Catalog) -> None:
 
 
 def test_to_the_doctor_they_are_warnings(catalog: Catalog) -> None:
-    """The same lines and remedies, as WARN."""
+    """The same lines and remedies, but as WARN."""
     never_proven(catalog)
     found = list(judged(catalog).values())
     warned = list(as_warnings(found))
@@ -188,14 +188,14 @@ def test_to_the_doctor_they_are_warnings(catalog: Catalog) -> None:
 
 
 def test_the_check_asks_by_default_for_what_the_doctor_asks() -> None:
-    """One set of limits, whoever looks."""
+    """The check, the doctor and the report use the same limits."""
     flags = inspect.signature(check.body).parameters
     assert flags["max_age"].default.value == MAX_AGE
     assert flags["max_proof_age"].default.value == MAX_PROOF_AGE
 
 
 def test_what_goes_off_site_goes_on_doing_so() -> None:
-    """Never pushed, pushed lately, and not any more."""
+    """Never pushed, pushed recently, and pushed too long ago."""
     run = LastRun(
         task="snapshot.push", ended_at=NOW, seconds=1.0, exit_code=13, succeeded_at=NOW - 30 * HOUR
     )

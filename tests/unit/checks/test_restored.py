@@ -1,4 +1,4 @@
-"""What came back is compared with the manifest; each loss is a FAIL, each addition is judged."""
+"""A restored collection is compared with the manifest: a loss is a FAIL, an addition is judged."""
 
 from __future__ import annotations
 
@@ -36,22 +36,22 @@ SAME = Restored(
 
 
 def finding(check: str, restored: Restored) -> Finding:
-    """Return what one check found."""
+    """Return the finding of one check."""
     return next(f for f in check_restored(restored, Cost.DESCRIBED) if f.check == check)
 
 
 def came_back(**changes: Any) -> Restored:
-    """Return a restore whose collection came back with these changes."""
+    """Return a restore whose collection has these changes."""
     return replace(SAME, actual=replace(STATE, **changes))
 
 
 def taken_with(version: str, restored: Restored) -> Restored:
-    """Return the same restore of a snapshot that another version took."""
+    """Return the same restore of a snapshot that was taken with another version."""
     return replace(restored, expected=replace(restored.expected, taken_with=version))
 
 
 def counted(expected: int, actual: int, between: tuple[int, int] | None) -> Finding:
-    """Return what the count's check finds."""
+    """Return the finding about the count."""
     restored = replace(
         SAME,
         expected=Expected(
@@ -65,7 +65,7 @@ def counted(expected: int, actual: int, between: tuple[int, int] | None) -> Find
 
 
 def test_what_came_back_whole_is_ok() -> None:
-    """Every check of what Qdrant says of it, each OK, in the order they are read."""
+    """Every check of what Qdrant reports, each OK, in the order in which they are shown."""
     findings = check_restored(SAME, Cost.DESCRIBED)
     assert [f.check for f in findings] == ["status", "count", "config", "payload schema", "aliases"]
     assert {f.status for f in findings} == {Status.OK}
@@ -82,7 +82,7 @@ def test_what_came_back_whole_is_ok() -> None:
     ],
 )
 def test_each_loss_turns_one_check_red(check: str, changes: dict[str, Any], words: str) -> None:
-    """Exactly the check that is meant fails, and says what is wrong."""
+    """Exactly the intended check fails, and says what is wrong."""
     findings = check_restored(came_back(**changes), Cost.DESCRIBED)
     assert [f.check for f in findings if f.status is Status.FAIL] == [check]
     assert words in finding(check, came_back(**changes)).message
@@ -104,32 +104,32 @@ def test_each_loss_turns_one_check_red(check: str, changes: dict[str, Any], word
 def test_a_moving_source_is_counted_with_care(
     expected: int, actual: int, between: tuple[int, int] | None, status: Status
 ) -> None:
-    """Between both counts is fine, near them is a warning, nothing at all is a failure."""
+    """Between both counts is OK, close to them is a warning, an empty collection is a failure."""
     assert counted(expected, actual, between).status is status
 
 
 def test_an_index_of_another_kind_fails() -> None:
-    """A payload index that changed its type is told, though its name is the same."""
+    """A payload index that changed its type is reported, although its name is the same."""
     changed = finding("payload schema", came_back(payload_schema={"year": {"data_type": "float"}}))
     assert changed.status is Status.FAIL
     assert "year.data_type: expected 'integer', found 'float'" in changed.message
 
 
 def test_a_new_setting_of_a_newer_server_warns() -> None:
-    """A newer minor version may know settings that the older one could not have written."""
+    """A newer minor version may have settings that the older one did not write."""
     added = came_back(config={**STATE.config, "strict_mode_config": {"enabled": True}})
     assert finding("config", added).status is Status.FAIL
     assert finding("config", taken_with("1.16.3", added)).status is Status.WARN
 
 
 def test_a_changed_setting_fails_on_a_newer_server_too() -> None:
-    """A newer version excuses additions, never changes."""
+    """A newer version excuses additions, but never changes."""
     changed = taken_with("1.16.3", came_back(config={"params": {"vectors": {"size": 8}}}))
     assert finding("config", changed).status is Status.FAIL
 
 
 def test_many_differences_are_cut() -> None:
-    """A report stays readable: some differences are shown, the rest are counted."""
+    """A report stays readable: a few differences are shown, the rest are counted."""
     config = {f"key{number}": number for number in range(MAX_LISTED + 3)}
     expected = Expected(state=replace(STATE, config=config), taken_with="1.17.0")
     found = finding("config", replace(SAME, expected=expected, actual=replace(STATE, config={})))
@@ -138,14 +138,14 @@ def test_many_differences_are_cut() -> None:
 
 
 def test_aliases_stay_out_under_another_name() -> None:
-    """Beside the original the aliases still belong to it, and that is no failure."""
+    """Under another name, the aliases still belong to the original, which is not a failure."""
     beside = replace(came_back(aliases=()), expected=Expected(state=STATE, owns_aliases=False))
     assert finding("aliases", beside).status is Status.OK
     assert "not restored" in finding("aliases", beside).message
 
 
 def test_further_aliases_are_no_loss() -> None:
-    """An alias that was added by hand does not hide that all recorded ones are there."""
+    """An alias that was added by hand does not hide that all recorded aliases exist."""
     assert finding("aliases", came_back(aliases=("library", "more"))).status is Status.OK
 
 
@@ -157,31 +157,31 @@ def test_an_empty_collection_can_come_back() -> None:
 
 
 def test_an_optimizer_at_work_is_a_warning() -> None:
-    """A collection that is not green yet may answer slowly, and has lost nothing."""
+    """A collection that is not green yet may respond slowly, but nothing is lost."""
     assert finding("status", replace(SAME, status="yellow")).status is Status.WARN
 
 
 def test_a_status_that_nobody_waited_for_is_not_judged() -> None:
-    """Of a live collection the optimizer's state says nothing about a restore."""
+    """The optimizer's state of a live collection says nothing about a restore."""
     checks = [f.check for f in check_restored(replace(SAME, status=None), Cost.DESCRIBED)]
     assert "status" not in checks
 
 
 def test_without_a_manifest_only_the_count_is_reported() -> None:
-    """Nothing is known to compare with: a warning, and no failure."""
+    """There is nothing to compare with: a warning, not a failure."""
     unknown = replace(SAME, expected=Expected(state=None), status=None)
     [found] = check_restored(unknown, Cost.DESCRIBED)
     assert (found.check, found.status) == ("count", Status.WARN)
 
 
 def test_an_unsealed_snapshot_warns_and_asks_no_server() -> None:
-    """Its points cannot be compared with anything, and that is said."""
+    """Its points cannot be compared with anything, and the finding says so."""
     [found] = check_restored(SAME, Cost.READ)
     assert (found.check, found.status) == ("contents", Status.WARN)
 
 
 def test_every_check_is_in_the_one_list() -> None:
-    """A restore is judged by this list: a check of the module that is not in it would never run."""
+    """Every restore is judged by this list: a check that is not in it would never run."""
     made = {
         function
         for name, function in inspect.getmembers(restored_module, inspect.isfunction)

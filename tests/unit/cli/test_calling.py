@@ -1,4 +1,4 @@
-"""Texts name each command as this call was made, so that it can be run as it is printed."""
+"""Texts show each command as this call was made, so that it can be run as it is printed."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def loaded(monkeypatch: pytest.MonkeyPatch, root: Path, ns: Collection) -> Call:
 def test_the_program_is_the_one_that_was_called(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, argv0: str, named: str
 ) -> None:
-    """By its name, in whichever folder it is; texts name the task after it."""
+    """By its name, in any folder; texts name tasks with it."""
     monkeypatch.setattr(sys, "argv", [argv0])
     assert program(tmp_path) == named
     text = Call(program=program(tmp_path)).named(HINT)
@@ -60,7 +60,7 @@ def test_the_program_is_the_one_that_was_called(
 def test_the_launcher_is_named_as_it_was_called(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, called: str
 ) -> None:
-    """Only in the very process that it has become: a hook that calls `inv` was not launched."""
+    """Only in its own process: a hook that calls `inv` was not launched by it."""
     monkeypatch.setattr(sys, "argv", ["/venv/lib/invoke/__main__.py"])
     monkeypatch.setenv(LAUNCHER, f"{os.getpid()} {called}")
     assert program(tmp_path) == (f"'{called}'" if " " in called else called)
@@ -71,7 +71,7 @@ def test_the_launcher_is_named_as_it_was_called(
 def test_from_elsewhere_the_root_is_named_too(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In a subfolder, Invoke finds it by itself; naming a text again changes nothing."""
+    """In a subfolder, Invoke finds the root by itself; translating a text again changes nothing."""
     below = tmp_path / "below"
     below.mkdir()
     monkeypatch.chdir(below)
@@ -85,7 +85,7 @@ def test_from_elsewhere_the_root_is_named_too(
 def test_a_task_is_named_as_the_project_calls_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A prefix, groups one by one, and one under another name: whichever the root says."""
+    """A prefix, nested groups, or another name: whatever the root defines."""
     prefixed = Collection()
     prefixed.add_collection(namespace, "qdrant")
     call = loaded(monkeypatch, tmp_path, prefixed)
@@ -101,7 +101,7 @@ def test_a_task_is_named_as_the_project_calls_it(
 
 
 def test_only_texts_of_a_document_are_changed() -> None:
-    """A label is what its owner wrote, even where it looks like a command."""
+    """A label stays as its owner wrote it, even if it looks like a command."""
     document = {
         "error": {"kind": "not_found", "message": "None.", "hint": "See `inv snapshot.list`."},
         "result": {"findings": [{"check": "x", "remedy": "`inv doctor`", "label": "`inv doctor`"}]},
@@ -121,7 +121,7 @@ def test_only_texts_of_a_document_are_changed() -> None:
 
 
 def test_adding_the_namespace_does_not_change_it() -> None:
-    """Twice in one project, or in two: the same tasks under each name, and itself as it was."""
+    """Twice in one project, or in two: the same tasks under each name; the original is unchanged."""
     before = sorted(build_namespace().task_names)
     for _ in range(2):
         root = Collection()
@@ -136,7 +136,7 @@ def test_adding_the_namespace_does_not_change_it() -> None:
 
 
 def test_every_text_names_commands_in_one_form() -> None:
-    """What is not in backticks and begun by `inv` would be named wrongly everywhere else."""
+    """A command without backticks and `inv` would be shown wrongly in any other call."""
     import ast
     import re
 
@@ -153,7 +153,7 @@ def test_every_text_names_commands_in_one_form() -> None:
         for node in ast.walk(tree):
             if isinstance(node, ast.Constant) and isinstance(node.value, str):
                 found = re.search(rf"(?<!`)(?<!/)\binv ({tasks})\b|\./inv ({tasks})\b", node.value)
-                # Such a beginning is put into backticks by `code`.
+                # `code` puts such a start in backticks.
                 if found and not node.value.startswith("inv ") and node.value not in docs:
                     wrong.append(f"{path.name}: {node.value}")
     assert wrong == []

@@ -1,4 +1,4 @@
-"""Every task ends in one way: a result or an error, its exit code, and one JSON document."""
+"""Every task ends in the same way: a result or an error, its exit code, and one JSON document."""
 
 from __future__ import annotations
 
@@ -90,13 +90,13 @@ def fail(error: BaseException) -> Work:
 
 
 def succeed(run: Run) -> Outcome:
-    """Return a result, with a note on the way."""
+    """Return a result, and print a note."""
     run.progress.note("on the way")
     return Outcome(result={"points": 3, "name": "zwölf"}, render=lambda: print("3 points"))
 
 
 def test_every_error_is_listed() -> None:
-    """No error was added without saying here which exit code users get."""
+    """Every error has its exit code listed here, so that none is added by accident."""
     assert set(ERRORS) == {TaskError, *_subclasses(TaskError)}
 
 
@@ -113,7 +113,7 @@ def test_success_prints_the_result(call: Callable[..., Ended]) -> None:
 
 
 def test_success_as_json(call: Callable[..., Ended]) -> None:
-    """With `--json` stdout is exactly one document."""
+    """With `--json`, stdout is exactly one document."""
     ended = call(succeed, "--json")
     assert ended.code == 0
     assert ended.document == {
@@ -129,7 +129,7 @@ def test_success_as_json(call: Callable[..., Ended]) -> None:
 def test_each_error_has_its_exit_code(
     call: Callable[..., Ended], kind: type[TaskError], code: int
 ) -> None:
-    """What happened and what to do are two lines on stderr; the code is the documented one."""
+    """What happened and what to do are two lines on stderr; the exit code is the documented one."""
     ended = call(fail(kind("It broke.", hint="Mend it.")))
     assert (ended.code, ended.out) == (code, "")
     assert ended.err == "error: It broke.\n  fix: Mend it.\n"
@@ -137,7 +137,7 @@ def test_each_error_has_its_exit_code(
 
 @pytest.mark.parametrize(("kind", "code"), ERRORS.items())
 def test_each_error_as_json(call: Callable[..., Ended], kind: type[TaskError], code: int) -> None:
-    """Failure is one document too, with the same exit code."""
+    """A failure is one document too, with the same exit code."""
     ended = call(fail(kind("It broke.", hint="Mend it.")), "--json")
     assert ended.code == code
     assert ended.document == {
@@ -155,7 +155,7 @@ def test_the_kinds_are_distinct() -> None:
 
 
 def test_a_result_with_an_error_is_shown(call: Callable[..., Ended]) -> None:
-    """A report that ends in failure is printed before the error, and kept in the document."""
+    """A report with an error is printed before the error, and stays in the document."""
 
     def work(run: Run) -> Outcome:
         error = Damaged("It is damaged.", hint="Take another.")
@@ -172,7 +172,7 @@ def test_a_result_with_an_error_is_shown(call: Callable[..., Ended]) -> None:
     "error", [ValueError("odd"), OSError(5, "I/O"), KeyError("x"), SystemError()]
 )
 def test_a_bug_is_told_as_one(call: Callable[..., Ended], error: Exception) -> None:
-    """What nobody foresaw is exit code 1 with a traceback on stderr, and still one document."""
+    """An unexpected error is exit code 1 with a traceback on stderr, and still one document."""
     ended = call(fail(error), "--json")
     assert ended.code == 1
     assert ended.document["error"]["kind"] == "bug"
@@ -184,7 +184,7 @@ def test_a_bug_is_told_as_one(call: Callable[..., Ended], error: Exception) -> N
 def test_a_bug_in_printing_is_told_as_one(
     call: Callable[..., Ended], flags: tuple[str, ...]
 ) -> None:
-    """Work that is done and cannot be shown ends as any bug does, with one document at most."""
+    """If a result cannot be shown, the task ends like any bug, with at most one document."""
 
     def work(run: Run) -> Outcome:
         return Outcome(result={"odd": object()}, render=lambda: print(1 // 0))
@@ -219,7 +219,7 @@ def test_not_even_a_bug_shows_the_key(
     error: Exception,
     flags: tuple[str, ...],
 ) -> None:
-    """A library that puts the key into its error, quoted in whatever way, does not get it out."""
+    """A library that puts the key into its error, however quoted, does not leak it."""
     monkeypatch.setenv("QDRANT_API_KEY", KEY)
     ended = call(fail(error), *flags)
     assert ended.code == 1
@@ -228,13 +228,13 @@ def test_not_even_a_bug_shows_the_key(
 
 
 def test_an_error_has_no_traceback(call: Callable[..., Ended]) -> None:
-    """What was foreseen never shows the program's inside."""
+    """An expected error never shows the internals of the program."""
     assert "Traceback" not in call(fail(Damaged("It broke.", hint="Mend it."))).err
 
 
 @pytest.mark.parametrize("text", ["\udcff.snapshot", "a\nb", 'quote"', "\u2028"])
 def test_any_text_stays_one_document(call: Callable[..., Ended], text: str) -> None:
-    """Names that are no UTF-8, and line breaks, do not break the document."""
+    """Names that are not UTF-8, and line breaks, do not break the document."""
     ended = call(fail(Damaged(text, hint="Mend it.")), "--json")
     assert ended.code == 20
     assert ended.document["error"]["message"] == text
@@ -242,7 +242,7 @@ def test_any_text_stays_one_document(call: Callable[..., Ended], text: str) -> N
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_an_interrupt_ends_with_130(call: Callable[..., Ended], number: signal.Signals) -> None:
-    """Ctrl-C and a termination end the work, clean up, and leave the old handlers."""
+    """Ctrl-C and a termination end the work, clean up, and restore the old handlers."""
     before, cleaned = signal.getsignal(number), []
 
     def work(run: Run) -> Outcome:
@@ -263,7 +263,7 @@ def test_an_interrupt_ends_with_130(call: Callable[..., Ended], number: signal.S
 
 
 def test_a_dry_run_is_known_to_the_task(call: Callable[..., Ended]) -> None:
-    """`inv --dry TASK` tells what it would do, in words and as JSON."""
+    """`inv --dry TASK` says what it would do, in words and as JSON."""
 
     def work(run: Run) -> Outcome:
         return run.would("take one", "delete one") if run.dry else succeed(run)
@@ -275,17 +275,17 @@ def test_a_dry_run_is_known_to_the_task(call: Callable[..., Ended]) -> None:
 
 
 class Terminal:
-    """A terminal on which somebody types this."""
+    """A terminal on which a user types this."""
 
     def __init__(self, typed: str) -> None:
         self._typed = typed
 
     def isatty(self) -> bool:
-        """Say that it is one."""
+        """Say that this is a terminal."""
         return True
 
     def readline(self) -> str:
-        """Return what was typed."""
+        """Return the typed line."""
         return self._typed
 
 
@@ -302,7 +302,7 @@ def delete(*, yes: bool) -> Work:
 def test_without_a_terminal_consent_is_refused(
     call: Callable[..., Ended], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nobody is asked where nobody can answer: exit code 24, and what to add."""
+    """Without a terminal, the task does not ask: exit code 24, and which flag to add."""
     with Path(os.devnull).open(encoding="utf-8") as nobody:
         monkeypatch.setattr(sys, "stdin", nobody)
         ended = call(delete(yes=False))
@@ -315,7 +315,7 @@ def test_without_a_terminal_consent_is_refused(
 def test_a_clear_yes_is_consent(
     call: Callable[..., Ended], monkeypatch: pytest.MonkeyPatch, typed: str
 ) -> None:
-    """On a terminal the question is asked, on stderr."""
+    """On a terminal, it asks on stderr."""
     monkeypatch.setattr(sys, "stdin", Terminal(typed))
     ended = call(delete(yes=False))
     assert (ended.code, ended.out) == (0, "3 points\n")
@@ -326,7 +326,7 @@ def test_a_clear_yes_is_consent(
 def test_anything_else_is_none(
     call: Callable[..., Ended], monkeypatch: pytest.MonkeyPatch, typed: str
 ) -> None:
-    """An empty line, the end of input and every other word leave things as they are."""
+    """An empty line, the end of input and every other word change nothing."""
     monkeypatch.setattr(sys, "stdin", Terminal(typed))
     ended = call(delete(yes=False))
     assert ended.code == Refused.exit_code
@@ -334,7 +334,7 @@ def test_anything_else_is_none(
 
 
 def test_json_never_asks(call: Callable[..., Ended], monkeypatch: pytest.MonkeyPatch) -> None:
-    """A program that reads JSON is not asked, though a terminal is there."""
+    """A program that reads JSON is not asked, even on a terminal."""
     monkeypatch.setattr(sys, "stdin", Terminal("yes\n"))
     assert call(delete(yes=False), "--json").document["exit_code"] == 24
 
@@ -342,7 +342,7 @@ def test_json_never_asks(call: Callable[..., Ended], monkeypatch: pytest.MonkeyP
 def test_wrong_settings_end_with_14(
     call: Callable[..., Ended], project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Settings are read when a task uses them, and their problems end it as any error."""
+    """Settings are read when a task uses them, and their problems end it like any error."""
     project.mkdir()
     monkeypatch.chdir(project)
     monkeypatch.setenv("QDRANT_ENGINE", "podman")

@@ -1,4 +1,4 @@
-"""Long phases show that they are alive, on stderr and only while they last."""
+"""Long phases show that they are alive, on stderr and only while they run."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ def heartbeats(text: str) -> list[str]:
 
 
 def wait_for_lines() -> None:
-    """Wait as long as a few heartbeats take."""
+    """Wait for the time of a few heartbeats."""
     time.sleep(BEAT_SECONDS * 5)
 
 
 def test_a_long_phase_says_how_far_it_is(capsys: pytest.CaptureFixture[str]) -> None:
-    """Label, time, amount, speed and, where the total is known, the time that is left."""
+    """Label, time, amount, speed and, if the total is known, the time left."""
     progress = TerminalProgress(heartbeat_seconds=BEAT_SECONDS)
     with progress.phase("downloading", total_bytes=4_000_000) as advance:
         advance(1_000_000)
@@ -39,7 +39,7 @@ def test_a_long_phase_says_how_far_it_is(capsys: pytest.CaptureFixture[str]) -> 
 
 
 def test_points_are_told_as_points(capsys: pytest.CaptureFixture[str]) -> None:
-    """Without a total nothing is said of what is left."""
+    """Without a total, the time left is not shown."""
     progress = TerminalProgress(heartbeat_seconds=BEAT_SECONDS)
     with progress.phase("reading", total_points=0) as advance:
         advance(2_000)
@@ -50,7 +50,7 @@ def test_points_are_told_as_points(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_a_phase_without_a_measure_is_alive_too(capsys: pytest.CaptureFixture[str]) -> None:
-    """Qdrant does not tell how far a snapshot is; that time passes is all there is to say."""
+    """Qdrant does not report its progress on a snapshot, so only the time can be shown."""
     with TerminalProgress(heartbeat_seconds=BEAT_SECONDS).phase("Qdrant makes a snapshot"):
         wait_for_lines()
     lines = heartbeats(capsys.readouterr().err)
@@ -59,14 +59,14 @@ def test_a_phase_without_a_measure_is_alive_too(capsys: pytest.CaptureFixture[st
 
 
 def test_a_short_phase_says_only_its_end(capsys: pytest.CaptureFixture[str]) -> None:
-    """What takes less than half a minute needs no sign of life."""
+    """A phase of less than half a minute needs no sign of life."""
     with TerminalProgress().phase("counting"):
         pass
     assert heartbeats(capsys.readouterr().err) == []
 
 
 def test_the_heartbeat_ends_with_the_phase(capsys: pytest.CaptureFixture[str]) -> None:
-    """Also when the phase fails: no thread stays, and no line comes after the end."""
+    """Even if the phase fails: no thread stays, and no line is printed after the end."""
     progress = TerminalProgress(heartbeat_seconds=BEAT_SECONDS)
     with pytest.raises(ValueError, match="broken"), progress.phase("reading"):
         raise ValueError("broken")
@@ -76,7 +76,7 @@ def test_the_heartbeat_ends_with_the_phase(capsys: pytest.CaptureFixture[str]) -
 
 
 def test_nobody_reading_does_not_end_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A closed stderr silences the heartbeat and nothing else."""
+    """A closed stderr silences the heartbeat and does nothing else."""
 
     def closed(message: str) -> None:
         raise BrokenPipeError

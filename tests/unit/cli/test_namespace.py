@@ -10,7 +10,7 @@ from snapshot_tasks.cli.namespace import TASKS, namespace
 
 
 def test_every_module_of_tasks_is_in_the_list() -> None:
-    """A task whose line is missing would exist without anybody being able to run it."""
+    """A task that is not listed would exist, but nobody could run it."""
     prefix = f"{tasks.__name__}."
     found = {
         module.name.removeprefix(prefix)
@@ -26,6 +26,6 @@ def test_every_line_of_the_list_makes_a_task_of_its_name() -> None:
 
 
 def test_the_list_is_sorted_and_without_doubles() -> None:
-    """Two branches that add a task each then seldom touch the same line."""
+    """Two branches that each add a task then rarely change the same line."""
     names = [name for name in TASKS if "." in name]
     assert names == sorted(set(names))

@@ -1,4 +1,4 @@
-"""`qdrant-snapshots` answers what is mistyped with what is nearest, in two lines and with 1."""
+"""`qdrant-snapshots` suggests what a mistyped word may have meant, in two lines, with code 1."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from snapshot_tasks.cli.program import main
 def run(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *words: str
 ) -> tuple[int, str, str]:
-    """Return how the program ended with these words, and what it printed."""
+    """Return the exit code of the program for these words, and its output."""
     monkeypatch.setattr(sys, "argv", ["/venv/bin/qdrant-snapshots", *words])
     with pytest.raises(SystemExit) as ended:
         main()
@@ -53,7 +53,7 @@ def test_what_is_mistyped_is_answered(
     error: str,
     fix: str,
 ) -> None:
-    """One error line and one fix line on stderr, nothing on stdout, and 1."""
+    """One error line and one fix line on stderr, nothing on stdout, and exit code 1."""
     code, out, err = run(capsys, monkeypatch, *words)
     first, second = err.splitlines()
     assert (code, out) == (1, "")
@@ -71,7 +71,7 @@ def test_its_version(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.Mon
 def test_without_arguments_it_lists(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The same as `--list`; the tasks of this project's own development are not among them."""
+    """The same as `--list`; the development tasks of this project are not among them."""
     _, listed, _ = run(capsys, monkeypatch, "--list")
     code, out, _ = run(capsys, monkeypatch)
     assert (code, out) == (0, listed)

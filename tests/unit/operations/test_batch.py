@@ -1,4 +1,4 @@
-"""One thing that fails stops no other; every failure is reported, in order."""
+"""A failed item does not stop the others; every failure is reported, in order."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from snapshot_tasks.system.errors import Damaged, Interrupted, NotFound, TaskErr
 
 
 def take(name: str) -> str:
-    """Fail for some names as a task does."""
+    """Fail for some names, as a task does."""
     if name == "damaged":
         raise Damaged("Cut.", hint="Take a new one.")
     if name == "missing":
@@ -20,7 +20,7 @@ def take(name: str) -> str:
 
 
 def test_it_goes_on_past_failures() -> None:
-    """Both the results and the failures keep the order of the things."""
+    """Both the results and the failures keep the order of the items."""
     batch = for_each(["a", "damaged", "b", "missing"], take, name=str)
     assert batch.results == ("A", "B")
     assert [failure.name for failure in batch.failures] == ["damaged", "missing"]
@@ -28,19 +28,19 @@ def test_it_goes_on_past_failures() -> None:
 
 
 def test_an_interruption_ends_it() -> None:
-    """Somebody who stops a task does not mean to stop one of its snapshots."""
+    """A user who stops a task does not mean to stop only one of its snapshots."""
     with pytest.raises(Interrupted):
         for_each(["a", "interrupted", "b"], take, name=str)
 
 
 def test_a_bug_is_no_failure_among_others() -> None:
-    """Only errors that a task foresees are collected."""
+    """Only expected errors are collected."""
     with pytest.raises(ZeroDivisionError):
         for_each([0], lambda number: 1 / number, name=str)
 
 
 def test_a_result_may_hold_an_error() -> None:
-    """Such a result is kept with what it found, and counts as a failure too."""
+    """Such a result is kept with its findings, and also counts as a failure."""
 
     def error_of(result: str) -> TaskError | None:
         return Damaged("It differs.", hint="Look.") if result == "B" else None

@@ -1,4 +1,4 @@
-"""Promises are judged from the snapshot folder alone, and one error names all that are broken."""
+"""Promises are judged from the snapshot folder alone, and one error lists all broken ones."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ BOOKS = Promised(collections=["books", "books"], max_age=HOUR, max_proof_age=HOU
 
 
 def test_what_holds_is_no_error(catalog: Catalog) -> None:
-    """A young and proven snapshot that the latest link names."""
+    """A recent and proven snapshot to which the latest link points."""
     add_drill(catalogued(catalog), TAKEN_AT + HOUR)
     judgement = judge(ALL, catalog, now=NOW)
     [books] = judgement.judged
@@ -40,7 +40,7 @@ def test_every_broken_promise_is_named(catalog: Catalog) -> None:
 
 
 def test_an_empty_catalogue_keeps_no_promise(catalog: Catalog) -> None:
-    """Where every collection is asked about, none at all is not a success."""
+    """If all collections are checked, having none at all is not a success."""
     catalog.make_folder()
     judgement = judge(ALL, catalog, now=NOW)
     assert [each.title for each in judgement.judged] == [CATALOGUE]
@@ -48,7 +48,7 @@ def test_an_empty_catalogue_keeps_no_promise(catalog: Catalog) -> None:
 
 
 def test_a_dangling_link_is_a_broken_promise(catalog: Catalog) -> None:
-    """The newest snapshot is gone, and no task takes an older one for it."""
+    """The newest snapshot is missing, and no task uses an older one in its place."""
     catalogued(catalog, taken_at=TAKEN_AT - HOUR)
     catalogued(catalog).path.unlink()
     [books] = judge(ALL, catalog, now=NOW).judged
@@ -56,7 +56,7 @@ def test_a_dangling_link_is_a_broken_promise(catalog: Catalog) -> None:
 
 
 def test_off_site_copies_are_promised_where_a_place_is_set(catalog: Catalog) -> None:
-    """Nothing was pushed yet: that is about the tasks, not about a collection."""
+    """Nothing was pushed yet: this is about the tasks, not about a collection."""
     catalogued(catalog)
     promised = Promised(collections=None, max_age=26 * HOUR, max_proof_age=8 * HOUR, off_site=True)
     [_, tasks] = judge(promised, catalog, now=NOW).judged

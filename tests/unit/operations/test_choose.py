@@ -1,4 +1,4 @@
-"""Which snapshots are meant where no flag names one."""
+"""Which snapshots are chosen if no flag names one."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ DAY = timedelta(days=1)
 
 
 def test_the_newest_of_each_collection(catalog: Catalog) -> None:
-    """One for each, whatever else is older."""
+    """One for each collection, although there are older ones."""
     catalogued(catalog, taken_at=TAKEN_AT - DAY)
     books = catalogued(catalog)
     films = catalogued(catalog, collection="films", aliases=())
@@ -30,7 +30,7 @@ def test_none_to_test_is_an_error(catalog: Catalog) -> None:
 
 
 def test_at_random_means_an_older_one(catalog: Catalog) -> None:
-    """The newest is chosen only where it is the only one."""
+    """The newest is only chosen if it is the only one."""
     older = catalogued(catalog, taken_at=TAKEN_AT - DAY)
     assert random_older(catalog, "books").name == older.name
     catalogued(catalog)
@@ -38,7 +38,7 @@ def test_at_random_means_an_older_one(catalog: Catalog) -> None:
 
 
 def test_all_are_all_or_an_error_that_names_the_purpose(catalog: Catalog) -> None:
-    """A collection without a snapshot is named; an empty catalogue says what was to be done."""
+    """The error names a collection without a snapshot; for an empty catalogue, the purpose."""
     with pytest.raises(NotFound, match="no snapshot to push"):
         all_of(catalog, purpose="push")
     made = {catalogued(catalog).name, catalogued(catalog, collection="films", aliases=()).name}

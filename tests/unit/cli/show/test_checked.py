@@ -1,4 +1,4 @@
-"""What a CI system is told of a self-test and of a verification."""
+"""What a CI system sees of a self-test and of a verification."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ CAUGHT, MISSED = Attempt(caught_by="size", seconds=0.1), Attempt(caught_by="", s
 
 
 def test_each_fault_is_a_finding(catalog: Catalog) -> None:
-    """Good is a fault that a check caught; one that was left out is told, and no failure."""
+    """A caught fault is OK; a skipped one is reported, but is not a failure."""
     rows = (
         Row(fault="a bit flipped", as_it_is=CAUGHT, resigned=CAUGHT),
         Row(fault="a point lost", as_it_is=CAUGHT, resigned=MISSED),

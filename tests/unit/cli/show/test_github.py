@@ -1,4 +1,4 @@
-"""What GitHub Actions is told: exact text, and nothing that a name could turn into a command."""
+"""What GitHub Actions sees: the exact text, and no name that could become a command."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ Times: start 1.0 s, restore 2.5 s
 
 
 class Noted(Silent):
-    """Progress that keeps what was noted."""
+    """Progress that keeps its notes."""
 
     def __init__(self) -> None:
         self.notes: list[str] = []
@@ -74,14 +74,14 @@ def bad(good: Checked) -> Checked:
 
 
 def test_the_summary_is_exactly_this(good: Checked, bad: Checked) -> None:
-    """Proven or not, each finding, the remedies and the times."""
+    """Proven or not, with each finding, the remedies and the times."""
     assert as_markdown(TASK, [good, bad]) == SUMMARY
 
 
 def test_it_is_appended_where_github_wants_it(
     good: Checked, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
 ) -> None:
-    """What an earlier task of the step has written stays; without GITHUB_ACTIONS none is spoken."""
+    """The text of an earlier task of the step stays; without GITHUB_ACTIONS nothing is printed."""
     path = tmp_path / "summary.md"
     path.write_text("# Before\n", encoding="utf-8")
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(path))
@@ -93,7 +93,7 @@ def test_it_is_appended_where_github_wants_it(
 
 
 def test_elsewhere_nothing_is_told(bad: Checked, capsys: Captured) -> None:
-    """No workflow command stands in a user's terminal."""
+    """No workflow command is printed on a user's terminal."""
     tell_github(Silent(), TASK, [bad])
     assert capsys.readouterr() == ("", "")
 
@@ -102,7 +102,7 @@ def test_elsewhere_nothing_is_told(bad: Checked, capsys: Captured) -> None:
 def test_a_summary_that_cannot_be_written_is_a_note(
     good: Checked, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str
 ) -> None:
-    """A proven snapshot stays proven, whatever GitHub's file is."""
+    """A proven snapshot stays proven, whatever happens to GitHub's file."""
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / path))
     noted = Noted()
     tell_github(noted, TASK, [good])
@@ -112,7 +112,7 @@ def test_a_summary_that_cannot_be_written_is_a_note(
 def test_each_failure_is_annotated_on_stderr(
     good: Checked, bad: Checked, monkeypatch: pytest.MonkeyPatch, capsys: Captured
 ) -> None:
-    """GitHub shows them on top of the run; stdout may hold a JSON document and is left alone."""
+    """GitHub shows them at the top of the run; stdout may be a JSON document and is not touched."""
     monkeypatch.setenv("GITHUB_ACTIONS", "true")
     tell_github(Silent(), TASK, [replace(good, findings=(OK,)), bad])
     captured = capsys.readouterr()
@@ -137,7 +137,7 @@ def test_what_no_finding_tells_is_told_by_its_error(good: Checked) -> None:
 
 
 def test_no_name_can_give_a_command(good: Checked) -> None:
-    """Ends of lines, the signs of a command and of its properties are escaped as GitHub says."""
+    """Line breaks and the special characters of commands are escaped as GitHub documents it."""
     name = "x\r\n::add-mask::y\n::error::z\u2028w\x1b[0m%0A"
     hostile = replace(FAIL, check="a,b::c\nd", message=name, remedy="")
     (line,) = workflow_commands(TASK, [replace(good, findings=(hostile,), name=name)])
@@ -161,7 +161,7 @@ def test_no_name_can_give_a_command(good: Checked) -> None:
     ],
 )
 def test_no_name_becomes_markup(good: Checked, name: str) -> None:
-    """Names stand in the summary as text: no HTML, link, mention, heading or cell of their own."""
+    """Names are shown as text in the summary: no HTML, link, mention, heading or extra cell."""
     plain = replace(OK, check="x", message="y")
     hostile = replace(OK, check=name, message=name)
     text = as_markdown(TASK, [replace(good, name=name, verdict=name, findings=(hostile,))])
@@ -173,7 +173,7 @@ def test_no_name_becomes_markup(good: Checked, name: str) -> None:
 
 
 def test_a_summary_stays_within_githubs_size(bad: Checked) -> None:
-    """GitHub drops what is larger altogether: the rest is counted instead."""
+    """GitHub discards a larger summary completely, so the rest is only counted."""
     long = replace(bad, findings=[replace(FAIL, message="x" * 900)] * 100)
     text = as_markdown(TASK, [long] * 30)
     assert len(text.encode()) < MAX_SUMMARY_BYTES + 100
@@ -183,7 +183,7 @@ def test_a_summary_stays_within_githubs_size(bad: Checked) -> None:
 def test_what_is_printed_in_actions_gives_no_command(
     catalog: Catalog, monkeypatch: pytest.MonkeyPatch, capsys: Captured
 ) -> None:
-    """A file's name at the start of a line, or folded in a table, is no command for the runner."""
+    """A file name at the start of a line, or wrapped in a table, is not a runner's command."""
     catalogued(catalog, collection="a" * 60 + "::error::b" * 9)
     monkeypatch.setenv("GITHUB_ACTIONS", "true")
     render_findings([replace(OK, message="##[error]x")], title="::add-mask::x_1.snapshot")

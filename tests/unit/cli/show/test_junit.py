@@ -1,4 +1,4 @@
-"""Drill reports as JUnit XML are well-formed and count what failed."""
+"""Drill reports as JUnit XML are well-formed and count the failures."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ TASK = "snapshot.test-restore"
 
 
 def suites(path: Path) -> list[ElementTree.Element]:
-    """Read the file back; a reader of others understands it too, and counts the same."""
+    """Read the file back; another reader understands it too, and counts the same."""
     root = ElementTree.parse(path).getroot()
     assert (root.tag, root.get("name")) == ("testsuites", TASK)
     for written, read in zip(root, JUnitXml.fromfile(str(path)), strict=True):
@@ -32,7 +32,7 @@ def suites(path: Path) -> list[ElementTree.Element]:
 
 
 def test_each_finding_is_a_test_case(catalog: Catalog, tmp_path: Path) -> None:
-    """Failures are counted and carry message and remedy; warnings are no failures."""
+    """Failures are counted and have message and remedy; warnings are not failures."""
     snapshot = catalogued(catalog)
     error = ContentsDiffer("It differs.", hint="Mend it.")
     report = make_report(snapshot, findings=(OK, WARN, FAIL), error=error)
@@ -47,7 +47,7 @@ def test_each_finding_is_a_test_case(catalog: Catalog, tmp_path: Path) -> None:
 
 
 def test_a_missed_budget_is_a_test_case(catalog: Catalog, tmp_path: Path) -> None:
-    """A drill that was too slow is red, though every finding is fine."""
+    """A drill that was too slow is red, although every finding is OK."""
     error = BudgetMissed("It took 9 s.", hint="Mend it.")
     report = make_report(catalogued(catalog), error=error)
     write_junit(tmp_path / "drill.xml", TASK, [checked_drill(report)])
@@ -58,7 +58,7 @@ def test_a_missed_budget_is_a_test_case(catalog: Catalog, tmp_path: Path) -> Non
 
 
 def test_what_could_not_be_checked_at_all_is_a_test_case(tmp_path: Path) -> None:
-    """A snapshot whose drill could not even begin is red, and not left out."""
+    """A snapshot whose drill could not even start is red, and is not omitted."""
     error = NotFound("There is no engine.", hint="Get one.")
     write_junit(tmp_path / "drill.xml", TASK, [not_checked("a.snapshot", error, TAKEN_AT)])
     (suite,) = suites(tmp_path / "drill.xml")
@@ -70,7 +70,7 @@ def test_what_could_not_be_checked_at_all_is_a_test_case(tmp_path: Path) -> None
     "text", ["<&>\"'", "\x1b[31mred\x1b[0m", "nul\0", "\udcff", "line\nbreak", "zwölf 漢"]
 )
 def test_any_message_is_well_formed(catalog: Catalog, tmp_path: Path, text: str) -> None:
-    """Messages hold other programs' words: colours and broken bytes must not break the XML."""
+    """Messages contain text of other programs: colours and invalid bytes must not break the XML."""
     finding = replace(FAIL, message=f"before {text} after", remedy=text)
     report = make_report(catalogued(catalog), findings=(finding, replace(WARN, message=text)))
     write_junit(tmp_path / "drill.xml", TASK, [checked_drill(report)])

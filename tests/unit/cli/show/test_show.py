@@ -1,4 +1,4 @@
-"""What people read says what happened, whatever the names are."""
+"""The text for people says what happened, whatever the names are."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ Captured = pytest.CaptureFixture[str]
 
 
 def test_an_empty_catalogue_says_what_to_do(capsys: Captured) -> None:
-    """Nothing there is no empty table."""
+    """Without snapshots there is a sentence instead of an empty table."""
     render_snapshots([], NOW)
     assert "inv snapshot.create" in capsys.readouterr().out
 
 
 def test_the_catalogue_is_a_table(catalog: Catalog, capsys: Captured) -> None:
-    """One line for each snapshot, with what is known, and the last proof."""
+    """One line for each snapshot, with the known facts and the last proof."""
     proven = catalogued(catalog)
     add_drill(proven, TAKEN_AT + timedelta(hours=1))
     damaged = catalogued(catalog, taken_at=TAKEN_AT - timedelta(hours=1))
@@ -57,7 +57,7 @@ def test_the_catalogue_is_a_table(catalog: Catalog, capsys: Captured) -> None:
 
 @pytest.mark.parametrize("name", ["docs[v2]", "[red]alert", "x:smile:y"])
 def test_names_are_no_markup(catalog: Catalog, capsys: Captured, name: str) -> None:
-    """A collection is shown by its very name, whatever Rich would make of it."""
+    """A collection is shown by its exact name, even if it looks like Rich markup."""
     catalogued(catalog, collection=name)
     render_snapshots(catalog.entries(), NOW)
     assert f"{name}_20250101_120000.snapshot" in capsys.readouterr().out
@@ -65,14 +65,14 @@ def test_names_are_no_markup(catalog: Catalog, capsys: Captured, name: str) -> N
 
 @pytest.mark.parametrize("alias", ["docs[v2]", "[/]"])
 def test_aliases_are_no_markup(capsys: Captured, alias: str) -> None:
-    """An alias may be called anything."""
+    """An alias can have any name."""
     stack = StackReport(version="1.17.0", collections=(("books", 3),), aliases={alias: "books"})
     render_stack(stack)
     assert alias in capsys.readouterr().out
 
 
 def test_one_snapshot_is_shown(catalog: Catalog, capsys: Captured) -> None:
-    """Its facts and its proofs, newest first; what is unknown is called so."""
+    """Its facts and its proofs, newest first; unknown facts are called unknown."""
     snapshot = catalogued(catalog, label="before [the] move")
     render_snapshot(snapshot, NOW)
     text = capsys.readouterr().out
@@ -87,7 +87,7 @@ def test_one_snapshot_is_shown(catalog: Catalog, capsys: Captured) -> None:
 
 
 def test_a_source_that_moved_on_looks_like_no_damage(catalog: Catalog, capsys: Captured) -> None:
-    """Each verification shows its level; only one of the file says NO."""
+    """Each verification shows its level; only a failed one of the file says NO."""
     snapshot = catalogued(catalog)
     for level in ("bytes", "source"):
         add_proof(snapshot, kind="verify", level=level, ok=False, at=TAKEN_AT.isoformat())
@@ -110,7 +110,7 @@ def test_a_file_without_a_manifest_is_shown(catalog: Catalog, capsys: Captured) 
 
 
 def test_what_was_taken_is_told(catalog: Catalog, capsys: Captured) -> None:
-    """The path stands alone on its line; a moving source is pointed out."""
+    """The path is alone on its line; a source that was being written to is pointed out."""
     snapshot = catalogued(catalog, source_moved=True, source_points_after=1300)
     render_created(snapshot)
     first, second, sealed, third = capsys.readouterr().out.splitlines()
@@ -121,7 +121,7 @@ def test_what_was_taken_is_told(catalog: Catalog, capsys: Captured) -> None:
 
 
 def test_findings_are_aligned_and_have_remedies(capsys: Captured) -> None:
-    """One line for each finding; a failure's remedy stands below it."""
+    """One line for each finding; the remedy of a failure is below it."""
     render_findings([OK, FAIL], title="books")
     assert capsys.readouterr().out.splitlines() == [
         "books",
@@ -132,7 +132,7 @@ def test_findings_are_aligned_and_have_remedies(capsys: Captured) -> None:
 
 
 def test_a_drill_ends_with_its_verdict(catalog: Catalog, capsys: Captured) -> None:
-    """PROVEN comes with the restore time; a failure says NOT PROVEN and never the other."""
+    """PROVEN comes with the restore time; a failure says NOT PROVEN and never PROVEN."""
     snapshot = catalogued(catalog)
     render_drill(make_report(snapshot))
     out = capsys.readouterr().out
@@ -146,7 +146,7 @@ def test_a_drill_ends_with_its_verdict(catalog: Catalog, capsys: Captured) -> No
 
 
 def test_a_restore_is_told(catalog: Catalog, capsys: Captured) -> None:
-    """Points, time and the safety snapshot are named; what failed is never called restored."""
+    """Points, time and the safety snapshot are shown; a failure is never called restored."""
     snapshot = catalogued(catalog)
     done = RestoreResult(
         snapshot=snapshot,

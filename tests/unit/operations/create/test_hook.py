@@ -1,4 +1,4 @@
-"""What a hook is told, and how a program of the user's is run and ended."""
+"""The variables that a hook gets, and how the user's program is run and ended."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ def test_no_fact_has_the_name_of_a_setting(catalog: Catalog) -> None:
 
 
 def test_every_fact_is_documented(catalog: Catalog) -> None:
-    """And nothing that is documented is missing."""
+    """And the page lists all of them."""
     page = (ROOT / "docs" / "hooks.md").read_text(encoding="utf-8")
     for name in hook_environment(catalogued(catalog)):
         assert f"`{name}`" in page
 
 
 def test_without_a_manifest_facts_are_empty(catalog: Catalog) -> None:
-    """What is not known is not made up."""
+    """An unknown fact is not invented."""
     snapshot = catalogued(catalog)
     snapshot.manifest_path.unlink()
     told = hook_environment(catalog.newest("books"))
@@ -54,7 +54,7 @@ def test_no_hook_is_none(catalog: Catalog) -> None:
 
 
 def test_output_is_told_as_it_comes(tmp_path: Path) -> None:
-    """The program goes on only after its first line was heard."""
+    """The program continues only after its first line was received."""
     heard = tmp_path / "heard"
     code = (
         "import pathlib, time\n"
@@ -86,7 +86,7 @@ def test_what_nobody_reads_is_taken_all_the_same() -> None:
 
 @contextmanager
 def interrupted_at(begun: threading.Event) -> Iterator[None]:
-    """Interrupt this process once something has begun."""
+    """Interrupt this process once the program has started."""
 
     def work() -> None:
         begun.wait()
@@ -103,7 +103,7 @@ def interrupted_at(begun: threading.Event) -> Iterator[None]:
 
 @pytest.mark.parametrize("ignored", ["", "SIGINT", "SIGINT SIGTERM"])
 def test_an_interrupted_program_is_ended_whatever_it_ignores(ignored: str) -> None:
-    """Interrupt, terminate, kill: with patience in between."""
+    """Interrupt, terminate, kill: with some time in between."""
     code = "import signal, time\n"
     code += "".join(f"signal.signal(signal.{n}, signal.SIG_IGN)\n" for n in ignored.split())
     code += "import os; print(os.getpid(), flush=True); time.sleep(600)\n"
@@ -125,7 +125,7 @@ def test_an_interrupted_program_is_ended_whatever_it_ignores(ignored: str) -> No
 def test_a_variable_that_holds_the_secret_is_not_passed_on(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Under whatever name; what only looks alike stays."""
+    """Under any name; similar names stay."""
     monkeypatch.setenv("ONE", "key")
     monkeypatch.setenv("OTHER", "keyboard")
     lines: list[str] = []

@@ -1,4 +1,4 @@
-"""After a restart a drill runs the same list of checks, and says that it did."""
+"""After a restart, a drill runs the same list of checks, and says so."""
 
 from __future__ import annotations
 
@@ -31,19 +31,19 @@ def test_every_check_that_a_restore_is_judged_by_runs_again() -> None:
 
 
 def test_what_a_restart_lost_fails() -> None:
-    """Fewer points than before it are a failure, and only of the count."""
+    """Fewer points than before are a failure, and only of the count."""
     lost = replace(RESTORED, actual=replace(STATE, points_count=1233))
     wrong = [f for f in evidence_again(lost, Cost.DESCRIBED) if f.status is Status.FAIL]
     assert [f.check for f in wrong] == ["after restart: count"]
 
 
 def test_a_collection_that_is_gone_fails_once() -> None:
-    """Nothing is left to read then."""
+    """Then there is nothing left to read."""
     found = [finding for cost in Cost for finding in evidence_again(None, cost)]
     assert [(f.check, f.status) for f in found] == [("after restart: collection", Status.FAIL)]
 
 
 def test_a_prefix_changes_nothing_else() -> None:
-    """Message, status and remedy are the check's."""
+    """Message, status and remedy are the check's own."""
     finding = Finding(check="size", status=Status.OK, message="3 bytes")
     assert prefixed("file: ", [finding]) == (replace(finding, check="file: size"),)
