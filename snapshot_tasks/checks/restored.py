@@ -2,119 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from enum import Enum
 
 from snapshot_tasks.checks.contents import check_contents
+from snapshot_tasks.checks.expected import GREEN_SECONDS, Cost, Restored
 from snapshot_tasks.checks.search import check_search
-from snapshot_tasks.domain.collection import CollectionState
 from snapshot_tasks.domain.comparison import added_only, differences
-from snapshot_tasks.domain.endpoint import Endpoint
 from snapshot_tasks.domain.findings import Finding, Status, failed
-from snapshot_tasks.domain.fingerprint import Sealed
-from snapshot_tasks.domain.search_parity import Probe
-from snapshot_tasks.domain.snapshot import Snapshot
 from snapshot_tasks.domain.versions import same_minor
 from snapshot_tasks.qdrant.points import read_fingerprint
-from snapshot_tasks.qdrant.server import Server
 from snapshot_tasks.system.errors import ContentsDiffer, RestoreIncomplete, TaskError
-from snapshot_tasks.system.progress import Progress
 from snapshot_tasks.system.untrusted import JsonObject
 
 MAX_LISTED = 5
 # Updates may delete points while a snapshot is taken, but rarely half of a collection.
 LEAST_SHARE_OF_MOVING = 0.5
-GREEN_SECONDS = 60.0
-
-
-class Cost(Enum):
-    """What a check costs the server: describing a collection, or reading its points."""
-
-    DESCRIBED = "described"
-    READ = "read"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Expected:
-    """What a restored collection must match: the manifest's record, or the former live collection.
-
-    `state` is None without a manifest. `moving_between` has the source's exact counts before and
-    after the snapshot if they differ: the file's count is close to them, but not known exactly.
-    `owns_aliases` is False under another name, because the aliases are not recreated then. `sealed`
-    and `probes` say which points and which search results are expected, if that is known.
-    """
-
-    state: CollectionState | None
-    taken_with: str | None = None
-    moving_between: tuple[int, int] | None = None
-    owns_aliases: bool = True
-    sealed: Sealed | None = None
-    probes: tuple[Probe, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Restored:
-    """A restored collection and what it must match: everything that a check needs.
-
-    `status` is the optimizer's status after waiting for it, or None if nobody waited.
-    """
-
-    expected: Expected
-    actual: CollectionState
-    collection: str
-    endpoint: Endpoint
-    server_version: str
-    progress: Progress
-    status: str | None = None
-
-
-def recorded(snapshot: Snapshot, target: str) -> Expected:
-    """Return what the manifest expects to be restored under a name; the seal is not read."""
-    manifest = snapshot.manifest
-    if manifest is None:
-        return Expected(state=None)
-    counts = (manifest.source_points_before, manifest.source_points_after)
-    # The seal includes the file's exact count.
-    is_vague = manifest.source_moved and manifest.seal is None
-    return Expected(
-        state=manifest.state,
-        taken_with=manifest.qdrant_version,
-        moving_between=counts if is_vague else None,
-        owns_aliases=target == manifest.collection,
-    )
-
-
-def sealed(snapshot: Snapshot, target: str) -> Expected:
-    """Return what must be restored under a name, with the sealed points and search results.
-
-    Raises:
-        Damaged: if the seal or the searches saved with it are not readable.
-    """
-    seal = snapshot.sealed
-    probes = snapshot.probes if seal else ()
-    return replace(recorded(snapshot, target), sealed=seal, probes=probes)
-
-
-def look(
-    expected: Expected,
-    collection: str,
-    server: Server,
-    progress: Progress,
-    *,
-    version: str,
-    status: str | None = None,
-) -> Restored:
-    """Ask the server to describe a collection. Raises `NotFound` if it does not exist."""
-    return Restored(
-        expected=expected,
-        actual=server.collections.state(collection),
-        collection=collection,
-        endpoint=server.endpoint,
-        server_version=version,
-        progress=progress,
-        status=status,
-    )
+# A drill adds when it looked, and at which of several collections.
+_MISSING_POINTS = re.compile(r"(after restart: )?(count|collection)( \(.+\))?")
 
 
 def check_status(restored: Restored) -> Iterator[Finding]:
@@ -217,7 +122,7 @@ def restored_error(what: str, findings: Sequence[Finding], *, hint: str) -> Task
     if not wrong:
         return None
     reasons = "; ".join(f"{f.check}: {f.message}" for f in wrong)
-    if any(f.check.endswith(("count", "collection")) for f in wrong):
+    if any(_MISSING_POINTS.fullmatch(f.check) for f in wrong):
         return RestoreIncomplete(f"{what} was not restored completely ({reasons}).", hint=hint)
     return ContentsDiffer(f"{what} differs after the restore ({reasons}).", hint=hint)
 

@@ -10,8 +10,9 @@ from datetime import datetime
 from typing import Any
 
 from snapshot_tasks.catalog.proofs import keep_proof
+from snapshot_tasks.checks.expected import Cost, sealed
 from snapshot_tasks.checks.file import verify
-from snapshot_tasks.checks.restored import Cost, restored_error, sealed
+from snapshot_tasks.checks.restored import restored_error
 from snapshot_tasks.domain.endpoint import Endpoint
 from snapshot_tasks.domain.findings import Finding, Status, failed
 from snapshot_tasks.domain.proof import DRILL, REHEARSAL, Proof

@@ -12,16 +12,9 @@ from dataclasses import dataclass, replace
 from snapshot_tasks.catalog.folder import Catalog
 from snapshot_tasks.catalog.proofs import keep_proof
 from snapshot_tasks.checks.contents import check_contents
+from snapshot_tasks.checks.expected import Cost, Expected, Restored, look, recorded, sealed
 from snapshot_tasks.checks.file import verified
-from snapshot_tasks.checks.restored import (
-    Cost,
-    Expected,
-    Restored,
-    check_restored,
-    look,
-    recorded,
-    sealed,
-)
+from snapshot_tasks.checks.restored import check_restored
 from snapshot_tasks.domain.endpoint import Endpoint
 from snapshot_tasks.domain.findings import Finding, failed
 from snapshot_tasks.domain.fingerprint import Fingerprint, Sealed

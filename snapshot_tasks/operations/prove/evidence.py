@@ -9,14 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from snapshot_tasks.checks.restored import (
-    GREEN_SECONDS,
-    Cost,
-    Expected,
-    Restored,
-    check_restored,
-    look,
-)
+from snapshot_tasks.checks.expected import GREEN_SECONDS, Cost, Expected, Restored, look
+from snapshot_tasks.checks.restored import check_restored
 from snapshot_tasks.domain.findings import Finding, Status
 from snapshot_tasks.operations.restore.into_empty import RestoreResult
 from snapshot_tasks.qdrant.server import Server

@@ -8,17 +8,9 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from uuid import uuid4
 
+from snapshot_tasks.checks.expected import GREEN_SECONDS, Cost, Restored, look, recorded, sealed
 from snapshot_tasks.checks.file import verified
-from snapshot_tasks.checks.restored import (
-    GREEN_SECONDS,
-    Cost,
-    Restored,
-    check_restored,
-    look,
-    recorded,
-    restored_error,
-    sealed,
-)
+from snapshot_tasks.checks.restored import check_restored, restored_error
 from snapshot_tasks.domain.findings import Finding, failed
 from snapshot_tasks.domain.snapshot import Snapshot
 from snapshot_tasks.operations.restore.plan import RestorePlan

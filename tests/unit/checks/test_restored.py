@@ -9,17 +9,17 @@ from typing import Any
 import pytest
 
 from snapshot_tasks.checks import restored as restored_module
+from snapshot_tasks.checks.expected import Cost, Expected, Restored
 from snapshot_tasks.checks.restored import (
     MAX_LISTED,
     RESTORED_CHECKS,
-    Cost,
-    Expected,
-    Restored,
     check_restored,
+    restored_error,
 )
 from snapshot_tasks.domain.collection import CollectionState
 from snapshot_tasks.domain.endpoint import Endpoint
 from snapshot_tasks.domain.findings import Finding, Status
+from snapshot_tasks.system.errors import ContentsDiffer, RestoreIncomplete, TaskError
 from snapshot_tasks.system.progress import Silent
 from tests.support.manifests import make_manifest
 
@@ -188,3 +188,19 @@ def test_every_check_is_in_the_one_list() -> None:
         if name.startswith("check_") and function.__module__ == restored_module.__name__
     }
     assert made - {check_restored} == {check for check, _ in RESTORED_CHECKS}
+
+
+@pytest.mark.parametrize(
+    ("check", "kind"),
+    [
+        ("count", RestoreIncomplete),
+        ("after restart: count", RestoreIncomplete),
+        ("after restart: collection (books)", RestoreIncomplete),
+        ("search collection", ContentsDiffer),
+        ("config", ContentsDiffer),
+    ],
+)
+def test_missing_points_are_told_from_differences(check: str, kind: type[TaskError]) -> None:
+    """Also after a restart, and among several collections; a vector may have any name."""
+    finding = Finding(check=check, status=Status.FAIL, message="wrong")
+    assert type(restored_error("x", [finding], hint="")) is kind

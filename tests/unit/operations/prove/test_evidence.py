@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from snapshot_tasks.checks.restored import Cost, Expected, Restored
+from snapshot_tasks.checks.expected import Cost, Expected, Restored
 from snapshot_tasks.domain.endpoint import Endpoint
 from snapshot_tasks.domain.findings import Finding, Status
 from snapshot_tasks.operations.prove.evidence import evidence_again, prefixed
