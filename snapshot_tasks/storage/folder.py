@@ -15,8 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from snapshot_tasks.storage.base import AlreadyThere, Protected, Stored
-from snapshot_tasks.storage.kind import StoreKind
-from snapshot_tasks.storage.place import FILE, Place
+from snapshot_tasks.storage.place import Place
 from snapshot_tasks.system.errors import NotFound, StorageError
 from snapshot_tasks.system.files import (
     CHUNK_BYTES,
@@ -141,9 +140,6 @@ class FolderStore:
     def _lost(path: Path, error: OSError) -> StorageError:
         reason = error.strerror or str(error)
         return StorageError(f"{path}: {reason}.", hint="Check that disk, then run this again.")
-
-
-FOLDER = StoreKind(scheme=FILE, example="file:///mnt/backup", open=FolderStore, has_bucket=False)
 
 
 @contextmanager

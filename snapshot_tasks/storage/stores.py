@@ -8,10 +8,9 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from snapshot_tasks.storage.base import Store
-from snapshot_tasks.storage.folder import FOLDER
 from snapshot_tasks.storage.kind import StoreKind
+from snapshot_tasks.storage.kinds import AZURE, FOLDER, GOOGLE, S3
 from snapshot_tasks.storage.place import FILE, Place
-from snapshot_tasks.storage.vendors import AZURE, GOOGLE, S3
 from snapshot_tasks.system.errors import SettingsError
 from snapshot_tasks.system.untrusted import printable
 

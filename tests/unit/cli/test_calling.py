@@ -121,7 +121,7 @@ def test_only_texts_of_a_document_are_changed() -> None:
 
 
 def test_adding_the_namespace_does_not_change_it() -> None:
-    """Twice in one project, or in two: the same tasks under each name; the original is unchanged."""
+    """Twice in one project, or in two: each name has the same tasks, and it is unchanged."""
     before = sorted(build_namespace().task_names)
     for _ in range(2):
         root = Collection()

@@ -1,4 +1,4 @@
-"""The stores that `obstore` supports; it is only imported when one of them is opened."""
+"""The kinds of stores; what a store needs is only imported when one is opened."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from snapshot_tasks.storage.base import Store
 from snapshot_tasks.storage.kind import StoreKind
-from snapshot_tasks.storage.place import Place
+from snapshot_tasks.storage.place import FILE, Place
 
 
 def _open_s3(place: Place, variables: Mapping[str, str]) -> Store:
@@ -52,6 +52,14 @@ def _open_azure(place: Place, variables: Mapping[str, str]) -> Store:
     )
 
 
+def _open_folder(place: Place, variables: Mapping[str, str]) -> Store:
+    """Open a folder, which has no variables."""
+    from snapshot_tasks.storage.folder import FolderStore
+
+    return FolderStore(place, variables)
+
+
 S3 = StoreKind(scheme="s3", example="s3://bucket/prefix", prefix="AWS_", open=_open_s3)
 GOOGLE = StoreKind(scheme="gs", example="gs://bucket/prefix", prefix="GOOGLE_", open=_open_google)
 AZURE = StoreKind(scheme="az", example="az://container/prefix", prefix="AZURE_", open=_open_azure)
+FOLDER = StoreKind(scheme=FILE, example="file:///mnt/backup", open=_open_folder, has_bucket=False)
