@@ -1,4 +1,4 @@
-"""Fixtures of the integration tests: names, catalogues that a server can read, stacks that end."""
+"""Fixtures of the integration tests: names, catalogues that a server can read, temporary stacks."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ Take = Callable[..., Snapshot]
 
 @pytest.fixture(scope="module", autouse=True)
 def _side_by_side() -> Iterator[None]:
-    """Let files of tests run beside each other."""
+    """Let test files run in parallel."""
     with side_by_side():
         yield
 
 
 @pytest.fixture
 def name(request: pytest.FixtureRequest) -> str:
-    """A collection name of the test's own."""
+    """A collection name that only this test uses."""
     return re.sub(r"\W+", "-", request.node.name.removeprefix("test_")).strip("-")[:80]
 
 
@@ -47,7 +47,7 @@ def take_from(live: Live, collection: str, into: Catalog) -> Snapshot:
 
 @pytest.fixture
 def take(catalog: Catalog) -> Take:
-    """Take a snapshot into the test's own catalogue."""
+    """Take a snapshot into this test's own catalogue."""
 
     def work(live: Live, collection: str) -> Snapshot:
         return take_from(live, collection, catalog)
@@ -57,13 +57,13 @@ def take(catalog: Catalog) -> Take:
 
 @pytest.fixture
 def engine(make_settings: Callable[..., Settings]) -> NativeEngine:
-    """The native engine of a project of the test's own."""
+    """The native engine of this test's own project."""
     return NativeEngine(make_settings())
 
 
 @pytest.fixture
 def scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """The folder for temporary files of this test and of what it starts."""
+    """The folder for temporary files of this test and of the programs that it starts."""
     folder = tmp_path / "scratch"
     folder.mkdir()
     monkeypatch.setenv("TMPDIR", str(folder))
@@ -80,7 +80,7 @@ def outside(inv: Inv, qdrant: Live) -> Inv:
 
 
 def managing(inv: Inv) -> Inv:
-    """Return an `inv` that manages a native Qdrant of its own on free ports."""
+    """Return an `inv` that manages its own native Qdrant on free ports."""
     http, grpc = free_ports(2)
     environment = {"QDRANT_HTTP_PORT": str(http), "QDRANT_GRPC_PORT": str(grpc)}
     return dataclasses.replace(inv, environment=inv.environment | environment)
@@ -88,14 +88,14 @@ def managing(inv: Inv) -> Inv:
 
 @pytest.fixture
 def stack(inv: Inv) -> Iterator[Inv]:
-    """`inv` that manages a native Qdrant of the test's own on free ports."""
+    """`inv` that manages this test's own native Qdrant on free ports."""
     yield managing(inv)
     end_processes_below(inv.root)
 
 
 @contextmanager
 def own_stack(folder: Path) -> Iterator[Inv]:
-    """Make a project with a stack of its own that several tests share."""
+    """Make a project with its own stack, which several tests share."""
     root = folder / "project"
     try:
         yield managing(new_project(root))

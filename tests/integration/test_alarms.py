@@ -1,4 +1,4 @@
-"""Pings and webhooks of real tasks, to real listeners: good ones, and ones that would hang them."""
+"""Pings and webhooks of real tasks, to real receivers: good ones, and ones that hang."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ KEY = "unmistakable-key"
 
 @pytest.fixture
 def listener() -> Iterator[Listener]:
-    """A listener that takes everything."""
+    """A receiver that accepts everything."""
     with listening() as listener:
         yield listener
 
@@ -62,12 +62,12 @@ def watched(inv: Inv, sample: Path, listener: Listener) -> Inv:
 
 
 def pings(listener: Listener) -> list[str]:
-    """Return where pings went, in order."""
+    """Return the paths of the pings, in order."""
     return [path for path in listener.paths() if path != "/hook"]
 
 
 def test_a_success_is_told(watched: Inv, listener: Listener, sample: Path) -> None:
-    """Start, then success with what was printed; the webhook has the result and the time."""
+    """A start ping, then success with the printed text; the webhook has the result and the time."""
     ran = watched("snapshot.verify")
     assert ran.code == 0
     assert ran.stderr.count("note:") == 0
@@ -82,7 +82,7 @@ def test_a_success_is_told(watched: Inv, listener: Listener, sample: Path) -> No
 
 
 def test_a_failure_is_told_with_its_code(watched: Inv, listener: Listener, sample: Path) -> None:
-    """The exit code is the ping's path; the error and its remedy are the end of its text."""
+    """The exit code is in the path of the ping; its text ends with the error and its remedy."""
     flip_byte(sample)
     ran = watched("snapshot.verify", "--json", QDRANT_WEBHOOK_ON="failure")
     assert ran.code == 20
@@ -94,13 +94,13 @@ def test_a_failure_is_told_with_its_code(watched: Inv, listener: Listener, sampl
 
 
 def test_by_default_a_webhook_hears_of_failures_only(watched: Inv, listener: Listener) -> None:
-    """Silence is success there; the ping is what notices that nothing runs."""
+    """Silence means success there; only the ping notices that nothing runs."""
     assert watched("snapshot.verify", QDRANT_WEBHOOK_ON="").code == 0
     assert "/hook" not in listener.paths()
 
 
 def test_a_dry_run_tells_nothing(watched: Inv, listener: Listener) -> None:
-    """Neither `inv --dry` nor `--dry-run` may look like a success to who counts on one."""
+    """Neither `inv --dry` nor `--dry-run` may look like a success to the receiver."""
     folder = watched.root / "qdrant_snapshots"
     assert watched("--dry", "snapshot.verify").code == 0
     assert watched("--dry", "snapshot.create").code == 0
@@ -110,13 +110,13 @@ def test_a_dry_run_tells_nothing(watched: Inv, listener: Listener) -> None:
 
 
 def test_other_tasks_are_not_watched(watched: Inv, listener: Listener) -> None:
-    """Looking at a list is no backup."""
+    """Listing snapshots is not a backup."""
     assert watched("snapshot.list").code == 0
     assert listener.posts == []
 
 
 def test_a_wrong_setting_is_told_too(watched: Inv, listener: Listener) -> None:
-    """What ends every run is what most needs an alarm; the ping's own URL is all it takes."""
+    """A wrong setting stops every run, so it needs an alarm most; only the ping's URL is needed."""
     assert_error(watched("snapshot.verify", QDRANT_ENGINE="podman"), 14, "QDRANT_ENGINE")
     assert pings(listener)[-1] == "/snapshot-verify/14?create=1"
 
@@ -130,7 +130,7 @@ def test_a_wrong_url_is_told_without_showing_it(watched: Inv, url: str) -> None:
 
 
 def test_a_bug_is_told(watched: Inv, listener: Listener, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What nobody foresaw is exit code 1 to the listener as well."""
+    """An unexpected error is exit code 1 for the receiver as well."""
     monkeypatch.setattr(Catalog, "newest", lambda *arguments: 1 / 0)
     assert watched("snapshot.verify").code == 1
     assert pings(listener)[-1] == "/snapshot-verify/1?create=1"
@@ -141,7 +141,7 @@ def test_a_bug_is_told(watched: Inv, listener: Listener, monkeypatch: pytest.Mon
 def test_an_interrupted_task_is_told_as_130(
     qdrant: Live, name: str, watched: Inv, listener: Listener, number: signal.Signals
 ) -> None:
-    """A CI system that ends a job, and a person who does, leave an alarm and nothing half-made."""
+    """If a CI system or a person ends a job, there is an alarm and nothing half-made."""
     qdrant.loader.plain(name, points=300)
     hold = Hold()
     with faulty(qdrant.url) as proxy:
@@ -162,7 +162,7 @@ def test_an_interrupted_task_is_told_as_130(
 
 
 def test_the_key_is_in_no_alarm(watched: Inv, listener: Listener) -> None:
-    """A task that fails on its key tells everything but that."""
+    """A task that fails because of its key reports everything except the key."""
     with listening(401) as qdrant:
         ran = watched(
             "snapshot.create",
@@ -176,7 +176,7 @@ def test_the_key_is_in_no_alarm(watched: Inv, listener: Listener) -> None:
 
 
 def test_credentials_of_a_url_are_used_and_not_shown(watched: Inv, listener: Listener) -> None:
-    """They travel as the header that they are for, and stand in no message."""
+    """They are sent in their header, and are in no message."""
     url = listener.url.replace("//", "//user:hunter2@")
     ran = watched("snapshot.verify", QDRANT_PING_URL=url)
     assert ran.code == 0
@@ -197,9 +197,9 @@ BEHAVIOURS = (never_answer, drip_for_ever, hang_up, talk_nonsense)
 def test_no_listener_holds_a_task_up(
     watched: Inv, behaviour: Behaviour, listener: Listener
 ) -> None:
-    """The task ends with its own code while the listener still keeps its connection.
+    """The task ends with its own code while the receiver still keeps its connection open.
 
-    Were the wait not bounded, the task would not end before the listener, which waits for it.
+    Without a limit, the task would wait for the receiver, which waits for the task to end.
     """
     with misbehaving(behaviour) as url:
         process = watched.start(
@@ -214,7 +214,7 @@ def test_no_listener_holds_a_task_up(
 
 
 def test_a_second_ctrl_c_ends_the_telling(watched: Inv, sample: Path) -> None:
-    """Who has no patience for alarms gets the task's own end at once."""
+    """An impatient user ends the alarms, and gets the task's own exit code immediately."""
     flip_byte(sample)
     heard = threading.Semaphore(0)
 
@@ -233,7 +233,7 @@ def test_a_second_ctrl_c_ends_the_telling(watched: Inv, sample: Path) -> None:
 
 @pytest.mark.parametrize("status", [302, 404, 500])
 def test_an_answer_that_is_no_yes_is_a_note(watched: Inv, status: int, listener: Listener) -> None:
-    """A redirect is not followed: what a task printed goes to whom the setting names, or nobody."""
+    """A redirect is not followed: only the configured URL receives what a task printed."""
     with listening(status, Location=f"{listener.url}/elsewhere") as other:
         ran = watched("snapshot.verify", QDRANT_PING_URL=other.url, QDRANT_WEBHOOK_URL="")
     assert ran.code == 0
@@ -243,7 +243,7 @@ def test_an_answer_that_is_no_yes_is_a_note(watched: Inv, status: int, listener:
 
 
 def test_a_check_that_healthchecks_does_not_know(watched: Inv) -> None:
-    """It answers 200 to a mistyped UUID; only its words tell that nobody watches."""
+    """It responds with 200 to a mistyped UUID; only the text says that nobody is watching."""
     with listening(body=b"OK (not found)") as other:
         ran = watched("snapshot.verify", QDRANT_PING_URL=other.url, QDRANT_WEBHOOK_URL="")
     assert ran.code == 0
@@ -251,9 +251,9 @@ def test_a_check_that_healthchecks_does_not_know(watched: Inv) -> None:
 
 
 def test_a_name_that_resolves_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The deadline holds before there is a connection, too.
+    """The deadline also applies before there is a connection.
 
-    The resolver is the system's; one that hangs cannot be had for one process alone.
+    The resolver belongs to the system; it cannot be made to hang for a single process.
     """
     over = threading.Event()
 
@@ -274,9 +274,9 @@ def test_a_name_that_resolves_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_listener_that_is_about_to_listen_is_tried_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A proxy that restarts at the wrong moment is no reason for a false alarm.
+    """A proxy that restarts at the wrong moment must not cause a false alarm.
 
-    It comes back in the pause between two attempts, so that is where the clock is taken over.
+    It returns in the pause between two attempts, so the test replaces the clock there.
     """
     [port] = free_ports(1)
     with ExitStack() as stack:
@@ -290,7 +290,7 @@ def test_a_listener_that_is_about_to_listen_is_tried_again(
 
 
 def test_the_end_does_not_overtake_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A service that measures how long a task takes must hear of its start first."""
+    """A service that measures how long a task takes must receive its start first."""
     monkeypatch.setattr("snapshot_tasks.alarms.delivery.FIRST_SECONDS", 60)
     arrived: list[bytes] = []
 
@@ -311,7 +311,7 @@ def test_the_end_does_not_overtake_the_start(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_metrics_of_several_tasks_share_one_file(watched: Inv, sample: Path) -> None:
-    """A task that ends writes what the others did, too, and a failure moves no success."""
+    """A task that ends writes the results of the others too; a failure changes no success time."""
     path = watched.root / "qdrant.prom"
     assert watched("snapshot.verify", QDRANT_METRICS_FILE="qdrant.prom").code == 0
     flip_byte(sample)
@@ -331,7 +331,7 @@ def test_metrics_of_several_tasks_share_one_file(watched: Inv, sample: Path) -> 
 
 
 def test_metrics_that_cannot_be_written_are_a_note(watched: Inv) -> None:
-    """The backup is what counts."""
+    """The backup is more important."""
     ran = watched("snapshot.verify", QDRANT_METRICS_FILE="/proc/qdrant.prom")
     assert ran.code == 0
     assert "note: Could not write the metrics" in ran.stderr

@@ -1,4 +1,4 @@
-"""The alert rules as Prometheus itself runs them: each fires when it should, and no other does."""
+"""The alert rules, run by Prometheus itself: each fires when it should, and no other one does."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def promtool() -> str:
 
 
 def series(ages: dict[str, int], success: dict[str, int]) -> list[dict[str, str]]:
-    """Return series that at `AT` are so old, with a sample each minute."""
+    """Return series that have this age at `AT`, with a sample every minute."""
     names = {
         "newest": 'qdrant_snapshot_newest_timestamp_seconds{instance="db1",collection="books"}',
         "proof": 'qdrant_snapshot_proof_timestamp_seconds{instance="db1",collection="books"}',
@@ -93,7 +93,7 @@ def test_each_alert_fires_when_it_should_and_no_other_does(
     success: dict[str, int],
     firing: list[str],
 ) -> None:
-    """One thing is wrong, or just not yet, and exactly its alert fires, or none."""
+    """One thing is wrong, or not quite yet: exactly its alert fires, or none."""
     ages = {name: age for name, age in (HEALTHY | changed).items() if age is not None}
     expected = [{"labels": f'{{alertname="{name}"}}', "value": 1} for name in firing]
     expression = 'count by (alertname) (ALERTS{alertstate="firing"})'
@@ -107,7 +107,7 @@ def test_each_alert_fires_when_it_should_and_no_other_does(
 
 
 def test_an_alert_says_what_to_do(promtool: str, tmp_path: Path) -> None:
-    """Which collection, how old, and the command to run where."""
+    """Which collection, how old, and which command to run on which host."""
     ages = HEALTHY | {"newest": 30 * HOUR}
     alert = {
         "exp_labels": {"severity": "critical", "collection": "books", "instance": "db1"},
@@ -131,7 +131,7 @@ def test_an_alert_says_what_to_do(promtool: str, tmp_path: Path) -> None:
 
 
 def full_metrics(catalog: Catalog) -> str:
-    """Return metrics of a catalogue that has everything, under a name that needs escapes."""
+    """Return metrics of a catalogue that has everything, with a name that needs escapes."""
     snapshot = catalogued(catalog, collection='bücher "\\"')
     add_drill(snapshot, TAKEN_AT, restore_seconds=1.5)
     now = datetime.now(UTC)
@@ -140,7 +140,7 @@ def full_metrics(catalog: Catalog) -> str:
 
 
 def test_prometheus_has_nothing_to_say_against_the_metrics(promtool: str, catalog: Catalog) -> None:
-    """Names, types and help are as Prometheus wants them."""
+    """Names, types and help are as Prometheus requires."""
     done = subprocess.run(
         [promtool, "check", "metrics"],
         input=full_metrics(catalog),
@@ -152,7 +152,7 @@ def test_prometheus_has_nothing_to_say_against_the_metrics(promtool: str, catalo
 
 
 def test_the_rules_ask_for_metrics_that_there_are(catalog: Catalog) -> None:
-    """And for the ages that `inv snapshot.check` asks for."""
+    """And for the ages that `inv snapshot.check` uses."""
     rules = RULES.read_text(encoding="utf-8")
     written = set(re.findall(r"^(qdrant_snapshot_\w+)[{ ]", full_metrics(catalog), re.MULTILINE))
     assert set(re.findall(r"qdrant_snapshot_[a-z_]+", rules)) <= written

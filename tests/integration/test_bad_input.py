@@ -1,4 +1,4 @@
-"""What users get wrong, through `inv`: each its exit code, one error line, one fix line."""
+"""User errors through `inv`: each has its exit code, one error line and one fix line."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def locked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
     ],
 )
 def test_what_is_not_there_is_10(outside: Inv, words: tuple[str, ...]) -> None:
-    """An unknown collection or snapshot is exit code 10, or 14 where no such name can be."""
+    """An unknown collection or snapshot is exit code 10, or 14 if the name is impossible."""
     ran = outside(*words)
     assert_error(ran, 14 if "/../" in words[-1] else 10)
 
@@ -63,7 +63,7 @@ def test_what_is_not_there_is_10(outside: Inv, words: tuple[str, ...]) -> None:
 def test_a_wrong_or_missing_key_is_12(
     samples: Samples, locked: Live, outside: Inv, words: tuple[str, ...], key: str
 ) -> None:
-    """Refused credentials are exit code 12, naming the setting and never the key."""
+    """Refused credentials are exit code 12, naming the setting but never the key."""
     samples.put("plain", outside.root / "qdrant_snapshots")
     ran = outside(*words, QDRANT_URL=locked.url, QDRANT_API_KEY=key)
     assert_error(ran, 12, "QDRANT_API_KEY")
@@ -83,7 +83,7 @@ def test_a_wrong_or_missing_key_is_12(
 def test_a_wrong_url_is_13(
     samples: Samples, outside: Inv, words: tuple[str, ...], where: str
 ) -> None:
-    """Nobody there, or something that is no Qdrant: 13, naming the URL and QDRANT_URL."""
+    """No server, or a server that is not Qdrant: 13, naming the URL and QDRANT_URL."""
     samples.put("plain", outside.root / "qdrant_snapshots")
     with static({"/": b"<html>hello</html>"}) as page:
         url = f"http://127.0.0.1:{free_ports(1)[0]}" if where == "nobody" else page
@@ -116,20 +116,20 @@ def test_a_malformed_env_file_is_14(inv: Inv, text: str, word: str) -> None:
 
 
 def test_an_env_file_that_is_no_text_is_14(inv: Inv) -> None:
-    """Binary rubbish, and a folder, in place of `.env` are told without a traceback."""
+    """Binary data, or a folder, in place of `.env` is reported without a traceback."""
     (inv.root / ".env").write_bytes(b"\xff\xfe\x00rubbish")
     assert_error(inv("snapshot.list"), 14, ".env")
 
 
 def test_all_wrong_settings_are_told_at_once(inv: Inv) -> None:
-    """Three mistakes take one run to see, not three."""
+    """Three mistakes are reported in one run, not in three."""
     ran = inv("doctor", QDRANT_URL="x", QDRANT_HTTP_PORT="y", QDRANT_VERSION="z")
     assert_error(ran, 14, "QDRANT_URL", "QDRANT_HTTP_PORT", "QDRANT_VERSION")
 
 
 @pytest.mark.parametrize("task", ["verify", "restore", "test-restore", "show"])
 def test_a_dangling_latest_link_is_10(samples: Samples, outside: Inv, task: str) -> None:
-    """The newest snapshot is gone: an older one is not passed off as it."""
+    """The newest snapshot is missing: an older one is not used in its place."""
     folder = outside.root / "qdrant_snapshots"
     samples.put("plain", folder)
     link = folder / "sample-plain_latest.snapshot"
@@ -141,7 +141,7 @@ def test_a_dangling_latest_link_is_10(samples: Samples, outside: Inv, task: str)
 
 @pytest.mark.parametrize("task", ["create", "restore", "test-restore"])
 def test_a_held_lock_is_11(samples: Samples, outside: Inv, task: str) -> None:
-    """Another run in the same folder is exit code 11 at once, and nothing is changed."""
+    """Another run in the same folder is exit code 11 immediately, and nothing is changed."""
     folder = outside.root / "qdrant_snapshots"
     samples.put("plain", folder)
     before = tree(folder)
@@ -153,7 +153,7 @@ def test_a_held_lock_is_11(samples: Samples, outside: Inv, task: str) -> None:
 
 
 def test_a_real_run_holds_the_lock_and_is_named(qdrant: Live, name: str, outside: Inv) -> None:
-    """The second of two runs is told the task and the process of the first."""
+    """The second of two runs sees the task and the process of the first."""
     qdrant.loader.plain(name, points=20)
     hold = Hold()
     with faulty(qdrant.url) as proxy:
@@ -191,7 +191,7 @@ def test_a_folder_that_cannot_be_is_15(locked: Live, outside: Inv, words: tuple[
 
 @pytest.mark.parametrize("task", ["stack.up", "stack.status", "stack.down", "doctor"])
 def test_docker_that_is_absent_is_13(inv: Inv, tmp_path: Path, task: str) -> None:
-    """QDRANT_ENGINE=compose without Docker is exit code 13 with the way out."""
+    """QDRANT_ENGINE=compose without Docker is exit code 13, and the hint says what to do."""
     with only_programs(tmp_path / "bin") as path:
         ran = inv(task, QDRANT_ENGINE="compose", PATH=path)
     assert_error(ran, 13, "ocker", "native")
@@ -216,7 +216,7 @@ def test_a_compose_file_that_is_missing_is_14(inv: Inv, docker: None) -> None:
     ],
 )
 def test_flags_that_make_no_sense_are_14(outside: Inv, words: tuple[str, ...], code: int) -> None:
-    """Contradictory flags and impossible values are told by name, and nothing happens."""
+    """Contradictory flags and impossible values are named, and nothing happens."""
     assert_error(outside(*words), code)
     assert tree(outside.root / "qdrant_snapshots") == []
 
@@ -240,7 +240,7 @@ def test_what_invoke_cannot_parse_is_1(inv: Inv, words: tuple[str, ...]) -> None
 
 
 def test_as_must_be_a_possible_name(samples: Samples, outside: Inv) -> None:
-    """A target that could not be a collection's name is refused before the server sees it."""
+    """A target that is not a valid collection name is refused before the server sees it."""
     samples.put("plain", outside.root / "qdrant_snapshots")
     ran = outside("snapshot.restore", "--collection=sample-plain", "--as", "a/b")
     assert_error(ran, 14, "a/b")
@@ -277,14 +277,14 @@ def test_json_is_one_document_whatever_happens(
 
 
 def test_json_also_tells_of_wrong_settings(inv: Inv) -> None:
-    """A wrong setting is one JSON document too."""
+    """A wrong setting results in one JSON document too."""
     ran = inv("snapshot.list", "--json", QDRANT_ENGINE="nonsense")
     assert ran.code == 14
     assert ran.document["error"]["kind"] == "settings"
 
 
 def test_an_unreadable_manifest_does_not_hide_the_others(samples: Samples, outside: Inv) -> None:
-    """`snapshot.list` shows what it can, and says what it cannot."""
+    """`snapshot.list` shows what it can, and says what it cannot show."""
     folder = outside.root / "qdrant_snapshots"
     plain = samples.put("plain", folder)
     samples.put("rich", folder)
@@ -299,7 +299,7 @@ def test_an_unreadable_manifest_does_not_hide_the_others(samples: Samples, outsi
 def test_a_read_only_folder_still_proves_and_restores(
     samples: Samples, qdrant: Live, outside: Inv, tmp_path: Path, name: str
 ) -> None:
-    """From a read-only mount a snapshot can be verified and restored, though no proof be kept."""
+    """On a read-only mount, a snapshot can be verified and restored, although no proof is saved."""
     import subprocess
 
     source, mounted = tmp_path / "source", tmp_path / "mounted"

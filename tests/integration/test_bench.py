@@ -1,4 +1,4 @@
-"""`inv bench` on small collections: everybody takes part, every ratio and the plot are there."""
+"""`inv bench` on small collections: every contestant, every ratio and the plot are there."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.conftest import ROOT
 
 @pytest.mark.timeout(900)
 def test_every_contestant_is_measured(tmp_path: Path) -> None:
-    """No number is judged here: on a machine under load they mean nothing."""
+    """No number is checked here, because numbers mean nothing on a machine under load."""
     page = tmp_path / "benchmark.md"
     flags = ["--points=2000", "--dimensions=8", "--rounds=1", "--no-growth", f"--markdown={page}"]
     done = bench(*flags)
@@ -53,7 +53,7 @@ def test_growth_is_measured_and_drawn(tmp_path: Path) -> None:
     ],
 )
 def test_ratios(comparison: Comparison, ratio: float, met: bool) -> None:
-    """Speeds with at least, times with at most."""
+    """Speeds must be at least, and times at most, the target."""
     runs = {
         "a": [{"seconds": 2.0, "amount": 1.0}] * 2,
         "b": [{"seconds": 1.0, "amount": 1.0}] * 2,

@@ -1,4 +1,4 @@
-"""`inv snapshot.check` on real snapshots: 23 for each broken promise, 0 while all hold."""
+"""`inv snapshot.check` on real snapshots: 23 for each broken promise, 0 if all are kept."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ARGUMENTS = ("snapshot.check", "--collection", "sample-plain")
 
 
 def prove(file: Path, at: str = "") -> None:
-    """Write the proof that a test restore of this file leaves."""
+    """Write the proof that a restore test of this file would write."""
     manifest = json.loads(file.with_name(f"{file.name}.json").read_text(encoding="utf-8"))
     proof = {
         "kind": "drill",
@@ -45,7 +45,7 @@ def statuses(document: dict[str, object]) -> dict[str, str]:
 
 
 def test_all_promises_hold(inv: Inv, sample: Path) -> None:
-    """Each line is OK, and the check asks nobody but the catalogue: no Qdrant runs here."""
+    """Each line is OK, and only the catalogue is read: no Qdrant runs here."""
     ran = inv(*ARGUMENTS)
     assert ran.code == 0, ran.stderr
     lines = [line.split("  ")[0] for line in ran.stdout.splitlines()]
@@ -76,7 +76,7 @@ def test_github_is_told_of_each_broken_promise(inv: Inv, sample: Path, tmp_path:
 def test_an_age_that_was_promised(
     inv: Inv, sample: Path, flags: tuple[str, ...], broken: set[str]
 ) -> None:
-    """What is older than promised is named, with what to run."""
+    """A snapshot that is older than promised is named, with the command to run."""
     prove(sample, at="2025-01-01T00:00:00+00:00")
     long = "999999d"
     default = {"--max-age": long, "--max-proof-age": long}
@@ -90,7 +90,7 @@ def test_an_age_that_was_promised(
 
 
 def test_a_file_and_a_link_that_are_not_what_they_were(inv: Inv, sample: Path) -> None:
-    """A file cut short, a link to elsewhere, a link to nothing: each is its own line."""
+    """A file cut short, a wrong link, a dangling link: each has its own line."""
     whole = sample.read_bytes()
     sample.write_bytes(whole[:-1])
     assert_error(inv(*ARGUMENTS), 23, "file:", "bytes")
@@ -103,7 +103,7 @@ def test_a_file_and_a_link_that_are_not_what_they_were(inv: Inv, sample: Path) -
 
 
 def test_a_task_that_failed_last(inv: Inv, sample: Path) -> None:
-    """Until it succeeds again; the check's own failure does not keep itself up."""
+    """Until it succeeds again; the check's own failure does not keep itself alive."""
     assert inv("snapshot.create", QDRANT_URL="http://127.0.0.1:1", QDRANT_ENGINE="external").code
     for _ in range(2):
         assert_error(inv(*ARGUMENTS), 23, "snapshot.create", "exited with 13")
@@ -115,21 +115,21 @@ def test_a_task_that_failed_last(inv: Inv, sample: Path) -> None:
     "flags", [(), ("--all",), ("--collection", "nowhere"), ("--collection", "x", "--json")]
 )
 def test_never_ran(inv: Inv, flags: tuple[str, ...]) -> None:
-    """No snapshot at all is a broken promise: a check that finds nothing to check is none."""
+    """Having no snapshot at all is a broken promise: a check of nothing is not a success."""
     ran = inv("snapshot.check", *flags)
     assert ran.code == 23
     assert "no snapshot of" in ran.stderr + ran.stdout
 
 
 def test_a_folder_that_is_not_there(inv: Inv) -> None:
-    """A disk that is not mounted is lost storage, and is not made anew."""
+    """A disk that is not mounted is a storage error, and its folder is not created."""
     (inv.root / "qdrant_snapshots").rmdir()
     assert_error(inv("snapshot.check", "--all"), 15, "qdrant_snapshots")
     assert not (inv.root / "qdrant_snapshots").exists()
 
 
 def test_all_collections_are_checked(inv: Inv, sample: Path, samples: Samples) -> None:
-    """The one that is not proven is told by its name, and so is one whose file is gone."""
+    """The one that is not proven is named, and so is one whose file is missing."""
     rich = samples.put("rich", sample.parent)
     assert inv("snapshot.check", "--collection", "sample-plain").code == 0
     assert_error(inv("snapshot.check", "--all"), 23, "sample-rich: proof: no snapshot has been")
@@ -142,5 +142,5 @@ def test_all_collections_are_checked(inv: Inv, sample: Path, samples: Samples) -
     [("--all", "--collection", "x"), ("--max-age", ""), ("--collection", "../x")],
 )
 def test_what_cannot_be_meant(inv: Inv, flags: tuple[str, ...]) -> None:
-    """Flags that exclude each other, and no age, are wrong settings."""
+    """Flags that cannot be combined, and an empty age, are wrong settings."""
     assert_error(inv("snapshot.check", *flags), 14)

@@ -1,4 +1,4 @@
-"""Taking snapshots of real servers: the file, its manifest, the server's copy, moving sources."""
+"""Snapshots of real servers: the file, its manifest, the server's copy, sources that change."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def test_the_server_copy_is_kept_on_demand(qdrant: Live, name: str, outside: Inv
 
 
 def test_two_in_one_second_get_distinct_names(qdrant: Live, name: str, catalog: Catalog) -> None:
-    """A clock that stands still overwrites nothing, and the link follows the newer one."""
+    """With a clock that stands still, nothing is overwritten; the link follows the newer one."""
     qdrant.loader.plain(name, points=20)
     moment = now()
     with qdrant.server() as server:
@@ -126,7 +126,7 @@ def test_two_in_one_second_get_distinct_names(qdrant: Live, name: str, catalog: 
 def test_all_goes_on_past_a_collection_whose_storage_is_broken(
     name: str, tmp_path: Path, inv: Inv
 ) -> None:
-    """`--all` takes the sound ones, names the broken one, and does not end with 0."""
+    """`--all` takes the good ones, names the broken one, and does not exit with 0."""
     with native_qdrant(NEWER, tmp_path) as live:
         for collection in ("a-sound", "b-broken", "c-sound"):
             live.loader.plain(collection, points=50)
@@ -186,7 +186,7 @@ def test_a_moving_source_is_told(
 
 
 def test_an_alias_is_no_collection(qdrant: Live, name: str, outside: Inv) -> None:
-    """An alias is refused, naming its collection; nothing is catalogued under a wrong name."""
+    """An alias is refused, and its collection named; nothing is catalogued under a wrong name."""
     qdrant.loader.plain(name, points=20)
     qdrant.loader.alias(f"{name}-alias", name)
     ran = outside("snapshot.create", "--collection", f"{name}-alias")
@@ -198,7 +198,7 @@ def test_an_alias_is_no_collection(qdrant: Live, name: str, outside: Inv) -> Non
 def test_a_lost_answer_is_reconciled_by_listing(
     qdrant: Live, behind: Proxy, name: str, catalog: Catalog
 ) -> None:
-    """Qdrant made it and its answer was lost: found by listing, asked for once, none left."""
+    """Qdrant created it and its response was lost: found by listing, requested once, none left."""
     qdrant.loader.plain(name, points=300)
     behind.on("POST", SNAPSHOTS, faults.lose_answer)
     with connect(behind) as server:
@@ -212,7 +212,7 @@ def test_a_lost_answer_is_reconciled_by_listing(
 def test_an_answer_later_than_the_timeout_is_reconciled(
     qdrant: Live, behind: Proxy, name: str, catalog: Catalog
 ) -> None:
-    """An answer that comes too late is no failure: the snapshot is there and is taken."""
+    """A late response is not a failure: the snapshot exists and is used."""
     qdrant.loader.plain(name, points=300)
     hold = Hold()
     behind.on("POST", SNAPSHOTS, hold.after)
@@ -226,7 +226,7 @@ def test_an_answer_later_than_the_timeout_is_reconciled(
 def test_a_request_that_never_arrived_ends_in_time(
     qdrant: Live, behind: Proxy, name: str, catalog: Catalog
 ) -> None:
-    """A request lost on the way in is not repeated blindly, and the wait for it ends."""
+    """A request that was lost on the way is not repeated blindly, and waiting for it has an end."""
     qdrant.loader.plain(name, points=20)
     behind.on("POST", SNAPSHOTS, faults.reset)
     with connect(behind, seconds=1.5) as server, pytest.raises(Unreachable):
@@ -249,7 +249,7 @@ def test_a_request_that_never_arrived_ends_in_time(
 def test_a_broken_download_leaves_nothing(
     qdrant: Live, behind: Proxy, name: str, catalog: Catalog, fault: Act, error: type[TaskError]
 ) -> None:
-    """No file, no staging and no server copy is left of a download that broke."""
+    """A download that broke leaves no file, no staging file and no server copy."""
     qdrant.loader.plain(name, points=300)
     behind.on("GET", DOWNLOAD, fault)
     with connect(behind) as server, pytest.raises(error):
@@ -262,7 +262,7 @@ def test_a_broken_download_leaves_nothing(
 def test_a_lost_download_goes_on(
     qdrant: Live, behind: Proxy, name: str, catalog: Catalog, losses: int
 ) -> None:
-    """Every loss costs only the rest: the bytes are those that Qdrant hashed, asked for once."""
+    """After each loss, only the rest is sent: the bytes match Qdrant's hash, created only once."""
     qdrant.loader.plain(name, points=300)
     behind.on("GET", DOWNLOAD, faults.truncate, times=losses)
     with connect(behind) as server:
@@ -276,7 +276,7 @@ def test_a_lost_download_goes_on(
 def test_a_download_never_goes_on_with_another_file(
     qdrant: Live, behind: Proxy, name: str, catalog: Catalog
 ) -> None:
-    """Where the server's copy is another one by then, nothing of it is appended."""
+    """If the server's copy has changed by then, none of its bytes are appended."""
     qdrant.loader.plain(name, points=300)
     behind.on("GET", DOWNLOAD, faults.truncate, times=1)
     behind.on("GET", DOWNLOAD, faults.other_file)
@@ -288,7 +288,7 @@ def test_a_download_never_goes_on_with_another_file(
 def test_a_stalled_download_ends_in_time(
     qdrant: Live, behind: Proxy, name: str, catalog: Catalog
 ) -> None:
-    """A download that stops without an end is given up, and leaves nothing."""
+    """A download that stops without an end is abandoned, and leaves nothing."""
     qdrant.loader.plain(name, points=300)
     hold = Hold()
     behind.on("GET", DOWNLOAD, hold.halfway)
@@ -304,7 +304,7 @@ def test_a_stalled_download_ends_in_time(
 def test_a_500_to_the_request_leaves_nothing(
     qdrant: Live, behind: Proxy, name: str, outside: Inv
 ) -> None:
-    """A server that fails to make a snapshot is an error with its words, and leaves nothing."""
+    """If the server fails to create a snapshot, the error has its message, and nothing is left."""
     qdrant.loader.plain(name, points=20)
     behind.on("POST", SNAPSHOTS, faults.fail)
     ran = outside("snapshot.create", "--collection", name, QDRANT_URL=behind.url)
@@ -316,7 +316,7 @@ def test_a_500_to_the_request_leaves_nothing(
 def test_an_answer_without_json_is_no_bug_of_ours(
     qdrant: Live, behind: Proxy, name: str, outside: Inv
 ) -> None:
-    """A gateway's HTML in place of Qdrant's answer is told in two lines, without traceback."""
+    """A gateway's HTML instead of Qdrant's response is two lines, without a traceback."""
     qdrant.loader.plain(name, points=20)
     page = faults.Answer(200, {"Content-Type": "text/html"}, b"<html>hello</html>")
     behind.on("POST", SNAPSHOTS, lambda exchange: exchange.answer(page))
@@ -326,7 +326,7 @@ def test_an_answer_without_json_is_no_bug_of_ours(
 
 @pytest.fixture
 def full_disk(tmp_path: Path) -> Iterator[Path]:
-    """A disk of its own, of one megabyte."""
+    """A separate disk of one megabyte."""
     need_disks()
     with small_disk(tmp_path / "full", size="1m") as disk:
         yield disk
@@ -335,7 +335,7 @@ def full_disk(tmp_path: Path) -> Iterator[Path]:
 def test_a_disk_too_small_is_told_beforehand(
     qdrant: Live, name: str, outside: Inv, full_disk: Path
 ) -> None:
-    """Where the file cannot fit, nothing is downloaded, and the exit code is 15."""
+    """If the file cannot fit, nothing is downloaded, and the exit code is 15."""
     qdrant.loader.plain(name, points=2000)
     ran = outside("snapshot.create", "--collection", name, "--output-dir", str(full_disk))
     assert_error(ran, 15, "free in")
@@ -345,7 +345,7 @@ def test_a_disk_too_small_is_told_beforehand(
 
 @pytest.fixture
 def roomy_disk(tmp_path: Path) -> Iterator[Path]:
-    """A disk of its own with room for a snapshot, whichever kind of file Qdrant writes it from."""
+    """A separate disk with space for a snapshot, whichever kind of file Qdrant writes it from."""
     need_disks()
     with small_disk(tmp_path / "roomy", size="32m") as disk:
         yield disk
@@ -354,7 +354,7 @@ def roomy_disk(tmp_path: Path) -> Iterator[Path]:
 def test_a_disk_that_fills_up_leaves_nothing(
     qdrant: Live, behind: Proxy, name: str, outside: Inv, roomy_disk: Path
 ) -> None:
-    """A disk that somebody else fills meanwhile is exit code 15, and holds nothing afterwards."""
+    """A disk that fills up in the meantime is exit code 15, and nothing is left on it."""
     qdrant.loader.plain(name, points=300)
     hold = Hold()
     behind.on("GET", DOWNLOAD, hold.halfway)
@@ -372,7 +372,7 @@ def test_a_disk_that_fills_up_leaves_nothing(
 def test_leftovers_of_a_killed_run_are_swept(
     qdrant: Live, behind: Proxy, name: str, outside: Inv
 ) -> None:
-    """Kill -9 leaves a staging file and the server copy: unseen, and the next run removes both."""
+    """Kill -9 leaves a hidden staging file and the server copy; the next run removes both."""
     qdrant.loader.plain(name, points=300)
     hold = Hold()
     behind.on("GET", DOWNLOAD, hold.halfway, times=1)

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM at sharp moments of taking a snapshot."""
+"""Ctrl-C and SIGTERM at critical moments of taking a snapshot."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_nothing_half_made_is_left(
 def test_interrupted_while_the_server_copy_is_deleted(
     qdrant: Live, name: str, outside: Inv
 ) -> None:
-    """At the very end the catalogued snapshot is whole, and the server copy is gone."""
+    """At the very end, the catalogued snapshot is complete, and the server copy is deleted."""
     qdrant.loader.plain(name, points=50)
     hold = Hold()
     with faulty(qdrant.url) as proxy:
@@ -71,7 +71,7 @@ def test_interrupted_while_the_server_copy_is_deleted(
 
 
 def test_interrupted_while_reconciling(qdrant: Live, name: str, outside: Inv) -> None:
-    """The connection was lost, the list is being watched, Ctrl-C: no server copy stays either."""
+    """The connection was lost and the list is being watched at Ctrl-C: no server copy stays."""
     qdrant.loader.plain(name, points=50)
     hold, made = Hold(), threading.Event()
 

@@ -1,4 +1,4 @@
-"""`doctor` on a stack that is well and on everything broken in turn, and the demo."""
+"""`doctor` on a healthy stack and with each thing broken in turn, and the demo."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ Environment = dict[str, str]
 
 @pytest.fixture(scope="module")
 def well(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Inv]:
-    """A stack with the configured collection and a proven snapshot; tests undo their harm."""
+    """A stack with the configured collection and a proven snapshot; tests undo their damage."""
     with own_stack(tmp_path_factory.mktemp("well")) as stack:
         assert stack("stack.up").code == 0
         loader = Loader(f"http://localhost:{stack.environment['QDRANT_HTTP_PORT']}")
@@ -51,7 +51,7 @@ def newest(stack: Inv) -> Path:
 
 @contextmanager
 def changed(path: Path) -> Iterator[Path]:
-    """Put a file back as it was."""
+    """Restore a file as it was."""
     content = path.read_bytes()
     try:
         yield path
@@ -72,19 +72,19 @@ def test_all_is_ok_on_a_healthy_stack(well: Inv) -> None:
 
 @contextmanager
 def stopped(stack: Inv) -> Iterator[Environment]:
-    """Ask where nobody answers."""
+    """Use a URL where nothing responds."""
     yield {"QDRANT_HTTP_PORT": str(free_ports(1)[0])}
 
 
 @contextmanager
 def another_name(stack: Inv) -> Iterator[Environment]:
-    """Configure a collection that is not there."""
+    """Configure a collection that does not exist."""
     yield {"QDRANT_COLLECTION_NAME": "ghost"}
 
 
 @contextmanager
 def dangling(stack: Inv) -> Iterator[Environment]:
-    """Remove the newest snapshot behind the link's back."""
+    """Remove the newest snapshot without updating the link."""
     with changed(newest(stack)) as file:
         file.unlink()
         yield {}
@@ -100,7 +100,7 @@ def bad_manifest(stack: Inv) -> Iterator[Environment]:
 
 @contextmanager
 def no_folder(stack: Inv) -> Iterator[Environment]:
-    """Configure a folder that is not there."""
+    """Configure a folder that does not exist."""
     yield {"QDRANT_SNAPSHOT_DIR": "not/there"}
 
 
@@ -130,7 +130,7 @@ def test_each_broken_thing_fails_with_its_remedy(
     code: int,
     check: str,
 ) -> None:
-    """The FAIL line names what is broken and how to mend it, and the exit code is its own."""
+    """The FAIL line names what is broken and how to fix it, and the exit code is its own."""
     with break_it(well) as environment:
         ran = well("doctor", "--json", **environment)
         assert_error(well("doctor", **environment), code)
@@ -141,7 +141,7 @@ def test_each_broken_thing_fails_with_its_remedy(
 
 
 def test_an_alias_is_no_collection_to_back_up(qdrant: Live, outside: Inv) -> None:
-    """A key that nobody asked for is no failure; an alias as the configured collection is."""
+    """An unnecessary key is not a failure; an alias as the configured collection is one."""
     qdrant.loader.plain(NAME, points=5)
     ran = outside("doctor", "--json", QDRANT_API_KEY="whatever")
     assert ran.code == 0, ran.stderr
@@ -153,7 +153,7 @@ def test_an_alias_is_no_collection_to_back_up(qdrant: Live, outside: Inv) -> Non
 
 
 def test_what_is_old_or_unproven_is_a_warning(well: Inv) -> None:
-    """An old snapshot and a missing proof warn with what to run, and are no failure."""
+    """An old snapshot and a missing proof are warnings with a command, not failures."""
     old = (datetime.now(UTC) - timedelta(days=3)).isoformat()
     [proofs] = (well.root / "qdrant_snapshots").glob("*.proofs.jsonl")
     with changed(manifest_of(newest(well))), changed(proofs):
@@ -169,7 +169,7 @@ def test_what_is_old_or_unproven_is_a_warning(well: Inv) -> None:
 
 
 def test_doctor_changes_nothing(stack: Inv) -> None:
-    """Looking leaves no file, no process and no lock."""
+    """The doctor leaves no file, no process and no lock."""
     before = sorted(str(p) for p in stack.root.rglob("*") if "__pycache__" not in str(p))
     stack("doctor")
     after = sorted(str(p) for p in stack.root.rglob("*") if "__pycache__" not in str(p))
@@ -178,7 +178,7 @@ def test_doctor_changes_nothing(stack: Inv) -> None:
 
 
 def test_the_demo_proves_and_leaves_nothing_running(qdrant: Live, inv: Inv, scratch: Path) -> None:
-    """`inv demo` ends with 0, proven, apart from the user's own catalogue, with nothing left."""
+    """`inv demo` exits with 0, is proven, does not use the user's catalogue, and leaves nothing."""
     assert inv("--dry", "demo").code == 0
     assert not (inv.root / "demo_snapshots").exists()
     ran = inv("demo", "--json")

@@ -1,4 +1,4 @@
-"""The fresh restore test on native servers: it proves, it fails, it leaves nothing."""
+"""The drill (restore test) on native servers: it proves, it fails, it leaves nothing."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def _nothing_is_left(qdrant: Live, older_qdrant: Live, scratch: Path) -> Iterato
 
 @pytest.fixture
 def folder(inv: Inv) -> Path:
-    """The snapshot folder of the test's own project."""
+    """The snapshot folder of this test's own project."""
     return inv.root / "qdrant_snapshots"
 
 
@@ -100,7 +100,7 @@ def test_a_sound_rich_snapshot_is_proven_on_its_own_version(
 def test_a_snapshot_without_manifest_is_proven_as_far_as_possible(
     samples: Samples, folder: Path, engine: NativeEngine
 ) -> None:
-    """It restores; what nobody recorded is a warning and no failure."""
+    """It restores; facts that nobody recorded are a warning, not a failure."""
     file = samples.put("plain", folder, manifest=False)
     report = prove(file, engine)
     assert report.error is None
@@ -124,17 +124,17 @@ def tamper_quantization(manifest: dict[str, Any]) -> None:
 
 
 def tamper_schema(manifest: dict[str, Any]) -> None:
-    """Claim an index that never was."""
+    """Claim an index that never existed."""
     manifest["payload_schema"]["ghost"] = {"data_type": "keyword"}
 
 
 def tamper_index(manifest: dict[str, Any]) -> None:
-    """Hide an index that is there."""
+    """Hide an existing index."""
     del manifest["payload_schema"]["kind"]
 
 
 def tamper_alias(manifest: dict[str, Any]) -> None:
-    """Claim an alias that cannot be: the collection's own name."""
+    """Claim an impossible alias: the collection's own name."""
     manifest["aliases"] = ["sample-rich"]
 
 
@@ -156,7 +156,7 @@ def test_a_tampered_manifest_fails(
     tamper: Callable[[dict[str, Any]], None],
     error: type[TaskError],
 ) -> None:
-    """What comes back other than recorded is never proven, and the proof line says so."""
+    """A collection that differs from the record is never proven, and the proof line says so."""
     file = samples.put("rich", folder)
     edit_manifest(file, tamper)
     report = prove(file, engine)
@@ -169,7 +169,7 @@ def test_a_tampered_manifest_fails(
 def test_the_snapshot_of_another_collection_fails(
     samples: Samples, folder: Path, engine: NativeEngine
 ) -> None:
-    """Another file, with its sha256 and size made to fit the manifest, is found by its contents."""
+    """Another file, with matching sha256 and size in the manifest, is detected by its contents."""
     import hashlib
 
     plain, rich = samples.put("plain", folder), samples.put("rich", folder)
@@ -198,7 +198,7 @@ def test_a_damaged_file_fails_before_anything_starts(
 def test_damage_that_no_manifest_tells_of_fails(
     samples: Samples, folder: Path, engine: NativeEngine
 ) -> None:
-    """A truncated file without a manifest is still found."""
+    """A truncated file without a manifest is still detected."""
     file = samples.put("plain", folder, manifest=False)
     with file.open("r+b") as stream:
         stream.truncate(file.stat().st_size - 100_000)
@@ -208,7 +208,7 @@ def test_damage_that_no_manifest_tells_of_fails(
 
 
 def test_a_newer_schema_is_refused(samples: Samples, folder: Path, engine: NativeEngine) -> None:
-    """What this version cannot read is refused, not passed over."""
+    """A manifest that this version cannot read is refused, not ignored."""
     file = samples.put("plain", folder)
     edit_manifest(file, lambda m: m.update(schema=99))
     with pytest.raises(Refused):
@@ -218,7 +218,7 @@ def test_a_newer_schema_is_refused(samples: Samples, folder: Path, engine: Nativ
 def test_a_snapshot_of_a_moving_source_is_proven(
     samples: Samples, folder: Path, engine: NativeEngine
 ) -> None:
-    """Where the source moved and nothing was sealed, a count between the recorded ones is right."""
+    """If the source changed and there is no seal, a count between the recorded ones is right."""
     file = samples.put("plain", folder)
     moving = {
         "source_moved": True,
@@ -235,7 +235,7 @@ def test_a_snapshot_of_a_moving_source_is_proven(
 def test_a_seal_counts_a_moving_source(
     samples: Samples, folder: Path, engine: NativeEngine
 ) -> None:
-    """A seal has counted the file: then the count must be exact, whatever the source did."""
+    """A seal includes the file's count, so the count must be exact, whatever the source did."""
     file = samples.put("plain", folder)
     edit_manifest(file, lambda m: m.update(source_moved=True, source_points_after=310))
     assert prove(file, engine).error is None
@@ -246,7 +246,7 @@ def test_a_seal_counts_a_moving_source(
 def test_an_old_proof_does_not_prove_new_bytes(
     samples: Samples, folder: Path, engine: NativeEngine
 ) -> None:
-    """A proof holds for the sha256 it was made with, and for no other."""
+    """A proof is valid for the sha256 it was made with, and for no other."""
     file = samples.put("plain", folder)
     assert prove(file, engine).error is None
     edit_manifest(file, lambda m: m.update(sha256="0" * 64))
@@ -256,7 +256,7 @@ def test_an_old_proof_does_not_prove_new_bytes(
 def test_the_live_server_is_never_spoken_to(
     samples: Samples, qdrant: Live, inv: Inv, folder: Path
 ) -> None:
-    """Not one request reaches QDRANT_URL during a drill."""
+    """Not a single request reaches QDRANT_URL during a drill."""
     samples.put("rich", folder)
     with faulty(qdrant.url) as proxy:
         ran = inv(
@@ -296,7 +296,7 @@ def test_random_and_create_choose_what_they_say(
 def test_what_looks_suspicious_about_a_new_snapshot_is_reported(
     qdrant: Live, name: str, inv: Inv
 ) -> None:
-    """`--create` warns as `snapshot.create` does, and honours QDRANT_MAX_DROP_PERCENT."""
+    """`--create` warns like `snapshot.create`, and respects QDRANT_MAX_DROP_PERCENT."""
     live = {"QDRANT_URL": qdrant.url, "QDRANT_ENGINE": "external", "QDRANT_DRILL_ENGINE": "native"}
     qdrant.loader.plain(name, points=50)
     assert inv("snapshot.create", "--collection", name, **live).code == 0
@@ -334,7 +334,7 @@ def test_all_goes_on_past_one_that_cannot_be_read(samples: Samples, inv: Inv, fo
 
 
 def test_all_goes_on_past_one_that_fails(samples: Samples, inv: Inv, folder: Path) -> None:
-    """A failing drill does not keep the others from being drilled, and JUnit counts it."""
+    """A failed drill does not prevent the others, and JUnit counts it."""
     plain, rich = samples.put("plain", folder), samples.put("rich", folder)
     flip_byte(plain)
     junit = inv.root / "reports" / "drill.xml"
@@ -354,7 +354,7 @@ def test_all_goes_on_past_one_that_fails(samples: Samples, inv: Inv, folder: Pat
 def test_a_missed_budget_is_told_apart_from_a_failed_restore(
     samples: Samples, inv: Inv, folder: Path
 ) -> None:
-    """Too slow is exit code 23; the snapshot counts as proven all the same."""
+    """Too slow is exit code 23; the snapshot still counts as proven."""
     file = samples.put("plain", folder)
     junit = inv.root / "drill.xml"
     ran = inv(
@@ -374,7 +374,7 @@ def test_a_missed_budget_is_told_apart_from_a_failed_restore(
 def test_keep_leaves_it_running_to_look_at(
     samples: Samples, inv: Inv, folder: Path, scratch: Path
 ) -> None:
-    """`--keep` says where it is and how to remove it, and both are true."""
+    """`--keep` says where it is and how to remove it, and both are right."""
     import subprocess
 
     import httpx
@@ -421,7 +421,7 @@ def test_a_version_that_cannot_be_had_falls_back_and_says_so(
 def test_no_engine_at_all_proves_nothing(
     samples: Samples, inv: Inv, folder: Path, tmp_path: Path
 ) -> None:
-    """Where no Qdrant can be had at all: 10, every source named, and no proof line."""
+    """If no Qdrant is available: 10, every source named, and no proof line."""
     file = samples.put("plain", folder)
     with static({}) as url, only_programs(tmp_path / "bin") as path:
         ran = inv(
@@ -446,7 +446,7 @@ def test_dry_starts_nothing(samples: Samples, inv: Inv, folder: Path) -> None:
 
 @dataclasses.dataclass(frozen=True)
 class Moments:
-    """Tells how far a drill is, from its folder and from a binary that stops slowly."""
+    """Shows how far a drill is, from its folder and from a binary that stops slowly."""
 
     scratch: Path
     marks: Path
@@ -456,11 +456,11 @@ class Moments:
         return len(self.marks.read_text().splitlines()) if self.marks.exists() else 0
 
     def has(self, pattern: str) -> bool:
-        """Say whether something of the drill's own folder is there."""
+        """Return whether a file of the drill's own folder exists."""
         return any(self.scratch.glob(f"qdrant-snapshot-tasks-*/{pattern}"))
 
     def holds(self, moment: str) -> bool:
-        """Say whether the drill has come to that moment."""
+        """Return whether the drill has reached that moment."""
         match moment:
             case "folder made":
                 return self.has("*.lock")
@@ -529,7 +529,7 @@ def test_an_interrupted_drill_leaves_nothing(
     moment: str,
     number: signal.Signals,
 ) -> None:
-    """Whenever it is interrupted: 130, and every server and folder is gone."""
+    """Whenever it is interrupted: 130, and every server and folder is removed."""
     file = samples.put("plain", folder)
     moments = Moments(scratch, tmp_path / "marks")
     process = inv.start(
@@ -553,11 +553,11 @@ def test_a_throw_away_server_that_dies_is_called_so(
     make_settings: Callable[..., Settings],
     scratch: Path,
 ) -> None:
-    """What is said and advised is about that server, not about the live one; nothing is proven."""
+    """The error and its hint are about that server, not about the live one; nothing is proven."""
     file = samples.put("plain", folder)
 
     class Mortal(NativeEngine):
-        """Its server is ended by -9 where it would restart."""
+        """Its server is killed instead of restarted."""
 
         @contextlib.contextmanager
         def fresh(self, request: FreshRequest, progress: Progress) -> Iterator[FreshServer]:
@@ -577,7 +577,7 @@ def test_a_throw_away_server_that_dies_is_called_so(
 
 
 def test_a_restarted_server_never_meets_its_own_locks(tmp_path: Path, name: str) -> None:
-    """A restart waits until the old process is really gone: else the drill raises a false alarm."""
+    """A restart waits until the old process has ended; otherwise the drill raises a false alarm."""
     with native_qdrant(OLDER, tmp_path) as live:
         live.loader.rich(name)
         # Qdrant waits up to 5 s for idle connections when it is told to stop.
@@ -590,7 +590,7 @@ def test_a_restarted_server_never_meets_its_own_locks(tmp_path: Path, name: str)
 
 
 def slow_to_stop(folder: Path, marks: Path) -> Path:
-    """Make a program that is Qdrant, but takes a moment to stop, and notes that it was told to."""
+    """Make a program that is Qdrant, but stops after a moment, and records that it was told to."""
     binary = cached_binary(NEWER)
     script = folder / "slow-qdrant"
     script.write_text(
@@ -610,7 +610,7 @@ wait $child
 def test_the_older_binary_is_used_for_an_older_snapshot(
     older_qdrant: Live, name: str, take: Take, inv: Inv, folder: Path
 ) -> None:
-    """A snapshot of 1.16.3 is proven on 1.16.3 though QDRANT_VERSION is newer."""
+    """A snapshot of 1.16.3 is proven on 1.16.3, although QDRANT_VERSION is newer."""
     older_qdrant.loader.plain(name, points=50)
     snapshot = take(older_qdrant, name)
     ran = inv(

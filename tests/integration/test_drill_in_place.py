@@ -1,4 +1,4 @@
-"""The drill in place on a real native stack: it really deletes, and refuses where it must."""
+"""The drill in place on a real native stack: it really deletes, and refuses if it must."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from tests.support.world import (
     wait_until,
 )
 
-# What a fresh restore test reports too, before its restart and after it.
+# A drill on a fresh server reports these too, before its restart and after it.
 EVIDENCE = ("status", "count", "config", "payload schema", "aliases", "contents", "search")
 Spoil = Callable[[Inv], AbstractContextManager[None]]
 
 
 @contextmanager
 def loader_of(stack: Inv) -> Iterator[Loader]:
-    """Connect to the stack past the code under test."""
+    """Connect to the stack without the code under test."""
     loader = Loader(f"http://localhost:{stack.environment['QDRANT_HTTP_PORT']}")
     try:
         yield loader
@@ -40,7 +40,7 @@ def loader_of(stack: Inv) -> Iterator[Loader]:
 
 
 def collections(stack: Inv) -> dict[str, int]:
-    """Return what lies in the stack."""
+    """Return the contents of the stack."""
     with loader_of(stack) as loader:
         return {name: loader.count(name) for name in loader.names()}
 
@@ -69,20 +69,20 @@ def in_place(stack: Inv, *flags: str) -> Ran:
 
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Inv]:
-    """A prepared stack for what is refused: a refusal changes nothing, and the test undoes."""
+    """A prepared stack for refusals: they change nothing, and the test undoes its changes."""
     with own_stack(tmp_path_factory.mktemp("in-place")) as stack:
         yield prepare(stack)
 
 
 @pytest.fixture
 def prepared(inv: Inv) -> Iterator[Inv]:
-    """A prepared stack of the test's own."""
+    """A prepared stack for one test."""
     yield prepare(managing(inv))
     end_processes_below(inv.root)
 
 
 def test_it_deletes_everything_and_brings_it_back(prepared: Inv) -> None:
-    """Really another, empty server; every collection is back, and the proof is kept."""
+    """It is a different, empty server; every collection is restored, and the proof is saved."""
     with loader_of(prepared) as loader:
         loader.rich("second")
     assert prepared("snapshot.create", "--collection=second").code == 0
@@ -106,7 +106,7 @@ def test_it_deletes_everything_and_brings_it_back(prepared: Inv) -> None:
 
 
 def test_it_needs_yes(shared: Inv) -> None:
-    """Without a terminal and without --yes nothing is deleted: 24."""
+    """Without a terminal and without --yes, nothing is deleted: 24."""
     assert_error(in_place(shared), 24, "--yes")
     assert collections(shared) == {"main": 200}
 
@@ -132,7 +132,7 @@ def another_collection(stack: Inv) -> Iterator[None]:
 
 @contextmanager
 def another_alias(stack: Inv) -> Iterator[None]:
-    """Make an alias that no snapshot knows."""
+    """Make an alias that is in no snapshot."""
     with loader_of(stack) as loader:
         loader.alias("new-alias", "main")
         yield
@@ -142,7 +142,7 @@ def another_alias(stack: Inv) -> Iterator[None]:
 
 @contextmanager
 def another_index(stack: Inv) -> Iterator[None]:
-    """Make a payload index that no snapshot knows."""
+    """Make a payload index that is in no snapshot."""
     with loader_of(stack) as loader:
         loader.index("main", "text", "text")
         yield
@@ -151,7 +151,7 @@ def another_index(stack: Inv) -> Iterator[None]:
 
 @contextmanager
 def without_manifest(stack: Inv) -> Iterator[None]:
-    """Take the manifest away."""
+    """Remove the manifest."""
     manifest = manifest_of(snapshot_of(stack))
     aside = manifest.with_suffix(".aside")
     manifest.rename(aside)
@@ -163,7 +163,7 @@ def without_manifest(stack: Inv) -> Iterator[None]:
     "spoil", [more_points, another_collection, another_alias, another_index, without_manifest]
 )
 def test_it_refuses_what_would_not_come_back(shared: Inv, spoil: Spoil) -> None:
-    """Where something would be lost: 24, and nothing was deleted."""
+    """If something would be lost: 24, and nothing was deleted."""
     running = processes_below(shared.root)
     with spoil(shared):
         before = collections(shared)
@@ -186,7 +186,7 @@ def test_it_refuses_a_damaged_file(shared: Inv) -> None:
 
 
 def test_it_refuses_a_version_that_this_server_does_not_restore(prepared: Inv) -> None:
-    """A snapshot too old to be restored here is found before anything is deleted: 24."""
+    """A snapshot too old to be restored here is detected before anything is deleted: 24."""
     edit_manifest(snapshot_of(prepared), lambda m: m.update(qdrant_version="1.15.5"))
     ran = in_place(prepared, "--yes")
     assert collections(prepared) == {"main": 200}
@@ -212,7 +212,7 @@ def test_a_server_of_somebody_else_is_not_touched(qdrant: Live, shared: Inv) -> 
 
 
 def test_interrupted_it_says_how_to_get_the_data_back(prepared: Inv) -> None:
-    """Ctrl-C after the deletion: 130, `stack.up` is named, and it does bring the data back."""
+    """Ctrl-C after the deletion: 130, with `stack.up` in the hint, which does restore the data."""
     marker = prepared.root / ".qdrant" / "zzz-marker"
     marker.touch()
     process = prepared.start("snapshot.test-restore", "--in-place", "--collection=main", "--yes")

@@ -14,7 +14,7 @@ from tests.support.disks import need_disks
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    """A project with a live Qdrant that all faults meet, one after the other."""
+    """A project with a live Qdrant that is used for all faults, one after the other."""
     need_disks()
     with new_world(tmp_path_factory.mktemp("faults"), seed=7) as made:
         yield made
@@ -22,7 +22,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_fault_costs_nothing(world: World, fault: str) -> None:
-    """Nothing is lost, nothing leaks on the server, nothing is left behind after the next run."""
+    """Nothing is lost, nothing leaks on the server, and nothing is left after the next run."""
     cost = Cost()
     inject(world, fault)
     world.settle()

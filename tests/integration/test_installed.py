@@ -63,7 +63,7 @@ def done(*argv: str, cwd: Path, **environment: str) -> subprocess.CompletedProce
 
 
 def well(ran: subprocess.CompletedProcess[str]) -> str:
-    """Return what a program printed, which must have gone well."""
+    """Return the output of a program, which must succeed."""
     assert ran.returncode == 0, ran.stdout + ran.stderr
     return ran.stdout
 
@@ -83,7 +83,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @dataclass(frozen=True)
 class Installed:
-    """An environment that has the wheel, and what it brings along."""
+    """An environment with the wheel and its dependencies."""
 
     bin: Path
 
@@ -106,7 +106,7 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Installe
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """A project's folder with nothing in it."""
+    """An empty project folder."""
     path = tmp_path / "somebody's"
     path.mkdir()
     return path
@@ -114,7 +114,7 @@ def root(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def own(root: Path) -> Path:
-    """A project with a tasks.py and a compose file of its own, as the README shows."""
+    """A project with its own tasks.py and compose file, as the README shows."""
     (root / "tasks.py").write_text(OWN_TASKS, encoding="utf-8")
     (root / "compose.yaml").write_text(OWN_COMPOSE, encoding="utf-8")
     return root
@@ -134,7 +134,7 @@ def test_the_wheel_carries_what_it_needs_and_no_more(wheel: Path) -> None:
 
 
 def test_the_files_of_the_wheel_are_those_of_the_repository(wheel: Path) -> None:
-    """There is one source for each: no copy in git that could fall behind."""
+    """There is one source for each: git has no copy that could become outdated."""
     with zipfile.ZipFile(wheel) as archive:
         for name in ("docker-compose.yml", "Dockerfile", "requirements.txt"):
             assert archive.read(f"snapshot_tasks/{name}") == (ROOT / name).read_bytes()
@@ -199,7 +199,7 @@ def test_an_own_tasks_py(installed: Installed, own: Path, tmp_path: Path, where:
 
 
 def test_defaults_of_an_own_tasks_py(installed: Installed, own: Path) -> None:
-    """They are what is used unless the environment says otherwise; a wrong one is told."""
+    """They are used unless the environment says otherwise; a wrong one is reported."""
     (own / "qdrant_snapshots").mkdir()
     asked = ("--dry", "qdrant.snapshot.create", "--json")
     steps = json.loads(well(installed("inv", *asked, cwd=own)))["result"]["would"]
@@ -216,7 +216,7 @@ def test_defaults_of_an_own_tasks_py(installed: Installed, own: Path) -> None:
 
 @pytest.fixture
 def scheduled(own: Path, qdrant: Live) -> Iterator[Path]:
-    """The same project with a live Qdrant elsewhere, which holds its collection."""
+    """The same project with a live Qdrant elsewhere that has its collection."""
     (own / ".env").write_text(
         f"QDRANT_ENGINE=external\nQDRANT_DRILL_ENGINE=native\nQDRANT_URL={qdrant.url}\n"
         "QDRANT_COLLECTION_NAME=installed\n",
@@ -249,7 +249,7 @@ def test_its_cron_lines_run(
 
 @pytest.mark.docker
 def test_an_own_compose_file(docker: None, installed: Installed, own: Path) -> None:
-    """The stack, a snapshot and its proof, in a Compose project of its own."""
+    """The stack, a snapshot and its proof, in a separate Compose project."""
     port, grpc_port = free_ports(2)
     settings = {
         "COMPOSE_PROJECT_NAME": f"qst-own-{uuid4().hex[:8]}",
@@ -275,7 +275,7 @@ def test_an_own_compose_file(docker: None, installed: Installed, own: Path) -> N
 
 @pytest.mark.docker
 def test_without_a_compose_file(docker: None, installed: Installed, root: Path) -> None:
-    """The packaged one serves, and all that its restore service is built from is in the wheel."""
+    """The packaged one works, and the wheel has everything that its restore service needs."""
     port, grpc_port = free_ports(2)
     settings = {
         "COMPOSE_PROJECT_NAME": f"qst-own-{uuid4().hex[:8]}",
@@ -312,7 +312,7 @@ print(json.dumps([files.options, files.environment]))
 
 
 def _add_defaults(root: Path, settings: dict[str, str]) -> None:
-    """Give settings as a project would: in its tasks.py, by `ns.configure`."""
+    """Set these defaults as a project would: in its tasks.py, by `ns.configure`."""
     tasks = root / "tasks.py"
     given = "".join(f"{name!r}: {value!r}, " for name, value in settings.items())
     text = tasks.read_text(encoding="utf-8")

@@ -35,19 +35,19 @@ BIG_BYTES = 100 << 20
 
 @pytest.fixture(scope="module")
 def s3() -> Iterator[str]:
-    """Where an S3 server answers."""
+    """The address of an S3 server."""
     with s3_server() as endpoint:
         yield endpoint
 
 
 @pytest.fixture
 def bucket(s3: str, request: pytest.FixtureRequest) -> Bucket:
-    """A bucket of the test's own."""
+    """A bucket for this test."""
     return s3_bucket(s3, f"bucket-{abs(hash(request.node.nodeid))}")
 
 
 def with_store(inv: Inv, bucket: Bucket, **more: str) -> Inv:
-    """Return an `inv` whose `.env` names the bucket, and the credentials for it."""
+    """Return an `inv` whose `.env` has the bucket and its credentials."""
     values = {"QDRANT_OFFSITE_URL": bucket.url, **bucket.variables, **more}
     (inv.root / ".env").write_text("".join(f"{n}={v}\n" for n, v in values.items()))
     return inv
@@ -61,7 +61,7 @@ def give(inv: Inv, catalog: Catalog) -> None:
 
 
 def succeeded(ran: Ran) -> Ran:
-    """Assert that it did what it should."""
+    """Assert that it succeeded."""
     assert ran.code == 0, ran.stderr
     return ran
 
@@ -76,7 +76,7 @@ def copy_of(inv: Inv, root: Path) -> Inv:
 def test_one_command_brings_everything_back(
     inv: Inv, qdrant: Live, take: Take, catalog: Catalog, bucket: Bucket, name: str, tmp_path: Path
 ) -> None:
-    """A new machine, a copy of the project and its `.env`: the contents are those of the source."""
+    """A new machine, a copy of the project and its `.env`: the contents match the source."""
     identity = pyrage.x25519.Identity.generate()
     qdrant.loader.rich(name)
     qdrant.loader.alias(f"{name}-alias", name)
@@ -110,7 +110,7 @@ def test_one_command_brings_everything_back(
 
 
 def test_what_lies_off_site_is_listed(inv: Inv, catalog: Catalog, bucket: Bucket) -> None:
-    """Points, sizes and place of each, though nothing lies here; a dry run changes nothing."""
+    """Points, sizes and place of each, without a local copy; a dry run changes nothing."""
     made = catalogued(catalog)
     give(inv, catalog)
     with_store(inv, bucket)
@@ -129,7 +129,7 @@ def test_what_lies_off_site_is_listed(inv: Inv, catalog: Catalog, bucket: Bucket
 def test_pruning_off_site_shows_its_plan_and_needs_consent(
     inv: Inv, catalog: Catalog, bucket: Bucket
 ) -> None:
-    """Without a terminal and `--yes` nothing is dropped; of another collection nothing ever is."""
+    """Without a terminal or `--yes`, nothing is deleted; other collections are never touched."""
     make_days(catalog)
     catalogued(catalog, collection="films")
     catalogued(catalog, collection="films", taken_at=TAKEN_AT + timedelta(days=1))
@@ -156,7 +156,7 @@ def test_pruning_off_site_shows_its_plan_and_needs_consent(
 
 
 def test_pushed_and_pruned_in_one_go(inv: Inv, catalog: Catalog, bucket: Bucket) -> None:
-    """The flag is the consent, for cron: only of what was pushed, and never a pinned one."""
+    """The flag is the consent, for cron: only pushed collections, and never a pinned snapshot."""
     make_days(catalog)
     catalogued(catalog, collection="films")
     catalogued(catalog, collection="films", taken_at=TAKEN_AT + timedelta(days=1))
@@ -183,13 +183,13 @@ def make_days(catalog: Catalog) -> None:
 
 
 def remote_names(inv: Inv) -> list[str]:
-    """Return what lies off-site."""
+    """Return the copies off-site."""
     ran = succeeded(inv("snapshot.list", "--remote", "--json"))
     return [s["snapshot"] for s in ran.document["result"]["snapshots"]]
 
 
 def test_no_place_is_told(inv: Inv, catalog: Catalog) -> None:
-    """Nothing is set: 14, with what to set."""
+    """No place is set: 14, with the setting to use."""
     catalogued(catalog)
     give(inv, catalog)
     ran = inv("snapshot.push", "--collection", "books")
@@ -201,7 +201,7 @@ def test_no_place_is_told(inv: Inv, catalog: Catalog) -> None:
 def test_an_interrupted_push_ends_at_once(
     inv: Inv, catalog: Catalog, bucket: Bucket, number: signal.Signals
 ) -> None:
-    """A store that never answers does not keep Ctrl-C waiting; nothing is visible there."""
+    """A store that never responds does not block Ctrl-C; nothing becomes visible there."""
     catalogued(catalog)
     give(inv, catalog)
     hold = Hold()
@@ -230,7 +230,7 @@ def big(tmp_path_factory: pytest.TempPathFactory) -> Catalog:
 
 
 def test_an_interrupted_pull_goes_on(inv: Inv, big: Catalog, bucket: Bucket) -> None:
-    """Ctrl-C in the middle of the second part: 130, and the first is not fetched again."""
+    """Ctrl-C in the middle of the second part: 130, and the first is not downloaded again."""
     give(inv, big)
     with_store(inv, bucket, QDRANT_COLLECTION_NAME="books")
     succeeded(inv("snapshot.push"))
@@ -256,7 +256,7 @@ def test_an_interrupted_pull_goes_on(inv: Inv, big: Catalog, bucket: Bucket) -> 
 
 
 def test_two_pushes_at_once_do_no_harm(inv: Inv, big: Catalog, bucket: Bucket) -> None:
-    """Both end well, and what lies there is whole."""
+    """Both succeed, and the copy is complete."""
     give(inv, big)
     with_store(inv, bucket, QDRANT_COLLECTION_NAME="books")
     both = [inv.start("snapshot.push") for _ in range(2)]
@@ -267,7 +267,7 @@ def test_two_pushes_at_once_do_no_harm(inv: Inv, big: Catalog, bucket: Bucket) -
 
 
 def test_a_disk_that_fills_up(inv: Inv, big: Catalog, bucket: Bucket, tmp_path: Path) -> None:
-    """There: 15, and nothing half-written stays. Here: 15, and the room is given back."""
+    """There: 15, and nothing half-written stays. Here: 15, and the space is freed."""
     need_disks()
     give(inv, big)
     with_store(inv, bucket, QDRANT_COLLECTION_NAME="books")
@@ -306,7 +306,7 @@ def test_a_disk_that_fills_up(inv: Inv, big: Catalog, bucket: Bucket, tmp_path: 
 def test_killed_at_any_moment(
     inv: Inv, big: Catalog, bucket: Bucket, tmp_path: Path, kind: str, task: str
 ) -> None:
-    """Nothing half-made is seen, the next run finishes, and no residue is left."""
+    """Nothing half-made is visible, the next run finishes, and nothing is left over."""
     give(inv, big)
     with_store(inv, bucket, QDRANT_COLLECTION_NAME="books")
     place = tmp_path / "elsewhere"
@@ -340,7 +340,7 @@ def test_killed_at_any_moment(
 
 
 def _clearing(inv: Inv, bucket: Bucket, place: Path, task: str) -> Callable[[], None]:
-    """Return what makes the world as it was before the task."""
+    """Return a function that restores the state before the task."""
 
     def clear() -> None:
         if task == "pull":
@@ -367,7 +367,7 @@ def _kill_after(inv: Inv, seconds: float, *arguments: str) -> None:
 
 
 def _pulls_whole(inv: Inv, url: str, source: Catalog, folder: Path) -> bool:
-    """Say whether a pull into an empty folder brings the very bytes."""
+    """Return whether a pull into an empty folder downloads exactly the same bytes."""
     elsewhere = dataclasses.replace(
         inv, environment={**inv.environment, "QDRANT_SNAPSHOT_DIR": str(folder)}
     )
@@ -383,7 +383,7 @@ def _same_bytes(here: Catalog, source: Catalog) -> bool:
 
 
 def _assert_no_residue(inv: Inv, place: Path, where: str) -> None:
-    # Killed while it notes how it ended, a run leaves that half-written; the next create clears it.
+    # If a run is killed while it records how it ended, the next create removes the partial file.
     with Catalog(inv.root / "qdrant_snapshots").staging():
         pass
     here = tree(inv.root / "qdrant_snapshots")

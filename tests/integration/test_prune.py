@@ -1,4 +1,4 @@
-"""`snapshot.prune`, `pin` and `unpin` as a user and cron call them."""
+"""`snapshot.prune`, `pin` and `unpin` as a user and cron run them."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ def folder(inv: Inv) -> Catalog:
 
 
 def fill(folder: Catalog, days: int, **facts: Any) -> list[Snapshot]:
-    """Catalogue one snapshot a day, the newest last and so behind the latest link."""
+    """Catalogue one snapshot a day, the newest last, so that the latest link points to it."""
     taken = [catalogued(folder, taken_at=NOW - age * DAY, **facts) for age in reversed(range(days))]
     return taken[::-1]
 
 
 def names(folder: Catalog) -> list[str]:
-    """Return the snapshots left, newest first."""
+    """Return the remaining snapshots, newest first."""
     return [entry.name for entry in folder.entries()]
 
 
@@ -55,7 +55,7 @@ def result(ran: Ran) -> dict[str, Any]:
 
 
 def test_the_plan_is_told_before_anything_is_deleted(inv: Inv, folder: Catalog) -> None:
-    """Without consent and a terminal: the plan with every reason on stderr, 24, nothing gone."""
+    """Without consent or a terminal: the plan with every reason on stderr, 24, nothing deleted."""
     taken = fill(folder, 4)
     before = tree(folder.folder)
     ran = inv("snapshot.prune", "--keep-last", "2")
@@ -67,7 +67,7 @@ def test_the_plan_is_told_before_anything_is_deleted(inv: Inv, folder: Catalog) 
 
 @pytest.mark.parametrize("flags", [("--dry-run", "--yes"), ("--dry-run",)])
 def test_a_dry_run_deletes_nothing(inv: Inv, folder: Catalog, flags: tuple[str, ...]) -> None:
-    """Whatever else is said."""
+    """Whatever the other flags are."""
     fill(folder, 4)
     before = tree(folder.folder)
     answer = result(inv("snapshot.prune", "--keep-last", "1", "--json", *flags))
@@ -80,7 +80,7 @@ def test_a_dry_run_deletes_nothing(inv: Inv, folder: Catalog, flags: tuple[str, 
 
 
 def test_what_no_rule_keeps_goes_with_all_that_stands_beside_it(inv: Inv, folder: Catalog) -> None:
-    """Only the kept ones are left, whole, and the latest link still names the newest."""
+    """Only the kept ones are left, intact, and the latest link still points to the newest."""
     taken = fill(folder, 5)
     for snapshot in taken:
         add_proof(snapshot, kind="verify", at=NOW.isoformat(), ok=True)
@@ -100,7 +100,7 @@ def test_what_no_rule_keeps_goes_with_all_that_stands_beside_it(inv: Inv, folder
 
 
 def test_the_last_proven_one_and_pinned_ones_stay(inv: Inv, folder: Catalog) -> None:
-    """No rule reaches them; unpinned, the rules decide again."""
+    """No rule deletes them; once unpinned, the rules apply again."""
     taken = fill(folder, 6)
     add_drill(taken[3], NOW)
     assert inv("snapshot.pin", "--snapshot", taken[5].name, "--note", "before 2.0").code == 0
@@ -115,7 +115,7 @@ def test_the_last_proven_one_and_pinned_ones_stay(inv: Inv, folder: Catalog) -> 
 
 
 def test_rules_come_from_settings_and_a_flag_replaces_its_own(inv: Inv, folder: Catalog) -> None:
-    """`.env` holds the policy; cron needs no flags."""
+    """`.env` has the policy; cron needs no flags."""
     taken = fill(folder, 5)
     (inv.root / ".env").write_text("QDRANT_KEEP_LAST=4\nQDRANT_KEEP_MINIMUM=1\n")
     assert result(inv("snapshot.prune", "--yes", "--json"))["dropped"] == [taken[4].name]
@@ -125,7 +125,7 @@ def test_rules_come_from_settings_and_a_flag_replaces_its_own(inv: Inv, folder: 
 
 
 def test_a_rule_of_the_settings_can_be_turned_off(inv: Inv, folder: Catalog) -> None:
-    """0 is a number: `--keep-daily 0` is no rule by day, whatever the settings say."""
+    """0 is a valid number: `--keep-daily 0` turns the rule off, whatever the settings say."""
     taken = fill(folder, 3)
     flags = ("--keep-last", "1", "--keep-daily", "0", "--yes", "--json")
     answer = result(inv("snapshot.prune", *flags, QDRANT_KEEP_DAILY="7"))
@@ -133,7 +133,7 @@ def test_a_rule_of_the_settings_can_be_turned_off(inv: Inv, folder: Catalog) -> 
 
 
 def test_without_any_rule_nothing_is_dropped(inv: Inv, folder: Catalog) -> None:
-    """14, and how to say one."""
+    """14, and how to set one."""
     fill(folder, 3)
     assert_error(inv("snapshot.prune", "--yes"), 14, "QDRANT_KEEP_DAILY", "--keep-daily")
     assert_error(inv("snapshot.create", "--prune"), 14, "QDRANT_KEEP_DAILY")
@@ -154,7 +154,7 @@ def test_without_any_rule_nothing_is_dropped(inv: Inv, folder: Catalog) -> None:
 def test_bad_input_loses_nothing(
     inv: Inv, folder: Catalog, flags: tuple[str, ...], code: int
 ) -> None:
-    """A clear error, and the folder as it was."""
+    """A clear error, and the folder is unchanged."""
     fill(folder, 3)
     before = tree(folder.folder)
     ran = inv("snapshot.prune", "--yes", *flags)
@@ -164,7 +164,7 @@ def test_bad_input_loses_nothing(
 
 
 def test_each_collection_has_its_own_count(inv: Inv, folder: Catalog) -> None:
-    """`--all` applies the rules to each by itself."""
+    """`--all` applies the rules to each collection separately."""
     fill(folder, 3)
     fill(folder, 2, collection="films")
     inv("snapshot.prune", "--all", "--keep-last", "1", "--yes")
@@ -172,7 +172,7 @@ def test_each_collection_has_its_own_count(inv: Inv, folder: Catalog) -> None:
 
 
 def test_what_is_damaged_pushes_no_whole_one_out(inv: Inv, folder: Catalog) -> None:
-    """The newest failed its verification: the one before it counts as the last, both stay."""
+    """The newest failed its verification: the one before it counts as the last, and both stay."""
     taken = fill(folder, 4)
     taken[0].path.write_bytes(b"broken")
     assert inv("snapshot.verify", "--snapshot", taken[0].name).code == 20
@@ -181,7 +181,7 @@ def test_what_is_damaged_pushes_no_whole_one_out(inv: Inv, folder: Catalog) -> N
 
 
 def test_what_was_cut_or_emptied_pushes_no_other_out(inv: Inv, folder: Catalog) -> None:
-    """Neither is a backup of what was there, whatever its date."""
+    """Neither is a backup of the former contents, whatever its date."""
     taken = fill(folder, 3)
     empty = catalogued(folder, taken_at=NOW + timedelta(hours=1), points_count=0)
     taken[0].path.write_bytes(b"")
@@ -190,7 +190,7 @@ def test_what_was_cut_or_emptied_pushes_no_other_out(inv: Inv, folder: Catalog) 
 
 
 def test_a_safety_snapshot_goes_by_age_only(inv: Inv, folder: Catalog) -> None:
-    """It counts for no rule, and a run that was cut off may still need it."""
+    """It counts for no rule, and an interrupted run may still need it."""
     fill(folder, 2)
     old = [
         catalogued(folder, taken_at=NOW - age * DAY, safety=True, label="before replace")
@@ -208,7 +208,7 @@ def test_a_safety_snapshot_goes_by_age_only(inv: Inv, folder: Catalog) -> None:
 
 
 def test_another_run_is_not_disturbed(inv: Inv, folder: Catalog) -> None:
-    """While somebody works in the folder: 11."""
+    """While another run works in the folder: 11."""
     fill(folder, 3)
     with folder_lock(folder.folder, task="snapshot.create"):
         assert_error(inv("snapshot.prune", "--keep-last", "1", "--yes"), 11, "snapshot.create")
@@ -216,7 +216,7 @@ def test_another_run_is_not_disturbed(inv: Inv, folder: Catalog) -> None:
 
 
 def test_files_of_another_tool_are_pruned_by_their_names(inv: Inv, folder: Catalog) -> None:
-    """Snapshots of hand-made scripts, without manifests; what is no snapshot is not touched."""
+    """Snapshots from hand-made scripts, without manifests; other files are not touched."""
     for day in range(5):
         at = NOW - day * DAY
         (folder.folder / f"books_{at:%Y%m%d_%H%M%S}.snapshot").write_bytes(b"old")
@@ -227,7 +227,7 @@ def test_files_of_another_tool_are_pruned_by_their_names(inv: Inv, folder: Catal
 
 
 def test_created_and_pruned_in_one_go(inv: Inv, folder: Catalog, qdrant: Live, name: str) -> None:
-    """`snapshot.create --prune` is one cron line: no question, only of what it took."""
+    """`snapshot.create --prune` is one cron line: it does not ask, and only prunes what it took."""
     qdrant.loader.plain(name, points=30)
     old = fill(folder, 3, collection=name)
     others = fill(folder, 3)
@@ -242,7 +242,7 @@ def test_created_and_pruned_in_one_go(inv: Inv, folder: Catalog, qdrant: Live, n
 
 
 def test_a_year_of_daily_runs_on_a_disk(folder: Catalog) -> None:
-    """365 snapshots come and are pruned each day: what is left is the policy's, and the link's."""
+    """One snapshot and one prune a day for 365 days: what is left follows the policy."""
     policy = Policy(keep_daily=7, keep_weekly=5, keep_monthly=12)
     start = datetime(2025, 1, 1, 2, 15, tzinfo=UTC)
     for day in range(365):
@@ -267,7 +267,7 @@ def test_a_year_of_daily_runs_on_a_disk(folder: Catalog) -> None:
 
 
 def test_killed_at_random_moments(inv: Inv, folder: Catalog) -> None:
-    """Kill -9 of `prune`: what is left is whole or invisible, and the next run clears it."""
+    """Kill -9 of `prune`: each snapshot is intact or invisible, and the next run cleans up."""
     rng = random.Random(4)
     newest = fill(folder, 3)[0]
     start = time.monotonic()
@@ -290,6 +290,6 @@ def test_killed_at_random_moments(inv: Inv, folder: Catalog) -> None:
 
 
 def test_a_pin_that_cannot_be_written(inv: Inv, folder: Catalog) -> None:
-    """15, and how to mend it."""
+    """15, and how to fix it."""
     fill(folder, 1)[0].pin_path.mkdir()
     assert_error(inv("snapshot.pin", "--note", "x"), 15, "QDRANT_SNAPSHOT_DIR")

@@ -1,4 +1,4 @@
-"""The README's five minutes, typed one by one as a newcomer would, with the output it shows."""
+"""The README's tour, typed one by one as a newcomer would, with the output that it shows."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _BLOCK = re.compile(r"```console\n(.*?)```", re.DOTALL)
 
 
 def _steps() -> list[tuple[str, list[str]]]:
-    """Return each command of the tour with the lines that must stand in its output."""
+    """Return each command of the tour with the lines that must be in its output."""
     steps: list[tuple[str, list[str]]] = []
     for block in _BLOCK.findall((ROOT / "README.md").read_text(encoding="utf-8")):
         for line in block.splitlines():
@@ -37,7 +37,7 @@ def _steps() -> list[tuple[str, list[str]]]:
 
 
 def _shape(line: str) -> str:
-    """Return a line without what differs from run to run: times, hashes, paths, table padding."""
+    """Return a line without what differs between runs: times, hashes, paths, table padding."""
     line = re.sub(r"\S*/(\w+_snapshots)", r"\1", line)
     line = re.sub(r"[0-9a-f]{16,}", "#", line)
     line = re.sub(r"[\d.,]+ (ms|s|min|h|[kMG]B)\b", "#", line)
@@ -70,7 +70,7 @@ def test_every_command_prints_what_the_readme_shows(inv: Inv) -> None:
 
 
 def test_every_linked_file_is_there() -> None:
-    """No link of the README or of CONTRIBUTING leads nowhere."""
+    """All links of the README and of CONTRIBUTING work."""
     pages = sorted(f"docs/{page.name}" for page in (ROOT / "docs").glob("*.md"))
     documents = ("README.md", "CONTRIBUTING.md", *pages)
     for document in documents:
@@ -80,7 +80,7 @@ def test_every_linked_file_is_there() -> None:
 
 
 def test_every_setting_is_listed() -> None:
-    """The README and .env.example know every setting that the code reads."""
+    """The README and .env.example list every setting that the code reads."""
     files = (ROOT / "snapshot_tasks/settings").glob("*.py")
     code = "".join(file.read_text(encoding="utf-8") for file in files)
     example = (ROOT / ".env.example").read_text(encoding="utf-8")
@@ -93,7 +93,7 @@ def test_every_setting_is_listed() -> None:
 
 
 def test_the_timeouts_are_those_of_the_code() -> None:
-    """docs/timeouts.md states what the constants and the settings' defaults say."""
+    """docs/timeouts.md agrees with the constants and the defaults of the settings."""
     page = (ROOT / "docs/timeouts.md").read_text(encoding="utf-8")
     rows = [row.split(" | ") for row in page.splitlines() if row.startswith("| ")]
     stated = {row[0].removeprefix("| ").split(",")[0]: row[1] for row in rows}

@@ -1,4 +1,4 @@
-"""`inv report` over real snapshots and proofs, and what CI systems are told of real checks."""
+"""`inv report` on real snapshots and proofs, and what CI systems see of real checks."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ from tests.support.world import flip_byte
 
 @pytest.fixture
 def folder(inv: Inv) -> Path:
-    """The snapshot folder of the test's project."""
+    """The snapshot folder of this test's project."""
     return inv.root / "qdrant_snapshots"
 
 
 def page_of(ran: Ran) -> str:
-    """Return the page that a run has written."""
+    """Return the page that a run wrote."""
     return Path(ran.document["result"]["path"]).read_text(encoding="utf-8")
 
 
 def test_it_tells_of_a_real_proof(samples: Samples, inv: Inv, folder: Path) -> None:
-    """Before the test it needs attention, after it all is well; exit code 0 both times."""
+    """Before the test it needs attention, afterwards all is well; exit code 0 both times."""
     file = samples.put("plain", folder)
     before = inv("report", "--json")
     assert before.code == 0, before.stderr
@@ -58,7 +58,7 @@ def test_it_tells_of_a_real_proof(samples: Samples, inv: Inv, folder: Path) -> N
 
 
 def test_a_damaged_file_needs_attention(samples: Samples, inv: Inv, folder: Path) -> None:
-    """A verification that failed is told on the terminal and on the page."""
+    """A failed verification is shown on the terminal and on the page."""
     flip_byte(samples.put("plain", folder))
     assert inv("snapshot.verify", "--collection=sample-plain").code == 20
     ran = inv("report", "--max-age=", "--max-proof-age=")
@@ -68,7 +68,7 @@ def test_a_damaged_file_needs_attention(samples: Samples, inv: Inv, folder: Path
 
 
 def test_an_empty_folder_says_what_to_do(inv: Inv) -> None:
-    """Nothing protected is not all well."""
+    """If nothing is protected, not all is well."""
     ran = inv("report", "--output=pages/today.html", "--json")
     assert ran.code == 0, ran.stderr
     assert "Nothing is protected yet." in page_of(ran)
@@ -76,7 +76,7 @@ def test_an_empty_folder_says_what_to_do(inv: Inv) -> None:
 
 
 def test_only_a_report_is_replaced(inv: Inv) -> None:
-    """Another file, a folder or a link that leads nowhere stays as it is: exit code 24."""
+    """Another file, a folder or a dangling link is not touched: exit code 24."""
     path = inv.root / "report.html"
     path.write_text(f"<!DOCTYPE html>{MARK}old", encoding="utf-8")
     assert inv("report").code == 0
@@ -93,7 +93,7 @@ def test_only_a_report_is_replaced(inv: Inv) -> None:
 
 
 def test_a_dry_run_writes_nothing(inv: Inv) -> None:
-    """It says what it would write."""
+    """It prints what it would write."""
     ran = inv("--dry", "report")
     assert ran.code == 0
     assert "would write" in ran.stdout
@@ -101,7 +101,7 @@ def test_a_dry_run_writes_nothing(inv: Inv) -> None:
 
 
 def test_the_page_has_the_mode_of_the_users_files(inv: Inv) -> None:
-    """Names of collections are shown to whom the umask allows."""
+    """Names of collections are readable for users whom the umask allows."""
     umask = os.umask(0o077)
     try:
         assert inv("report").code == 0
@@ -111,7 +111,7 @@ def test_the_page_has_the_mode_of_the_users_files(inv: Inv) -> None:
 
 
 def test_a_folder_that_cannot_be_written_is_a_storage_error(inv: Inv) -> None:
-    """A file stands where the folder should."""
+    """A file is in the place of the folder."""
     (inv.root / "file").touch()
     ran = inv("report", "--output=file/report.html", "--json")
     assert ran.code == 15
@@ -129,9 +129,9 @@ def test_a_span_that_is_none_is_told(inv: Inv, flag: str) -> None:
 def test_an_interruption_leaves_the_earlier_page(
     catalog: Catalog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The page is there as it was, or whole: what was half-written goes, at any signal.
+    """The page is unchanged or complete: a partial file is removed, at any signal.
 
-    The moment is the one before the rename, which no signal from outside would hit.
+    The moment is just before the rename, which a signal from outside would not hit.
     """
     from snapshot_tasks.system import files
 
@@ -151,7 +151,7 @@ def test_an_interruption_leaves_the_earlier_page(
 
 
 def test_a_thousand_snapshots_stay_small(catalog: Catalog) -> None:
-    """Rows and measurements are bounded, and what is left out is said."""
+    """Rows and measurements are limited, and the page says how many are omitted."""
     history(catalog, count=1000, apart=timedelta(hours=6))
     report = report_of(catalog)
     [books] = report.collections
@@ -164,7 +164,7 @@ def test_a_thousand_snapshots_stay_small(catalog: Catalog) -> None:
 
 
 def test_ci_is_told_of_a_verification(samples: Samples, inv: Inv, folder: Path) -> None:
-    """JUnit, the summary and the annotations tell of the sound file and of the damaged one."""
+    """JUnit, the summary and the annotations report the intact file and the damaged one."""
     plain, rich = samples.put("plain", folder), samples.put("rich", folder)
     flip_byte(plain)
     summary = inv.root / "summary.md"
@@ -183,7 +183,7 @@ def test_ci_is_told_of_a_verification(samples: Samples, inv: Inv, folder: Path) 
 
 
 def test_ci_is_told_of_a_restore_test(samples: Samples, inv: Inv, folder: Path) -> None:
-    """The summary says that it is proven; a file that cannot be written changes nothing."""
+    """The summary says that it is proven; a summary that cannot be written changes nothing."""
     samples.put("plain", folder)
     summary = inv.root / "summary.md"
     task = ("snapshot.test-restore", "--collection=sample-plain")
@@ -199,7 +199,7 @@ def test_ci_is_told_of_a_restore_test(samples: Samples, inv: Inv, folder: Path) 
 
 
 def test_ci_is_told_of_what_could_not_be_tested(samples: Samples, inv: Inv, folder: Path) -> None:
-    """A snapshot whose manifest is unreadable cannot be tested, and is not left out either."""
+    """A snapshot whose manifest is unreadable cannot be tested, but is not omitted either."""
     file = samples.put("plain", folder)
     (folder / f"{file.name}.json").write_text("{", encoding="utf-8")
     ran = inv(
@@ -217,7 +217,7 @@ def test_ci_is_told_of_what_could_not_be_tested(samples: Samples, inv: Inv, fold
 
 
 def test_ci_is_told_of_the_doctor(inv: Inv) -> None:
-    """What is wrong with the machine is annotated as well."""
+    """Problems of the machine are annotated as well."""
     summary = inv.root / "summary.md"
     github = {"GITHUB_ACTIONS": "true", "GITHUB_STEP_SUMMARY": str(summary)}
     ran = inv("doctor", QDRANT_HTTP_PORT="1", **github)

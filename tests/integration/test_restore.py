@@ -1,4 +1,4 @@
-"""Restoring into real servers: both ways in, refusals, replacing, versions, interruptions."""
+"""Restores into real servers: both ways in, refusals, replacing, versions, interruptions."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
 
 @pytest.fixture(autouse=True)
 def _clean_target(target: Live) -> Iterator[None]:
-    """Remove what a test left on the target, so that a failure stays that test's own."""
+    """Remove what a test left on the target, so that its failure does not affect other tests."""
     yield
     for collection in target.loader.names():
         target.loader.delete(collection)
@@ -94,7 +94,7 @@ def external(inv: Inv, target: Live) -> Inv:
 
 
 def dump(live: Live, collection: str) -> dict[str, Any]:
-    """Return all that a collection is, read past the code under test."""
+    """Return everything about a collection, read without the code under test."""
     info = live.loader.request("GET", f"/collections/{collection}")
     body = {"limit": 1000, "with_payload": True, "with_vector": True}
     points = live.loader.request("POST", f"/collections/{collection}/points/scroll", body)["points"]
@@ -133,7 +133,7 @@ def test_it_comes_back_identical_on_a_server_with_other_defaults(
     way: str,
     kind: str,
 ) -> None:
-    """Every point, setting, index and alias is there, whichever way it went in."""
+    """Every point, setting, index and alias exists, whichever way it went in."""
     target.loader.plain(f"{name}-default", points=1)
     qdrant.loader.plain(f"{name}-default", points=1)
     assert dump(target, f"{name}-default")["config"] != dump(qdrant, f"{name}-default")["config"]
@@ -157,7 +157,7 @@ def test_it_comes_back_identical_on_a_server_with_other_defaults(
 def test_a_folder_the_server_does_not_see_is_uploaded(
     qdrant: Live, target: Live, name: str, take: Take
 ) -> None:
-    """A mount that is configured and not there falls back to an upload."""
+    """A mount that is configured but missing falls back to an upload."""
     qdrant.loader.plain(name, points=50)
     snapshot = take(qdrant, name)
     wrong = Mount(host_dir=snapshot.path.parent, server_dir="/nowhere/at/all")
@@ -170,7 +170,7 @@ def test_a_folder_the_server_does_not_see_is_uploaded(
 def test_through_inv_by_upload_and_by_the_configured_folder(
     samples: Samples, target: Live, external: Inv
 ) -> None:
-    """QDRANT_URL alone uploads and leaves no upload behind; the server's own folder is used."""
+    """QDRANT_URL alone uploads and leaves no upload behind; otherwise, its own folder is used."""
     folder = external.root / "qdrant_snapshots"
     samples.put("plain", folder)
     ran = external("snapshot.restore", "--collection", "sample-plain", "--json")
@@ -211,7 +211,7 @@ def test_a_failed_upload_leaves_nothing_on_the_server(
 def test_an_upload_that_the_server_refuses_leaves_nothing(
     qdrant: Live, target: Live, name: str, take: Take
 ) -> None:
-    """Other bytes than the checksum's are refused by Qdrant itself, and nothing stays there."""
+    """Bytes that do not match the checksum are refused by Qdrant itself, and nothing stays."""
     qdrant.loader.plain(name, points=50)
     snapshot = take(qdrant, name)
     with pytest.raises(Damaged):
@@ -223,7 +223,7 @@ def test_an_upload_that_the_server_refuses_leaves_nothing(
 def test_an_existing_collection_is_refused_and_untouched(
     samples: Samples, qdrant: Live, outside: Inv
 ) -> None:
-    """What is there is never overwritten without being asked: 24."""
+    """An existing collection is never overwritten without being asked: 24."""
     samples.put("plain", outside.root / "qdrant_snapshots")
     before = dump(qdrant, "sample-plain")
     ran = outside("snapshot.restore", "--collection", "sample-plain")
@@ -232,7 +232,7 @@ def test_an_existing_collection_is_refused_and_untouched(
 
 
 def test_an_alias_as_target_is_refused(samples: Samples, qdrant: Live, outside: Inv) -> None:
-    """Restoring to an alias would overwrite the collection behind it, which 24 names."""
+    """Restoring to an alias would overwrite its collection: 24, and the error names it."""
     samples.put("plain", outside.root / "qdrant_snapshots")
     ran = outside("snapshot.restore", "--collection", "sample-plain", "--as", "rich-alias")
     assert_error(ran, 24, "alias", "sample-rich")
@@ -242,7 +242,7 @@ def test_an_alias_as_target_is_refused(samples: Samples, qdrant: Live, outside: 
 def test_replacing_an_alias_replaces_what_it_stands_for(
     samples: Samples, target: Live, external: Inv, name: str
 ) -> None:
-    """The collection behind it is named before, in plan and question, and keeps the alias."""
+    """Plan and question name its collection, and the collection keeps the alias."""
     samples.put("plain", external.root / "qdrant_snapshots")
     target.loader.plain(name, points=20)
     target.loader.alias("current", name)
@@ -258,7 +258,7 @@ def test_replacing_an_alias_replaces_what_it_stands_for(
 
 
 def test_if_missing_skips_what_is_there(samples: Samples, qdrant: Live, outside: Inv) -> None:
-    """`--if-missing` leaves a collection, and an alias of that name, as they are, and is 0."""
+    """`--if-missing` leaves a collection, or an alias of that name, unchanged, and exits with 0."""
     samples.put("plain", outside.root / "qdrant_snapshots")
     qdrant.loader.request("PUT", "/collections/sample-plain/points", {
         "points": [{"id": 9999, "vector": [0.5] * 64}]})  # fmt: skip
@@ -274,7 +274,7 @@ def test_if_missing_skips_what_is_there(samples: Samples, qdrant: Live, outside:
 
 
 def test_as_restores_beside(samples: Samples, qdrant: Live, outside: Inv, name: str) -> None:
-    """`--as` makes a second collection and leaves the first, and its aliases, alone."""
+    """`--as` creates a second collection and does not touch the first or its aliases."""
     samples.put("rich", outside.root / "qdrant_snapshots")
     ran = outside("snapshot.restore", "--collection=sample-rich", "--as", name, "--json")
     assert ran.code == 0, ran.stderr
@@ -284,7 +284,7 @@ def test_as_restores_beside(samples: Samples, qdrant: Live, outside: Inv, name: 
 
 
 def test_a_file_without_manifest_is_restored(samples: Samples, target: Live, external: Inv) -> None:
-    """A foreign file is restored with warnings for what nobody recorded."""
+    """A file from elsewhere is restored, with warnings about facts that nobody recorded."""
     samples.put("rich", external.root / "qdrant_snapshots", manifest=False)
     ran = external("snapshot.restore", "--collection", "sample-rich", "--json")
     assert ran.code == 0, ran.stderr
@@ -296,7 +296,7 @@ def test_a_file_without_manifest_is_restored(samples: Samples, target: Live, ext
 def test_replace_takes_a_safety_snapshot_first(
     samples: Samples, target: Live, external: Inv
 ) -> None:
-    """`--replace --yes` swaps the contents, keeps later aliases, and saves what was there."""
+    """`--replace --yes` replaces the contents, keeps later aliases, and saves the old contents."""
     folder = external.root / "qdrant_snapshots"
     samples.put("plain", folder)
     target.loader.plain("sample-plain", points=20)
@@ -315,7 +315,7 @@ def test_replace_takes_a_safety_snapshot_first(
     assert external("snapshot.verify", "--snapshot", safety).code == 0
     shown = external("snapshot.show", "--snapshot", safety, "--json").document["result"]
     assert shown["points_count"] == 20
-    # It is kept, but a restore by default takes the snapshot that was meant to be one.
+    # It is kept, but a restore uses an ordinary snapshot by default.
     again = external("snapshot.restore", "--collection=sample-plain", "--as", "again", "--json")
     assert again.document["result"]["points_count"] == 300
     back = external("snapshot.restore", "--snapshot", safety, "--replace", "--yes", "--json")
@@ -346,7 +346,7 @@ def assert_put_back(target: Live, name: str, before: dict[str, Any]) -> None:
 def test_a_replace_whose_restore_fails_puts_the_old_back(
     qdrant: Live, target: Live, name: str, catalog: Catalog, fault: Act, before_it: int
 ) -> None:
-    """Whether the rehearsal fails or what follows: the old collection and its alias are there."""
+    """Whether the trial restore or a later step fails: the old collection and its alias exist."""
     snapshot, before = prepare_replace(qdrant, target, name, catalog)
     with faulty(target.url) as proxy:
         if before_it:
@@ -379,7 +379,7 @@ def test_a_replace_whose_contents_are_wrong_touches_nothing(
     change: dict[str, Any],
     error: type[TaskError],
 ) -> None:
-    """The file proves itself beside what is there, count and every point, or replaces nothing."""
+    """The file is tested next to the collection, count and every point, before it replaces it."""
     snapshot, before = prepare_replace(qdrant, target, name, catalog)
     edit_manifest(snapshot.path, lambda m: m.update(change))
     snapshot.path.with_name(snapshot.name + ".fingerprint.json").unlink()
@@ -390,14 +390,14 @@ def test_a_replace_whose_contents_are_wrong_touches_nothing(
 
 
 def never(collection: str) -> Created:
-    """Fail: the time for a safety snapshot has not come."""
+    """Fail: it is too early for a safety snapshot."""
     raise AssertionError(collection)
 
 
 def test_a_disk_too_small_for_it_is_told_beforehand(
     samples: Samples, target: Live, catalog: Catalog
 ) -> None:
-    """1.8 times the file, and the file itself where it is uploaded, or nothing is begun."""
+    """1.8 times the file, plus the file itself if it is uploaded; otherwise nothing is started."""
     file = samples.put("plain", catalog.folder)
     size = file.stat().st_size
     snapshot = catalog.find(file.name)
@@ -411,7 +411,7 @@ def test_a_disk_too_small_for_it_is_told_beforehand(
 def test_the_next_run_ends_a_killed_replace(
     qdrant: Live, target: Live, name: str, external: Inv, after: str
 ) -> None:
-    """Kill -9 at each step: the old is there, or the new one is whole, and nothing else is left."""
+    """Kill -9 at each step: the old one exists, or the new one is complete; nothing else stays."""
     catalog = Catalog(external.root / "qdrant_snapshots")
     snapshot, before = prepare_replace(qdrant, target, name, catalog)
     new = dump(qdrant, name)["points"]
@@ -448,7 +448,7 @@ def test_the_next_run_ends_a_killed_replace(
 def test_the_next_run_looks_at_a_killed_restore(
     qdrant: Live, target: Live, name: str, external: Inv, written: bool
 ) -> None:
-    """A whole one gets its aliases; one that was written to since is told, and left alone."""
+    """A complete one gets its aliases; one that was written to is reported, and not touched."""
     qdrant.loader.plain(name, points=50)
     qdrant.loader.alias(f"{name}-alias", name)
     take_from(qdrant, name, Catalog(external.root / "qdrant_snapshots"))
@@ -486,7 +486,7 @@ def test_a_replace_by_a_damaged_file_touches_nothing(
 
 
 def test_a_damaged_file_is_never_sent(samples: Samples, target: Live, external: Inv) -> None:
-    """20, and the server has seen nothing of it."""
+    """20, and nothing was sent to the server."""
     flip_byte(samples.put("plain", external.root / "qdrant_snapshots"))
     with faulty(target.url) as proxy:
         ran = external("snapshot.restore", "--collection=sample-plain", QDRANT_URL=proxy.url)
@@ -498,7 +498,7 @@ def test_a_damaged_file_is_never_sent(samples: Samples, target: Live, external: 
 def test_a_damaged_file_that_the_server_sees_is_named(
     samples: Samples, target: Live, visible: Catalog
 ) -> None:
-    """Where Qdrant reads the file itself, it alone hashes it: nothing comes of a damaged one."""
+    """If Qdrant reads the file itself, only Qdrant hashes it, and refuses a damaged one."""
     path = samples.put("plain", visible.folder)
     flip_byte(path)
     with faulty(target.url) as proxy:
@@ -517,7 +517,7 @@ def test_a_damaged_file_that_the_server_sees_is_named(
 def test_a_damaged_file_that_the_server_does_not_see_is_not_sent(
     samples: Samples, target: Live, tmp_path: Path
 ) -> None:
-    """A mount that is there in the settings alone: Qdrant is asked to look, and no more."""
+    """A mount that exists only in the settings: Qdrant is asked once, and nothing else happens."""
     path = samples.put("plain", tmp_path)
     flip_byte(path)
     wrong = Mount(host_dir=tmp_path, server_dir="/nowhere")
@@ -536,7 +536,7 @@ def test_a_damaged_file_that_the_server_does_not_see_is_not_sent(
 def test_what_came_back_other_than_recorded_is_removed(
     qdrant: Live, target: Live, name: str, take: Take, key: str
 ) -> None:
-    """A collection that is not what the manifest says does not stay."""
+    """A collection that differs from its manifest does not stay."""
     qdrant.loader.plain(name, points=50)
     snapshot = take(qdrant, name)
 
@@ -584,7 +584,7 @@ def test_a_newer_snapshot_is_refused_by_an_older_server(
 def test_a_snapshot_of_two_minors_ago_is_refused(
     samples: Samples, target: Live, external: Inv
 ) -> None:
-    """A leap over a minor version is refused: 24."""
+    """Skipping a minor version is refused: 24."""
     file = samples.put("plain", external.root / "qdrant_snapshots")
     edit_manifest(file, lambda m: m.update(qdrant_version="1.15.5"))
     ran = external("snapshot.restore", "--collection=sample-plain")
@@ -596,7 +596,7 @@ def test_a_snapshot_of_two_minors_ago_is_refused(
 def test_a_dry_run_prints_the_plan_and_changes_nothing(
     samples: Samples, qdrant: Live, outside: Inv, command: tuple[str]
 ) -> None:
-    """Neither the server nor the folder is changed, also for a replace."""
+    """Neither the server nor the folder is changed, not even by a replace."""
     folder = outside.root / "qdrant_snapshots"
     samples.put("plain", folder)
     before, names, files = dump(qdrant, "sample-plain"), qdrant.loader.names(), tree(folder)
@@ -612,7 +612,7 @@ def test_a_dry_run_prints_the_plan_and_changes_nothing(
 def test_an_alias_that_another_collection_has_is_refused(
     samples: Samples, target: Live, external: Inv, name: str
 ) -> None:
-    """A recorded alias that points elsewhere by now is not stolen: 24, nothing restored."""
+    """A recorded alias that now belongs to another collection is not stolen: 24."""
     samples.put("plain", external.root / "qdrant_snapshots")
     target.loader.plain(name, points=5)
     target.loader.alias("plain-alias", name)
@@ -625,7 +625,7 @@ def test_an_alias_that_another_collection_has_is_refused(
 def test_all_needs_if_missing_and_restores_only_what_is_missing(
     samples: Samples, target: Live, external: Inv
 ) -> None:
-    """`--all --if-missing` brings back each missing collection, and a second time nothing."""
+    """`--all --if-missing` restores each missing collection; a second run does nothing."""
     folder = external.root / "qdrant_snapshots"
     samples.put("plain", folder)
     samples.put("rich", folder)
@@ -699,7 +699,7 @@ def interrupt_at(
     how: str,
     number: signal.Signals,
 ) -> Any:
-    """Interrupt `snapshot.restore` while one exchange is on its way, and let that go on late."""
+    """Interrupt `snapshot.restore` during one exchange, and let that exchange continue late."""
     hold, over = Hold(), Hold()
 
     def act(exchange: Exchange) -> None:

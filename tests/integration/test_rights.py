@@ -1,4 +1,4 @@
-"""Each task works with the least right that the README says it needs, and not with less."""
+"""Each task works with the least rights that the README lists, and not with less."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ POINTS = 200
 
 
 def token(access: Any) -> str:
-    """Return a token with this access; none is one for another collection."""
+    """Return a token with this access; `none` is a token for another collection."""
     return sign_token(KEY, {"access": access})
 
 
@@ -29,12 +29,12 @@ TOKENS = {
     "manage": token("m"),
 }
 LESS = {"read": "none", "read-write": "read", "manage": "read-write"}
-# What these show is what the key may see; so with less they show less.
+# These show what the key can access, so with fewer rights they show less.
 SHOWING = ("stack.status", "doctor")
 
 
 def rows() -> list[tuple[str, str]]:
-    """Return each task of the README's table with the right that stands beside it."""
+    """Return each task of the README's table with the right next to it."""
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     section = text.partition("## Which task needs which right")[2].partition("\n## ")[0]
     lines = re.findall(r"^\| (`.+`) \| ([a-z-]+)", section, re.MULTILINE)
@@ -45,7 +45,7 @@ def rows() -> list[tuple[str, str]]:
 def live(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Live]:
-    """A real Qdrant that takes tokens, with two collections and an alias."""
+    """A real Qdrant that accepts tokens, with two collections and an alias."""
     folder = tmp_path_factory.mktemp("rights")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("QDRANT__SERVICE__JWT_RBAC", "true")
@@ -58,7 +58,7 @@ def live(
 
 @pytest.fixture
 def with_right(inv: Inv, live: Live) -> Inv:
-    """`inv` that talks to that server; each call names its key."""
+    """`inv` that uses that server; each call passes its key."""
     elsewhere = inv.root / "elsewhere"
     elsewhere.mkdir()
     environment = {
@@ -81,7 +81,7 @@ def collections(live: Live) -> list[str]:
 
 
 def test_the_table_is_there() -> None:
-    """It names the tasks that talk to a server, each once."""
+    """It lists the tasks that contact a server, each once."""
     tasks = [task for task, _ in rows()]
     assert len(tasks) == len(set(tasks))
     assert {"snapshot.create", "snapshot.restore", "snapshot.verify --level source"} < set(tasks)
@@ -90,7 +90,7 @@ def test_the_table_is_there() -> None:
 
 @pytest.mark.parametrize(("task", "right"), rows())
 def test_the_least_right_suffices(with_right: Inv, live: Live, task: str, right: str) -> None:
-    """With the right that the README names it works; with the next lower one it is refused."""
+    """With the right that the README lists, it works; with the next lower one, it is refused."""
     taken = with_right("snapshot.create", QDRANT_API_KEY=TOKENS["read-write"])
     assert taken.code == 0, taken.stderr
     words = task.split()
@@ -102,7 +102,7 @@ def test_the_least_right_suffices(with_right: Inv, live: Live, task: str, right:
         assert_error(with_right(*words, QDRANT_API_KEY=TOKENS[LESS[right]]), 12, "credentials")
         assert collections(live) == ["main", "other"]
     ran = with_right(*words, QDRANT_API_KEY=TOKENS[right])
-    # Nothing is proven yet, which is what the check is there to tell.
+    # Nothing is proven yet, and the check exists to report that.
     assert ran.code == (23 if task == "snapshot.check" else 0), ran.stdout + ran.stderr
     assert TOKENS[right] not in ran.stdout + ran.stderr
     if task == "snapshot.restore":
@@ -111,7 +111,7 @@ def test_the_least_right_suffices(with_right: Inv, live: Live, task: str, right:
 
 
 def test_hidden_aliases_are_told(with_right: Inv) -> None:
-    """Qdrant answers such a token that there are no aliases: that is not taken for the truth."""
+    """Qdrant tells such a token that there are no aliases, which is not believed."""
     mine = with_right("snapshot.create", "--json", QDRANT_API_KEY=TOKENS["read-write"])
     [finding] = mine.document["result"]["findings"]
     assert (finding["check"], finding["status"]) == ("aliases", "WARN")
@@ -128,7 +128,7 @@ def test_hidden_aliases_are_told(with_right: Inv) -> None:
 def test_a_restore_names_the_right_it_lacks(
     with_right: Inv, live: Live, right: str, words: tuple[str, ...]
 ) -> None:
-    """Without the right to manage: 12, which right it is, and everything as it was."""
+    """Without the right to manage: 12, naming the missing right, and nothing is changed."""
     assert with_right("snapshot.create", QDRANT_API_KEY=TOKENS["read-write"]).code == 0
     key = TOKENS.get(right) or token("r")
     ran = with_right("snapshot.restore", *words, QDRANT_API_KEY=key)

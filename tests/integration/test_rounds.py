@@ -1,4 +1,4 @@
-"""Round after round on changing data: what is sealed is what a drill finds. No false alarm, ever.
+"""Round after round on changing data: a drill finds what was sealed, without false alarms.
 
 `DRILL_ROUNDS` sets how many rounds there are for each version.
 """
@@ -27,7 +27,7 @@ from tests.conftest import NEWER, OLDER, Live, now
 from tests.support.amount import amount
 from tests.support.collections import Loader, rich_points
 
-# Three kinds of writing: one round of each.
+# Three kinds of writes: one round of each.
 ROUNDS = amount("DRILL_ROUNDS", quick=3, full=30)
 POINTS = 600
 
@@ -58,7 +58,7 @@ def change(live: Live, name: str, rng: random.Random, *, wait: bool) -> None:
 
 @contextmanager
 def writing(live: Live, name: str, rng: random.Random) -> Iterator[None]:
-    """Go on writing, as fast as the server answers, while the block runs."""
+    """Keep writing, as fast as the server responds, during the block."""
     points, stop = list(rich_points(POINTS, seed=rng.randrange(1 << 30))), threading.Event()
 
     def write() -> None:
@@ -81,7 +81,7 @@ def writing(live: Live, name: str, rng: random.Random) -> Iterator[None]:
 def test_no_false_alarm(
     request: pytest.FixtureRequest, version: str, catalog: Catalog, tmp_path_factory: Any
 ) -> None:
-    """Create and drill: writes acknowledged before, going on meanwhile, or still queued."""
+    """Create and drill: writes acknowledged before, still running, or still queued."""
     live: Live = request.getfixturevalue("older_qdrant" if version == OLDER else "qdrant")
     settings = load_settings(tmp_path_factory.mktemp("project"), {"QDRANT_VERSION": version})
     engine = NativeEngine(settings)

@@ -1,4 +1,4 @@
-"""What `snapshot.schedule` prints, read and run by what it is for."""
+"""What `snapshot.schedule` prints, read and run by the real cron, systemd and GitHub schema."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ MAX_EXPOSURE = 2.5
 
 @pytest.fixture
 def hostile(inv: Inv, qdrant: Live) -> Iterator[Inv]:
-    """`inv` in a folder whose name means something to every reader, with its real launcher."""
+    """`inv` in a folder whose name is special to every reader, with its real launcher."""
     root = inv.root.rename(inv.root.with_name(HOSTILE))
     for name in ("inv", "requirements.txt"):
         (root / name).write_bytes((ROOT / name).read_bytes())
     (root / "inv").chmod(0o755)
-    # Without an environment, plain `inv` finds the package by this only.
+    # Without an environment, plain `inv` finds the package only through this.
     tasks = f"import sys\nsys.path.insert(0, {str(ROOT)!r})\nfrom snapshot_tasks import namespace\n"
     (root / "tasks.py").write_text(tasks, encoding="utf-8")
     python = root / ".venv/bin/python"
@@ -74,7 +74,7 @@ def launched(inv: Inv, *words: str) -> Ran:
 
 
 def scheduled(inv: Inv, called: str, *flags: str) -> dict[str, str]:
-    """Return the files of a schedule, as one gets them by the launcher, or by plain `inv`."""
+    """Return the files of a schedule, printed by the launcher or by plain `inv`."""
     if called == "./inv":
         return files_of(launched(inv, "snapshot.schedule", *flags, "--json"))
     return printed(inv, *flags)
@@ -89,7 +89,7 @@ def cron_commands(crontab: str) -> list[str]:
 
 
 def run_bare(command: str) -> subprocess.CompletedProcess[str]:
-    """Run a command as cron does: by /bin/sh, elsewhere, with nearly nothing in the environment."""
+    """Run a command as cron does: by /bin/sh, in another folder, with almost no environment."""
     return subprocess.run(
         ("env", "-i", "/bin/sh", "-c", command),
         cwd="/",
@@ -101,7 +101,7 @@ def run_bare(command: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.parametrize("called", ["./inv", "inv"])
 def test_cron_lines_take_a_snapshot_and_prove_it(hostile: Inv, called: str) -> None:
-    """From any folder, with an empty environment, in silence, whatever the project is called."""
+    """From any folder, with an empty environment, silently, whatever the project is called."""
     [crontab] = scheduled(hostile, called, "--format", "cron").values()
     create, drill = cron_commands(crontab)
     assert ("--search-root" in create) is (called == "inv")
@@ -115,7 +115,7 @@ def test_cron_lines_take_a_snapshot_and_prove_it(hostile: Inv, called: str) -> N
 
 
 def test_a_cron_line_that_fails_says_all_of_it(hostile: Inv) -> None:
-    """So cron mails it: the error, the remedy, and what was done until then."""
+    """So that cron mails it: the error, the remedy, and the output until then."""
     dotenv = hostile.root / ".env"
     text = dotenv.read_text(encoding="utf-8")
     dotenv.write_text(text.replace("=scheduled", "=nothing"), encoding="utf-8")
@@ -127,7 +127,7 @@ def test_a_cron_line_that_fails_says_all_of_it(hostile: Inv) -> None:
 
 
 def test_a_remedy_names_the_launcher(hostile: Inv) -> None:
-    """As it was called; a file that is printed is shown as it is written."""
+    """As it was called; a printed file is shown exactly as it is written."""
     ran = launched(hostile, "snapshot.show", "--snapshot", "nothing")
     assert ran.code == 10
     assert "`./inv snapshot.list`" in ran.stderr
@@ -148,7 +148,7 @@ def test_what_follows_a_failed_task_is_not_run(hostile: Inv) -> None:
 
 @pytest.mark.parametrize("called", ["./inv", "inv"])
 def test_systemd_accepts_the_units(hostile: Inv, tmp_path: Path, called: str) -> None:
-    """By its own reading: no complaint, the hostile path as one word, and little exposure."""
+    """By systemd itself: no complaint, the hostile path as one word, and little exposure."""
     folder = tmp_path / "units"
     words = ("snapshot.schedule", "--format", "systemd", "--output-dir", str(folder))
     ran = launched(hostile, *words) if called == "./inv" else hostile(*words)
@@ -167,7 +167,7 @@ def test_systemd_accepts_the_units(hostile: Inv, tmp_path: Path, called: str) ->
 
 @pytest.mark.parametrize("every", ["5min", "6h", "24h", "7d"])
 def test_systemd_and_cron_agree_on_the_times(inv: Inv, every: str) -> None:
-    """The same span and time fire at the same moments in both, by each one's own reader."""
+    """The same interval and time fire at the same moments in both, by their own readers."""
     flags = ("--every", every, "--at", "23:40")
     units = printed(inv, "--format", "systemd", *flags)
     [crontab] = printed(inv, "--format", "cron", *flags).values()
@@ -210,7 +210,7 @@ def test_the_workflow_is_valid(inv: Inv, tmp_path: Path, flags: tuple[str, ...])
 
 @pytest.mark.parametrize("name", ["cron", "systemd", "github"])
 def test_every_task_and_flag_is_one(inv: Inv, name: str) -> None:
-    """Nothing is scheduled that `inv` does not know."""
+    """Nothing is scheduled that `inv` does not have."""
     settings = {**inv.environment, "QDRANT_KEEP_DAILY": "7"}
     asking = dataclasses.replace(inv, environment=settings)
     text = "".join(printed(asking, "--format", name, "--push", "--all").values())
@@ -231,7 +231,7 @@ def test_every_task_and_flag_is_one(inv: Inv, name: str) -> None:
 
 
 def test_what_only_this_shell_knows_is_told(inv: Inv) -> None:
-    """A schedule has no environment: a setting that `.env` has alike is not named, nor a value."""
+    """A schedule has no environment: a setting that is also in `.env` is not named, nor a value."""
     (inv.root / ".env").write_text("QDRANT_ENGINE=native\n", encoding="utf-8")
     ran = inv("snapshot.schedule", QDRANT_API_KEY="very secret")
     [note] = [line for line in ran.stderr.splitlines() if "this shell" in line]

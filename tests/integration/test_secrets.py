@@ -1,4 +1,4 @@
-"""The key is in nothing that a task prints, writes or runs, and travels only where it may."""
+"""The key is in nothing that a task prints, writes or runs, and is only sent where it may be."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ FAR_AWAY = "far.example"
 
 @pytest.fixture(scope="module")
 def locked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
-    """A real Qdrant that asks for the key, with one collection."""
+    """A real Qdrant that requires the key, with one collection."""
     with native_qdrant(NEWER, tmp_path_factory.mktemp("locked"), QDRANT_API_KEY=KEY) as live:
         live.loader.plain("main", points=300)
         yield live
@@ -65,7 +65,7 @@ def sampled() -> Iterator[Sampler]:
 
 
 def with_key_from(inv: Inv, url: str, grpc_port: int | None) -> Inv:
-    """Return an `inv` whose key stands in a file outside the project, as a Docker secret does."""
+    """Return an `inv` whose key is in a file outside the project, like a Docker secret."""
     key_file = inv.root.parent / "secret"
     key_file.write_text(KEY + "\n", encoding="utf-8")
     environment = {
@@ -80,7 +80,7 @@ def with_key_from(inv: Inv, url: str, grpc_port: int | None) -> Inv:
 
 
 def traces(*places: bytes) -> list[bytes]:
-    """Return each trace of the key with what stands around it."""
+    """Return each trace of the key with the text around it."""
     return [
         place[max(0, place.find(trace) - 80) :][:200]
         for place in places
@@ -96,7 +96,7 @@ def written(folder: Path) -> list[bytes]:
 
 
 def echo(exchange: Exchange) -> None:
-    """Refuse as a debugging proxy may: with the whole request in the answer."""
+    """Refuse as a debugging proxy might: with the whole request in the response."""
     headers = str(exchange._handler.headers).encode()
     exchange.answer(Answer(500, {"Content-Type": "text/plain"}, headers * 3))
 
@@ -152,7 +152,7 @@ def test_the_key_is_nowhere(locked: Live, inv: Inv) -> None:
 
 
 def test_the_process_that_reads_over_grpc_does_not_show_it(locked: Live) -> None:
-    """The key goes to it by stdin: its arguments are for everybody to see."""
+    """The key is passed by stdin, because arguments are visible to everyone."""
     with sampled() as sampler, closing(Reader(locked.fresh.endpoint, "main")) as reader:
         assert read_over_both(reader, lambda count: None).points_count > 0
     assert any("points_grpc" in arguments for arguments in sampler.arguments)
@@ -160,7 +160,7 @@ def test_the_process_that_reads_over_grpc_does_not_show_it(locked: Live) -> None
 
 
 def test_the_selftest_does_not_show_it(locked: Live, inv: Inv) -> None:
-    """Nor the page that it writes."""
+    """Nor is it in the page that it writes."""
     run = with_key_from(inv, locked.url, None)
     assert run("snapshot.create").code == 0
     ran = run("snapshot.selftest", "--markdown=page.md", "--junit=faults.xml")
@@ -171,7 +171,7 @@ def test_the_selftest_does_not_show_it(locked: Live, inv: Inv) -> None:
 
 
 def test_a_stack_does_not_show_it(inv: Inv) -> None:
-    """A server of this project gets the key by its environment: no state or log holds it."""
+    """A server of this project gets the key through its environment: no state or log has it."""
     stack = managing(inv)
     settings = {"QDRANT_API_KEY": KEY}
     try:
@@ -201,7 +201,7 @@ def test_a_stack_does_not_show_it(inv: Inv) -> None:
 def test_an_answer_that_repeats_the_request_is_cleared(
     locked: Live, inv: Inv, flags: tuple[str, ...]
 ) -> None:
-    """What stands between here and Qdrant may put the headers into its error page."""
+    """A proxy between here and Qdrant may put the headers into its error page."""
     with faulty(locked.url) as proxy:
         run = with_key_from(inv, proxy.url, None)
         for path in (r"/collections/main", r"/aliases", r"/collections/main/snapshots"):
@@ -225,11 +225,11 @@ def test_an_answer_that_repeats_the_request_is_cleared(
     ],
 )
 def test_a_key_over_plain_http_is_refused(locked: Live, inv: Inv, words: tuple[str, ...]) -> None:
-    """24, naming the host and the setting, before anything is sent: not even the name is asked."""
+    """24, naming the host and the setting, before anything is sent, even a DNS query."""
     run = with_key_from(inv, locked.url, None)
     assert run("snapshot.create").code == 0
     with recording() as there:
-        # This name resolves nowhere; a proxy would be asked for it, and records what it gets.
+        # This name cannot be resolved; a proxy would be asked for it, and records what it gets.
         ran = run(*words, QDRANT_URL=f"http://{FAR_AWAY}:6333", HTTP_PROXY=there.url, NO_PROXY="")
         assert_error(ran, 24, FAR_AWAY, "QDRANT_ALLOW_PLAINTEXT_KEY")
         assert there.requests == []
@@ -237,7 +237,7 @@ def test_a_key_over_plain_http_is_refused(locked: Live, inv: Inv, words: tuple[s
 
 
 def test_a_key_over_plain_http_can_be_allowed(inv: Inv) -> None:
-    """Named hosts get the key, such as a service beside this one; without a key nothing is held."""
+    """Listed hosts get the key, such as a neighbouring service; without a key, any host is fine."""
     with recording() as there:
         run = with_key_from(inv, f"http://{FAR_AWAY}:6333", None)
         route = {"HTTP_PROXY": there.url, "NO_PROXY": ""}
@@ -250,7 +250,7 @@ def test_a_key_over_plain_http_can_be_allowed(inv: Inv) -> None:
 
 @pytest.mark.parametrize("status", [301, 307])
 def test_a_redirect_carries_the_key_nowhere(locked: Live, inv: Inv, status: int) -> None:
-    """13, saying where it pointed, without what may be secret in it; nobody is asked there."""
+    """13, saying where it pointed, without possible secrets; nothing is sent there."""
     with recording() as other:
         location = f"{other.url}/elsewhere?token=hush"
 
@@ -277,7 +277,7 @@ def test_a_redirect_carries_the_key_nowhere(locked: Live, inv: Inv, status: int)
 
 
 def test_a_planted_log_is_not_written_through(inv: Inv) -> None:
-    """A link where the log should be is an error with a remedy; its target stays as it is."""
+    """A link where the log should be is an error with a remedy; its target is not touched."""
     victim = inv.root / "victim"
     victim.write_text("precious", encoding="utf-8")
     (inv.root / ".qdrant").mkdir()
@@ -293,7 +293,7 @@ def test_a_planted_log_is_not_written_through(inv: Inv) -> None:
 
 @dataclasses.dataclass
 class Recording:
-    """A server that answers 404 to everything and keeps what it was asked."""
+    """A server that responds with 404 to everything and records the requests."""
 
     url: str = ""
     requests: list[tuple[str, dict[str, str]]] = dataclasses.field(default_factory=list)
@@ -313,7 +313,7 @@ def recording() -> Iterator[Recording]:
             self.end_headers()
 
         def log_message(self, format: str, *args: Any) -> None:
-            """Say nothing."""
+            """Print nothing."""
 
     for method in ("GET", "POST", "PUT", "DELETE", "CONNECT"):
         setattr(Handler, f"do_{method}", Handler.do_any)

@@ -35,7 +35,7 @@ CHECKS = (BYTES, CONTENTS, DRILL)
 
 @pytest.fixture(scope="module")
 def rich(qdrant: Live, tmp_path_factory: pytest.TempPathFactory) -> Snapshot:
-    """A sealed snapshot of a collection with two shards and all there is."""
+    """A sealed snapshot of a collection with two shards and every feature."""
     qdrant.loader.rich("rich")
     qdrant.loader.alias("rich-live", "rich")
     return taken(qdrant, tmp_path_factory.mktemp("snapshots"))
@@ -81,7 +81,7 @@ def state_of(folder: Path) -> dict[str, str]:
 def test_every_fault_is_caught(
     rich: Snapshot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """No fault is left out, none slips through, the original stays, nothing is left."""
+    """No fault is skipped or missed, the original is unchanged, nothing is left."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     before = state_of(rich.path.parent)
     report = run_selftest(rich)
@@ -95,7 +95,7 @@ def test_every_fault_is_caught(
 
 
 def test_each_level_of_checks_is_needed(rich: Snapshot) -> None:
-    """Some faults are for the archive, the contents or the drill alone to catch."""
+    """Some faults are caught only by the archive check, the contents or the drill."""
     faults = named(
         "cut by one byte", "one bit of a vector flipped", "other HNSW setting in config.json"
     )
@@ -104,7 +104,7 @@ def test_each_level_of_checks_is_needed(rich: Snapshot) -> None:
 
 
 def test_a_fault_that_nothing_catches_fails(rich: Snapshot) -> None:
-    """Without the contents and the drill, a re-signed flipped bit slips through: exit code 21."""
+    """Without the contents and the drill, a re-signed flipped bit is missed: exit code 21."""
     report = run_selftest(rich, named("one bit of a vector flipped"), checks=(BYTES,))
     (row,) = report.rows
     assert row.as_it_is is not None
@@ -117,7 +117,7 @@ def test_a_fault_that_nothing_catches_fails(rich: Snapshot) -> None:
 
 
 def test_a_snapshot_that_does_not_pass_undamaged_is_refused(rich: Snapshot, tmp_path: Path) -> None:
-    """A check that fails for a sound snapshot would seem to catch everything."""
+    """A check that fails for an intact snapshot would seem to catch everything."""
     for path in rich.path.parent.glob(f"{rich.name}*"):
         (tmp_path / path.name).write_bytes(path.read_bytes())
     with (tmp_path / rich.name).open("ab") as file:
@@ -127,7 +127,7 @@ def test_a_snapshot_that_does_not_pass_undamaged_is_refused(rich: Snapshot, tmp_
 
 
 def test_an_unsealed_snapshot_is_refused(qdrant: Live, rich: Snapshot, tmp_path: Path) -> None:
-    """Without a seal nothing tells what the contents should be."""
+    """Without a seal, the contents cannot be checked."""
     assert rich.collection == "rich"
     with pytest.raises(Refused, match="not sealed"):
         run_selftest(taken(qdrant, tmp_path, seal=False))

@@ -1,4 +1,4 @@
-"""Every task as a process of its own: what tests that call tasks in process rely on."""
+"""Every task as a separate process: the tests that call tasks in process rely on this."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.support.ports import free_ports
 
 @pytest.fixture
 def alone(inv: Inv) -> Inv:
-    """`inv` where nobody answers, neither a Qdrant nor GitHub."""
+    """`inv` where nothing responds, neither a Qdrant nor GitHub."""
     url = f"http://127.0.0.1:{free_ports(1)[0]}"
     nobody = {"QDRANT_URL": url, "QDRANT_RELEASES_URL": url, "QDRANT_ENGINE": "external"}
     nobody["QDRANT_DRILL_ENGINE"] = "native"
@@ -32,6 +32,6 @@ def test_a_task_ends_alike_in_a_process_and_in_this_one(alone: Inv, task: str) -
 
 
 def test_what_is_no_task_ends_alike(alone: Inv) -> None:
-    """What Invoke itself says, too, on both streams."""
+    """Invoke's own messages too, on both streams."""
     assert alone("--list") == alone.process("--list")
     assert alone("snapshot.creat") == alone.process("snapshot.creat")

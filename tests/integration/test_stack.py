@@ -1,4 +1,4 @@
-"""The live native stack through `inv`: it outlives its starter, is found again, restores, ends."""
+"""The live native stack through `inv`: it outlives its starter, is found again, restores, stops."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ from tests.support.world import (
 
 
 def url_of(stack: Inv) -> str:
-    """Return where the stack of the test answers."""
+    """Return the URL of the test's stack."""
     return f"http://localhost:{stack.environment['QDRANT_HTTP_PORT']}"
 
 
 def collections(stack: Inv) -> dict[str, int]:
-    """Return what lies in the stack, asked past the code under test."""
+    """Return the contents of the stack, read without the code under test."""
     loader = Loader(url_of(stack))
     try:
         return {name: loader.count(name) for name in loader.names()}
@@ -50,7 +50,7 @@ def load(stack: Inv, name: str, points: int) -> None:
 
 
 def test_a_whole_life(samples: Samples, stack: Inv) -> None:
-    """Up, found again, status, logs, restart, down with data kept, up again, down without."""
+    """Up, found again, status, logs, restart, down with data kept, up again, down without data."""
     samples.put("plain", stack.root / "qdrant_snapshots")
     up = stack.process("stack.up", "--json")
     assert up.code == 0, up.stderr
@@ -95,7 +95,7 @@ def test_a_whole_life(samples: Samples, stack: Inv) -> None:
 
 
 def test_it_listens_on_loopback_only(stack: Inv) -> None:
-    """Nobody from outside this machine reaches it, on no port."""
+    """No port can be reached from another machine."""
     assert stack("stack.up").code == 0
     [server] = processes_below(stack.root)
     listening = [c.laddr.ip for c in server.net_connections(kind="tcp") if c.status == "LISTEN"]
@@ -104,7 +104,7 @@ def test_it_listens_on_loopback_only(stack: Inv) -> None:
 
 
 def test_a_server_that_was_killed_is_started_anew(stack: Inv) -> None:
-    """A state file of a dead server, or of a pid that is another's, fools nobody."""
+    """A state file of a dead server, or of another process's pid, is not trusted."""
     assert stack("stack.up").code == 0
     load(stack, "kept", 20)
     [server] = processes_below(stack.root)
@@ -121,7 +121,7 @@ def test_a_server_that_was_killed_is_started_anew(stack: Inv) -> None:
 
 @pytest.mark.parametrize("setting", ["QDRANT_HTTP_PORT", "QDRANT_GRPC_PORT"])
 def test_a_taken_port_names_holder_and_setting(stack: Inv, setting: str) -> None:
-    """A port in use is exit code 14, with who holds it and what to set; nothing is started."""
+    """A port in use is exit code 14, with the process and the setting; nothing is started."""
     with socket.socket() as holder:
         holder.bind(("127.0.0.1", 0))
         holder.listen()
@@ -132,7 +132,7 @@ def test_a_taken_port_names_holder_and_setting(stack: Inv, setting: str) -> None
 
 
 def test_a_port_taken_on_all_addresses_is_seen(stack: Inv) -> None:
-    """A holder that listens on every address is in the way too."""
+    """A process that listens on every address is in the way too."""
     with socket.socket() as holder:
         holder.bind(("0.0.0.0", 0))
         holder.listen()
@@ -163,7 +163,7 @@ def test_a_server_that_never_becomes_ready_is_told_in_time(stack: Inv, tmp_path:
 
 
 def test_a_program_that_is_no_qdrant_is_told(stack: Inv, tmp_path: Path) -> None:
-    """A binary that ends at once is 13 with its last words."""
+    """A binary that exits immediately is 13, with its last output."""
     wrong = program(tmp_path, "#!/bin/sh\necho I am no Qdrant\nexit 3\n")
     ran = stack("stack.up", QDRANT_BINARY=wrong)
     assert_error(ran, 13, "I am no Qdrant")
@@ -171,7 +171,7 @@ def test_a_program_that_is_no_qdrant_is_told(stack: Inv, tmp_path: Path) -> None
 
 
 def test_a_binary_that_cannot_run_is_told(stack: Inv, tmp_path: Path) -> None:
-    """A file that is executable and no program is an error in two lines."""
+    """An executable file that is not a program is an error in two lines."""
     wrong = program(tmp_path, "\x7fELF and then nothing")
     ran = stack("stack.up", QDRANT_BINARY=wrong)
     assert ran.code in (10, 13, 14), ran.stderr
@@ -179,7 +179,7 @@ def test_a_binary_that_cannot_run_is_told(stack: Inv, tmp_path: Path) -> None:
 
 
 def test_an_interrupted_start_is_found_again(stack: Inv, tmp_path: Path) -> None:
-    """Ctrl-C while waiting: what was started is known to `stack.down`, or was never started."""
+    """Ctrl-C while waiting: a server that was started is known to `stack.down`."""
     sleeper = program(
         tmp_path,
         '#!/bin/sh\n[ "$1" = --version ] && echo qdrant 1.17.0 && exit\nexec sleep 300\n',
@@ -193,7 +193,7 @@ def test_an_interrupted_start_is_found_again(stack: Inv, tmp_path: Path) -> None
 
 
 def test_up_restores_the_sound_and_names_the_damaged(samples: Samples, stack: Inv) -> None:
-    """One damaged snapshot is 20; every other collection is there all the same."""
+    """One damaged snapshot is 20; every other collection is still restored."""
     folder = stack.root / "qdrant_snapshots"
     flip_byte(samples.put("plain", folder))
     samples.put("rich", folder)
@@ -206,7 +206,7 @@ def test_up_restores_the_sound_and_names_the_damaged(samples: Samples, stack: In
 
 
 def test_up_refuses_to_restore_what_is_newer(samples: Samples, stack: Inv) -> None:
-    """An older server is up, but a newer snapshot is not put into it: 24."""
+    """An older server is running, but a newer snapshot is not restored into it: 24."""
     samples.put("plain", stack.root / "qdrant_snapshots")
     ran = stack("stack.up", QDRANT_VERSION=OLDER)
     assert_error(ran, 24, OLDER, NEWER)
@@ -226,7 +226,7 @@ def test_dry_starts_and_stops_nothing(stack: Inv) -> None:
 
 
 def test_a_url_elsewhere_is_never_managed(qdrant: Live, stack: Inv) -> None:
-    """QDRANT_URL at another server and a managing task do not go together: 14."""
+    """QDRANT_URL at another server cannot be combined with a managing task: 14."""
     qdrant.loader.plain("bystander", points=5)
     for words in (("stack.up",), ("stack.down", "--volumes", "--yes"), ("stack.restart",)):
         assert_error(stack(*words, QDRANT_URL=qdrant.url), 14, "QDRANT_URL")
@@ -235,7 +235,7 @@ def test_a_url_elsewhere_is_never_managed(qdrant: Live, stack: Inv) -> None:
 
 
 def test_logs_follow_until_interrupted(stack: Inv) -> None:
-    """`stack.logs --follow` prints what is there, and Ctrl-C ends it with all it started."""
+    """`stack.logs --follow` prints the log, and Ctrl-C ends it and everything it started."""
     assert stack("stack.up").code == 0
     process = stack.start("stack.logs", "--follow", "--tail", "3")
     assert process.stdout is not None
@@ -249,7 +249,7 @@ def test_logs_follow_until_interrupted(stack: Inv) -> None:
 
 
 def test_a_stack_with_a_key(stack: Inv) -> None:
-    """With QDRANT_API_KEY the server asks for it, and every task has it."""
+    """With QDRANT_API_KEY, the server requires it, and every task has it."""
     key = "s3cret-of-the-stack"
     up = stack("stack.up", QDRANT_API_KEY=key)
     assert up.code == 0, up.stderr
@@ -263,7 +263,7 @@ def test_a_stack_with_a_key(stack: Inv) -> None:
 
 
 def test_two_projects_do_not_see_each_other(stack: Inv, tmp_path: Path) -> None:
-    """Another checkout's `stack.down` does not end this one's server."""
+    """The `stack.down` of another checkout does not stop this one's server."""
     import dataclasses
     import shutil
 

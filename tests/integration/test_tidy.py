@@ -1,4 +1,4 @@
-"""What the next run does with the journal: never too much, and never so that nothing works."""
+"""What the next run does with the journal: it never deletes too much, and never gets stuck."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ UPLOAD = f"restore-{'0' * 32}.snapshot"
 
 
 def write_entry(catalog: Catalog, live: Live, kind: str, collection: str, **facts: Any) -> Path:
-    """Leave an entry as a killed run does."""
+    """Leave an entry as a killed run would."""
     path = catalog.folder / ".pending-0123456789abcdef.json"
     entry = {"kind": kind, "url": live.url, "collection": collection, "facts": facts}
     path.write_text(json.dumps(entry), encoding="utf-8")
@@ -32,7 +32,7 @@ def write_entry(catalog: Catalog, live: Live, kind: str, collection: str, **fact
 
 
 def tidy_up(catalog: Catalog, live: Live) -> list[str]:
-    """Run what every task runs first, and return what it said."""
+    """Run what every task runs first, and return its notes."""
     said: list[str] = []
 
     class Listening(Silent):
@@ -44,7 +44,7 @@ def tidy_up(catalog: Catalog, live: Live) -> list[str]:
 
 
 def test_a_collection_that_was_written_to_stays(qdrant: Live, name: str, catalog: Catalog) -> None:
-    """Nobody knows any more what was restored there: it is told, and not one point goes."""
+    """What was restored is no longer known: it is reported, and no point is deleted."""
     qdrant.loader.plain(name, points=2)
     entry = write_entry(catalog, qdrant, "restore", name, upload=UPLOAD, snapshot="/gone")
     assert "does not match the snapshot" in tidy_up(catalog, qdrant)[0]
@@ -53,7 +53,7 @@ def test_a_collection_that_was_written_to_stays(qdrant: Live, name: str, catalog
 
 
 def test_an_empty_one_with_an_alias_stays(qdrant: Live, name: str, catalog: Catalog) -> None:
-    """Somebody made it anew: only what has nothing at all is taken for half-made."""
+    """Someone created it again: only a completely empty one counts as half-made."""
     qdrant.loader.plain(name, points=0)
     qdrant.loader.alias(f"{name}-alias", name)
     write_entry(catalog, qdrant, "restore", name, upload=UPLOAD, snapshot="/gone")
@@ -76,7 +76,7 @@ def test_an_empty_one_with_an_alias_stays(qdrant: Live, name: str, catalog: Cata
 def test_an_odd_entry_does_nothing(
     qdrant: Live, name: str, catalog: Catalog, kind: str, facts: dict[str, Any]
 ) -> None:
-    """Neither a crash nor a deletion: an entry names only what a run of ours makes up."""
+    """It neither crashes nor deletes: entries only name what our runs generate."""
     qdrant.loader.plain(name, points=5)
     write_entry(catalog, qdrant, kind, name, **facts)
     tidy_up(catalog, qdrant)
@@ -86,7 +86,7 @@ def test_an_odd_entry_does_nothing(
 def test_an_entry_that_cannot_be_ended_blocks_nothing(
     qdrant: Live, name: str, catalog: Catalog
 ) -> None:
-    """A safety snapshot that is not there is told each time; snapshots are still taken."""
+    """A missing safety snapshot is reported each time; snapshots are still taken."""
     qdrant.loader.plain(name, points=5)
     entry = write_entry(
         catalog, qdrant, "restore", f"{name}-gone", upload=UPLOAD, snapshot="/x", safety="/y"
@@ -97,7 +97,7 @@ def test_an_entry_that_cannot_be_ended_blocks_nothing(
 
 
 def test_somebody_elses_server_snapshot_stays(qdrant: Live, name: str, catalog: Catalog) -> None:
-    """Two were made since the mark: nobody can tell which is ours, so none is deleted."""
+    """Two were created since the mark: which is ours is unknown, so neither is deleted."""
     qdrant.loader.plain(name, points=5)
     with qdrant.server() as server:
         mark = server.snapshots.mark(name)
@@ -131,7 +131,7 @@ def test_what_is_written_during_a_replace_stops_it(
 def test_a_collection_that_comes_to_be_meanwhile_stays(
     qdrant: Live, name: str, take: Take, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Verifying a large file takes a while: what somebody makes then is not restored over."""
+    """Verifying a large file takes a while: a collection created meanwhile is not overwritten."""
     qdrant.loader.plain(name, points=20)
     snapshot = take(qdrant, name)
     other = f"{name}-other"

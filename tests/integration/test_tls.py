@@ -1,4 +1,4 @@
-"""Https with a private CA and client certificates, over REST and gRPC, against a real Qdrant."""
+"""HTTPS with a private CA and client certificates, over REST and gRPC, with a real Qdrant."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ POINTS = 300
 
 @dataclass(frozen=True)
 class Secured:
-    """A Qdrant that speaks only https, and only with whom its CA knows."""
+    """A Qdrant that accepts only HTTPS, and only clients whom its CA knows."""
 
     endpoint: Endpoint
     loader: Loader
@@ -48,7 +48,7 @@ class Secured:
     stranger: Authority
 
     def settings(self, **more: str) -> dict[str, str]:
-        """Return what `inv` needs to talk to it."""
+        """Return what `inv` needs to connect to it."""
         tls = self.endpoint.tls
         return {
             "QDRANT_ENGINE": "external",
@@ -107,7 +107,7 @@ def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
 
 
 def test_the_server_lets_no_stranger_in(secured: Secured) -> None:
-    """Without a client certificate there is no answer: so the tests below prove something."""
+    """Without a client certificate it does not respond, so the tests below prove something."""
     only_ca = tls_context(Tls(ca_file=secured.endpoint.tls.ca_file))
     with (
         httpx.Client(verify=only_ca, trust_env=False) as client,
@@ -117,7 +117,7 @@ def test_the_server_lets_no_stranger_in(secured: Secured) -> None:
 
 
 def test_create_compare_and_restore(secured: Secured, catalog: Catalog) -> None:
-    """The whole way there and back, over https."""
+    """The whole way there and back, over HTTPS."""
     with Server(secured.endpoint, operation_timeout_seconds=60) as server:
         request = CreateRequest(collection="main")
         snapshot = create(request, server, catalog, Silent(), clock=now).snapshot
@@ -139,9 +139,9 @@ def test_points_are_read_over_both(secured: Secured) -> None:
 
 @pytest.mark.parametrize("wrong", ["no CA", "wrong CA"])
 def test_grpc_trusts_nobody_else(secured: Secured, wrong: str) -> None:
-    """A server that the CA does not know gets neither key nor question.
+    """A server that the CA does not know gets neither the key nor a request.
 
-    Qdrant asks for a client's certificate over https alone, so only the CA can be tested here.
+    Qdrant requires a client's certificate only over HTTPS, so only the CA can be tested here.
     """
     other = None if wrong == "no CA" else secured.stranger.certificate
     tls = dataclasses.replace(secured.endpoint.tls, ca_file=other)
@@ -152,7 +152,7 @@ def test_grpc_trusts_nobody_else(secured: Secured, wrong: str) -> None:
 
 
 def test_inv_over_tls(secured: Secured, inv: Inv) -> None:
-    """From the settings to the server: take, compare with the source, restore, look."""
+    """From the settings to the server: take, compare with the source, restore, inspect."""
     settings = secured.settings(QDRANT_COLLECTION_NAME="main")
     for words in (
         ("doctor",),
@@ -172,7 +172,7 @@ def test_inv_over_tls(secured: Secured, inv: Inv) -> None:
 
 @pytest.mark.parametrize("wrong", ["no CA", "wrong CA", "no certificate", "other CA", "host name"])
 def test_no_trust_is_13(secured: Secured, inv: Inv, wrong: str) -> None:
-    """Whatever is wrong with the certificates: 13, at once, and which settings to look at."""
+    """Whatever is wrong with the certificates: 13, immediately, and which settings to check."""
     certificate, key = secured.stranger.issue("stranger")
     changes = {
         "no CA": {"QDRANT_TLS_CA_FILE": ""},
@@ -188,7 +188,7 @@ def test_no_trust_is_13(secured: Secured, inv: Inv, wrong: str) -> None:
 
 
 def test_nobody_waits_for_a_wrong_certificate(secured: Secured) -> None:
-    """No certificate gets better by waiting."""
+    """Waiting does not fix a certificate."""
     tls = dataclasses.replace(secured.endpoint.tls, ca_file=secured.stranger.certificate)
     endpoint = dataclasses.replace(secured.endpoint, tls=tls)
     with (
@@ -199,7 +199,7 @@ def test_nobody_waits_for_a_wrong_certificate(secured: Secured) -> None:
 
 
 def test_swapped_files_are_14(secured: Secured, inv: Inv) -> None:
-    """A key where the certificate should be is a wrong setting, told without asking anybody."""
+    """A key in place of the certificate is a wrong setting, reported without contacting anyone."""
     tls = secured.endpoint.tls
     settings = secured.settings(
         QDRANT_TLS_CERT_FILE=str(tls.key_file), QDRANT_TLS_KEY_FILE=str(tls.cert_file)
@@ -208,13 +208,13 @@ def test_swapped_files_are_14(secured: Secured, inv: Inv) -> None:
 
 
 def test_plain_http_to_https_is_13(secured: Secured, inv: Inv) -> None:
-    """The wrong scheme is told as what it is: nobody answers so."""
+    """The wrong scheme is named, because no server responds to it."""
     settings = secured.settings(QDRANT_URL=secured.endpoint.url.replace("https", "http"))
     assert_error(inv("stack.status", **settings), 13, "QDRANT_URL")
 
 
 def test_a_key_file_with_a_password_asks_nobody(secured: Secured, inv: Inv, tmp_path: Path) -> None:
-    """OpenSSL would ask for it on the terminal, where a cron job has none."""
+    """OpenSSL would ask for it on the terminal, but a cron job has none."""
     locked = tmp_path / "locked.key"
     plain = str(secured.endpoint.tls.key_file)
     argv = ["openssl", "pkcs8", "-topk8", "-in", plain, "-out", str(locked), "-passout", "pass:x1"]

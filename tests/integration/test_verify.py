@@ -1,4 +1,4 @@
-"""`snapshot.verify` on files of a real server, sound and damaged."""
+"""`snapshot.verify` on files of a real server, intact and damaged."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from tests.support.world import (
 
 @pytest.fixture
 def folder(inv: Inv) -> Path:
-    """The snapshot folder of the test's own project."""
+    """The snapshot folder of this test's own project."""
     return inv.root / "qdrant_snapshots"
 
 
 def statuses(document: dict[str, object]) -> dict[str, str]:
-    """Return check and status of the only snapshot verified."""
+    """Return check and status of the only verified snapshot."""
     result = document["result"]
     assert isinstance(result, dict)
     [one] = result["snapshots"]
@@ -65,7 +65,7 @@ def test_one_flipped_byte_is_found(samples: Samples, inv: Inv, folder: Path, at:
 def test_a_truncated_file_is_found(
     samples: Samples, inv: Inv, folder: Path, cut: int, manifest: bool
 ) -> None:
-    """A file that lost its end is exit code 20, even where no manifest tells its size."""
+    """A file that is cut off is exit code 20, even if no manifest has its size."""
     file = samples.put("plain", folder, manifest=manifest)
     with file.open("r+b") as stream:
         stream.truncate(file.stat().st_size - cut)
@@ -75,7 +75,7 @@ def test_a_truncated_file_is_found(
 
 @pytest.mark.parametrize("content", [b"", b"\0" * 4096, b"hello, I am no snapshot\n" * 500])
 def test_a_foreign_file_is_found(inv: Inv, folder: Path, content: bytes) -> None:
-    """What is no snapshot at all is exit code 20, without a traceback."""
+    """A file that is not a snapshot is exit code 20, without a traceback."""
     (folder / "thing_20250101_120000.snapshot").write_bytes(content)
     ran = inv("snapshot.verify", "--collection", "thing")
     assert_error(ran, 20, "thing_20250101_120000.snapshot")
@@ -98,7 +98,7 @@ def test_the_manifest_of_another_snapshot_is_found(
 def test_a_manifest_that_was_edited_is_found(
     samples: Samples, inv: Inv, folder: Path, key: str, value: object
 ) -> None:
-    """The seal binds what the manifest says of the collection; aliases stand nowhere else."""
+    """The seal also covers what the manifest says about the collection, such as its aliases."""
     file = samples.put("rich", folder)
     edit_manifest(file, lambda m: m.update({key: value}), bind=False)
     assert_error(inv("snapshot.verify", "--snapshot", file.name), 20, file.name, "manifest")
@@ -107,7 +107,7 @@ def test_a_manifest_that_was_edited_is_found(
 def test_a_file_without_manifest_is_listed_and_verified(
     samples: Samples, inv: Inv, folder: Path
 ) -> None:
-    """A file of another tool is structurally checked; what nobody recorded is a warning."""
+    """The structure of a file from another tool is checked; unrecorded facts are a warning."""
     file = samples.put("plain", folder, manifest=False)
     ran = inv("snapshot.verify", "--collection", "sample-plain", "--json")
     assert ran.code == 0, ran.stderr
@@ -123,7 +123,7 @@ def test_a_file_without_manifest_is_listed_and_verified(
 def test_a_collection_without_a_snapshot_is_named(
     samples: Samples, inv: Inv, folder: Path, task: tuple[str, ...]
 ) -> None:
-    """It ends with 10, as other tasks do, and an alias leads to its collection."""
+    """It exits with 10, like other tasks, and an alias leads to its collection."""
     samples.put("plain", folder)
     assert_error(inv(*task, "--collection", "nope"), 10, "no snapshot of nope", "snapshot.create")
     alias = inv(*task, "--collection", "plain-alias")
@@ -132,7 +132,7 @@ def test_a_collection_without_a_snapshot_is_named(
 
 
 def test_a_newer_schema_is_refused(samples: Samples, inv: Inv, folder: Path) -> None:
-    """A manifest from the future is exit code 24 with the way out."""
+    """A manifest of a newer schema is exit code 24, and the hint says what to do."""
     file = samples.put("plain", folder)
     edit_manifest(file, lambda m: m.update(schema=2))
     ran = inv("snapshot.verify", "--snapshot", file.name)
@@ -143,7 +143,7 @@ def test_a_newer_schema_is_refused(samples: Samples, inv: Inv, folder: Path) -> 
 def test_a_broken_manifest_is_no_snapshot_without_one(
     samples: Samples, inv: Inv, folder: Path, text: str
 ) -> None:
-    """A manifest that is there and unreadable is exit code 20, never passed over."""
+    """An unreadable manifest is exit code 20, and is never ignored."""
     file = samples.put("plain", folder)
     manifest_of(file).write_text(text, encoding="utf-8")
     ran = inv("snapshot.verify", "--snapshot", file.name)
@@ -151,7 +151,7 @@ def test_a_broken_manifest_is_no_snapshot_without_one(
 
 
 def test_unknown_keys_of_a_manifest_are_ignored(samples: Samples, inv: Inv, folder: Path) -> None:
-    """A manifest of the same schema with more in it is still good."""
+    """A manifest of the same schema with additional keys is still good."""
     file = samples.put("plain", folder)
     edit_manifest(file, lambda m: m.update(colour="blue"))
     assert inv("snapshot.verify", "--snapshot", file.name).code == 0
@@ -160,7 +160,7 @@ def test_unknown_keys_of_a_manifest_are_ignored(samples: Samples, inv: Inv, fold
 def test_all_names_the_bad_ones_and_checks_the_rest(
     samples: Samples, inv: Inv, folder: Path
 ) -> None:
-    """`--all` goes on past a damaged file, names it, and ends with 20."""
+    """`--all` continues after a damaged file, names it, and exits with 20."""
     plain, rich = samples.put("plain", folder), samples.put("rich", folder)
     assert inv("snapshot.verify", "--all").code == 0
     flip_byte(plain)

@@ -1,4 +1,4 @@
-"""The table of versions, held against a real server of each tested one."""
+"""The table of versions, compared with a real server of each tested one."""
 
 from __future__ import annotations
 
