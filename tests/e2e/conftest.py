@@ -1,4 +1,4 @@
-"""Fixtures for Compose stacks; a test that fails keeps the logs of the stacks it had."""
+"""Fixtures for Compose stacks; if a test fails, the logs of its stacks are kept."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _running: list[Stack] = []
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[Any]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Keep the logs of every stack that runs when a test fails."""
+    """Keep the logs of every running stack if a test fails."""
     report = yield
     if report.failed:
         for stack in _running:
@@ -49,14 +49,14 @@ def pytest_runtest_makereport(
 
 @pytest.fixture(scope="module", autouse=True)
 def _side_by_side() -> Iterator[None]:
-    """Let files of tests run beside each other."""
+    """Let test files run in parallel."""
     with side_by_side():
         yield
 
 
 @pytest.fixture(scope="session", autouse=True)
 def _no_settings_from_outside_for_shared_stacks() -> Iterator[None]:
-    """Keep the developer's settings out of the stacks that outlive one test."""
+    """Keep the developer's settings out of stacks that outlive one test."""
     with pytest.MonkeyPatch.context() as patch:
         for name in list(os.environ):
             if name.startswith(("QDRANT_", "COMPOSE_", "GITHUB_")):
@@ -66,7 +66,7 @@ def _no_settings_from_outside_for_shared_stacks() -> Iterator[None]:
 
 @contextmanager
 def running(stack: Stack) -> Iterator[Stack]:
-    """Keep a stack's logs for failures, and remove it at the end whatever happens."""
+    """Keep a stack's logs after a failure, and always remove the stack at the end."""
     _running.append(stack)
     try:
         yield stack
@@ -77,7 +77,7 @@ def running(stack: Stack) -> Iterator[Stack]:
 
 @dataclass(frozen=True)
 class Seeds:
-    """Snapshots taken once, and the hash of the contents each came from."""
+    """Snapshots that were taken once, with the hash of the contents of each."""
 
     folder: Path
     content: dict[str, str]
@@ -127,20 +127,20 @@ def older_seeds(docker: None, tmp_path_factory: pytest.TempPathFactory) -> Seeds
 
 @pytest.fixture
 def inv(project: Path) -> Inv:
-    """`inv` in a project of the test's own, from which the restore service can be built."""
+    """`inv` in this test's own project, from which the restore service can be built."""
     return copy_project(project)
 
 
 @pytest.fixture
 def stack(docker: None, inv: Inv) -> Iterator[Stack]:
-    """A stack of the test's own; nothing runs yet."""
+    """This test's own stack; nothing runs yet."""
     with running(new_stack(inv)) as mine:
         yield mine
 
 
 @pytest.fixture(scope="session")
 def live(docker: None, seeds: Seeds, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """A running stack with the small collection restored, which every test leaves as it is."""
+    """A running stack with the small collection restored; every test leaves it unchanged."""
     with running(new_stack(copy_project(tmp_path_factory.mktemp("live")))) as shared:
         seeds.give(shared, SMALL)
         done = shared.inv("stack.up", "--json")
@@ -150,7 +150,7 @@ def live(docker: None, seeds: Seeds, tmp_path_factory: pytest.TempPathFactory) -
 
 @pytest.fixture
 def no_residue() -> Iterator[Callable[[], set[str]]]:
-    """Return what drills have left since the test began; it is swept up at the end."""
+    """Return what drills have left since the test started; it is removed at the end."""
     before = drill_residue()
 
     def left() -> set[str]:

@@ -1,4 +1,4 @@
-"""Drills as tests run them: signalled at a chosen moment, and searched for what they leave."""
+"""Drills as tests run them: signalled at a chosen moment, and searched for leftovers."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ DRILL_LABEL = "io.qdrant-snapshot-tasks.drill"
 
 @dataclass(frozen=True)
 class Moment:
-    """The n-th time that Docker reports an event of the containers with a label, or of any."""
+    """The n-th time that Docker reports an event of containers with a label, or of any at all."""
 
     event: str
     nth: int = 1
@@ -28,7 +28,7 @@ class Moment:
 
 
 def drill_residue() -> set[str]:
-    """Return every container, volume and network that a drill has left, by label and by name."""
+    """Return every container, volume and network left by a drill, by label and by name."""
     found: set[str] = set()
     for wanted in (f"label={DRILL_LABEL}", f"name={DRILL_NAME}"):
         found |= lines("ps", "--all", "--filter", wanted, "--format", "container {{.Names}}")
@@ -38,7 +38,7 @@ def drill_residue() -> set[str]:
 
 
 def sweep(residue: set[str]) -> None:
-    """Remove what drills left, so that one failing test does not spoil the next."""
+    """Remove leftovers of drills, so that a failing test does not affect the next one."""
     for kind, options in (("container", ("--force", "--volumes")), ("network", ()), ("volume", ())):
         for thing in sorted(residue):
             if thing.startswith(f"{kind} "):
@@ -46,7 +46,7 @@ def sweep(residue: set[str]) -> None:
 
 
 def drill(stack: Stack, *arguments: str, **environment: str) -> Ran:
-    """Run the fresh restore test."""
+    """Run a drill."""
     return stack.inv("snapshot.test-restore", *arguments, "--json", **environment)
 
 
@@ -58,7 +58,7 @@ def findings(ran: Ran) -> dict[str, str]:
 
 @contextmanager
 def untouched(stack: Stack) -> Iterator[None]:
-    """Prove that the block did nothing to the stack's containers, volumes, networks or points."""
+    """Prove that the block changes none of the stack's containers, volumes, networks or points."""
     identity, content = stack.identity(), stack.content(SMALL)
     yield
     assert stack.identity() == identity
@@ -93,7 +93,7 @@ def interrupted(
             (os.killpg if group else os.kill)(process.pid, number)
             time.sleep(0.2)
         stdout, stderr = process.communicate(timeout=120)
-    # A daemon that still works for a killed client gets the time to show it.
+    # A daemon that still works for a killed client gets time to show it.
     time.sleep(0.5)
     return Ran(code=process.returncode, stdout=stdout, stderr=stderr)
 

@@ -1,8 +1,8 @@
-"""Compose files that reach out of their project: what a drill must never follow.
+"""Compose files that reach out of their project, which a drill must never follow.
 
-Every one is the file of a real live stack. `{name}` is the stack's own name, `{port}` a free port,
+Each is the file of a real live stack. `{name}` is the stack's name, `{port}` a free port,
 `{root}` its folder.
-A volume and a network named `{name}-external` are there before it is started, and so is the folder
+A volume and a network named `{name}-external` exist before it is started, and so does the folder
 `precious` with a file in it.
 """
 
@@ -15,10 +15,10 @@ NOTHING: MappingProxyType[str, str] = MappingProxyType({})
 
 
 class Hostile(NamedTuple):
-    """A compose file, other files beside it, and what is set in the environment.
+    """A compose file, other files next to it, and the environment.
 
-    `refusal` is what the error must name where the drill cannot run. Without `port`, Qdrant
-    answers nowhere on the host.
+    `refusal` is what the error must name if the drill cannot run. Without `port`, Qdrant is not
+    published on the host.
     """
 
     name: str
@@ -230,7 +230,7 @@ services:
     volumes: ["/qdrant/storage"]
 """
 
-# As a drill of ours might be called and labelled.
+# Like the name and the labels of one of our drills.
 DRILLS_NAME = f"""
 name: qdrant-drill-{{name}}
 services:

@@ -1,4 +1,4 @@
-"""A Compose stack of a test's own, and what Docker itself says about it."""
+"""A test's own Compose stack, and what Docker itself reports about it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ RESTORE = "qdrant-restore"
 
 
 def ask_docker(*arguments: str) -> str:
-    """Run the Docker client and return what it prints; a failure raises."""
+    """Run the Docker client and return its output; a failure raises."""
     done = subprocess.run(
         ["docker", *arguments], capture_output=True, text=True, timeout=120, check=False
     )
@@ -34,26 +34,26 @@ def ask_docker(*arguments: str) -> str:
 
 
 def ok(ran: Ran) -> Ran:
-    """Return what ran, which must have gone well."""
+    """Return the finished process, which must have succeeded."""
     assert ran.code == 0, ran.stdout + ran.stderr
     return ran
 
 
 def edit(file: Path, old: str, new: str, *, count: int = -1) -> None:
-    """Replace text that must be there."""
+    """Replace text that must exist."""
     text = file.read_text(encoding="utf-8")
     assert old in text
     file.write_text(text.replace(old, new, count), encoding="utf-8")
 
 
 def no_host_folder(compose_file: Path) -> None:
-    """Take the host's snapshot folder out of the Qdrant service."""
+    """Remove the host's snapshot folder from the Qdrant service."""
     edit(compose_file, "${QDRANT_SNAPSHOT_DIR:-./qdrant_snapshots}", "./elsewhere", count=1)
     edit(compose_file, "target: /qdrant/snapshots/host", "target: /elsewhere")
 
 
 def copy_project(folder: Path) -> Inv:
-    """Make a project with all that the image of the restore service is built from."""
+    """Make a project with everything from which the image of the restore service is built."""
     inv = new_project(folder)
     shutil.copytree(
         ROOT / "snapshot_tasks",
@@ -80,12 +80,12 @@ class Stack:
 
     @property
     def snapshots(self) -> Path:
-        """The snapshot folder of this host."""
+        """The snapshot folder on this host."""
         return self.root / "qdrant_snapshots"
 
     @property
     def compose_file(self) -> Path:
-        """The compose file, to edit it."""
+        """The compose file, for tests that edit it."""
         return self.root / "docker-compose.yml"
 
     def compose(self, *arguments: str, **environment: str) -> Ran:
@@ -103,12 +103,12 @@ class Stack:
         return Ran(code=done.returncode, stdout=done.stdout, stderr=done.stderr)
 
     def up(self) -> None:
-        """Bring up Qdrant alone, without our code, and wait until it is healthy."""
+        """Start Qdrant alone, without our code, and wait until it is healthy."""
         done = self.compose("up", "--detach", "--wait", "qdrant")
         assert done.code == 0, done.stderr
 
     def down(self) -> None:
-        """Remove all of it; the build cache stays, so the next image is made in no time."""
+        """Remove the whole stack; the build cache stays, so the next image is built quickly."""
         options = ("--volumes", "--remove-orphans", "--timeout", "0", "--rmi", "local")
         done = self.compose("down", *options)
         assert done.code == 0, done.stderr
@@ -118,7 +118,7 @@ class Stack:
         return self.compose("ps", "--all", "--quiet", service).stdout.strip()
 
     def inspect(self, service: str = "qdrant") -> Any:
-        """Return all that Docker says about a service's container."""
+        """Return everything that Docker reports about a service's container."""
         return json.loads(ask_docker("inspect", self.container(service)))[0]
 
     def restore_exit(self) -> int:
@@ -126,13 +126,13 @@ class Stack:
         return int(ask_docker("wait", self.container(RESTORE)))
 
     def log(self, service: str = RESTORE) -> str:
-        """Return what a service printed."""
+        """Return the output of a service."""
         done = self.compose("logs", "--no-color", "--no-log-prefix", service)
         return done.stdout + done.stderr
 
     @contextmanager
     def loader(self, api_key: str | None = None) -> Iterator[Loader]:
-        """Talk to the live Qdrant without our code."""
+        """Connect to the live Qdrant without our code."""
         loader = Loader(f"http://127.0.0.1:{self.port}", api_key)
         try:
             yield loader
@@ -145,12 +145,12 @@ class Stack:
             return content(loader, collection)
 
     def identity(self) -> dict[str, str]:
-        """Return what changes when anything is done to this stack's containers or volumes."""
+        """Return a value that changes if this stack's containers or volumes are changed."""
         mine = f"label=com.docker.compose.project={self.name}"
         containers = lines("ps", "--all", "--quiet", "--no-trunc", "--filter", mine)
         state = "{{.State.Status}} {{.State.StartedAt}} {{.State.FinishedAt}} {{.RestartCount}}"
         found = {name: ask_docker("inspect", "--format", state, name) for name in containers}
-        # Docker's CreatedAt of a volume is when its top folder last changed: no use here.
+        # Docker's CreatedAt of a volume is when its top folder last changed, so it cannot be used.
         for volume in lines("volume", "ls", "--quiet", "--filter", mine):
             found[volume] = "volume"
         for network in lines("network", "ls", "--quiet", "--no-trunc", "--filter", mine):
@@ -158,12 +158,12 @@ class Stack:
         return found
 
     def manifest(self, snapshot: Path, **changes: Any) -> None:
-        """Edit a snapshot's manifest, and bind its seal to it, as if it had been taken so."""
+        """Edit a snapshot's manifest, and bind its seal to it, as if it had been taken that way."""
         edit_manifest(snapshot, lambda document: document.update(changes))
 
 
 def new_stack(inv: Inv) -> Stack:
-    """Give a project folder a Compose project and free ports of its own."""
+    """Give a project folder its own Compose project name and free ports."""
     port, grpc_port = free_ports(2)
     name = f"qst-e2e-{uuid4().hex[:8]}"
     environment = {
@@ -200,5 +200,5 @@ def flip_byte(file: Path) -> None:
 
 
 def lines(*arguments: str) -> set[str]:
-    """Run the Docker client and return the lines it prints."""
+    """Run the Docker client and return the lines of its output."""
     return set(ask_docker(*arguments).splitlines())

@@ -1,4 +1,4 @@
-"""The fresh restore test beside a running Compose stack: it proves, and leaves no trace."""
+"""The drill (restore test) next to a running Compose stack: it proves, and leaves no trace."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_a_drill_beside_the_live_stack(live: Stack, no_residue: Residue) -> None
 def test_a_drill_leaves_a_stopped_live_stack_stopped(
     stack: Stack, seeds: Seeds, no_residue: Residue
 ) -> None:
-    """A live Qdrant that is stopped is neither needed nor started, and keeps its data."""
+    """A stopped live Qdrant is neither needed nor started, and keeps its data."""
     seeds.give(stack, SMALL)
     ok(stack.inv("stack.up"))
     assert stack.compose("stop").code == 0
@@ -58,7 +58,7 @@ def test_a_drill_leaves_a_stopped_live_stack_stopped(
 
 
 def test_a_drill_of_all_uses_each_alias(stack: Stack, seeds: Seeds, no_residue: Residue) -> None:
-    """`--all` proves every collection, also one with an alias; no live stack is needed or made."""
+    """`--all` proves every collection, even one with an alias; no live stack is needed."""
     seeds.give(stack, SMALL, BIG)
     reports = ok(drill(stack, "--all")).document["result"]["drills"]
     found = {r["collection"]: [f["message"] for f in r["findings"]] for r in reports}
@@ -73,7 +73,7 @@ def test_a_drill_of_all_uses_each_alias(stack: Stack, seeds: Seeds, no_residue: 
 def test_an_older_snapshot_is_drilled_on_its_own_version(
     stack: Stack, older_seeds: Seeds, no_residue: Residue
 ) -> None:
-    """A snapshot of 1.16.3 gets the image v1.16.3, though 1.17.0 is configured."""
+    """A snapshot of 1.16.3 gets the image v1.16.3, although 1.17.0 is configured."""
     older_seeds.give(stack, SMALL)
     done = ok(drill(stack))
     (report,) = done.document["result"]["drills"]
@@ -85,7 +85,7 @@ def test_an_older_snapshot_is_drilled_on_its_own_version(
 def test_a_version_that_cannot_be_had_falls_back_and_says_so(
     stack: Stack, seeds: Seeds, no_residue: Residue
 ) -> None:
-    """No image of 1.16.9: the configured version is used, which is a warning with its reason."""
+    """There is no image of 1.16.9: the configured version is used, and a warning says why."""
     files = seeds.give(stack, SMALL)
     stack.manifest(files[SMALL], qdrant_version="1.16.9")
     done = ok(drill(stack))
@@ -99,12 +99,12 @@ def test_a_version_that_cannot_be_had_falls_back_and_says_so(
 
 
 def fewer_points(stack: Stack, file: Path) -> None:
-    """Claim a count that the file does not hold."""
+    """Claim a count that differs from the file."""
     stack.manifest(file, points_count=499, source_points_before=499, source_points_after=499)
 
 
 def another_config(stack: Stack, file: Path) -> None:
-    """Claim another HNSW setting than the file holds."""
+    """Claim another HNSW setting than in the file."""
     document = json.loads(file.with_name(file.name + ".json").read_text(encoding="utf-8"))
     document["config"]["hnsw_config"]["m"] = 99
     stack.manifest(file, config=document["config"])
@@ -129,7 +129,7 @@ def test_a_drill_that_must_fail_fails_and_is_torn_down(
     code: int,
     check: str,
 ) -> None:
-    """What is not as the manifest says is a failed proof with its own exit code."""
+    """A file that differs from its manifest is a failed proof with its own exit code."""
     (seed,) = seeds.folder.glob(f"{SMALL}_[0-9]*.snapshot")
     tampered = tmp_path / seed.name
     tampered.write_bytes(seed.read_bytes())
@@ -146,7 +146,7 @@ def test_a_drill_that_must_fail_fails_and_is_torn_down(
 def test_a_server_that_cannot_start_is_no_proof_and_is_torn_down(
     stack: Stack, seeds: Seeds, no_residue: Residue
 ) -> None:
-    """A drill whose Qdrant does not even start is an error, not a failed snapshot."""
+    """A drill whose Qdrant does not start is an error, not a failed snapshot."""
     seeds.give(stack, SMALL)
     edit(stack.compose_file, "pull_policy: missing", "mem_limit: 1k")
     done = drill(stack)
@@ -156,7 +156,7 @@ def test_a_server_that_cannot_start_is_no_proof_and_is_torn_down(
 
 
 def test_keep_leaves_it_running_until_it_is_removed(live: Stack, no_residue: Residue) -> None:
-    """`--keep` leaves one Qdrant with the data, and tells the command that removes it."""
+    """`--keep` leaves one Qdrant with the data, and prints the command that removes it."""
     with untouched(live):
         done = ok(drill(live, "--keep"))
         (report,) = done.document["result"]["drills"]
@@ -173,7 +173,7 @@ def test_keep_leaves_it_running_until_it_is_removed(live: Stack, no_residue: Res
 def test_keep_does_not_hide_what_a_failed_start_left(
     stack: Stack, seeds: Seeds, no_residue: Residue
 ) -> None:
-    """`--keep` and no start: nothing is left, or it is told what to remove."""
+    """`--keep` without a start: nothing is left, or the output says what to remove."""
     seeds.give(stack, SMALL)
     edit(stack.compose_file, "pull_policy: missing", "mem_limit: 1k")
     done = drill(stack, "--keep")
@@ -182,7 +182,7 @@ def test_keep_does_not_hide_what_a_failed_start_left(
 
 
 def test_in_place_deletes_and_brings_back_the_live_data(stack: Stack, seeds: Seeds) -> None:
-    """Only with `--yes`: `down -v`, `up`, restore; every point and alias is there again."""
+    """Only with `--yes`: `down -v`, `up`, restore; every point and alias is restored."""
     seeds.give(stack, SMALL, BIG)
     ok(stack.inv("stack.up"))
     before = stack.identity()
@@ -218,7 +218,7 @@ def test_in_place_refuses_what_would_not_come_back(stack: Stack, seeds: Seeds) -
 def test_an_interrupted_in_place_drill_says_how_the_data_comes_back(
     stack: Stack, seeds: Seeds
 ) -> None:
-    """Once the live data is deleted, "nothing half-done was left" would be a lie."""
+    """After the live data is deleted, "nothing half-done was left behind" would be wrong."""
     seeds.give(stack, SMALL)
     ok(stack.inv("stack.up"))
     begins_anew = Moment("container create", label=f"com.docker.compose.project={stack.name}")
@@ -231,7 +231,7 @@ def test_an_interrupted_in_place_drill_says_how_the_data_comes_back(
 
 
 def test_the_demo_leaves_nothing_running(live: Stack, no_residue: Residue) -> None:
-    """`inv demo` on Compose loads, proves and cleans up beside the live stack."""
+    """`inv demo` on Compose loads, proves and cleans up next to the live stack."""
     with untouched(live):
         done = ok(live.inv("demo", "--json"))
     assert done.document["result"]["drill"]["engine"] == "compose"
@@ -240,7 +240,7 @@ def test_the_demo_leaves_nothing_running(live: Stack, no_residue: Residue) -> No
 
 
 def test_two_drills_at_once_stay_apart(stack: Stack, live: Stack, seeds: Seeds) -> None:
-    """Drills of two projects run side by side, each on a stack of its own."""
+    """Drills of two projects run at the same time, each on its own stack."""
     seeds.give(stack, SMALL)
     other = stack.inv.start("snapshot.test-restore", "--json")
     with untouched(live):

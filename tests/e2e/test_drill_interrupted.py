@@ -34,7 +34,7 @@ MOMENTS = {
 def test_ctrl_c_leaves_nothing(
     live: Stack, no_residue: Callable[[], set[str]], moment: str
 ) -> None:
-    """SIGINT at each moment: the drill is torn down, and 130 says that it was interrupted."""
+    """SIGINT at each moment: the drill is removed, and 130 says that it was interrupted."""
     with untouched(live):
         done = interrupted(live, MOMENTS[moment], signal.SIGINT)
     assert no_residue() == set()
@@ -46,7 +46,7 @@ def test_ctrl_c_leaves_nothing(
 def test_a_termination_leaves_nothing(
     live: Stack, no_residue: Callable[[], set[str]], moment: str
 ) -> None:
-    """SIGTERM, as from a CI system that cancels a job, is as clean."""
+    """SIGTERM, as from a CI system that cancels a job, leaves as little."""
     with untouched(live):
         done = interrupted(live, MOMENTS[moment], signal.SIGTERM)
     assert no_residue() == set()
@@ -68,7 +68,7 @@ def test_an_impatient_ctrl_c_leaves_nothing(
 def test_the_next_drill_clears_what_a_killed_one_left(
     live: Stack, no_residue: Callable[[], set[str]], moment: str
 ) -> None:
-    """Kill -9 at each moment: the next drill passes, and of both nothing is left."""
+    """Kill -9 at each moment: the next drill passes, and nothing is left of either."""
     with untouched(live):
         assert interrupted(live, MOMENTS[moment], signal.SIGKILL).code == -signal.SIGKILL
         ok(drill(live))
@@ -76,7 +76,7 @@ def test_the_next_drill_clears_what_a_killed_one_left(
 
 
 def test_a_drill_at_work_is_left_alone(live: Stack, no_residue: Callable[[], set[str]]) -> None:
-    """What is labelled for another machine's run, or is to be kept, is not for us to clear."""
+    """Leftovers labelled for another machine's run, or to be kept, are not ours to remove."""
     names = {"elsewhere/1/2/3": "theirs", "kept": "kept"}
     for owner, name in names.items():
         ask_docker("volume", "create", "--label", f"{DRILL_LABEL}={owner}", name)
@@ -98,7 +98,7 @@ def test_kills_at_random_moments_beside_a_drill_of_another_project(
     tmp_path: Path,
     shared: bool,
 ) -> None:
-    """Kill -9 whenever it may be: the next drill clears it, and the other project's goes on."""
+    """Kill -9 at any moment: the next drill cleans up, and the other project's drill continues."""
     seeds.give(stack, SMALL)
     mine, theirs = tmp_path / "mine", tmp_path / ("mine" if shared else "theirs")
     moments = random.Random(KILL_SEED + shared)

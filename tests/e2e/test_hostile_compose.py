@@ -1,6 +1,6 @@
-"""Compose files that reach out of their project: a drill beside them changes nothing of theirs.
+"""Compose files that reach out of their project: a drill next to them changes nothing there.
 
-Each meets one state of its live stack; with `--full`, all of them meet all states.
+Each is tested in one state of its live stack; with `--full`, all are tested in all states.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ from tests.support.world import processes_below, scratch_left, wait_until
 
 RUNNING, STOPPED, REMOVED = "running", "stopped", "removed"
 STATES = (RUNNING, STOPPED, REMOVED)
-# Without their profile, Compose would leave some of the services as they are.
+# Without their profile, Compose would not remove some of the services.
 ALL = ("--profile", "*")
 COMMANDS = {
     STOPPED: (*ALL, "stop", "--timeout", "1"),
     REMOVED: (*ALL, "down", "--timeout", "1"),
 }
-# Some of the files give the live server this user, who then must own its folders.
+# Some of the files run the live server as this user, who must then own its folders.
 UID = 1000
 # What a drill does write in the project's folder: its proof and its lock.
 OUR_OWN = (".proofs.jsonl", ".lock", ".runs.json")
@@ -51,7 +51,7 @@ Residue = Callable[[], set[str]]
 
 
 def pairs() -> list[tuple[Hostile, str]]:
-    """Return which file meets which state of its live stack."""
+    """Return which file is tested in which state of its live stack."""
     if FULL:
         return [(hostile, state) for hostile in HOSTILE for state in STATES]
     return [(hostile, STATES[number % 3]) for number, hostile in enumerate(HOSTILE)]
@@ -59,7 +59,7 @@ def pairs() -> list[tuple[Hostile, str]]:
 
 @dataclass(frozen=True)
 class Live:
-    """A live stack, and the volumes that it was started with."""
+    """A live stack, and the volumes with which it was started."""
 
     stack: Stack
     hostile: Hostile
@@ -71,7 +71,7 @@ class Live:
         return Path(self.stack.inv.environment["TMPDIR"])
 
     def seen(self, state: str) -> dict[str, object]:
-        """Return all that a drill could have reached, in that state."""
+        """Return everything that a drill could have reached, in that state."""
         of_mine = f"name={self.stack.name}"
         found: dict[str, object] = {
             "orphaned ports": orphaned_ports(),
@@ -99,7 +99,7 @@ class Live:
 
 
 def files(folder: Path, *, at_work: bool) -> dict[str, object]:
-    """Return owner, mode, time and hash of all files; a server at work touches its collections."""
+    """Return owner, mode, time and hash of all files; a running server changes its collections."""
     found: dict[str, object] = {}
     for path in folder.rglob("*"):
         if path.name.endswith(OUR_OWN) or (at_work and "collections" in path.parts):
@@ -113,13 +113,13 @@ def files(folder: Path, *, at_work: bool) -> dict[str, object]:
 
 
 def images(stack: Stack) -> set[str]:
-    """Return all images but those of other tests, whose projects have names such as ours."""
+    """Return all images except those of other tests, whose projects have names like ours."""
     listed = lines("image", "ls", "--format", "{{.ID}} {{.Repository}}:{{.Tag}}")
     return {line for line in listed if "qst-" not in line or stack.name in line}
 
 
 def orphaned_ports() -> set[str]:
-    """Return the ports that Docker still holds though no container publishes them."""
+    """Return the ports that Docker still holds although no container publishes them."""
     held = set()
     for process in psutil.process_iter(["name", "cmdline"]):
         argv = process.info["cmdline"] or []
@@ -131,7 +131,7 @@ def orphaned_ports() -> set[str]:
 
 @contextmanager
 def live(hostile: Hostile, folder: Path, seeds: Seeds) -> Iterator[Live]:
-    """Run a live stack of that file with points in it; at the end remove all that has its name."""
+    """Run a live stack of that file with points in it; at the end, remove all that has its name."""
     stack = new_stack(copy_project(folder / "project"))
     for name in (".", "storage", "snapshots", "temp", "settings"):
         (stack.root / "precious" / name).mkdir(parents=True, exist_ok=True)
@@ -173,7 +173,7 @@ def fill(stack: Stack, hostile: Hostile) -> None:
 
 
 def is_ready(url: str) -> bool:
-    """Say whether the server answers."""
+    """Return whether the server responds."""
     try:
         return httpx.get(url, trust_env=False).is_success
     except httpx.TransportError:
@@ -181,14 +181,14 @@ def is_ready(url: str) -> bool:
 
 
 def mounted(stack: Stack) -> Iterator[str]:
-    """Return the volumes of all containers of a stack, also those without a name."""
+    """Return the volumes of all containers of a stack, including unnamed ones."""
     shown = '{{range .Mounts}}{{if eq .Type "volume"}}{{.Name}} {{end}}{{end}}'
     for container in lines("ps", "--all", "--quiet", "--filter", f"name={stack.name}"):
         yield from ask_docker("inspect", "--format", shown, container).split()
 
 
 def remove_all(stack: Stack, volumes: tuple[str, ...]) -> None:
-    """Remove what `docker compose down` leaves of such a stack."""
+    """Remove what `docker compose down` leaves behind of such a stack."""
     of_mine = f"name={stack.name}"
     for name in lines("ps", "--all", "--quiet", "--filter", of_mine):
         ask_docker("rm", "--force", "--volumes", name)
@@ -207,7 +207,7 @@ def remove_all(stack: Stack, volumes: tuple[str, ...]) -> None:
 def test_a_drill_changes_nothing_of_it(
     hostile: Hostile, state: str, tmp_path: Path, seeds: Seeds, no_residue: Residue
 ) -> None:
-    """It passes, or refuses and names the line; not one byte of the live stack is another."""
+    """It passes, or refuses and names the line; not one byte of the live stack changes."""
     with live(hostile, tmp_path, seeds) as mine:
         if state in COMMANDS:
             ok(mine.stack.compose(*COMMANDS[state]))
@@ -228,7 +228,7 @@ def test_a_drill_changes_nothing_of_it(
 def test_a_drill_that_ends_badly_changes_nothing_of_it(
     tmp_path: Path, seeds: Seeds, no_residue: Residue
 ) -> None:
-    """Nor does the teardown after a signal, nor the one after a failed proof."""
+    """Neither does the removal after a signal, nor the one after a failed proof."""
     (hostile,) = (h for h in HOSTILE if h.name == "fixed names")
     with live(hostile, tmp_path, seeds) as mine:
         before = mine.seen(RUNNING)
@@ -247,7 +247,7 @@ def test_a_drill_that_ends_badly_changes_nothing_of_it(
 def test_the_users_own_commands_reach_no_drill(
     tmp_path: Path, seeds: Seeds, no_residue: Residue
 ) -> None:
-    """`docker compose down` of a stack that is called like a drill leaves a kept drill alone."""
+    """`docker compose down` of a stack with a drill's name does not touch a kept drill."""
     (hostile,) = (h for h in HOSTILE if h.name == "a drill's name")
     with live(hostile, tmp_path, seeds) as mine:
         theirs = no_residue()

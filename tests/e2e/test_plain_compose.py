@@ -1,4 +1,4 @@
-"""Plain `docker compose up -d`, without any task of ours, restores an empty Qdrant by itself."""
+"""Plain `docker compose up -d`, without any of our tasks, restores an empty Qdrant by itself."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ KEY = "k$y-#1 with a {brace}"
 def restored(
     docker: None, seeds: Seeds, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Stack]:
-    """A stack that `docker compose up -d` started on empty volumes with two snapshots there."""
+    """A stack that `docker compose up -d` started on empty volumes, with two snapshots."""
     with running(new_stack(copy_project(tmp_path_factory.mktemp("plain")))) as stack:
         seeds.give(stack, SMALL, BIG)
         done = stack.compose("up", "--detach")
@@ -44,7 +44,7 @@ def up(stack: Stack) -> int:
 
 
 def test_an_empty_volume_is_restored(restored: Stack, seeds: Seeds) -> None:
-    """20,000 points come back, each as it was, with their alias; the one-shot exits 0."""
+    """20,000 points are restored, each unchanged, with their alias; the one-shot exits 0."""
     assert restored.restore_exit() == 0, restored.log()
     with restored.loader() as loader:
         assert loader.names() == [BIG, SMALL]
@@ -56,7 +56,7 @@ def test_an_empty_volume_is_restored(restored: Stack, seeds: Seeds) -> None:
 
 
 def test_a_second_up_changes_nothing(restored: Stack, seeds: Seeds) -> None:
-    """The same container goes on running with the same data, and the one-shot exits 0 again."""
+    """The same container continues with the same data, and the one-shot exits 0 again."""
     restored.restore_exit()
     before, started = restored.container(), restored.inspect()["State"]["StartedAt"]
     assert up(restored) == 0, restored.log()
@@ -66,7 +66,7 @@ def test_a_second_up_changes_nothing(restored: Stack, seeds: Seeds) -> None:
 
 
 def test_a_change_after_the_restore_survives_the_next_up(restored: Stack) -> None:
-    """What was written since is not overwritten by the snapshot."""
+    """Points that were written since are not overwritten by the snapshot."""
     restored.restore_exit()
     with restored.loader() as loader:
         loader.request("POST", f"/collections/{SMALL}/points/delete", {"points": [1, 2, 3]})
@@ -75,7 +75,7 @@ def test_a_change_after_the_restore_survives_the_next_up(restored: Stack) -> Non
 
 
 def test_the_data_outlives_the_containers(restored: Stack, seeds: Seeds) -> None:
-    """`down` without `-v` and `up` again bring a new container on the same data."""
+    """`down` without `-v`, then `up`, starts a new container on the same data."""
     restored.restore_exit()
     before = restored.container()
     assert restored.compose("down").code == 0
@@ -90,7 +90,7 @@ def test_the_server_is_healthy(restored: Stack) -> None:
 
 
 def test_ports_are_on_this_machine_only(restored: Stack) -> None:
-    """Neither port is published on an address that others reach."""
+    """No port is published on an address that other machines reach."""
     ports = restored.inspect()["NetworkSettings"]["Ports"]
     published = {name: bound for name, bound in ports.items() if bound}
     assert set(published) == {"6333/tcp", "6334/tcp"}
@@ -100,7 +100,7 @@ def test_ports_are_on_this_machine_only(restored: Stack) -> None:
 
 @pytest.mark.parametrize("service", ["qdrant", RESTORE])
 def test_the_snapshot_folder_is_read_only_inside(restored: Stack, service: str) -> None:
-    """No service can damage the snapshots of the host."""
+    """No service can change the snapshots of the host."""
     mounts = restored.inspect(service)["Mounts"]
     (mine,) = [m for m in mounts if m["Source"] == str(restored.snapshots)]
     assert mine["RW"] is False
@@ -111,7 +111,7 @@ def test_the_snapshot_folder_is_read_only_inside(restored: Stack, service: str) 
 
 
 def test_without_a_key_the_server_is_open(restored: Stack) -> None:
-    """No key set means no key asked for: an empty one would lock everyone out."""
+    """Without a key, no key is required: an empty one would lock everyone out."""
     answer = httpx.get(f"http://127.0.0.1:{restored.port}/collections", trust_env=False)
     assert answer.status_code == 200
     environment = restored.inspect()["Config"]["Env"]
@@ -119,7 +119,7 @@ def test_without_a_key_the_server_is_open(restored: Stack) -> None:
 
 
 def test_without_a_snapshot_it_says_so(stack: Stack) -> None:
-    """An empty folder is no error on a first start, but it is told; an empty key is no key."""
+    """An empty folder is not an error on a first start, but is reported; an empty key is no key."""
     (stack.root / ".env").write_text("QDRANT_API_KEY=\n", encoding="utf-8")
     assert up(stack) == 0
     assert "there is nothing to restore" in stack.log()
@@ -128,7 +128,7 @@ def test_without_a_snapshot_it_says_so(stack: Stack) -> None:
 
 
 def test_a_damaged_file_is_loud_and_spares_the_others(stack: Stack, seeds: Seeds) -> None:
-    """The one-shot exits 20 and names the file; the sound collection is restored all the same."""
+    """The one-shot exits 20 and names the file; the intact collection is still restored."""
     files = seeds.give(stack, SMALL, BIG)
     flip_byte(files[BIG])
     assert up(stack) == 20
@@ -142,7 +142,7 @@ def test_a_damaged_file_is_loud_and_spares_the_others(stack: Stack, seeds: Seeds
 
 
 def test_a_manifest_of_the_future_is_refused(stack: Stack, seeds: Seeds) -> None:
-    """A newer schema is not guessed at: the one-shot fails and restores nothing from it."""
+    """A newer schema is not guessed: the one-shot fails and restores nothing from it."""
     files = seeds.give(stack, SMALL)
     stack.manifest(files[SMALL], schema=2)
     assert up(stack) == 24
@@ -152,7 +152,7 @@ def test_a_manifest_of_the_future_is_refused(stack: Stack, seeds: Seeds) -> None
 
 
 def test_with_a_key_everything_works_and_nobody_else_gets_in(stack: Stack, seeds: Seeds) -> None:
-    """The key of `.env` guards the server, and both the one-shot and the tasks use it."""
+    """The key of `.env` protects the server, and both the one-shot and the tasks use it."""
     seeds.give(stack, SMALL)
     (stack.root / ".env").write_text(f"QDRANT_API_KEY='{KEY}'\n", encoding="utf-8")
     assert up(stack) == 0, stack.log()
@@ -173,7 +173,7 @@ def test_with_a_key_everything_works_and_nobody_else_gets_in(stack: Stack, seeds
 
 
 def test_a_missing_snapshot_folder_is_named(stack: Stack) -> None:
-    """A mistyped folder stops the start and is named, rather than passing for "no snapshot"."""
+    """A mistyped folder stops the start and is named, instead of looking like "no snapshots"."""
     stack.snapshots.rmdir()
     done = stack.compose("up", "--detach")
     assert done.code != 0

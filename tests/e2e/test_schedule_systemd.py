@@ -21,7 +21,7 @@ CREATE, DRILL, BARRED = "qdrant-snapshot", "qdrant-snapshot-drill", "barred"
 
 @pytest.fixture
 def away(inv: Inv) -> Iterator[Inv]:
-    """`inv` in a project that does not lie in /tmp, of which the units have a private one."""
+    """`inv` in a project outside /tmp, because the units have a private /tmp."""
     need_systemd()
     folder = Path(mkdtemp(prefix="qdrant-snapshot-tests-", dir="/var/lib"))
     root = folder / "a %i project with ${HOME}"
@@ -39,9 +39,9 @@ def away(inv: Inv) -> Iterator[Inv]:
 def test_hardened_units_take_a_snapshot_and_prove_it(
     away: Inv, tmp_path: Path, engine: str, request: pytest.FixtureRequest
 ) -> None:
-    """Both services end well in a system they cannot write to; without their folder, they cannot.
+    """Both services succeed in a system that they cannot write to; without their folder, they fail.
 
-    The live Qdrant is started inside: without Docker their network is one of their own.
+    The live Qdrant is started inside, because without Docker they have a separate network.
     """
     if engine == "compose":
         request.getfixturevalue("docker")
@@ -58,8 +58,8 @@ def test_hardened_units_take_a_snapshot_and_prove_it(
     (units / "qdrant.service").write_text(_QDRANT.format(root=root), encoding="utf-8")
 
     def told(name: str, *after: str) -> str:
-        """Return what notes how the unit ended, past the walls around it."""
-        # These tests may lie in /tmp themselves.
+        """Return a program that records how the unit ended, outside its sandbox."""
+        # These tests may be in /tmp themselves.
         binds = f"BindReadOnlyPaths={ROOT} {sys.prefix}\n"
         says = f"StandardOutput=append:{log}\nStandardError=append:{log}\n"
         ends = f"ExecStopPost=+/bin/sh -c 'echo $$EXIT_STATUS > {tmp_path}/{name}.ended'"
@@ -85,7 +85,7 @@ def test_hardened_units_take_a_snapshot_and_prove_it(
 
 
 def _make_project(inv: Inv) -> None:
-    """Give the project a launcher, and the interpreter of these tests instead of an own .venv."""
+    """Give the project a launcher, and the interpreter of these tests instead of its own .venv."""
     (inv.root / "inv").write_text(
         f"#!/bin/sh\nexec {sys.executable} -m invoke --search-root '{inv.root}' \"$@\"\n",
         encoding="utf-8",

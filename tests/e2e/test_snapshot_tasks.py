@@ -46,7 +46,7 @@ def test_a_snapshot_there_and_back(stack: Stack, seeds: Seeds) -> None:
 
 
 def test_an_existing_collection_is_replaced_only_with_consent(stack: Stack, seeds: Seeds) -> None:
-    """24 without consent and nothing touched; with it, what was there is kept in a snapshot."""
+    """Without consent: 24 and nothing touched; with it, the old contents go into a snapshot."""
     seed = seeds.give(stack, SMALL)[SMALL]
     ok(stack.inv("stack.up"))
     with stack.loader() as loader:
@@ -80,7 +80,7 @@ def test_without_the_mount_it_is_uploaded(stack: Stack, seeds: Seeds) -> None:
 
 
 def test_a_folder_with_a_dollar_in_its_name_is_seen(stack: Stack, seeds: Seeds) -> None:
-    """Compose writes `$$` for `$` in the paths it reports; the mount is recognised all the same."""
+    """Compose writes `$$` for `$` in the paths it reports; the mount is still recognised."""
     files = seeds.give(stack, SMALL)
     folder = stack.root / "snap $HOME"
     stack.snapshots.rename(folder)
@@ -112,7 +112,7 @@ def test_a_server_of_another_user_restores_too(stack: Stack, seeds: Seeds) -> No
 
 
 def test_a_damaged_file_is_refused_before_anything_is_touched(live: Stack, seeds: Seeds) -> None:
-    """20 by verify and by restore; the live stack stays as it is."""
+    """20 by verify and by restore; the live stack is unchanged."""
     (seed,) = seeds.folder.glob(f"{SMALL}_[0-9]*.snapshot")
     damaged = live.root / seed.name
     damaged.write_bytes(seed.read_bytes())

@@ -26,7 +26,7 @@ LOADED = {"name": SMALL, "points_count": SMALL_POINTS}
 
 
 def findings(ran: Ran) -> dict[str, str]:
-    """Return what the doctor found: status by check, the worst where one has several."""
+    """Return the doctor's findings: the status of each check, or the worst of several."""
     order = ["OK", "WARN", "FAIL"]
     found: dict[str, str] = {}
     for finding in ran.document["result"]["findings"]:
@@ -62,7 +62,7 @@ def test_the_life_of_a_stack(stack: Stack, seeds: Seeds) -> None:
 
 
 def test_down_with_volumes_needs_consent(stack: Stack, seeds: Seeds) -> None:
-    """Without `--yes` nothing is touched; with it the data is gone and the snapshots stay."""
+    """Without `--yes` nothing is touched; with it, the data is deleted and the snapshots stay."""
     files = seeds.give(stack, SMALL)
     ok(stack.inv("stack.up"))
     before = stack.identity()
@@ -96,7 +96,7 @@ def test_tasks_and_plain_compose_share_one_stack(stack: Stack, seeds: Seeds) -> 
 
 
 def test_status_tells_engine_container_and_counts(live: Stack) -> None:
-    """Status says which engine, why, that the container runs, and the exact counts."""
+    """Status shows which engine, why, that the container runs, and the exact counts."""
     result = ok(live.inv("stack.status", "--json")).document["result"]
     assert (result["engine"], result["reason"]) == ("compose", "QDRANT_ENGINE=compose")
     assert result["running"] is True
@@ -108,21 +108,21 @@ def test_status_tells_engine_container_and_counts(live: Stack) -> None:
 
 
 def test_logs_of_an_unknown_service_are_an_error(live: Stack) -> None:
-    """A mistyped service is told, not answered by silence."""
+    """A mistyped service is reported, instead of printing nothing."""
     done = live.inv("stack.logs", "--service", "nonesuch", "--json")
     assert done.code != 0
     assert "nonesuch" in done.document["error"]["message"]
 
 
 def test_auto_chooses_compose_and_says_why(live: Stack) -> None:
-    """Where a daemon answers, `auto` is Compose, and the reason is told."""
+    """If a daemon responds, `auto` is Compose, and the reason is shown."""
     result = ok(live.inv("stack.status", "--json", QDRANT_ENGINE="auto")).document["result"]
     assert result["engine"] == "compose"
     assert "Docker daemon" in result["reason"]
 
 
 def test_auto_without_a_daemon_says_so(live: Stack) -> None:
-    """Where no daemon answers, `auto` is native, and the reason names Docker."""
+    """If no daemon responds, `auto` is native, and the reason names Docker."""
     nowhere = {"DOCKER_HOST": "unix:///nonexistent.sock", "QDRANT_ENGINE": "auto"}
     result = ok(live.inv("stack.status", "--json", **nowhere)).document["result"]
     assert result["engine"] == "native"
@@ -131,7 +131,7 @@ def test_auto_without_a_daemon_says_so(live: Stack) -> None:
 
 @pytest.mark.parametrize("running", [False, True], ids=["stopped", "running"])
 def test_compose_without_a_daemon_is_unreachable(stack: Stack, live: Stack, running: bool) -> None:
-    """No daemon for `compose`: 13, with the remedy, also where the stack holds its port."""
+    """No daemon for `compose`: 13, with the remedy, even if the stack holds its port."""
     done = (live if running else stack).inv(
         "stack.up", "--json", DOCKER_HOST="unix:///nonexistent.sock"
     )
@@ -169,7 +169,7 @@ def test_a_missing_image_is_told(stack: Stack) -> None:
 
 
 def test_a_server_that_does_not_start_is_told(stack: Stack) -> None:
-    """A Qdrant that dies on its read-only snapshots path is 13 within the timeout, never ready."""
+    """A Qdrant that fails on its read-only snapshots path is 13 within the timeout, never ready."""
     read_only_snapshots(stack.compose_file)
     done = stack.inv("stack.up", "--timeout", "4", "--json")
     assert done.code == 13
@@ -177,7 +177,7 @@ def test_a_server_that_does_not_start_is_told(stack: Stack) -> None:
 
 
 def test_the_doctor_finds_a_healthy_stack_healthy(stack: Stack, seeds: Seeds) -> None:
-    """All OK, apart from the proof that nobody has made yet."""
+    """All OK, except for the missing proof."""
     seeds.give(stack, SMALL)
     ok(stack.inv("stack.up"))
     ok(stack.inv("snapshot.create"))
@@ -198,7 +198,7 @@ def read_only_snapshots(compose_file: Path) -> None:
 
 
 def no_storage(compose_file: Path) -> None:
-    """Take the volume of the data away."""
+    """Remove the volume of the data."""
     edit(compose_file, "      - qdrant_storage:/qdrant/storage\n", "")
 
 
@@ -229,7 +229,7 @@ def test_the_doctor_finds_the_traps_of_a_compose_file(
 
 
 def test_a_project_without_a_compose_file_gets_the_packages(live: Stack) -> None:
-    """The doctor says so, and the stack that runs already is found: it is the same project."""
+    """The doctor says so, and the running stack is found, because it is the same project."""
     aside = live.compose_file.rename(live.root / "aside.yml")
     try:
         found = {f["check"]: f for f in live.inv("doctor", "--json").document["result"]["findings"]}
@@ -243,7 +243,7 @@ def test_a_project_without_a_compose_file_gets_the_packages(live: Stack) -> None
 
 @pytest.mark.parametrize("task", ["doctor", "stack.up", "stack.down", "snapshot.test-restore"])
 def test_a_compose_file_setting_that_names_nothing(live: Stack, task: str) -> None:
-    """`COMPOSE_FILE` naming a file that is not there: 14, with that name."""
+    """`COMPOSE_FILE` naming a file that does not exist: 14, with that name."""
     ran = live.inv(task, "--json", COMPOSE_FILE="docker-compose.yml:nonesuch.yml")
     assert ran.code == 14
     assert "nonesuch.yml" in ran.document["error"]["message"]
@@ -259,7 +259,7 @@ def test_a_compose_file_with_an_error_is_a_wrong_setting(live: Stack) -> None:
 
 
 def test_an_override_file_is_taken_in(stack: Stack, seeds: Seeds) -> None:
-    """`COMPOSE_FILE` in `.env` with an override shapes the live stack as well as the drill."""
+    """`COMPOSE_FILE` in `.env` with an override applies to the live stack and to the drill."""
     seeds.give(stack, BIG)
     (stack.root / "override.yml").write_text(
         "services:\n  qdrant:\n    environment:\n      QDRANT__LOG_LEVEL: WARN\n", encoding="utf-8"
