@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from snapshot_tasks.storage.base import Store
-from snapshot_tasks.storage.place import Place
+if TYPE_CHECKING:
+    from snapshot_tasks.storage.base import Store
+    from snapshot_tasks.storage.place import Place
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

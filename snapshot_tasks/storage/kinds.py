@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
-from snapshot_tasks.storage.base import Store
 from snapshot_tasks.storage.kind import StoreKind
 from snapshot_tasks.storage.place import FILE, Place
+
+if TYPE_CHECKING:
+    from snapshot_tasks.storage.base import Store
 
 
 def _open_s3(place: Place, variables: Mapping[str, str]) -> Store:

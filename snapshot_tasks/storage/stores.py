@@ -5,14 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
-from snapshot_tasks.storage.base import Store
 from snapshot_tasks.storage.kind import StoreKind
 from snapshot_tasks.storage.kinds import AZURE, FOLDER, GOOGLE, S3
 from snapshot_tasks.storage.place import FILE, Place
 from snapshot_tasks.system.errors import SettingsError
 from snapshot_tasks.system.untrusted import printable
+
+if TYPE_CHECKING:
+    from snapshot_tasks.storage.base import Store
 
 STORES: tuple[StoreKind, ...] = (S3, GOOGLE, AZURE, FOLDER)
 

@@ -6,7 +6,6 @@ from pathlib import Path
 
 from snapshot_tasks.cli.command import Outcome, Run, command
 from snapshot_tasks.cli.show.ci import JUNIT_HELP, tell_ci
-from snapshot_tasks.cli.show.faults import as_markdown, faults_json, render_faults
 from snapshot_tasks.cli.wiring import (
     COLLECTION_HELP,
     SNAPSHOT_HELP,
@@ -30,6 +29,7 @@ def selftest(
 ) -> Outcome:
     """Damage copies of a snapshot in every known way; fail with 21 if no check notices."""
     from snapshot_tasks.cli.show.checked import checked_faults
+    from snapshot_tasks.cli.show.faults import as_markdown, faults_json, render_faults
     from snapshot_tasks.engines.select import drill_engine
     from snapshot_tasks.operations.prove.selftest import SelfTestRequest
     from snapshot_tasks.operations.prove.selftest import selftest as test_checks
