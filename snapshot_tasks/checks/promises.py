@@ -104,7 +104,7 @@ def check_points(own: Sequence[Snapshot]) -> Iterator[Finding]:
 def check_proof(own: Sequence[Snapshot], max_age: timedelta, now: datetime) -> Finding:
     """A snapshot of the collection was proven recently, and the newest has not failed since.
 
-    Between two weekly tests the newest snapshot is not tested yet, which is no broken promise.
+    Between two weekly tests the newest snapshot is not tested yet, which does not break a promise.
     """
     newest = own[0]
     test = _test(str(newest.collection))

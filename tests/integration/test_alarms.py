@@ -123,7 +123,7 @@ def test_a_wrong_setting_is_told_too(watched: Inv, listener: Listener) -> None:
 
 @pytest.mark.parametrize("url", ["nonsense://secret", "http://", "http://a b/secret", "secret"])
 def test_a_wrong_url_is_told_without_showing_it(watched: Inv, url: str) -> None:
-    """It may hold a token, so only its name is in the error."""
+    """It may contain a token, so only its name is in the error."""
     ran = watched("snapshot.verify", QDRANT_PING_URL=url)
     assert_error(ran, 14, "QDRANT_PING_URL")
     assert "secret" not in ran.stderr

@@ -21,7 +21,7 @@ KEY = "a-very-s3cret-key-0123456789"
 
 @pytest.fixture(scope="module")
 def locked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
-    """A real server that asks for a key."""
+    """A real server that requires a key."""
     folder = tmp_path_factory.mktemp("locked")
     with native_qdrant(NEWER, folder, QDRANT_API_KEY=KEY) as live:
         live.loader.plain("main", points=50)

@@ -108,7 +108,7 @@ def test_the_server_copy_is_kept_on_demand(qdrant: Live, name: str, outside: Inv
 
 
 def test_two_in_one_second_get_distinct_names(qdrant: Live, name: str, catalog: Catalog) -> None:
-    """With a clock that stands still, nothing is overwritten; the link follows the newer one."""
+    """With a stopped clock, nothing is overwritten; the link follows the newer one."""
     qdrant.loader.plain(name, points=20)
     moment = now()
     with qdrant.server() as server:

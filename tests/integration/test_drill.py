@@ -590,7 +590,7 @@ def test_a_restarted_server_never_meets_its_own_locks(tmp_path: Path, name: str)
 
 
 def slow_to_stop(folder: Path, marks: Path) -> Path:
-    """Make a program that is Qdrant, but stops after a moment, and records that it was told to."""
+    """Make a program that is Qdrant, but stops slowly, and records each request to stop."""
     binary = cached_binary(NEWER)
     script = folder / "slow-qdrant"
     script.write_text(

@@ -10,7 +10,7 @@ from snapshot_tasks.cli.show.ci import tell_ci
 
 @command("doctor", help={})
 def doctor(run: Run) -> Outcome:
-    """Check everything that could go wrong; each OK, WARN or FAIL line comes with its remedy."""
+    """Print an OK, WARN or FAIL line for everything that could go wrong, with a remedy."""
     from snapshot_tasks.catalog.folder import Catalog
     from snapshot_tasks.checks.doctor import examine
     from snapshot_tasks.checks.patient import Patient
