@@ -13,8 +13,10 @@ from bench.__main__ import grow
 from bench.contests import CONTESTS, Comparison, comparisons
 from bench.growth import GROWING, Size, draw
 from tests.conftest import ROOT
+from tests.support.amount import only_full
 
 
+@only_full
 @pytest.mark.timeout(900)
 def test_every_contestant_is_measured(tmp_path: Path) -> None:
     """No number is checked here, because numbers mean nothing on a machine under load."""

@@ -203,7 +203,7 @@ def test_defaults_of_an_own_tasks_py(installed: Installed, own: Path) -> None:
     (own / "qdrant_snapshots").mkdir()
     asked = ("--dry", "qdrant.snapshot.create", "--json")
     steps = json.loads(well(installed("inv", *asked, cwd=own)))["result"]["would"]
-    assert steps[0].startswith("take a snapshot of docs into ")
+    assert steps[0].startswith("take a snapshot of docs and save it in ")
     ran = installed("inv", *asked, cwd=own, QDRANT_COLLECTION_NAME="other")
     assert json.loads(well(ran))["result"]["would"][0].startswith("take a snapshot of other ")
     tasks = own / "tasks.py"

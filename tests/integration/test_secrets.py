@@ -5,8 +5,9 @@ from __future__ import annotations
 import base64
 import dataclasses
 import threading
+from collections import Counter
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,8 @@ from tests.support.world import assert_error, end_processes_below
 KEY = "unmistakable'k3y\"\\&=/that+nobody-else-has"
 # However a library or a format might quote it.
 TRACES = (b"unmistakable", b"nobody-else-has", base64.b64encode(KEY.encode())[:16])
+# At 10 ms each.
+LOOKS = 50
 FAR_AWAY = "far.example"
 
 
@@ -36,19 +39,23 @@ def locked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
 
 @dataclasses.dataclass
 class Sampler:
-    """Looks at the arguments of every process of this machine, again and again."""
+    """Looks at the arguments of every process of this machine, several times each.
+
+    What a process is started with shows itself at once, or as soon as it has become its program.
+    """
 
     arguments: set[str] = dataclasses.field(default_factory=set)
     stop: threading.Event = dataclasses.field(default_factory=threading.Event)
 
     def run(self) -> None:
         """Sample until told to stop."""
+        looks: Counter[Path] = Counter()
         while not self.stop.wait(0.01):
-            for path in Path("/proc").glob("[0-9]*/cmdline"):
-                try:
-                    self.arguments.add(path.read_text(errors="replace"))
-                except OSError:
-                    continue
+            for process in Path("/proc").glob("[0-9]*"):
+                looks[process] += 1
+                if looks[process] <= LOOKS:
+                    with suppress(OSError):
+                        self.arguments.add((process / "cmdline").read_text(errors="replace"))
 
 
 @contextmanager
