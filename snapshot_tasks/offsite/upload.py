@@ -117,7 +117,7 @@ class Upload:
     @cached_property
     def _present(self) -> dict[str, Stored]:
         """What need not be sent: objects of the size in the marker, or that no marker mentions."""
-        if self.found and self._again:
+        if self._again:
             return {}
         present = self._repository.present(self.key)
         sizes = {b.name: b.stored_bytes for b in self.found.blobs} if self.found else {}
@@ -135,13 +135,14 @@ class Upload:
 
     def _check_all_there(self, marker: Marker) -> None:
         present = self._repository.present(self.key)
-        lost = [blob.name for blob in marker.blobs if blob.name not in present]
+        sizes = {name: stored.size_bytes for name, stored in present.items()}
+        lost = [blob.name for blob in marker.blobs if sizes.get(blob.name) != blob.stored_bytes]
         if lost:
             raise StorageError(
-                f"{len(lost)} parts of {self.key.snapshot} disappeared from {self.url} during the"
-                " push.",
-                hint="Find out what else deletes files there, then run this again; only these parts"
-                " will be sent.",
+                f"{len(lost)} parts of {self.key.snapshot} disappeared from {self.url}, or changed"
+                " their size, during the push.",
+                hint="Find out what else writes or deletes files there, then run this again; only"
+                " these parts will be sent.",
             )
 
     def _other_content(self) -> Refused:

@@ -108,3 +108,31 @@ def test_an_earlier_push_of_other_bytes_is_refused(tmp_path: Path) -> None:
     assert later.is_complete
     with pytest.raises(Refused, match="a different snapshot"):
         later.check_found("0" * 64)
+
+
+@pytest.mark.parametrize("broken", ["no marker", "unreadable marker", "marker"])
+def test_again_sends_everything(tmp_path: Path, broken: str) -> None:
+    """Whatever seems to be there may be what is damaged, so none of it is reused."""
+    store = Recording(tmp_path)
+    first = upload(store)
+    if broken != "no marker":
+        first.commit(marker(first))
+    if broken == "unreadable marker":
+        store.write(KEY.marker, b"{")
+    damaged = first.parts[0].name
+    (tmp_path / KEY.folder / damaged).write_bytes(bytes(first.parts[0].stored_bytes))
+    session = Upload(Repository(store), KEY, Packer(), again=True)
+    for plain in (b"one", b"two"):
+        session.send_part(plain)
+    assert session.sent_bytes == sum(part.stored_bytes for part in session.parts)
+    assert (tmp_path / KEY.folder / damaged).read_bytes().strip(b"\0")
+
+
+def test_a_part_that_changes_its_size_is_not_made_visible(tmp_path: Path) -> None:
+    """It was complete when it was sent, and somebody has cut it since."""
+    store = Recording(tmp_path)
+    session = upload(store)
+    (tmp_path / KEY.folder / session.parts[1].name).write_bytes(b"x")
+    with pytest.raises(StorageError, match="changed their size"):
+        session.commit(marker(session))
+    assert Repository(store).find(KEY) is None
