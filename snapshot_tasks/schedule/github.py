@@ -6,6 +6,7 @@ import re
 
 from snapshot_tasks.domain.retention import Policy
 from snapshot_tasks.schedule.request import Command, Request, Schedule
+from snapshot_tasks.system.errors import SettingsError
 from snapshot_tasks.system.spans import format_span
 
 NAME = "qdrant-snapshot.yml"
@@ -45,6 +46,7 @@ def workflow(request: Request) -> Schedule:
         # Public keys: fixed here, so that nobody can forget them and push unencrypted copies.
         environment["QDRANT_AGE_RECIPIENTS"] = f'"{",".join(request.recipients)}"'
     command = request.command
+    _refuse_unknown_source(command)
     head = _HEAD.format(origin=command.origin, variables=_and(variables), secrets=_and(secrets))
     lines = "".join(f"      {name}: {value}\n" for name, value in environment.items())
     text = head + _BODY.format(
@@ -60,6 +62,19 @@ def workflow(request: Request) -> Schedule:
     )
     install = (f"git add .github/workflows/{NAME}",)
     return Schedule(folder=".github/workflows", files={NAME: text}, install=install)
+
+
+def _refuse_unknown_source(command: Command) -> None:
+    """Raise `SettingsError` if nothing says where the tasks are installed from.
+
+    A guess by name could install somebody else's package on a runner that has the API key.
+    """
+    if not command.is_launcher and not command.install:
+        raise SettingsError(
+            "Neither requirements.txt nor pyproject.toml here requires qdrant-snapshot-tasks, so a"
+            " workflow cannot install it.",
+            hint="Add it to requirements.txt, with the place it comes from.",
+        )
 
 
 def _push_proof(command: Command) -> str:

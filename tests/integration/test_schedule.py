@@ -54,7 +54,9 @@ def hostile(inv: Inv, qdrant: Live) -> Iterator[Inv]:
 
 
 def printed(inv: Inv, *flags: str) -> dict[str, str]:
-    """Return the files of a schedule by name."""
+    """Return the files of a schedule by name; the project says where it gets the tasks from."""
+    source = "qdrant-snapshot-tasks @ file:///srv/tasks\n"
+    (inv.root / "requirements.txt").write_text(source, encoding="utf-8")
     return files_of(inv("snapshot.schedule", *flags, "--json"))
 
 

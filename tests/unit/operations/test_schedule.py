@@ -295,6 +295,12 @@ def test_a_unit_runs_the_program_of_a_project_without_a_launcher() -> None:
     assert 'ExecStart="/opt/venv/bin/qdrant-snapshots" qdrant.snapshot.create\n' in text
 
 
+def test_a_workflow_never_guesses_where_the_tasks_come_from() -> None:
+    """A package of that name elsewhere could be somebody else's, and the job has the key."""
+    with pytest.raises(SettingsError, match=r"requirements\.txt"):
+        FORMATS["github"](request_for(command=installed("inv")))
+
+
 def test_a_workflow_installs_what_the_project_uses() -> None:
     """A checkout's launcher sets itself up; without one, the tasks are installed first."""
     [own] = FORMATS["github"](request_for()).files.values()

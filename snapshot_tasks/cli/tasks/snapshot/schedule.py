@@ -10,7 +10,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from snapshot_tasks import __version__
 from snapshot_tasks.cli.calling import CALLING, SCRIPT, Way, way
 from snapshot_tasks.cli.command import Outcome, Run, Span, command
 from snapshot_tasks.system.errors import SettingsError
@@ -19,7 +18,6 @@ if TYPE_CHECKING:
     from snapshot_tasks.schedule.request import Command, Request
     from snapshot_tasks.settings import Settings
 
-DISTRIBUTION = "qdrant-snapshot-tasks"
 _DISTRIBUTION = re.compile(r"\bqdrant[-_.]snapshot[-_.]tasks\b", re.IGNORECASE)
 _INSTALLS = {
     "requirements.txt": "pip install -r requirements.txt",
@@ -126,12 +124,12 @@ def _program(name: str, *, module: str) -> tuple[str, ...]:
 
 
 def _install(root: Path) -> str:
-    """Return the command that installs these tasks on a runner, as the project requires them."""
+    """Return the command that installs these tasks on a runner, if a file of the project has it."""
     for name, install in _INSTALLS.items():
         with suppress(OSError, ValueError):
             if _DISTRIBUTION.search((root / name).read_text(encoding="utf-8")):
                 return install
-    return f"pip install {DISTRIBUTION}=={__version__}"
+    return ""
 
 
 def _written(settings: Settings) -> tuple[Path, ...]:
