@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -191,6 +192,25 @@ def test_it_refuses_a_version_that_this_server_does_not_restore(prepared: Inv) -
     ran = in_place(prepared, "--yes")
     assert collections(prepared) == {"main": 200}
     assert_error(ran, 24, "1.15.5")
+
+
+def test_a_failed_restore_does_not_stop_the_others(prepared: Inv) -> None:
+    """Every other collection is restored, and the proof says that the drill failed: 22."""
+    assert in_place(prepared, "--yes").code == 0
+    with loader_of(prepared) as loader:
+        loader.plain("broken", points=5)
+    assert prepared("snapshot.create", "--collection=broken").code == 0
+    other = snapshot_of(prepared).read_bytes()
+    file = snapshot_of(prepared, "broken")
+    file.write_bytes(other)
+    sha256 = hashlib.sha256(other).hexdigest()
+    edit_manifest(file, lambda m: m.update(sha256=sha256, size_bytes=len(other)))
+    ran = in_place(prepared, "--yes")
+    assert collections(prepared) == {"main": 200}
+    assert_error(ran, 22, "count", "stack.up")
+    assert [proof["ok"] for proof in proofs_of(snapshot_of(prepared))] == [True, False]
+    found = {f["check"]: f["status"] for f in proofs_of(snapshot_of(prepared))[-1]["findings"]}
+    assert (found["count (broken)"], found["after restart: contents (main)"]) == ("FAIL", "OK")
 
 
 def test_a_server_of_somebody_else_is_not_touched(qdrant: Live, shared: Inv) -> None:

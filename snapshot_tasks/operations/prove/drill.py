@@ -164,7 +164,7 @@ def drill(
             raise
         error = failure
         if not failed(log.findings):
-            log.findings.append(_as_finding(failure))
+            log.findings.append(as_finding("restore", failure))
     snapshot = request.snapshot
     kind = REHEARSAL if request.rehearsed_version else DRILL
     report = log.report(snapshot, engine, started_at, error=error, kind=kind)
@@ -182,6 +182,11 @@ def drill_each(
         name=lambda snapshot: snapshot.name,
         error_of=lambda report: report.error,
     )
+
+
+def as_finding(check: str, error: TaskError) -> Finding:
+    """Return an error as a finding, for the report and the proof."""
+    return Finding(check=check, status=Status.FAIL, message=error.message, remedy=error.hint)
 
 
 def _check_file(snapshot: Snapshot, log: Log, progress: Progress) -> str:
@@ -274,10 +279,6 @@ def _with_budget(report: DrillReport, max_seconds: float) -> DrillReport:
             hint="The snapshot is proven. Raise `--max-seconds`, or use a faster server.",
         ),
     )
-
-
-def _as_finding(error: TaskError) -> Finding:
-    return Finding(check="restore", status=Status.FAIL, message=error.message, remedy=error.hint)
 
 
 def _rounded(seconds: float | None) -> float | None:

@@ -16,17 +16,20 @@ from snapshot_tasks.checks.expected import Cost, Expected, Restored, look, recor
 from snapshot_tasks.checks.file import verified
 from snapshot_tasks.checks.restored import check_restored
 from snapshot_tasks.domain.endpoint import Endpoint
+from snapshot_tasks.domain.failure import Failure, joined
 from snapshot_tasks.domain.findings import Finding, failed
 from snapshot_tasks.domain.fingerprint import Fingerprint, Sealed
 from snapshot_tasks.domain.snapshot import Snapshot
 from snapshot_tasks.domain.versions import Fit, version_fit
 from snapshot_tasks.engines.base import Engine
-from snapshot_tasks.operations.prove.drill import DrillReport, Log
+from snapshot_tasks.operations.batch import for_each
+from snapshot_tasks.operations.prove.drill import DrillReport, Log, as_finding
 from snapshot_tasks.operations.prove.evidence import (
     evidence_again,
     look_again,
     points_evidence,
 )
+from snapshot_tasks.operations.restore.into_empty import RestoreResult
 from snapshot_tasks.operations.restore.one import restore
 from snapshot_tasks.operations.restore.plan import RestoreRequest
 from snapshot_tasks.qdrant.points import read_fingerprint
@@ -69,9 +72,12 @@ def drill_in_place(
 ) -> DrillReport:
     """Delete the live data, restore it from snapshots, and compare it with the former data.
 
+    A collection that cannot be restored does not stop the others. The proof says how it ended.
+
     Raises:
         Refused: before anything is deleted, if a collection could not be restored as it is.
         Damaged: before anything is deleted, if a snapshot is not intact.
+        Unreachable: if the empty Qdrant does not start; there is no proof then.
     """
     log, started_at = Log(), clock()
     seconds = request.operation_timeout_seconds
@@ -88,18 +94,15 @@ def drill_in_place(
             engine.down(delete_data=True)
         with log.phase("start"):
             engine.up(timeout_seconds=request.ready_timeout_seconds, progress=progress)
-        with Server(endpoint, operation_timeout_seconds=seconds) as server, log.phase("restore"):
-            _bring_back(sources, server, log, progress)
-        with log.phase("restart"):
-            engine.restart(timeout_seconds=request.ready_timeout_seconds, progress=progress)
-        with Server(endpoint, operation_timeout_seconds=seconds) as server, log.phase("compare"):
-            _compare_again(sources, server, log, progress)
+        error = _bring_back_and_compare(sources, request, engine, endpoint, log, progress)
     except KeyboardInterrupt:
         raise Interrupted("Interrupted.", hint=DELETED_HINT) from None
-    except TaskError as error:
-        error.hint = DELETED_HINT
+    except TaskError as failure:
+        failure.hint = DELETED_HINT
         raise
-    report = log.report(request.snapshot, engine, started_at)
+    if error:
+        error.hint = DELETED_HINT
+    report = log.report(request.snapshot, engine, started_at, error=error)
     keep_proof(request.snapshot, report.proof(), progress)
     return report
 
@@ -167,16 +170,56 @@ def _as_it_was(snapshot: Snapshot, live: Restored, contents: Fingerprint) -> Exp
     )
 
 
-def _bring_back(sources: tuple[_Source, ...], server: Server, log: Log, progress: Progress) -> None:
-    seconds = 0.0
-    for source in sources:
-        result = restore(RestoreRequest(snapshot=source.snapshot), server, progress)
-        if result.error:
-            raise result.error
-        seconds += result.seconds
-        findings = (*result.findings, *points_evidence(result, source.expected))
+def _bring_back_and_compare(
+    sources: tuple[_Source, ...],
+    request: InPlaceRequest,
+    engine: Engine,
+    endpoint: Endpoint,
+    log: Log,
+    progress: Progress,
+) -> TaskError | None:
+    """Restore every collection and compare it, also after a restart; return what failed."""
+    seconds = request.operation_timeout_seconds
+    failures: tuple[Failure, ...] = ()
+    try:
+        with Server(endpoint, operation_timeout_seconds=seconds) as server, log.phase("restore"):
+            failures = _bring_back(sources, server, log, progress)
+        with log.phase("restart"):
+            engine.restart(timeout_seconds=request.ready_timeout_seconds, progress=progress)
+        with Server(endpoint, operation_timeout_seconds=seconds) as server, log.phase("compare"):
+            _compare_again(sources, server, log, progress)
+    except Interrupted:
+        raise
+    except TaskError as error:
+        log.findings.append(as_finding("restart", error))
+        failures = (*failures, Failure(name="restart", error=error))
+    return joined(failures)
+
+
+def _bring_back(
+    sources: tuple[_Source, ...], server: Server, log: Log, progress: Progress
+) -> tuple[Failure, ...]:
+    """Restore every collection. All of them are deleted, so a failure must not stop the others."""
+
+    def work(source: _Source) -> RestoreResult:
+        try:
+            result = restore(RestoreRequest(snapshot=source.snapshot), server, progress)
+            findings = result.findings
+            if result.error is None:
+                findings += points_evidence(result, source.expected)
+        except TaskError as error:
+            finding = as_finding("restore", error)
+            log.findings += _named([finding], source.collection, len(sources))
+            raise
         log.findings += _named(findings, source.collection, len(sources))
-    log.restore_seconds = seconds
+        return result
+
+    batch = for_each(
+        sources, work, name=lambda s: s.collection, error_of=lambda result: result.error
+    )
+    if not batch.failures:
+        log.restore_seconds = sum(result.seconds for result in batch.results)
+    return batch.failures
 
 
 def _compare_again(
