@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
@@ -16,8 +15,8 @@ from snapshot_tasks.catalog.folder import Catalog
 from snapshot_tasks.report.page import render_page
 from tests.conftest import ROOT, missing
 from tests.support.histories import HISTORIES, report_of
+from tools.tasks.needs import find_browser
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 PICTURES = ROOT / "test-results" / "report"
 
 
@@ -45,7 +44,7 @@ def browser() -> Iterator[Browser]:
     It is closed at the end of the module, or its driver's event loop would run under all other
     tests.
     """
-    found = next((path for name in BROWSERS if (path := shutil.which(name))), None)
+    found = find_browser()
     if found is None:
         missing("no Chromium on this machine (its package is chromium)")
     with sync_playwright() as playwright:

@@ -7,7 +7,6 @@ which pretends that a day passes between two rounds.
 
 from __future__ import annotations
 
-import shutil
 import sys
 import tempfile
 from datetime import UTC, datetime, timedelta
@@ -26,8 +25,8 @@ from snapshot_tasks.qdrant.server import Server
 from snapshot_tasks.report.page import render_page
 from snapshot_tasks.settings import load_settings
 from snapshot_tasks.system.progress import Clock, Silent
-from tests.browser.conftest import BROWSERS
 from tests.support.collections import Loader, plain_points
+from tools.tasks.needs import find_browser
 
 COLLECTION, ROUNDS, POINTS, DIMENSIONS = "informasi-umum-itb", 12, 2000, 64
 WIDTH, HEIGHT = 1000, 1290
@@ -69,7 +68,7 @@ def _fill(catalog: Catalog) -> None:
 
 
 def _picture(page: Path, path: Path) -> None:
-    browser = next(found for name in BROWSERS if (found := shutil.which(name)))
+    browser = find_browser()
     with sync_playwright() as playwright:
         launched = playwright.chromium.launch(executable_path=browser, args=["--no-sandbox"])
         shown = launched.new_page(viewport={"width": WIDTH, "height": HEIGHT})

@@ -13,7 +13,6 @@ from snapshot_tasks.storage import bucket as buckets
 from snapshot_tasks.storage.stores import STORES
 from tests.conftest import missing
 from tests.support.stores import (
-    AZURITE,
     Bucket,
     azure_bucket,
     azure_server,
@@ -21,6 +20,7 @@ from tests.support.stores import (
     s3_bucket,
     s3_server,
 )
+from tools.tasks.needs import AZURITE
 
 KINDS = tuple(kind.scheme for kind in STORES)
 REMOTE = tuple(kind.scheme for kind in STORES if kind.has_bucket)

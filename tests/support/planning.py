@@ -113,7 +113,7 @@ class Plan:
         minutes = max(sum(seconds) / workers, *seconds, 0.0) / 60
         reporter.ensure_newline()
         reporter.write_line(
-            f"{len(ids):,} cases ({parts}) in {workers} at a time, about {minutes:.0f} min."
+            f"{len(ids):,} cases ({parts}), {workers} at a time, about {minutes:.0f} min."
         )
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:

@@ -7,7 +7,6 @@ import hashlib
 import hmac
 import http.client
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -24,10 +23,8 @@ from snapshot_tasks.storage.stores import open_store
 from tests.support.ports import free_ports
 from tests.support.proxy import Exchange, Proxy, faulty
 from tests.support.world import wait_until
+from tools.tasks.needs import AZURITE
 
-AZURITE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")).joinpath(
-    "qdrant-snapshot-tasks", "azurite-3.37.0", "node_modules", ".bin", "azurite-blob"
-)
 S3_KEYS = {
     "AWS_ACCESS_KEY_ID": "test",
     "AWS_SECRET_ACCESS_KEY": "not-a-secret",

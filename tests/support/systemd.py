@@ -10,8 +10,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from tests.conftest import missing
+from tools.tasks.needs import SYSTEMD
 
-SYSTEMD = Path("/lib/systemd/systemd")
 # It sees only its own processes and mounts; of /etc and /run, only the units and Docker.
 _START = """
 set -eu

@@ -85,3 +85,5 @@ def test_files_that_cannot_import_the_table_agree_with_it() -> None:
         assert set(re.findall(r"QDRANT_VERSION(?::-|=)([0-9.]+)", text)) == {DEFAULT_VERSION}
     workflow = (ROOT / ".github" / "workflows" / "ci.yml").read_text(encoding="utf-8")
     assert set(re.findall(r"engine\.install --version ([0-9.]+)", workflow)) == set(TESTED)
+    pulled = re.findall(r"docker pull .*qdrant/qdrant:v([0-9.]+)", workflow)
+    assert set(pulled) == set(TESTED)
