@@ -1,4 +1,4 @@
-"""Choose from the catalogue when no flag names a snapshot."""
+"""Choose from the catalogue by the flags of a task."""
 
 from __future__ import annotations
 
@@ -9,6 +9,29 @@ from snapshot_tasks.domain.snapshot import Snapshot
 from snapshot_tasks.system.errors import NotFound
 
 _TAKE_ONE = "Take one with `inv snapshot.create`."
+
+
+def to_test(
+    catalog: Catalog,
+    *,
+    snapshot: str = "",
+    collection: str = "",
+    default_collection: str,
+    every: bool = False,
+    at_random: bool = False,
+) -> list[Snapshot]:
+    """Return the newest of every collection, a random older one, the named one, or the newest one.
+
+    Raises:
+        NotFound: if there is none.
+    """
+    if every:
+        return newest_of_all(catalog, collection)
+    if at_random:
+        return [random_older(catalog, collection or default_collection)]
+    if snapshot:
+        return [catalog.find(snapshot)]
+    return [catalog.newest(collection or default_collection)]
 
 
 def newest_of_all(catalog: Catalog, collection: str = "") -> list[Snapshot]:

@@ -112,6 +112,13 @@ def test_it_needs_yes(shared: Inv) -> None:
     assert collections(shared) == {"main": 200}
 
 
+def test_it_asks_before_it_takes_a_snapshot(shared: Inv) -> None:
+    """`--create` takes no snapshot if the drill is not confirmed: 24."""
+    file = snapshot_of(shared)
+    assert_error(in_place(shared, "--create"), 24, "--yes")
+    assert snapshot_of(shared) == file
+
+
 @contextmanager
 def more_points(stack: Inv) -> Iterator[None]:
     """Write to the collection after its snapshot."""

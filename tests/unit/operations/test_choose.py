@@ -1,13 +1,14 @@
-"""Which snapshots are chosen if no flag names one."""
+"""Which snapshots the flags of a task choose."""
 
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
 from snapshot_tasks.catalog.folder import Catalog
-from snapshot_tasks.operations.choose import all_of, newest_of_all, random_older
+from snapshot_tasks.operations.choose import all_of, newest_of_all, random_older, to_test
 from snapshot_tasks.system.errors import NotFound
 from tests.support.manifests import TAKEN_AT, catalogued
 
@@ -35,6 +36,22 @@ def test_at_random_means_an_older_one(catalog: Catalog) -> None:
     assert random_older(catalog, "books").name == older.name
     catalogued(catalog)
     assert random_older(catalog, "books").name == older.name
+
+
+def test_what_to_test(catalog: Catalog) -> None:
+    """Each flag chooses its own; without flags it is the newest of the default collection."""
+    older = catalogued(catalog, taken_at=TAKEN_AT - DAY)
+    books = catalogued(catalog)
+    films = catalogued(catalog, collection="films", aliases=())
+
+    def names(**flags: Any) -> list[str]:
+        return [s.name for s in to_test(catalog, default_collection="books", **flags)]
+
+    assert names() == [books.name]
+    assert names(collection="films") == [films.name]
+    assert names(snapshot=older.name) == [older.name]
+    assert names(at_random=True) == [older.name]
+    assert names(every=True) == [books.name, films.name]
 
 
 def test_all_are_all_or_an_error_that_names_the_purpose(catalog: Catalog) -> None:

@@ -12,7 +12,6 @@ from snapshot_tasks.cli.wiring import (
     SNAPSHOT_HELP,
     connect,
     create_defaults,
-    find_snapshot,
     now,
     open_catalog,
     run_hook,
@@ -63,7 +62,7 @@ def drill(
     """Run a drill (restore test): restore into an empty Qdrant, compare, restart, compare again."""
     from snapshot_tasks.cli.show.checked import checked_drill
     from snapshot_tasks.cli.show.drill import drills_json, render_drills
-    from snapshot_tasks.operations.choose import newest_of_all, random_older
+    from snapshot_tasks.operations.choose import to_test
     from snapshot_tasks.operations.prove.drill import drill_each
 
     if sum((all, bool(snapshot), create, random)) > 1:
@@ -81,17 +80,17 @@ def drill(
     if run.dry:
         return run.would("restore into an empty Qdrant, compare, and discard it")
     with catalog.lock("snapshot.test-restore"):
-        created: list[Created] = []
-        if all:
-            chosen = newest_of_all(catalog, collection)
-        elif create:
-            created = [_take(run, catalog, collection)]
-            chosen = [one.snapshot for one in created]
-        elif random:
-            chosen = [random_older(catalog, collection or run.settings.collection)]
-        else:
-            chosen = [find_snapshot(run, catalog, snapshot, collection)]
+        # Ask first: a new snapshot whose drill is refused would have no hook and no report.
         work = _in_place(run, catalog, yes) if in_place else _fresh(run, keep, max_seconds, version)
+        created = [_take(run, catalog, collection)] if create else []
+        chosen = [one.snapshot for one in created] or to_test(
+            catalog,
+            snapshot=snapshot,
+            collection=collection,
+            default_collection=run.settings.collection,
+            every=all,
+            at_random=random,
+        )
         drills = drill_each(chosen, work)
     hooks = run_hook(run, [one.snapshot for one in created])
     failures = (*drills.failures, *hooks)
