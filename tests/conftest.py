@@ -62,7 +62,7 @@ def project(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def make_settings(project: Path) -> Callable[..., Settings]:
-    """Make settings of a project in a temporary folder, from nothing but what is given."""
+    """Make settings of a project in a temporary folder, from these variables only."""
 
     def make(**environment: str) -> Settings:
         project.mkdir(exist_ok=True)
@@ -125,7 +125,7 @@ def native_qdrant(version: str, folder: Path, **environment: str) -> Iterator[Li
 def side_by_side() -> Iterator[None]:
     """Give servers ports that no other worker takes, and kill at once those thrown away.
 
-    Half a second each is much for hundreds of servers, and what a server does when it is told to
+    Half a second each adds up for hundreds of servers, and what a server does when it is told to
     stop is the concern of tests that call `inv` as a process.
     """
 
@@ -173,7 +173,7 @@ def older_qdrant(older_for_all: Live) -> Iterator[Live]:
 
 @pytest.fixture(scope="session")
 def docker() -> None:
-    """Ask for a Docker daemon with Compose."""
+    """Skip unless Docker with Compose is available."""
     problem = docker_problem()
     if problem:
         missing(problem)

@@ -63,7 +63,7 @@ class Engine(Protocol):
         ...
 
     def down(self, *, delete_data: bool) -> None:
-        """Stop the live Qdrant; its data stays unless `delete_data`."""
+        """Stop the live Qdrant; its data is kept unless `delete_data`."""
         ...
 
     def restart(self, *, timeout_seconds: float, progress: Progress) -> None:

@@ -75,7 +75,7 @@ class Server:
         self,
         timeout_seconds: float,
         *,
-        hint: str = "See why in the server's log: `inv stack.logs`.",
+        hint: str = "The server's log says why: `inv stack.logs`.",
         check: Callable[[], None] = lambda: None,
     ) -> float:
         """Wait until the server is ready and return how many seconds it took.

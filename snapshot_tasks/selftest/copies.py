@@ -134,7 +134,7 @@ class Copy:
         """Return the first of them. Raises `NotApplicable` if there is none."""
         for vector in self.live_vectors():
             return vector
-        raise NotApplicable("no vector is stored in the form in which it is read")
+        raise NotApplicable("no vector is stored uncompressed")
 
     def live_vectors(self) -> Iterator[LiveVector]:
         """Yield sampled dense vectors whose bits appear exactly once in their shard's storage."""
@@ -219,7 +219,7 @@ def first_stored(members: list[Member], offset: int) -> int:
     for member in members:
         if (position := member.position(offset)) is not None:
             return position
-    raise NotApplicable("it is in a hole of its file")
+    raise NotApplicable("it is in a sparse region of the file")
 
 
 def read_sample(file: Path, scratch: Path) -> tuple[Point, ...]:

@@ -155,7 +155,7 @@ def test_a_hook_that_fails(qdrant: Live, name: str, outside: Inv, tmp_path: Path
         *("--collection", f"{name}-1", "--collection", f"{name}-2"),
         QDRANT_POST_CREATE_HOOK=script(tmp_path, f"print('sorry')\n{text}\n"),
     )
-    assert_error(ran, 15, words, f"{name}-1_", f"{name}-2_", "stays in the catalogue")
+    assert_error(ran, 15, words, f"{name}-1_", f"{name}-2_", "remains in the catalogue")
     assert ran.stderr.count("sorry") == 2
     listed = outside("snapshot.list", "--json").document["result"]["snapshots"]
     assert len(listed) == 2

@@ -1,4 +1,4 @@
-"""Ports that no other test run on this machine uses, and no connection either.
+"""Ports that no other test run on this machine uses, nor as a connection's local port.
 
 Between asking for a free port and starting a server on it, another worker could take the port. So
 each process reserves its own block of ports, and hands them out one after the other.

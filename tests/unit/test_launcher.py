@@ -1,4 +1,4 @@
-"""The launcher starts Invoke at once in a fresh .venv, and makes a stale one anew."""
+"""The launcher starts Invoke at once in a fresh .venv, and recreates a stale one."""
 
 from __future__ import annotations
 

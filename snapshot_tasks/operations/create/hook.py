@@ -58,13 +58,13 @@ def _run_hook(
     except OSError as error:
         raise StorageError(
             f"The hook for {snapshot.name} could not be run: {argv[0]}: {error.strerror}. "
-            "The snapshot stays in the catalogue.",
+            "The snapshot remains in the catalogue.",
             hint="Correct QDRANT_POST_CREATE_HOOK, then run the command by hand.",
         ) from error
     if code:
         ended = f"exited with {code}" if code > 0 else f"was killed by signal {-code}"
         raise StorageError(
-            f"The hook for {snapshot.name} {ended}. The snapshot stays in the catalogue.",
+            f"The hook for {snapshot.name} {ended}. The snapshot remains in the catalogue.",
             hint="The lines above are its output. Fix the problem, then run the command in"
             " QDRANT_POST_CREATE_HOOK by hand.",
         )

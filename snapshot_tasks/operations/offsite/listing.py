@@ -81,5 +81,5 @@ def choose(listing: Listing, *, snapshot: str = "") -> list[Remote]:
         raise listing.failures[0].error
     raise NotFound(
         f"There is no such snapshot off-site{f': {snapshot}' if snapshot else ''}.",
-        hint="Run `inv snapshot.list --remote` to see what there is; `inv snapshot.push` adds one.",
+        hint="Run `inv snapshot.list --remote` to list the copies; `inv snapshot.push` adds one.",
     )

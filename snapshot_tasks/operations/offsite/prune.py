@@ -111,7 +111,7 @@ def plan_places(
         raise planned.failures[0].error
     if not plans:
         message = "There is no such snapshot off-site."
-        raise NotFound(message, hint="Run `inv snapshot.list --remote` to see what there is.")
+        raise NotFound(message, hint="Run `inv snapshot.list --remote` to list the copies.")
     return RemotePlans(plans=plans, failures=planned.failures)
 
 

@@ -32,5 +32,5 @@ def pin(run: Run, snapshot: str = "", collection: str = "", note: str = "") -> O
         set_pin(found, note)
     return Outcome(
         result={"snapshot": found.name, "pinned": note},
-        render=lambda: tell(f"{found.name} is pinned: `snapshot.prune` will not delete it."),
+        render=lambda: tell(f"{found.name} is pinned: `inv snapshot.prune` will not delete it."),
     )

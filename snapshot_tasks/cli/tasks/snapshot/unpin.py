@@ -24,7 +24,7 @@ def unpin(run: Run, snapshot: str = "", collection: str = "") -> Outcome:
         found = find_snapshot(run, catalog, snapshot, collection)
         was = found.pin
         remove_pin(found)
-    no_longer = "is no longer pinned; `snapshot.prune` can delete it"
+    no_longer = "is no longer pinned; `inv snapshot.prune` can delete it"
     text = "was not pinned" if was is None else no_longer
     return Outcome(
         result={"snapshot": found.name, "pinned": None, "was_pinned": was},

@@ -14,7 +14,7 @@ from snapshot_tasks.cli.wiring import said
     },
 )
 def down(run: Run, volumes: bool = False, yes: bool = False) -> Outcome:
-    """Stop Qdrant; its data stays unless --volumes is given."""
+    """Stop Qdrant; its data is kept unless --volumes is given."""
     from snapshot_tasks.engines.select import managed_engine
 
     selection = managed_engine(run.settings)
@@ -29,5 +29,5 @@ def down(run: Run, volumes: bool = False, yes: bool = False) -> Outcome:
         {"engine": selection.engine.name, "data_deleted": volumes},
         "Qdrant is stopped and its data is deleted."
         if volumes
-        else "Qdrant is stopped; its data stays.",
+        else "Qdrant is stopped; its data is kept.",
     )
