@@ -102,7 +102,7 @@ class Reader:
         value = self.text(name)
         if value is None:
             return default
-        if not value.isascii() or not value.isdigit() or not 0 < int(value) < 65536:
+        if not re.fullmatch(r"[0-9]{1,5}", value) or not 0 < int(value) < 65536:
             self._wrong(name, "a port number from 1 to 65535", value)
             return default
         return int(value)
@@ -112,16 +112,16 @@ class Reader:
         value = self.text(name)
         if value is None:
             return default
-        if not re.fullmatch(r"\d+(\.\d+)?", value) or float(value) <= 0:
+        if not re.fullmatch(r"\d{1,9}(\.\d{1,9})?", value) or float(value) <= 0:
             self._wrong(name, "a number of seconds greater than 0", value)
             return default
         return float(value)
 
     def count(self, name: str, default: int = 0) -> int:
-        """Return a whole number, 0 or greater."""
+        """Return a whole number from 0 to 999999999."""
         value = self.text(name) or str(default)
-        if not value.isascii() or not value.isdigit():
-            self._wrong(name, "a whole number, 0 or greater", value)
+        if not re.fullmatch(r"[0-9]{1,9}", value):
+            self._wrong(name, "a whole number from 0 to 999999999", value)
             return default
         return int(value)
 
@@ -172,7 +172,7 @@ class Reader:
         """Return several paths, separated as Compose separates them."""
         separator = self.text("COMPOSE_PATH_SEPARATOR") or os.pathsep
         value = self.text(name)
-        return tuple(root / part for part in value.split(separator)) if value else ()
+        return tuple(root / part for part in (value or "").split(separator) if part)
 
     def names(self, name: str) -> tuple[str, ...]:
         """Return comma-separated names, in lower case."""

@@ -105,13 +105,15 @@ def test_every_wrong_setting_is_told_at_once(make_settings: Make, tmp_path: Path
     assert message.count(": expected ") == 9
 
 
-@pytest.mark.parametrize("value", ["65536", "-1", "+1", "1.0", "６３３３", "²", "6333 6334"])
+@pytest.mark.parametrize(
+    "value", ["65536", "-1", "+1", "1.0", "６３３３", "²", "6333 6334", "6" * 5000]
+)
 def test_a_port_is_a_plain_number(make_settings: Make, value: str) -> None:
     """Anything but a port is refused by name."""
     assert "QDRANT_HTTP_PORT" in problems(make_settings, QDRANT_HTTP_PORT=value)
 
 
-@pytest.mark.parametrize("value", ["0", "0.0", "1e3", "nan", "inf", "5s", "-0.1"])
+@pytest.mark.parametrize("value", ["0", "0.0", "1e3", "nan", "inf", "5s", "-0.1", "9" * 400])
 def test_a_duration_is_a_plain_number_above_zero(make_settings: Make, value: str) -> None:
     """Anything but a duration is refused by name."""
     message = problems(make_settings, QDRANT_OPERATION_TIMEOUT_SECONDS=value)
@@ -358,6 +360,18 @@ def test_compose_files_have_the_separator_of_compose(make_settings: Make, projec
     """`COMPOSE_PATH_SEPARATOR` is a setting of Compose, and means the same here."""
     made = make_settings(COMPOSE_FILE="a.yml;b.yml", COMPOSE_PATH_SEPARATOR=";")
     assert made.engine.compose_files == (project / "a.yml", project / "b.yml")
+
+
+def test_empty_parts_are_no_compose_files(make_settings: Make, project: Path) -> None:
+    """A separator at the end does not name the project's folder."""
+    made = make_settings(COMPOSE_FILE="a.yml::b.yml:")
+    assert made.engine.compose_files == (project / "a.yml", project / "b.yml")
+
+
+@pytest.mark.parametrize("value", ["-1", "1.5", "²", "9" * 5000])
+def test_a_count_is_a_plain_number(make_settings: Make, value: str) -> None:
+    """Anything but a count is refused by name, also one that Python refuses to convert."""
+    assert "QDRANT_KEEP_LAST" in problems(make_settings, QDRANT_KEEP_LAST=value)
 
 
 def test_a_binary_is_an_executable_file(make_settings: Make, tmp_path: Path) -> None:
