@@ -48,7 +48,7 @@ def connect(run: Run, *, mounted: bool = False) -> Server:
 
 
 def repositories(run: Run, urls: Sequence[str] | None) -> list[Repository]:
-    """Return the off-site places from the flags or the settings.
+    """Return the repositories at the off-site places from the flags or the settings.
 
     Raises:
         SettingsError: if there is none, or a URL is wrong.

@@ -129,14 +129,14 @@ class ServerSnapshots:
         """Stream a server snapshot's exact bytes into `take`.
 
         Raises:
-            Damaged: if fewer or more bytes arrive than Qdrant announced.
+            Damaged: if fewer or more bytes arrive than Qdrant reported.
             Unreachable: if the connection is lost for good.
         """
         path = snapshot_path(collection, snapshot.name)
         received = Download(self._http, path, take).run(note)
         if received != snapshot.size_bytes:
             raise Damaged(
-                f"Qdrant announced {snapshot.size_bytes:,} bytes but sent {received:,}.",
+                f"Qdrant reported {snapshot.size_bytes:,} bytes but sent {received:,}.",
                 hint="Run this again. If it happens again, check the proxy or network between this "
                 "machine and Qdrant.",
             )

@@ -140,7 +140,7 @@ class _Unpacking:
 
     def _write(self, source: IO[bytes], member: Member, target: Path) -> None:
         if not target.resolve().is_relative_to(self._scratch.resolve()):
-            raise ValueError(f"member {member.name!r} points outside the scratch folder")
+            raise ValueError(f"member {member.name!r} points outside the temporary folder")
         target.parent.mkdir(parents=True, exist_ok=True)
         with target.open("xb") as file:
             for start, size in member.extents:

@@ -16,8 +16,9 @@ from snapshot_tasks.settings.engine import EngineSettings, read_engine
 from snapshot_tasks.settings.keep import read_policy
 from snapshot_tasks.settings.offsite import OffsiteSettings, read_offsite
 from snapshot_tasks.settings.qdrant import QdrantSettings, read_qdrant
-from snapshot_tasks.settings.reader import Reader
-from snapshot_tasks.settings.watching import Watching, read_hook, read_watching
+from snapshot_tasks.settings.snapshots import read_hook, read_snapshot_dir
+from snapshot_tasks.settings.values import Values
+from snapshot_tasks.settings.watching import Watching, read_watching
 from snapshot_tasks.storage.stores import variable_prefixes
 from snapshot_tasks.system.errors import SettingsError
 
@@ -69,22 +70,22 @@ def load_settings(
         SettingsError: if a setting is wrong; the message lists all of them.
     """
     problems: list[str] = []
-    reader = _reader(project_root, environment, defaults, problems)
+    values = _values(project_root, environment, defaults, problems)
     settings = Settings(
         project_root=project_root,
-        collection=reader.text("QDRANT_COLLECTION_NAME") or "informasi-umum-itb",
-        snapshot_dir=reader.path("QDRANT_SNAPSHOT_DIR", project_root / "qdrant_snapshots"),
-        max_drop_percent=reader.percent("QDRANT_MAX_DROP_PERCENT", 10.0),
-        post_create_hook=read_hook(reader, problems),
-        qdrant=read_qdrant(reader, project_root),
-        engine=read_engine(reader, project_root),
-        offsite=read_offsite(reader, project_root),
-        keep=read_policy(reader),
-        watching=read_watching(reader, project_root),
+        collection=values.text("QDRANT_COLLECTION_NAME") or "informasi-umum-itb",
+        snapshot_dir=read_snapshot_dir(values, project_root),
+        max_drop_percent=values.percent("QDRANT_MAX_DROP_PERCENT", 10.0),
+        post_create_hook=read_hook(values, problems),
+        qdrant=read_qdrant(values, project_root),
+        engine=read_engine(values, project_root),
+        offsite=read_offsite(values, project_root),
+        keep=read_policy(values),
+        watching=read_watching(values, project_root),
     )
     if settings.engine.http_port == settings.engine.grpc_port:
         problems.append("QDRANT_GRPC_PORT: must differ from QDRANT_HTTP_PORT")
-    problems += reader.unknown_defaults()
+    problems += values.unknown_defaults()
     if problems:
         # A setting that two groups need is read twice.
         text = "; ".join(dict.fromkeys(problems))
@@ -117,7 +118,7 @@ def load_watching(
 
     Problems of these settings are reported by `load_settings`, which every task uses.
     """
-    return read_watching(_reader(project_root, environment, defaults, []), project_root)
+    return read_watching(_values(project_root, environment, defaults, []), project_root)
 
 
 def _hint(defaults: Defaults | None) -> str:
@@ -125,16 +126,16 @@ def _hint(defaults: Defaults | None) -> str:
     return f"Correct it in {where}; .env.example lists every setting."
 
 
-def _reader(
+def _values(
     project_root: Path,
     environment: Mapping[str, str] | None,
     defaults: Defaults | None,
     problems: list[str],
-) -> Reader:
+) -> Values:
     environment = os.environ if environment is None else environment
     values = _read_dotenv(project_root / ".env", problems)
     values |= {name: value for name, value in environment.items() if value}
-    return Reader(values, problems, defaults=_texts(defaults or {}, problems))
+    return Values(values, problems, defaults=_texts(defaults or {}, problems))
 
 
 def _texts(defaults: object, problems: list[str]) -> dict[str, str]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from snapshot_tasks.domain.versions import DEFAULT_VERSION
 from snapshot_tasks.settings.qdrant import read_grpc_port, read_http_port
-from snapshot_tasks.settings.reader import Reader
+from snapshot_tasks.settings.values import Values
 
 ENGINES = ("auto", "compose", "native", "external")
 DRILL_ENGINES = ("auto", "compose", "native")
@@ -45,19 +45,19 @@ class EngineSettings:
         return f"http://localhost:{self.http_port}"
 
 
-def read_engine(reader: Reader, root: Path) -> EngineSettings:
+def read_engine(values: Values, root: Path) -> EngineSettings:
     """Read the settings of the engines; files are relative to the project's root."""
-    live = reader.choice("QDRANT_ENGINE", ENGINES)
+    live = values.choice("QDRANT_ENGINE", ENGINES)
     same = live if live in DRILL_ENGINES else "auto"
     return EngineSettings(
         live=live,
-        drill=reader.choice("QDRANT_DRILL_ENGINE", DRILL_ENGINES, same),
-        version=reader.version("QDRANT_VERSION", DEFAULT_VERSION),
-        binary=reader.program("QDRANT_BINARY", root),
-        http_port=read_http_port(reader),
-        grpc_port=read_grpc_port(reader),
-        releases_url=reader.text("QDRANT_RELEASES_URL") or RELEASES_URL,
-        releases_api_url=reader.text("QDRANT_RELEASES_API_URL") or RELEASES_API_URL,
-        compose_files=reader.paths("COMPOSE_FILE", root),
-        compose_defaults=reader.defaults_for(COMPOSE_SETTINGS),
+        drill=values.choice("QDRANT_DRILL_ENGINE", DRILL_ENGINES, same),
+        version=values.version("QDRANT_VERSION", DEFAULT_VERSION),
+        binary=values.program("QDRANT_BINARY", root),
+        http_port=read_http_port(values),
+        grpc_port=read_grpc_port(values),
+        releases_url=values.text("QDRANT_RELEASES_URL") or RELEASES_URL,
+        releases_api_url=values.text("QDRANT_RELEASES_API_URL") or RELEASES_API_URL,
+        compose_files=values.paths("COMPOSE_FILE", root),
+        compose_defaults=values.defaults_for(COMPOSE_SETTINGS),
     )

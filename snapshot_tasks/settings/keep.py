@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from snapshot_tasks.domain.retention import Policy
-from snapshot_tasks.settings.reader import Reader
+from snapshot_tasks.settings.values import Values
 
 
-def read_policy(reader: Reader) -> Policy:
+def read_policy(values: Values) -> Policy:
     """Read which snapshots to keep."""
     return Policy(
-        keep_last=reader.count("QDRANT_KEEP_LAST"),
-        keep_daily=reader.count("QDRANT_KEEP_DAILY"),
-        keep_weekly=reader.count("QDRANT_KEEP_WEEKLY"),
-        keep_monthly=reader.count("QDRANT_KEEP_MONTHLY"),
-        keep_yearly=reader.count("QDRANT_KEEP_YEARLY"),
-        keep_minimum=reader.count("QDRANT_KEEP_MINIMUM", 1),
-        max_age=reader.span("QDRANT_KEEP_MAX_AGE"),
+        keep_last=values.count("QDRANT_KEEP_LAST"),
+        keep_daily=values.count("QDRANT_KEEP_DAILY"),
+        keep_weekly=values.count("QDRANT_KEEP_WEEKLY"),
+        keep_monthly=values.count("QDRANT_KEEP_MONTHLY"),
+        keep_yearly=values.count("QDRANT_KEEP_YEARLY"),
+        keep_minimum=values.count("QDRANT_KEEP_MINIMUM", 1),
+        max_age=values.span("QDRANT_KEEP_MAX_AGE"),
     )

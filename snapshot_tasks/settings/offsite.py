@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from snapshot_tasks.settings.reader import Reader
+from snapshot_tasks.settings.values import Values
 from snapshot_tasks.storage.stores import variable_prefixes
 
 
@@ -20,13 +20,13 @@ class OffsiteSettings:
     store_variables: Mapping[str, str] = field(repr=False)
 
 
-def read_offsite(reader: Reader, root: Path) -> OffsiteSettings:
+def read_offsite(values: Values, root: Path) -> OffsiteSettings:
     """Read the settings of off-site copies; files are relative to the project's root."""
     return OffsiteSettings(
-        urls=reader.places("QDRANT_OFFSITE_URL", root),
-        age_recipients=reader.recipients("QDRANT_AGE_RECIPIENTS", root),
-        age_identity_file=reader.file(
+        urls=values.places("QDRANT_OFFSITE_URL", root),
+        age_recipients=values.recipients("QDRANT_AGE_RECIPIENTS", root),
+        age_identity_file=values.file(
             "QDRANT_AGE_IDENTITY_FILE", root, expected="a readable file of age identities"
         ),
-        store_variables=reader.beginning_with(variable_prefixes()),
+        store_variables=values.beginning_with(variable_prefixes()),
     )

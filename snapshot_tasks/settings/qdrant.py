@@ -7,7 +7,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from snapshot_tasks.domain.endpoint import ANSWER_SECONDS, Tls, is_loopback
-from snapshot_tasks.settings.reader import Reader
+from snapshot_tasks.settings.values import Values
 
 HTTP_PORT, GRPC_PORT = 6333, 6334
 
@@ -32,38 +32,38 @@ class QdrantSettings:
         return is_loopback(urlsplit(self.url).hostname or "")
 
 
-def read_qdrant(reader: Reader, root: Path) -> QdrantSettings:
+def read_qdrant(values: Values, root: Path) -> QdrantSettings:
     """Read the settings of the live Qdrant; files are relative to the project's root."""
-    url = reader.url("QDRANT_URL")
+    url = values.url("QDRANT_URL")
     return QdrantSettings(
-        url=url or f"http://localhost:{read_http_port(reader)}",
-        api_key=reader.secret("QDRANT_API_KEY", "QDRANT_API_KEY_FILE", root),
-        plaintext_key_hosts=reader.names("QDRANT_ALLOW_PLAINTEXT_KEY"),
-        tls=reader.tls(root),
-        grpc_port=read_grpc_port(reader) if _knows_grpc_port(url, reader) else None,
-        server_snapshot_dir=reader.text("QDRANT_SERVER_SNAPSHOT_DIR"),
-        answer_timeout_seconds=reader.seconds("QDRANT_ANSWER_TIMEOUT_SECONDS", ANSWER_SECONDS),
-        ready_timeout_seconds=reader.seconds("QDRANT_READY_TIMEOUT_SECONDS", 60.0),
-        operation_timeout_seconds=reader.seconds("QDRANT_OPERATION_TIMEOUT_SECONDS", 3600.0),
+        url=url or f"http://localhost:{read_http_port(values)}",
+        api_key=values.secret("QDRANT_API_KEY", "QDRANT_API_KEY_FILE", root),
+        plaintext_key_hosts=values.names("QDRANT_ALLOW_PLAINTEXT_KEY"),
+        tls=values.tls(root),
+        grpc_port=read_grpc_port(values) if _knows_grpc_port(url, values) else None,
+        server_snapshot_dir=values.text("QDRANT_SERVER_SNAPSHOT_DIR"),
+        answer_timeout_seconds=values.seconds("QDRANT_ANSWER_TIMEOUT_SECONDS", ANSWER_SECONDS),
+        ready_timeout_seconds=values.seconds("QDRANT_READY_TIMEOUT_SECONDS", 60.0),
+        operation_timeout_seconds=values.seconds("QDRANT_OPERATION_TIMEOUT_SECONDS", 3600.0),
     )
 
 
-def read_http_port(reader: Reader) -> int:
+def read_http_port(values: Values) -> int:
     """Return the HTTP port, by default that of a `QDRANT_URL` on this machine."""
-    parts = urlsplit(reader.url("QDRANT_URL") or "")
+    parts = urlsplit(values.url("QDRANT_URL") or "")
     port = parts.port if is_loopback(parts.hostname or "") else None
-    return reader.port("QDRANT_HTTP_PORT", port or HTTP_PORT)
+    return values.port("QDRANT_HTTP_PORT", port or HTTP_PORT)
 
 
-def read_grpc_port(reader: Reader) -> int:
+def read_grpc_port(values: Values) -> int:
     """Return the gRPC port."""
-    return reader.port("QDRANT_GRPC_PORT", GRPC_PORT)
+    return values.port("QDRANT_GRPC_PORT", GRPC_PORT)
 
 
-def _knows_grpc_port(url: str | None, reader: Reader) -> bool:
+def _knows_grpc_port(url: str | None, values: Values) -> bool:
     """Return whether the gRPC port belongs to `QDRANT_URL` for certain.
 
     Another Qdrant may listen on the default port, and its points must not be mistaken for these.
     """
     is_default = url is None or urlsplit(url).port == HTTP_PORT
-    return is_default or reader.text("QDRANT_GRPC_PORT") is not None
+    return is_default or values.text("QDRANT_GRPC_PORT") is not None

@@ -229,7 +229,7 @@ def _checked(reading: Reading, taken: Taken) -> Reading:
         return reading
     raise ContentsDiffer(
         f"The file contains {count:,} points, but the source had {taken.before.points_count:,} "
-        "before and after.",
+        "points before and after the snapshot.",
         hint="Run this again. If it happens again, Qdrant's snapshot is incomplete: do not rely on"
         " it.",
     )

@@ -157,10 +157,12 @@ def prune_remote(
         with progress.phase(f"pruning {each.plan.collection} in {each.repository.url}"):
             return _drop(each, _still_dropped(each, policy, now, pinned))
 
-    places = {each.repository.url: each.repository for each in agreed}
+    repositories = {each.repository.url: each.repository for each in agreed}
     pruned = for_each(agreed, prune_place, name=lambda each: each.repository.url)
     swept = for_each(
-        places.values(), lambda place: place.sweep(now=now), name=lambda place: place.url
+        repositories.values(),
+        lambda repository: repository.sweep(now=now),
+        name=lambda repository: repository.url,
     )
     dropped = [one for batch in pruned.results for one in batch.results]
     kept = [failure for batch in pruned.results for failure in batch.failures]

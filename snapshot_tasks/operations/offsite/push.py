@@ -148,8 +148,8 @@ def _push_anew(request: PushRequest, upload: Upload, progress: Progress) -> Push
             advance(len(plain))
     if snapshot.sha256 not in (None, upload.sha256):
         raise Damaged(
-            f"{snapshot.name} is damaged: sha256 is {upload.sha256}, recorded was"
-            f" {snapshot.sha256}.",
+            f"{snapshot.name} is damaged: its SHA-256 is {upload.sha256}, but"
+            f" {snapshot.sha256} was recorded.",
             hint=_DAMAGED,
         )
     upload.send_beside(beside_of(snapshot))

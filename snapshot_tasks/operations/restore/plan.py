@@ -81,7 +81,7 @@ class RestorePlan:
             steps.insert(0, f"use {self.target}, the collection of the alias {self.named_by_alias}")
         if self.exists:
             steps += [
-                f"restore {name} under a temporary name, compare it, delete it again",
+                f"restore {name} under a temporary name, compare it, then delete it",
                 f"take a safety snapshot of {self.target}",
                 f"delete {self.target}",
             ]

@@ -21,7 +21,7 @@ from snapshot_tasks.cli.wiring import (
     },
 )
 def pin(run: Run, snapshot: str = "", collection: str = "", note: str = "") -> Outcome:
-    """Keep a snapshot whatever the rules of `snapshot.prune` say."""
+    """Keep a snapshot whatever the rules of `inv snapshot.prune` say."""
     from snapshot_tasks.catalog.pins import set_pin
 
     catalog = open_catalog(run)

@@ -109,7 +109,7 @@ def _prune_here(
 
 def _prune_off_site(
     run: Run,
-    places: Sequence[Repository],
+    chosen: Sequence[Repository],
     names: list[str] | None,
     policy: Policy,
     *,
@@ -121,7 +121,7 @@ def _prune_off_site(
     from snapshot_tasks.operations.prune import pinned_names
 
     pinned = pinned_names(open_catalog(run))
-    planned = plan_places(places, names, policy, now=now(), pinned=pinned)
+    planned = plan_places(chosen, names, policy, now=now(), pinned=pinned)
 
     def work() -> Pruned:
         pruned = prune_remote(planned.plans, policy, run.progress, now=now(), pinned=pinned)

@@ -55,13 +55,13 @@ def push(
     policy = run.settings.keep
     if prune:
         check_policy(policy)
-    places, catalog = repositories(run, to), open_catalog(run)
+    targets, catalog = repositories(run, to), open_catalog(run)
     if all:
         chosen = all_of(catalog, collection, purpose="push")
     else:
         chosen = [find_snapshot(run, catalog, snapshot, collection)]
     if run.dry:
-        steps = [f"push {entry.name} to {d.url}" for d in places for entry in chosen]
+        steps = [f"push {entry.name} to {d.url}" for d in targets for entry in chosen]
         return run.would(*steps, *(["delete old copies there by the rules"] if prune else []))
     packer = Packer(run.settings.offsite.age_recipients)
     requests = [
@@ -74,11 +74,11 @@ def push(
         )
         for entry in chosen
     ]
-    pushed = push_each(requests, places, run.progress, clock=now)
+    pushed = push_each(requests, targets, run.progress, clock=now)
     dropped: Batch[Dropped] = Batch()
     if prune:
         dropped = prune_pushed(
-            pushed.results, places, policy, run.progress, now=now(), pinned=pinned_names(catalog)
+            pushed.results, targets, policy, run.progress, now=now(), pinned=pinned_names(catalog)
         )
     failures = (*pushed.failures, *dropped.failures)
     return Outcome(

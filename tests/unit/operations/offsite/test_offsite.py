@@ -210,7 +210,7 @@ def test_a_damaged_file_is_never_made_visible(snapshot: Snapshot, repository: Re
     data = bytearray(snapshot.path.read_bytes())
     data[len(data) // 2] ^= 1
     snapshot.path.write_bytes(data)
-    with pytest.raises(Damaged, match="sha256"):
+    with pytest.raises(Damaged, match="SHA-256"):
         pushed(snapshot, repository)
     assert list_remote([repository]).remotes == ()
 

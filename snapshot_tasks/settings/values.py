@@ -25,7 +25,7 @@ def _is_http(text: str) -> bool:
         return False
 
 
-class Reader:
+class Values:
     """Reads single values and collects each problem instead of raising it."""
 
     def __init__(
