@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from snapshot_tasks.qdrant.server import Server
 from snapshot_tasks.settings import Settings, load_settings
 from snapshot_tasks.storage.stores import variable_prefixes
 from snapshot_tasks.system import process
+from snapshot_tasks.system.locks import lock
 from snapshot_tasks.system.progress import Silent
 from tests.support.collections import Loader
 from tests.support.inv import Inv, Ran
@@ -30,6 +32,8 @@ from tests.support.planning import Plan
 from tests.support.ports import free_ports
 
 __all__ = ("Inv", "Ran")
+# Found before any test gets its own temporary folder.
+DRILL_TURN = Path(tempfile.gettempdir()) / f"qdrant-snapshot-tests-{os.getuid()}.lock"
 ROOT = Path(__file__).resolve().parents[1]
 OLDER, NEWER = TESTED
 
@@ -177,6 +181,17 @@ def docker() -> None:
     problem = docker_problem()
     if problem:
         missing(problem)
+
+
+@pytest.fixture
+def drill_turn() -> Iterator[None]:
+    """Wait for a turn: one test at a time drills with Docker, or looks for what drills have left.
+
+    What a drill in another worker has at the moment would look like what this test's drill left.
+    """
+    with DRILL_TURN.open("w", encoding="utf-8") as file:
+        lock(file)
+        yield
 
 
 @pytest.fixture

@@ -25,6 +25,8 @@ from tests.e2e.stack import (
     ok,
 )
 
+pytestmark = pytest.mark.usefixtures("drill_turn")
+
 Residue = Callable[[], set[str]]
 
 

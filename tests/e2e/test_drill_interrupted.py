@@ -17,6 +17,8 @@ from tests.e2e.stack import SMALL, Stack, ask_docker, ok
 from tests.support.amount import amount
 from tests.support.world import ended, scratch_left
 
+pytestmark = pytest.mark.usefixtures("drill_turn")
+
 KILL_ROUNDS = amount("KILL_ROUNDS", quick=2, full=20)
 KILL_SEED = int(os.environ.get("KILL_SEED", "4"))
 DRILL_SECONDS = 5.0

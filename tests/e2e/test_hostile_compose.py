@@ -9,6 +9,7 @@ import hashlib
 import os
 import signal
 import stat
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -33,6 +34,9 @@ from tests.e2e.stack import (
 )
 from tests.support.amount import FULL
 from tests.support.world import processes_below, scratch_left, wait_until
+
+pytestmark = pytest.mark.usefixtures("drill_turn")
+SETTLED_SECONDS = 5.0
 
 RUNNING, STOPPED, REMOVED = "running", "stopped", "removed"
 STATES = (RUNNING, STOPPED, REMOVED)
@@ -119,7 +123,19 @@ def images(stack: Stack) -> set[str]:
 
 
 def orphaned_ports() -> set[str]:
-    """Return the ports that Docker still holds although no container publishes them."""
+    """Return the ports that Docker holds for good although no container publishes them.
+
+    For a moment, every container that ends has some: those of other tests do not count.
+    """
+    found = _unpublished_ports()
+    deadline = time.monotonic() + SETTLED_SECONDS
+    while found and time.monotonic() < deadline:
+        time.sleep(0.2)
+        found &= _unpublished_ports()
+    return found
+
+
+def _unpublished_ports() -> set[str]:
     held = set()
     for process in psutil.process_iter(["name", "cmdline"]):
         argv = process.info["cmdline"] or []

@@ -151,6 +151,7 @@ def test_a_manifest_of_the_future_is_refused(stack: Stack, seeds: Seeds) -> None
         assert loader.names() == []
 
 
+@pytest.mark.usefixtures("drill_turn")
 def test_with_a_key_everything_works_and_nobody_else_gets_in(stack: Stack, seeds: Seeds) -> None:
     """The key of `.env` protects the server, and both the one-shot and the tasks use it."""
     seeds.give(stack, SMALL)

@@ -36,6 +36,7 @@ def away(inv: Inv) -> Iterator[Inv]:
 
 
 @pytest.mark.parametrize("engine", ["native", pytest.param("compose", marks=pytest.mark.docker)])
+@pytest.mark.usefixtures("drill_turn")
 def test_hardened_units_take_a_snapshot_and_prove_it(
     away: Inv, tmp_path: Path, engine: str, request: pytest.FixtureRequest
 ) -> None:

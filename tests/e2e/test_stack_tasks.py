@@ -176,6 +176,7 @@ def test_a_server_that_does_not_start_is_told(stack: Stack) -> None:
     assert "stack.logs" in done.document["error"]["hint"]
 
 
+@pytest.mark.usefixtures("drill_turn")
 def test_the_doctor_finds_a_healthy_stack_healthy(stack: Stack, seeds: Seeds) -> None:
     """All OK, except for the missing proof."""
     seeds.give(stack, SMALL)

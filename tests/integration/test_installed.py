@@ -248,6 +248,7 @@ def test_its_cron_lines_run(
 
 
 @pytest.mark.docker
+@pytest.mark.usefixtures("drill_turn")
 def test_an_own_compose_file(docker: None, installed: Installed, own: Path) -> None:
     """The stack, a snapshot and its proof, in a separate Compose project."""
     port, grpc_port = free_ports(2)
