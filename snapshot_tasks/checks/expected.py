@@ -57,7 +57,7 @@ class Restored:
     status: str | None = None
 
 
-def recorded(snapshot: Snapshot, target: str) -> Expected:
+def expected_recorded(snapshot: Snapshot, target: str) -> Expected:
     """Return what the manifest expects to be restored under a name; the seal is not read."""
     manifest = snapshot.manifest
     if manifest is None:
@@ -73,7 +73,7 @@ def recorded(snapshot: Snapshot, target: str) -> Expected:
     )
 
 
-def sealed(snapshot: Snapshot, target: str) -> Expected:
+def expected_sealed(snapshot: Snapshot, target: str) -> Expected:
     """Return what must be restored under a name, with the sealed points and search results.
 
     Raises:
@@ -81,7 +81,7 @@ def sealed(snapshot: Snapshot, target: str) -> Expected:
     """
     seal = snapshot.sealed
     probes = snapshot.probes if seal else ()
-    return replace(recorded(snapshot, target), sealed=seal, probes=probes)
+    return replace(expected_recorded(snapshot, target), sealed=seal, probes=probes)
 
 
 def look(

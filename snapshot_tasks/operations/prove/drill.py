@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from snapshot_tasks.catalog.proofs import keep_proof
-from snapshot_tasks.checks.expected import Cost, sealed
+from snapshot_tasks.checks.expected import Cost, expected_sealed
 from snapshot_tasks.checks.file import verify
 from snapshot_tasks.checks.restored import restored_error
 from snapshot_tasks.domain.endpoint import Endpoint
@@ -247,12 +247,12 @@ def _restore(
     if result.error:
         raise result.error
     with log.phase("contents"):
-        log.findings += points_evidence(result, sealed(request.snapshot, result.target))
+        log.findings += points_evidence(result, expected_sealed(request.snapshot, result.target))
 
 
 def _compare_again(request: DrillRequest, endpoint: Endpoint, log: Log, progress: Progress) -> None:
     target = _target(request.snapshot)
-    expected = sealed(request.snapshot, target)
+    expected = expected_sealed(request.snapshot, target)
     with (
         Server(endpoint, operation_timeout_seconds=request.operation_timeout_seconds) as server,
         log.phase("compare"),

@@ -12,7 +12,14 @@ from dataclasses import dataclass, replace
 from snapshot_tasks.catalog.folder import Catalog
 from snapshot_tasks.catalog.proofs import keep_proof
 from snapshot_tasks.checks.contents import check_contents
-from snapshot_tasks.checks.expected import Cost, Expected, Restored, look, recorded, sealed
+from snapshot_tasks.checks.expected import (
+    Cost,
+    Expected,
+    Restored,
+    expected_recorded,
+    expected_sealed,
+    look,
+)
 from snapshot_tasks.checks.file import verified
 from snapshot_tasks.checks.restored import check_restored
 from snapshot_tasks.domain.endpoint import Endpoint
@@ -148,7 +155,7 @@ def _problem(snapshot: Snapshot | None, live: Restored, contents: Fingerprint) -
     taken_with, version = snapshot.manifest.qdrant_version, live.server_version
     if version_fit(taken_with, version) is not Fit.FITS:
         return f"{snapshot.name} was taken with Qdrant {taken_with}, but this server is {version}"
-    expected = recorded(snapshot, live.collection)
+    expected = expected_recorded(snapshot, live.collection)
     findings = check_restored(replace(live, expected=expected), Cost.DESCRIBED)
     if seal := snapshot.sealed:
         findings = (*findings, check_contents(seal, contents))
@@ -166,7 +173,7 @@ def _as_it_was(snapshot: Snapshot, live: Restored, contents: Fingerprint) -> Exp
         state=live.actual,
         taken_with=live.server_version,
         sealed=seal,
-        probes=sealed(snapshot, live.collection).probes,
+        probes=expected_sealed(snapshot, live.collection).probes,
     )
 
 

@@ -8,7 +8,14 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from uuid import uuid4
 
-from snapshot_tasks.checks.expected import GREEN_SECONDS, Cost, Restored, look, recorded, sealed
+from snapshot_tasks.checks.expected import (
+    GREEN_SECONDS,
+    Cost,
+    Restored,
+    expected_recorded,
+    expected_sealed,
+    look,
+)
 from snapshot_tasks.checks.file import verified
 from snapshot_tasks.checks.restored import check_restored, restored_error
 from snapshot_tasks.domain.findings import Finding, failed
@@ -100,7 +107,7 @@ def bring_back(
         for alias in plan.aliases + plan.kept_aliases:
             server.collections.create_alias(alias, plan.target)
         seconds = time.monotonic() - start
-        expected = recorded(plan.snapshot, plan.target)
+        expected = expected_recorded(plan.snapshot, plan.target)
         restored = look(
             expected, plan.target, server, progress, version=plan.server_version, status=status
         )
@@ -127,7 +134,7 @@ def bring_back(
 
 def compare_points(snapshot: Snapshot, restored: Restored) -> tuple[Finding, ...]:
     """Compare every restored point with the seal, and run the searches saved with it."""
-    expected = sealed(snapshot, restored.collection)
+    expected = expected_sealed(snapshot, restored.collection)
     return check_restored(replace(restored, expected=expected), Cost.READ)
 
 
@@ -137,7 +144,7 @@ def differs(snapshot: Snapshot, target: str, server: Server, progress: Progress)
     Aliases do not count, because they are created last; nor do searches, because the points decide.
     """
     snapshot.check_manifest()
-    expected = replace(sealed(snapshot, target), owns_aliases=False, probes=())
+    expected = replace(expected_sealed(snapshot, target), owns_aliases=False, probes=())
     restored = look(expected, target, server, progress, version=server.version())
     findings = check_restored(restored, Cost.DESCRIBED)
     if not failed(findings):
