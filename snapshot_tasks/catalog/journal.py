@@ -25,11 +25,12 @@ MAX_ENTRY_BYTES = 16 << 20
 # Collections are deleted by these names, so only names that our runs generate are accepted.
 UPLOAD = re.compile(r"restore-[0-9a-f]{32}\.snapshot")
 SERVER_SNAPSHOT = re.compile(r"[^/]+\.snapshot")
-REHEARSED = re.compile(r"rehearsal-[0-9a-f]{32}")
+TRIED = re.compile(r"(trial|rehearsal)-[0-9a-f]{32}")
 # The server creates a snapshot, which is deleted once it has been downloaded.
 SNAPSHOT = "snapshot"
-# A collection is restored under a generated name, to be compared and deleted.
-REHEARSAL = "rehearsal"
+# A collection is restored under a generated name, to be compared and deleted. Earlier versions call
+# it a rehearsal.
+TRIAL, FORMER_TRIAL = "trial", "rehearsal"
 # A collection is restored; if it replaces one, a safety snapshot contains the replaced one.
 RESTORE = "restore"
 
@@ -117,8 +118,8 @@ def _load(path: Path) -> Pending | None:
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
     names = [(UPLOAD, entry.facts.get("upload")), (SERVER_SNAPSHOT, entry.facts.get("name"))]
-    if entry.kind == REHEARSAL:
-        names.append((REHEARSED, entry.collection))
+    if entry.kind in (TRIAL, FORMER_TRIAL):
+        names.append((TRIED, entry.collection))
     is_ours = all(name is None or pattern.fullmatch(str(name)) for pattern, name in names)
     return entry if is_ours else None
 

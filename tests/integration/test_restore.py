@@ -407,7 +407,7 @@ def test_a_disk_too_small_for_it_is_told_beforehand(
     assert bring(target, snapshot, free_bytes=lambda: int(size * 2.9)).error is None
 
 
-@pytest.mark.parametrize("after", ["nothing", "rehearsal", "deletion", "restore"])
+@pytest.mark.parametrize("after", ["nothing", "trial", "deletion", "restore"])
 def test_the_next_run_ends_a_killed_replace(
     qdrant: Live, target: Live, name: str, external: Inv, after: str
 ) -> None:
@@ -420,7 +420,7 @@ def test_the_next_run_ends_a_killed_replace(
         match after:
             case "nothing":
                 proxy.on("POST", UPLOAD, hold.before, times=1)
-            case "rehearsal":
+            case "trial":
                 proxy.on("POST", UPLOAD, hold.after, times=1)
             case _:
                 proxy.on("POST", UPLOAD, lambda e: e.answer(e.forward()), times=1)

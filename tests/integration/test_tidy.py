@@ -6,6 +6,7 @@ import json
 import time
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
@@ -65,6 +66,7 @@ def test_an_empty_one_with_an_alias_stays(qdrant: Live, name: str, catalog: Cata
     ("kind", "facts"),
     [
         ("restore", {"upload": ".."}),
+        ("trial", {"upload": UPLOAD}),
         ("rehearsal", {"upload": UPLOAD}),
         ("snapshot", {"name": ".."}),
         ("snapshot", {"before": [], "since": "2025-01-01T00:00:00"}),
@@ -81,6 +83,17 @@ def test_an_odd_entry_does_nothing(
     write_entry(catalog, qdrant, kind, name, **facts)
     tidy_up(catalog, qdrant)
     assert qdrant.loader.count(name) == 5
+
+
+@pytest.mark.parametrize("kind", ["trial", "rehearsal"])
+def test_a_killed_trial_is_removed(qdrant: Live, catalog: Catalog, kind: str) -> None:
+    """Also one of an earlier version, which called it a rehearsal."""
+    collection = f"{kind}-{uuid4().hex}"
+    qdrant.loader.plain(collection, points=5)
+    entry = write_entry(catalog, qdrant, kind, collection, upload=UPLOAD)
+    assert tidy_up(catalog, qdrant) == []
+    assert collection not in qdrant.loader.names()
+    assert not entry.exists()
 
 
 def test_an_entry_that_cannot_be_ended_blocks_nothing(

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 from uuid import uuid4
 
-from snapshot_tasks.catalog.journal import REHEARSAL, RESTORE, Journal
+from snapshot_tasks.catalog.journal import RESTORE, TRIAL, Journal
 from snapshot_tasks.checks.file import verified
 from snapshot_tasks.checks.restored import restored_error
 from snapshot_tasks.domain.findings import Finding
@@ -53,7 +53,7 @@ def replace_collection(
             touched then. Or if it failed later; the previous contents are restored then, or are in
             the safety snapshot that the error names.
     """
-    _rehearse(plan, server, sha256, journal, progress)
+    _try(plan, server, sha256, journal, progress)
     saved = save_existing(plan.target)
     safety = saved.snapshot
     _refuse_unsafe(plan.target, safety, server, progress)
@@ -121,16 +121,16 @@ def put_back(
         )
 
 
-def _rehearse(
+def _try(
     plan: RestorePlan, server: Server, sha256: str, journal: Journal, progress: Progress
 ) -> None:
     """Restore the file under a temporary name, compare every point, and delete it again."""
-    target, upload_name = f"rehearsal-{uuid4().hex}", new_upload_name()
-    rehearsal = replace(plan, target=target, exists=False, aliases=(), kept_aliases=())
-    pending = journal.begin(REHEARSAL, server.endpoint.url, target, upload=upload_name)
+    target, upload_name = f"trial-{uuid4().hex}", new_upload_name()
+    trial = replace(plan, target=target, exists=False, aliases=(), kept_aliases=())
+    pending = journal.begin(TRIAL, server.endpoint.url, target, upload=upload_name)
     findings: tuple[Finding, ...] = ()
     try:
-        result = bring_back(rehearsal, server, sha256, progress, upload_name=upload_name)
+        result = bring_back(trial, server, sha256, progress, upload_name=upload_name)
         findings = result.findings
         if result.restored and result.error is None:
             findings += compare_points(plan.snapshot, result.restored)

@@ -7,7 +7,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from snapshot_tasks.catalog.folder import Catalog
-from snapshot_tasks.catalog.journal import REHEARSAL, RESTORE, SNAPSHOT, Pending
+from snapshot_tasks.catalog.journal import (
+    FORMER_TRIAL,
+    RESTORE,
+    SNAPSHOT,
+    TRIAL,
+    Pending,
+)
 from snapshot_tasks.domain.snapshot import Snapshot
 from snapshot_tasks.operations.restore.into_empty import differs, remove_half_made
 from snapshot_tasks.operations.restore.replace import put_back
@@ -61,7 +67,7 @@ def _end_snapshot(pending: Pending, catalog: Catalog, server: Server, progress: 
     return server.snapshots.discard_made(pending.collection, mark, patience_seconds=0)
 
 
-def _end_rehearsal(pending: Pending, catalog: Catalog, server: Server, progress: Progress) -> bool:
+def _end_trial(pending: Pending, catalog: Catalog, server: Server, progress: Progress) -> bool:
     """Delete the temporary collection of a killed run."""
     return remove_half_made(
         pending.collection, str(pending.facts.get("upload")), server, arrival_seconds=0
@@ -147,6 +153,7 @@ def _found(catalog: Catalog, path: object) -> Snapshot | None:
 
 ENDS: dict[str, End] = {
     SNAPSHOT: _end_snapshot,
-    REHEARSAL: _end_rehearsal,
+    TRIAL: _end_trial,
+    FORMER_TRIAL: _end_trial,
     RESTORE: _end_restore,
 }
