@@ -10,6 +10,8 @@ from snapshot_tasks.system.errors import SettingsError
 from snapshot_tasks.system.spans import format_span
 
 NAME = "qdrant-snapshot.yml"
+# The only folder in which GitHub looks for workflows.
+FOLDER = ".github/workflows"
 # Other kinds of stores use other variables: docs/offsite.md.
 _STORE = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 _SECRET = re.compile("KEY|SECRET|TOKEN|PASSWORD|SAS|CREDENTIAL|ACCOUNT")
@@ -60,8 +62,8 @@ def workflow(request: Request) -> Schedule:
         report=command.task("report"),
         install=f"      - run: {command.install}\n" if command.install else "",
     )
-    install = (f"git add .github/workflows/{NAME}",)
-    return Schedule(folder=".github/workflows", files={NAME: text}, install=install)
+    install = (f"git add {NAME}",)
+    return Schedule(folder=FOLDER, files={NAME: text}, install=install)
 
 
 def _refuse_unknown_source(command: Command) -> None:

@@ -30,7 +30,11 @@ def render_schedule(
     lines = map(str, written) if written else "\n".join(schedule.files.values()).splitlines()
     for line in lines:
         tell(line, is_file=True)
-    how = f"in {folder}" if written else "run this with --output-dir DIR, then in that folder"
+    # GitHub finds a file in one folder of the project only; others are installed from any.
+    target = (
+        schedule.folder if schedule.folder and not Path(schedule.folder).is_absolute() else "DIR"
+    )
+    how = f"in {folder}" if written else f"run this with --output-dir {target}, then in that folder"
     progress.note(f"To install it, {how}:")
     for line in schedule.install:
         progress.note(f"  {line}")
