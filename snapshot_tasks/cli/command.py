@@ -12,7 +12,7 @@ import threading
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from types import FrameType
@@ -26,9 +26,9 @@ from invoke.tasks import Task, task
 from snapshot_tasks.cli.calling import CALLING, NamedTask, named, named_document
 from snapshot_tasks.cli.console import PRINTED, TerminalProgress, ask, say, tell
 from snapshot_tasks.cli.flags import Count, Seconds, Span
-from snapshot_tasks.cli.redaction import without_key
+from snapshot_tasks.cli.redaction import document_without_key, without_key
 from snapshot_tasks.cli.watching import Watch, begin_watch
-from snapshot_tasks.system.errors import Interrupted, Refused, TaskError
+from snapshot_tasks.system.errors import Interrupted, Refused, TaskError, Unforeseen
 from snapshot_tasks.system.process import INTERRUPTING_SIGNALS, collect_rarely
 from snapshot_tasks.system.untrusted import finite
 
@@ -163,7 +163,7 @@ def _finish(run: Run, work: Callable[[], Outcome], watch: Watch | None) -> None:
     PRINTED.clear()
     outcome = _outcome(run, work)
     if outcome.error:
-        redact(run, outcome.error)
+        outcome = _told(run, outcome, outcome.error)
     outcome = _printed(run, outcome)
     error = outcome.error
     last_words = (named(f"error: {error.message}"), named(f"  fix: {error.hint}")) if error else ()
@@ -194,7 +194,8 @@ def _printed(run: Run, outcome: Outcome) -> Outcome:
         # The reader has closed the pipe; flushing the rest at exit must not fail.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except Exception as error:
-        outcome = _bug(run, error)
+        bug = Unforeseen.of(error)
+        outcome = _told(run, Outcome(result={}, error=bug), bug)
         if run.json:
             print(json_module.dumps(_document(run, outcome)))
     return outcome
@@ -212,19 +213,20 @@ def _outcome(run: Run, work: Callable[[], Outcome]) -> Outcome:
     except TaskError as error:
         return _interrupted() if signals else Outcome(result={}, error=error)
     except Exception as error:
-        return _bug(run, error)
+        return Outcome(result={}, error=Unforeseen.of(error))
 
 
-def _bug(run: Run, error: Exception) -> Outcome:
-    for line in without_key("".join(traceback.format_exception(error)), _key(run)).splitlines():
-        say(line)
-    bug = TaskError(
-        f"{type(error).__name__}: {error}",
-        hint="This is a bug. Please report it with the lines above.",
-    )
-    bug.kind = "bug"
-    redact(run, bug)
-    return Outcome(result={}, error=bug)
+def _told(run: Run, outcome: Outcome, error: TaskError) -> Outcome:
+    """Show the traceback of what nobody foresaw, and return an outcome without the key."""
+    redact(run, error)
+    if not error.bugs:
+        return outcome
+    key = _key(run)
+    for bug in error.bugs:
+        for line in without_key("".join(traceback.format_exception(bug)), key).splitlines():
+            say(line)
+    # Whatever a library has put into its error is in the result of a task for several, too.
+    return replace(outcome, result=document_without_key(outcome.result, key))
 
 
 def redact(run: Run, error: TaskError) -> None:

@@ -27,11 +27,16 @@ class Failure:
 
 
 def joined(failures: Sequence[Failure]) -> TaskError | None:
-    """Combine failures into one error, with the kind, exit code and hint of the first one."""
+    """Combine failures into one error, with the kind, exit code and hint of the first one.
+
+    The tracebacks of all that nobody foresaw go with it.
+    """
     if not failures:
         return None
     first = failures[0].error
     if len(failures) == 1:
         return first
     text = " ".join(f"{each.name}: {each.error.message}" for each in failures)
-    return type(first)(text, hint=first.hint)
+    error = type(first)(text, hint=first.hint)
+    error.bugs = tuple(bug for each in failures for bug in each.error.bugs)
+    return error

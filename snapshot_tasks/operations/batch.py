@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from snapshot_tasks.domain.failure import Failure, joined
-from snapshot_tasks.system.errors import Interrupted, TaskError
+from snapshot_tasks.system.errors import Interrupted, TaskError, Unforeseen
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -37,7 +37,7 @@ def for_each(
     name: Callable[[Item], str],
     error_of: Callable[[Result], TaskError | None] = _no_error,
 ) -> Batch[Result]:
-    """Work on each item. An expected error of one item does not stop the others.
+    """Work on each item. No error of one item stops the others, not even one nobody foresaw.
 
     `error_of` is for a result that has an error itself: such a result counts as both.
 
@@ -53,6 +53,9 @@ def for_each(
             raise
         except TaskError as error:
             failures.append(Failure(name=name(item), error=error))
+            continue
+        except Exception as error:
+            failures.append(Failure(name=name(item), error=Unforeseen.of(error)))
             continue
         results.append(result)
         if failed := error_of(result):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from secrets import choice
 
 from snapshot_tasks.catalog.folder import Catalog
 from snapshot_tasks.domain.snapshot import Snapshot
+from snapshot_tasks.operations.batch import Batch, for_each
 from snapshot_tasks.system.errors import NotFound
 
 _TAKE_ONE = "Take one with `inv snapshot.create`."
@@ -14,36 +16,45 @@ _TAKE_ONE = "Take one with `inv snapshot.create`."
 def to_test(
     catalog: Catalog,
     *,
+    created: Sequence[Snapshot] = (),
     snapshot: str = "",
     collection: str = "",
     default_collection: str,
     every: bool = False,
     at_random: bool = False,
-) -> list[Snapshot]:
-    """Return the newest of every collection, a random older one, the named one, or the newest one.
+) -> Batch[Snapshot]:
+    """Return the new ones, the newest of every collection, a random older, or the named one.
+
+    Without any of these flags, it is the newest one.
 
     Raises:
         NotFound: if there is none.
     """
+    if created:
+        return Batch(results=tuple(created))
     if every:
         return newest_of_all(catalog, collection)
     if at_random:
-        return [random_older(catalog, collection or default_collection)]
-    if snapshot:
-        return [catalog.find(snapshot)]
-    return [catalog.newest(collection or default_collection)]
+        chosen = random_older(catalog, collection or default_collection)
+    elif snapshot:
+        chosen = catalog.find(snapshot)
+    else:
+        chosen = catalog.newest(collection or default_collection)
+    return Batch(results=(chosen,))
 
 
-def newest_of_all(catalog: Catalog, collection: str = "") -> list[Snapshot]:
+def newest_of_all(catalog: Catalog, collection: str = "") -> Batch[Snapshot]:
     """Return the newest snapshot of every catalogued collection, or of one.
 
+    A collection whose newest snapshot is missing is a failure among the others.
+
     Raises:
-        NotFound: if there is none, or the newest of a collection is missing.
+        NotFound: if there is none.
     """
     names = [collection] if collection else catalog.collections()
     if not names:
         raise NotFound("There is no snapshot to test.", hint=_TAKE_ONE)
-    return [catalog.newest(name) for name in names]
+    return for_each(names, catalog.newest, name=str)
 
 
 def random_older(catalog: Catalog, collection: str) -> Snapshot:

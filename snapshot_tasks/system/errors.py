@@ -12,6 +12,8 @@ class TaskError(Exception):
 
     exit_code = 1
     kind = "error"
+    # The errors that nobody foresaw, of which a traceback is shown.
+    bugs: tuple[Exception, ...] = ()
 
     def __init__(self, message: str, *, hint: str) -> None:
         super().__init__(message)
@@ -20,6 +22,22 @@ class TaskError(Exception):
 
     def __str__(self) -> str:
         return self.message
+
+
+class Unforeseen(TaskError):
+    """An error of the program itself, of which only a traceback tells more."""
+
+    kind = "bug"
+
+    @classmethod
+    def of(cls, error: Exception) -> Unforeseen:
+        """Return the error behind an exception that nobody expected."""
+        bug = cls(
+            f"{type(error).__name__}: {error}",
+            hint="This is a bug. Please report it with the lines above.",
+        )
+        bug.bugs = (error,)
+        return bug
 
 
 class NotFound(TaskError):

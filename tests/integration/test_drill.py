@@ -14,6 +14,9 @@ import psutil
 import pytest
 
 from snapshot_tasks.catalog.folder import Catalog
+from snapshot_tasks.checks.file import Verification
+from snapshot_tasks.checks.file import verify as check_file
+from snapshot_tasks.domain.snapshot import Snapshot
 from snapshot_tasks.engines.base import FreshRequest, FreshServer
 from snapshot_tasks.engines.binary import cached_binary
 from snapshot_tasks.engines.native import NativeEngine
@@ -349,6 +352,37 @@ def test_all_goes_on_past_one_that_fails(samples: Samples, inv: Inv, folder: Pat
     assert suites[plain.name].findall("testcase/failure")
     assert suites[rich.name].get("failures") == "0"
     assert len(suites[rich.name].findall("testcase")) == int(str(suites[rich.name].get("tests")))
+
+
+def test_all_goes_on_past_what_nobody_foresaw(
+    samples: Samples, inv: Inv, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A bug on one snapshot is exit code 1, with a traceback, and the others are still proven."""
+    plain, rich = samples.put("plain", folder), samples.put("rich", folder)
+
+    def verify(snapshot: Snapshot, progress: Progress) -> Verification:
+        if snapshot.path == plain:
+            raise TypeError("nobody foresaw this")
+        return check_file(snapshot, progress)
+
+    monkeypatch.setattr("snapshot_tasks.operations.prove.drill.verify", verify)
+    ran = inv("snapshot.test-restore", "--all", "--json")
+    assert ran.code == 1
+    assert "nobody foresaw this" in ran.document["error"]["message"]
+    assert ran.document["error"]["kind"] == "bug"
+    assert "Traceback" in ran.stderr
+    assert [d["snapshot"] for d in ran.document["result"]["drills"]] == [rich.name]
+    assert [p["ok"] for p in proofs_of(rich)] == [True]
+
+
+def test_all_goes_on_past_a_missing_newest_one(samples: Samples, inv: Inv, folder: Path) -> None:
+    """A latest link without its snapshot does not prevent the tests of the other collections."""
+    plain, rich = samples.put("plain", folder), samples.put("rich", folder)
+    plain.unlink()
+    ran = inv("snapshot.test-restore", "--all", "--json")
+    assert ran.code == 10
+    assert [f["name"] for f in ran.document["result"]["failed"]] == ["sample-plain"]
+    assert [p["ok"] for p in proofs_of(rich)] == [True]
 
 
 def test_a_missed_budget_is_told_apart_from_a_failed_restore(

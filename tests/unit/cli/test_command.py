@@ -19,11 +19,13 @@ from invoke.exceptions import ParseError
 from invoke.program import Program
 
 from snapshot_tasks.cli.command import Count, Outcome, Run, Seconds, command
+from snapshot_tasks.operations.batch import for_each
 from snapshot_tasks.system import errors
 from snapshot_tasks.system.errors import Damaged, Refused, TaskError
 
 ERRORS = {
     errors.TaskError: 1,
+    errors.Unforeseen: 1,
     errors.NotFound: 10,
     errors.Locked: 11,
     errors.CredentialsRefused: 12,
@@ -224,6 +226,28 @@ def test_not_even_a_bug_shows_the_key(
     ended = call(fail(error), *flags)
     assert ended.code == 1
     assert "***" in ended.out + ended.err
+    assert "hunter2" not in ended.out + ended.err
+
+
+def test_a_bug_among_failures_shows_its_traceback_and_no_key(
+    call: Callable[..., Ended], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A task for several items reports what nobody foresaw with the rest, without the key."""
+    monkeypatch.setenv("QDRANT_API_KEY", KEY)
+
+    def work(run: Run) -> Outcome:
+        def fails(name: str) -> None:
+            raise ValueError(KEY) if name == "odd" else Damaged("It broke.", hint="Mend it.")
+
+        batch = for_each(["broken", "odd"], fails, name=str)
+        result = {"failures": [failure.as_json() for failure in batch.failures]}
+        return Outcome(result=result, error=batch.error)
+
+    ended = call(work, "--json")
+    assert ended.code == 20
+    kinds = [failure["kind"] for failure in ended.document["result"]["failures"]]
+    assert kinds == ["damaged", "bug"]
+    assert "Traceback" in ended.err
     assert "hunter2" not in ended.out + ended.err
 
 

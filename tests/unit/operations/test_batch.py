@@ -33,10 +33,22 @@ def test_an_interruption_ends_it() -> None:
         for_each(["a", "interrupted", "b"], take, name=str)
 
 
-def test_a_bug_is_no_failure_among_others() -> None:
-    """Only expected errors are collected."""
-    with pytest.raises(ZeroDivisionError):
-        for_each([0], lambda number: 1 / number, name=str)
+def test_a_bug_is_a_failure_among_others() -> None:
+    """What nobody foresaw is exit code 1 and keeps its traceback, and the others are done."""
+    batch = for_each([0, 1], lambda number: 1 / number, name=str)
+    assert batch.results == (1.0,)
+    assert batch.error is not None
+    assert (batch.error.exit_code, batch.error.kind) == (1, "bug")
+    assert [type(bug) for bug in batch.error.bugs] == [ZeroDivisionError]
+
+
+def test_a_bug_after_another_failure_is_told_with_it() -> None:
+    """The first failure decides how it ends, and the traceback of the bug is not lost."""
+    batch = for_each(["damaged", "a", ""], lambda name: take(name)[0], name=repr)
+    assert batch.results == ("A",)
+    assert batch.error is not None
+    assert batch.error.exit_code == 20
+    assert [type(bug) for bug in batch.error.bugs] == [IndexError]
 
 
 def test_a_result_may_hold_an_error() -> None:

@@ -20,8 +20,8 @@ def test_the_newest_of_each_collection(catalog: Catalog) -> None:
     catalogued(catalog, taken_at=TAKEN_AT - DAY)
     books = catalogued(catalog)
     films = catalogued(catalog, collection="films", aliases=())
-    assert [s.name for s in newest_of_all(catalog)] == [books.name, films.name]
-    assert [s.name for s in newest_of_all(catalog, "films")] == [films.name]
+    assert [s.name for s in newest_of_all(catalog).results] == [books.name, films.name]
+    assert [s.name for s in newest_of_all(catalog, "films").results] == [films.name]
 
 
 def test_none_to_test_is_an_error(catalog: Catalog) -> None:
@@ -45,13 +45,23 @@ def test_what_to_test(catalog: Catalog) -> None:
     films = catalogued(catalog, collection="films", aliases=())
 
     def names(**flags: Any) -> list[str]:
-        return [s.name for s in to_test(catalog, default_collection="books", **flags)]
+        return [s.name for s in to_test(catalog, default_collection="books", **flags).results]
 
     assert names() == [books.name]
     assert names(collection="films") == [films.name]
     assert names(snapshot=older.name) == [older.name]
     assert names(at_random=True) == [older.name]
     assert names(every=True) == [books.name, films.name]
+    assert names(created=[films]) == [films.name]
+
+
+def test_a_missing_newest_one_is_a_failure_among_the_others(catalog: Catalog) -> None:
+    """A collection whose newest snapshot is missing does not prevent the tests of the others."""
+    books = catalogued(catalog)
+    catalogued(catalog, collection="films", aliases=()).path.unlink()
+    chosen = newest_of_all(catalog)
+    assert [s.name for s in chosen.results] == [books.name]
+    assert [failure.name for failure in chosen.failures] == ["films"]
 
 
 def test_all_are_all_or_an_error_that_names_the_purpose(catalog: Catalog) -> None:

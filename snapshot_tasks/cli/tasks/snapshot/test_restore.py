@@ -83,17 +83,18 @@ def drill(
         # Ask first: a new snapshot whose drill is refused would have no hook and no report.
         work = _in_place(run, catalog, yes) if in_place else _fresh(run, keep, max_seconds, version)
         created = [_take(run, catalog, collection)] if create else []
-        chosen = [one.snapshot for one in created] or to_test(
+        chosen = to_test(
             catalog,
             snapshot=snapshot,
             collection=collection,
             default_collection=run.settings.collection,
             every=all,
             at_random=random,
+            created=[one.snapshot for one in created],
         )
-        drills = drill_each(chosen, work)
+        drills = drill_each(chosen.results, work)
     hooks = run_hook(run, [one.snapshot for one in created])
-    failures = (*drills.failures, *hooks)
+    failures = (*chosen.failures, *drills.failures, *hooks)
     tell_ci(run, [checked_drill(report) for report in drills.results], failures, junit=junit)
     return Outcome(
         result=drills_json(created, drills.results, failures),
