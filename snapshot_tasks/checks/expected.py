@@ -30,7 +30,8 @@ class Expected:
     `state` is None without a manifest. `moving_between` has the source's exact counts before and
     after the snapshot if they differ: the file's count is close to them, but not known exactly.
     `owns_aliases` is False under another name, because the aliases are not recreated then. `sealed`
-    and `probes` say which points and which search results are expected, if that is known.
+    and `probes` say which points and which search results are expected, if that is known;
+    `odd_vectors` are the names of those that have a vector with NaN or infinity.
     """
 
     state: CollectionState | None
@@ -39,6 +40,7 @@ class Expected:
     owns_aliases: bool = True
     sealed: Sealed | None = None
     probes: tuple[Probe, ...] = ()
+    odd_vectors: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +83,10 @@ def expected_sealed(snapshot: Snapshot, target: str) -> Expected:
     """
     seal = snapshot.sealed
     probes = snapshot.probes if seal else ()
-    return replace(expected_recorded(snapshot, target), sealed=seal, probes=probes)
+    sanity = (snapshot.manifest.sanity if snapshot.manifest else None) or {}
+    odd = frozenset(name for name, count in sanity.get("nan_vectors", {}).items() if count)
+    recorded = expected_recorded(snapshot, target)
+    return replace(recorded, sealed=seal, probes=probes, odd_vectors=odd)
 
 
 def look(

@@ -94,9 +94,7 @@ def check_searches(restored: Restored) -> Iterator[Finding]:
     if not expected.probes or expected.state is None:
         return
     with restored.progress.phase(f"searching in {restored.collection}"):
-        yield from check_search(
-            expected.probes, expected.state.config, restored.endpoint, restored.collection
-        )
+        yield from check_search(restored)
 
 
 RESTORED_CHECKS: tuple[tuple[Callable[[Restored], Iterator[Finding]], Cost], ...] = (

@@ -19,6 +19,7 @@ from snapshot_tasks.domain.names import check_collection, check_file_name
 from snapshot_tasks.domain.seal import Seal
 from snapshot_tasks.system.errors import Damaged, Refused, SettingsError
 from snapshot_tasks.system.untrusted import (
+    finite,
     optional,
     parse_json,
     parse_moment,
@@ -108,8 +109,9 @@ class Manifest:
 
 
 def dump_manifest(manifest: Manifest) -> str:
-    """Return the text of the manifest file."""
-    return json.dumps(manifest.as_json(), indent=2, ensure_ascii=False) + "\n"
+    """Return the text of the manifest file: strict JSON, with null for NaN and infinity."""
+    document = finite(manifest.as_json())
+    return json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def parse_manifest(text: str, name: str) -> Manifest:

@@ -6,12 +6,18 @@ query and the server does not; the reader also adds up sparse products in a diff
 each kind has a tolerance, and ids may only swap places, or drop off the end, if their scores are
 that close. With the idf modifier, both weight by their own statistics, so the results cannot be
 compared. The fingerprint compares the vectors bit by bit.
+
+A score may be no finite number: a product or a distance that is too large for 32 bits, or anything
+times NaN. JSON has no such number, so a server sends null, and a manifest contains null. The reader
+and the server do not agree on where such points belong, or whether they belong to the results.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from enum import Enum
 from typing import Any
 from zlib import crc32
 
@@ -23,7 +29,16 @@ EXACT_TOLERANCE = 1e-5
 ROUNDED_TOLERANCE = 1e-3
 
 PointId = int | str
-Hit = tuple[PointId, float]
+# None: the score is no finite number.
+Hit = tuple[PointId, float | None]
+
+
+class Agreement(Enum):
+    """Whether two exact results are equal; `UNCLEAR` if they cannot be compared."""
+
+    SAME = "same"
+    DIFFERENT = "different"
+    UNCLEAR = "unclear"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,11 +66,17 @@ class Probe:
             return cls(
                 vector=str(document["vector"]),
                 id=_point_id(document["id"]),
-                exact=tuple((_point_id(hit), float(score)) for hit, score in document["exact"]),
+                exact=tuple((_point_id(hit), _score(score)) for hit, score in document["exact"]),
                 recall=float(document["recall"]),
             )
         except OverflowError as error:
             raise ValueError(str(error)) from error
+
+
+def _score(value: Any) -> float | None:
+    """Return a score; None for any that is no finite number, however it is written."""
+    score = math.nan if value is None else float(value)
+    return score if math.isfinite(score) else None
 
 
 def _point_id(value: Any) -> PointId:
@@ -72,15 +93,19 @@ def sample_key(identity: PointId) -> int:
     return crc32(b"probe" + id_bytes(identity))
 
 
-def merge_hits(answers: Iterable[Sequence[Hit]]) -> tuple[Hit, ...]:
+def merge_hits(answers: Iterable[Sequence[tuple[PointId, float]]]) -> tuple[Hit, ...]:
     """Merge the results of several shards; distances ascend, all other scores descend."""
     lists = [list(answer) for answer in answers]
     longest = max(lists, key=len, default=[])
-    descending = not longest or longest[0][1] >= longest[-1][1]
-    merged = sorted(
-        (hit for answer in lists for hit in answer), key=lambda hit: hit[1], reverse=descending
-    )
-    return tuple(merged[:LIMIT])
+    numbers = [score for _, score in longest if not math.isnan(score)]
+    descending = not numbers or numbers[0] >= numbers[-1]
+
+    def key(hit: tuple[PointId, float]) -> float:
+        # Qdrant, too, sorts NaN above every number.
+        return math.inf if math.isnan(hit[1]) else hit[1]
+
+    merged = sorted((hit for answer in lists for hit in answer), key=key, reverse=descending)
+    return tuple((identity, _score(score)) for identity, score in merged[:LIMIT])
 
 
 def recall(approximate: Sequence[Hit], exact: Sequence[Hit]) -> float:
@@ -106,8 +131,36 @@ def _object(value: Any) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
 
 
-def same_answer(expected: Sequence[Hit], actual: Sequence[Hit], tolerance: float) -> bool:
-    """Return whether two exact results are equal, except that close scores may swap places."""
+def compare_answers(
+    expected: Sequence[Hit],
+    actual: Sequence[Hit],
+    tolerance: float,
+    *,
+    is_odd: bool = False,
+) -> Agreement:
+    """Compare two exact results; the scores that are numbers decide.
+
+    If some are not, or if the collection has vectors with NaN or infinity (`is_odd`), a
+    difference says nothing: NaN has no place in an order, and may push others out of the results.
+    """
+    numbers, found = _numbers(expected), _numbers(actual)
+    is_clear = len(numbers) == len(expected) and len(found) == len(actual) and not is_odd
+    shared = max(len(numbers), len(found)) if is_clear else min(len(numbers), len(found))
+    if (shared or is_clear) and _same(numbers[:shared], found[:shared], tolerance):
+        return Agreement.SAME
+    return Agreement.DIFFERENT if is_clear else Agreement.UNCLEAR
+
+
+def _numbers(answer: Sequence[Hit]) -> list[tuple[PointId, float]]:
+    return [(identity, score) for identity, score in answer if score is not None]
+
+
+def _same(
+    expected: Sequence[tuple[PointId, float]],
+    actual: Sequence[tuple[PointId, float]],
+    tolerance: float,
+) -> bool:
+    """Return whether two results are equal, except that close scores may swap places."""
 
     def close(first: float, second: float) -> bool:
         return abs(first - second) <= tolerance * max(1.0, abs(first), abs(second))

@@ -54,6 +54,8 @@ class Sanity:
             if isinstance(vector, list) and vector and not isinstance(vector[0], list):
                 self.zero_vectors[name] += not any(vector)
                 self.nan_vectors[name] += not math.isfinite(sum(vector))
+            else:
+                self.nan_vectors[name] += not math.isfinite(sum(_values(vector)))
 
     def as_json(self) -> dict[str, Any]:
         """Return the counts."""
@@ -99,12 +101,21 @@ class Sample:
 
 def _query(vector: Any) -> Any:
     """Return a vector as a JSON query, or None if it cannot be one."""
-    query, values = vector, vector
+    query = vector
     if not isinstance(vector, list):
-        query, values = {"indices": vector.indices, "values": vector.values}, vector.values
-    elif vector and isinstance(vector[0], list):
-        values = [value for row in vector for value in row]
+        query = {"indices": vector.indices, "values": vector.values}
+    values = _values(vector)
     return query if values and all(map(math.isfinite, values)) else None
+
+
+def _values(vector: Any) -> list[float]:
+    """Return the numbers of any kind of vector."""
+    if not isinstance(vector, list):
+        values: list[float] = vector.values
+        return values
+    if vector and isinstance(vector[0], list):
+        return [value for row in vector for value in row]
+    return vector
 
 
 def read_shard(folder: str, part: Slice) -> dict[str, Any]:

@@ -169,11 +169,13 @@ def _problem(snapshot: Snapshot | None, live: Restored, contents: Fingerprint) -
 def _as_it_was(snapshot: Snapshot, live: Restored, contents: Fingerprint) -> Expected:
     """Return what must be restored: the current live data, not only what the manifest says."""
     seal = Sealed(digest=contents.digest, points_count=contents.points_count, buckets=contents)
+    recorded = expected_sealed(snapshot, live.collection)
     return Expected(
         state=live.actual,
         taken_with=live.server_version,
         sealed=seal,
-        probes=expected_sealed(snapshot, live.collection).probes,
+        probes=recorded.probes,
+        odd_vectors=recorded.odd_vectors,
     )
 
 

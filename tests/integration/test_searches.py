@@ -1,0 +1,128 @@
+"""What a drill concludes from searches, on real servers."""
+
+from __future__ import annotations
+
+import json
+import math
+import random
+import struct
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+import grpc
+import pytest
+from qdrant_client import grpc as wire
+
+from snapshot_tasks.domain.findings import Finding, Status
+from snapshot_tasks.domain.snapshot import Snapshot
+from snapshot_tasks.engines.native import NativeEngine
+from snapshot_tasks.operations.prove.drill import DrillReport, DrillRequest, drill
+from snapshot_tasks.system.progress import Silent
+from tests.conftest import NEWER, Live, now
+from tests.integration.conftest import Take
+
+Vectors = list[list[float]]
+NAN, INF = math.nan, math.inf
+
+
+@pytest.fixture(params=["qdrant", "older_qdrant"])
+def live(request: pytest.FixtureRequest) -> Live:
+    """A server of each tested version."""
+    found: Live = request.getfixturevalue(request.param)
+    return found
+
+
+def gauss(count: int, *, scale: float = 1.0, dimensions: int = 4) -> Vectors:
+    """Return random vectors, always the same."""
+    rng = random.Random(1)
+    return [[rng.gauss(0, 1) * scale for _ in range(dimensions)] for _ in range(count)]
+
+
+def upsert_with_grpc(live: Live, collection: str, vectors: Vectors) -> None:
+    """Insert vectors that JSON cannot represent."""
+    points = [
+        wire.PointStruct(
+            id=wire.PointId(num=number),
+            # The field of raw floats, which all versions read.
+            vectors=wire.Vectors(
+                vector=wire.Vector.FromString(
+                    b"\x0a" + bytes([4 * len(vector)]) + struct.pack(f"<{len(vector)}f", *vector)
+                )
+            ),
+        )
+        for number, vector in enumerate(vectors)
+    ]
+    with grpc.insecure_channel(f"127.0.0.1:{live.fresh.endpoint.grpc_port}") as channel:
+        stub: Any = wire.PointsStub(channel)  # type: ignore[no-untyped-call]
+        stub.Upsert(wire.UpsertPoints(collection_name=collection, wait=True, points=points))
+
+
+def prove(snapshot: Snapshot, engine: NativeEngine) -> DrillReport:
+    """Drill in-process."""
+    request = DrillRequest(snapshot=snapshot, version=NEWER, operation_timeout_seconds=60)
+    return drill(request, engine, Silent(), clock=now)
+
+
+def searches(report: DrillReport) -> list[Finding]:
+    """Return what a drill found by searching."""
+    return [finding for finding in report.findings if "search" in finding.check]
+
+
+def no_constant(text: str) -> NoReturn:
+    """Refuse what only Python accepts as JSON."""
+    raise AssertionError(f"{text} is not valid JSON")
+
+
+ODD: dict[str, tuple[str, Callable[[], Vectors]]] = {
+    "NaN, cosine": ("Cosine", lambda: [*gauss(30), [NAN] * 4]),
+    "NaN, dot": ("Dot", lambda: [*gauss(30), [NAN, 1, 1, 1]]),
+    "NaN, euclid": ("Euclid", lambda: [*gauss(30), [NAN, 1, 1, 1]]),
+    "infinity, dot": ("Dot", lambda: [*gauss(30), [INF, 1, 1, 1]]),
+    "minus infinity, dot": ("Dot", lambda: [*gauss(30), [-INF, 1, 1, 1]]),
+    "infinity, euclid": ("Euclid", lambda: [*gauss(30), [INF, 1, 1, 1]]),
+    "dot above float32": ("Dot", lambda: gauss(30, scale=1e25)),
+    "some dots above float32": ("Dot", lambda: gauss(60, scale=1e19)),
+    "euclid above float32": ("Euclid", lambda: gauss(30, scale=1e25)),
+    "manhattan above float32": ("Manhattan", lambda: gauss(30, scale=1e38)),
+}
+
+
+@pytest.mark.parametrize("kind", ODD)
+@pytest.mark.parametrize("shards", [1, 2])
+def test_scores_that_are_no_numbers_are_no_damage(
+    live: Live, name: str, take: Take, engine: NativeEngine, kind: str, shards: int
+) -> None:
+    """A good snapshot is proven, its manifest is strict JSON, and what was left out is said."""
+    distance, vectors = ODD[kind]
+    name = f"odd-{shards}"
+    config = {"vectors": {"size": 4, "distance": distance}, "shard_number": shards}
+    live.loader.request("PUT", f"/collections/{name}", config)
+    upsert_with_grpc(live, name, vectors())
+    try:
+        snapshot = take(live, name)
+    finally:
+        live.loader.delete(name)
+    json.loads(snapshot.manifest_path.read_text("utf-8"), parse_constant=no_constant)
+    report = prove(snapshot, engine)
+    assert report.error is None
+    assert {finding.status for finding in searches(report)} <= {Status.OK, Status.WARN}
+    assert len(searches(report)) == 2
+    for finding in searches(report):
+        if finding.status is Status.WARN:
+            assert "no finite numbers" in finding.message
+
+
+def test_one_vector_with_nan_hides_no_other_result(
+    qdrant: Live, take: Take, engine: NativeEngine
+) -> None:
+    """The other points of its collection are compared all the same."""
+    name = "one-nan"
+    qdrant.loader.request(
+        "PUT", f"/collections/{name}", {"vectors": {"size": 4, "distance": "Cosine"}}
+    )
+    upsert_with_grpc(qdrant, name, [*gauss(200), [NAN] * 4])
+    report = prove(take(qdrant, name), engine)
+    assert report.error is None
+    for finding in searches(report):
+        assert finding.status is Status.OK
+        assert finding.message.startswith("50 exact results match")
