@@ -82,7 +82,11 @@ def _client_scroll(asked: Asked, *, prefer_grpc: bool) -> int:
     from qdrant_client import QdrantClient
 
     client = QdrantClient(
-        url=asked["url"], grpc_port=asked["grpc_port"], prefer_grpc=prefer_grpc, timeout=60
+        url=asked["url"],
+        grpc_port=asked["grpc_port"],
+        prefer_grpc=prefer_grpc,
+        timeout=60,
+        check_compatibility=False,
     )
     count, offset = 0, None
     while count < min(CLIENT_POINTS, asked["points"]):

@@ -22,9 +22,12 @@ from snapshot_tasks.checks.promises import (
     promises,
 )
 from snapshot_tasks.domain.findings import Finding, Status, fail, ok, warn
-from snapshot_tasks.domain.versions import Fit, version_fit
+from snapshot_tasks.domain.quotas import exceeded_quotas
+from snapshot_tasks.domain.versions import known, unknown_because
 from snapshot_tasks.engines.select import drill_engine, live_engine
+from snapshot_tasks.qdrant.server import Server
 from snapshot_tasks.system.errors import (
+    CredentialsRefused,
     NotFound,
     SettingsError,
     StorageError,
@@ -32,7 +35,10 @@ from snapshot_tasks.system.errors import (
 )
 
 MIN_FREE_BYTES = 1 << 30
-_MATCHING_CLIENT = "Install the qdrant-client version that matches the server."
+_UNKNOWN_VERSION = (
+    "Look for a newer release of this project. Until then, trust only what"
+    " `inv snapshot.test-restore` proves."
+)
 _SAME_VERSION = "Set QDRANT_VERSION to the server's version, or change the server's version."
 
 
@@ -47,19 +53,35 @@ def check_engine(patient: Patient) -> Iterator[Finding]:
 
 
 def check_server(patient: Patient) -> Iterator[Finding]:
-    """Qdrant responds, and the versions of client and server are compatible."""
+    """Qdrant responds, its version is known, and it accepts writes."""
     with patient.server() as server:
         found = server.version()
+        yield ok("server", f"Qdrant {found} at {patient.settings.qdrant.url}")
+        yield _version(found, patient)
+        if known(found).has_quotas:
+            yield from _quotas(server)
+
+
+def _version(found: str, patient: Patient) -> Finding:
+    """Judge a server's version by the table of versions, which also covers the client."""
     client, wanted = package_version("qdrant-client"), patient.settings.engine.version
-    yield ok("server", f"Qdrant {found} at {patient.settings.qdrant.url}")
-    if version_fit(found, client) is not Fit.FITS and version_fit(client, found) is not Fit.FITS:
-        message = f"qdrant-client {client} is more than one minor version from {found}"
-        yield warn("versions", message, _MATCHING_CLIENT)
-    elif found != wanted:
+    if why := unknown_because(found):
+        return warn("versions", why, _UNKNOWN_VERSION)
+    if found != wanted and live_engine(patient.settings).engine.manages_server:
         message = f"the server runs {found}, but QDRANT_VERSION is {wanted}"
-        yield warn("versions", message, _SAME_VERSION)
-    else:
-        yield ok("versions", f"client {client}, server {found}")
+        return warn("versions", message, _SAME_VERSION)
+    return ok("versions", f"client {client}, server {found} ({known(found).evidence.value})")
+
+
+def _quotas(server: Server) -> Iterator[Finding]:
+    """Yield whether the server refuses writes; creating and restoring snapshots still works."""
+    try:
+        reached = exceeded_quotas(server.quotas())
+    except (CredentialsRefused, NotFound):
+        return
+    if reached:
+        message = f"the server refuses writes: {', '.join(reached)}"
+        yield warn("quotas", message, "Free memory or disk space there, or raise the quota.")
 
 
 def check_credentials(patient: Patient) -> Iterator[Finding]:

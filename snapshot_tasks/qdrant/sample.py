@@ -23,7 +23,10 @@ def load_points(
     """Create a collection of cosine vectors with payload indexes and an alias, and fill it."""
     from qdrant_client import QdrantClient, models
 
-    client = QdrantClient(url=endpoint.url, api_key=endpoint.api_key, timeout=60)
+    # The versions are judged by the table of versions, not by their distance.
+    client = QdrantClient(
+        url=endpoint.url, api_key=endpoint.api_key, timeout=60, check_compatibility=False
+    )
     try:
         client.create_collection(
             collection,

@@ -15,6 +15,7 @@ from snapshot_tasks.qdrant.guard import tls_error
 from snapshot_tasks.qdrant.http import Http
 from snapshot_tasks.qdrant.snapshots import ServerSnapshots
 from snapshot_tasks.system.errors import Unreachable
+from snapshot_tasks.system.untrusted import JsonObject
 
 CHECK_SECONDS = 1.0
 
@@ -60,6 +61,11 @@ class Server:
             f"{self.endpoint.url} responded, but does not look like Qdrant.",
             hint="Set QDRANT_URL to the REST port of Qdrant (default: 6333).",
         )
+
+    def quotas(self) -> JsonObject:
+        """Return the limits of the whole server (`has_quotas` of `domain/versions.py`)."""
+        answer: JsonObject = self._http.get("/quotas")
+        return answer
 
     def is_ready(self) -> bool:
         """Return whether every collection is loaded. This sends no key, so it tests none."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -15,6 +16,7 @@ from tests.conftest import NEWER, Inv, Live
 from tests.integration.conftest import own_stack
 from tests.support.collections import Loader
 from tests.support.ports import free_ports
+from tests.support.pretend import pretending, says
 from tests.support.world import (
     assert_error,
     edit_manifest,
@@ -150,6 +152,40 @@ def test_an_alias_is_no_collection_to_back_up(qdrant: Live, outside: Inv) -> Non
     qdrant.loader.alias("short", NAME)
     ran = outside("doctor", QDRANT_COLLECTION_NAME="short")
     assert_error(ran, 10, "alias")
+
+
+@pytest.mark.parametrize(
+    ("version", "status"),
+    [("1.18.3", "OK"), ("1.19.0", "OK"), ("1.20.1", "OK"), ("1.21.0", "WARN"), ("1.15.5", "WARN")],
+)
+def test_only_a_version_that_nobody_knows_is_a_warning(
+    qdrant: Live, outside: Inv, name: str, version: str, status: str
+) -> None:
+    """The table decides, not the distance from the client (a real 1.17.0 pretends to be each)."""
+    qdrant.loader.plain(name, points=5)
+    with pretending(qdrant.url, version) as proxy:
+        ran = outside("doctor", "--json", QDRANT_URL=proxy.url, QDRANT_COLLECTION_NAME=name)
+    assert ran.code == 0, ran.stderr
+    [judged] = [f for f in ran.document["result"]["findings"] if f["check"] == "versions"]
+    assert judged["status"] == status, judged
+
+
+@pytest.mark.parametrize(("used", "quotas"), [(97, ["WARN"]), (20, [])])
+def test_a_server_over_its_quota_refuses_writes(
+    qdrant: Live, outside: Inv, name: str, used: int, quotas: list[str]
+) -> None:
+    """Snapshots still work there, so it is a warning (`GET /quotas` of 1.19, from a stand-in)."""
+    qdrant.loader.plain(name, points=5)
+    limits = {"enabled": True, "max_disk_usage_percent": 95, "max_resident_memory_percent": None}
+    usage = {"disk_usage_percent": used, "resident_memory_percent": 4}
+    answer = says({"config": limits, "usage": usage})
+    with pretending(qdrant.url, "1.19.0") as proxy:
+        proxy.rules.insert(0, ("GET", re.compile("/quotas"), answer, 9))
+        ran = outside("doctor", "--json", QDRANT_URL=proxy.url, QDRANT_COLLECTION_NAME=name)
+    assert ran.code == 0, ran.stderr
+    found = [f for f in ran.document["result"]["findings"] if f["check"] == "quotas"]
+    assert [f["status"] for f in found] == quotas
+    assert all("disk 97 % of at most 95 %" in f["message"] for f in found)
 
 
 def test_what_is_old_or_unproven_is_a_warning(well: Inv) -> None:

@@ -10,12 +10,15 @@ from snapshot_tasks.domain.versions import (
     DEFAULT_VERSION,
     TESTED,
     VERSIONS,
+    Evidence,
     Fit,
     known,
     same_minor,
+    unknown_because,
     version_fit,
 )
 from tests.conftest import ROOT
+from tests.support.fixtures import FIXTURES, Fixture
 
 
 @pytest.mark.parametrize(
@@ -60,9 +63,11 @@ def test_the_same_minor() -> None:
         ("v1.17.0", "1.17.0"),
         ("1.17.0-dev", "1.17.0"),
         ("1.17.1", "1.17.1"),
-        ("2.0.0", "1.17.1"),
+        ("1.18.3", "1.18.0"),
+        ("1.19.7", "1.19.0"),
+        ("2.0.0", "1.20.0"),
         ("1.15.0", "1.16.3"),
-        ("unknown", "1.17.1"),
+        ("unknown", "1.20.0"),
     ],
 )
 def test_a_version_is_as_the_newest_row_below_it(version: str, row: str) -> None:
@@ -71,11 +76,39 @@ def test_a_version_is_as_the_newest_row_below_it(version: str, row: str) -> None
 
 
 def test_the_table_is_in_order_and_says_where_it_comes_from() -> None:
-    """The default is the newest tested version."""
+    """The default is the newest version that a bare machine can get, and the tests run on it."""
     numbers = [tuple(map(int, row.number.split("."))) for row in VERSIONS]
     assert numbers == sorted(set(numbers))
     assert all(row.source for row in VERSIONS)
-    assert TESTED[-1] == DEFAULT_VERSION
+    assert DEFAULT_VERSION == "1.17.0"
+    assert known(DEFAULT_VERSION).npm
+    assert DEFAULT_VERSION in TESTED
+
+
+@pytest.mark.parametrize("fixture", FIXTURES, ids=str)
+def test_a_version_with_files_counts_as_measured(fixture: Fixture) -> None:
+    """What the tests hold against real files is not only read in the source."""
+    version = fixture.facts["qdrant_version"]
+    assert known(version).evidence is Evidence.MEASURED
+    assert unknown_because(version) == ""
+
+
+@pytest.mark.parametrize(
+    ("version", "why"),
+    [
+        ("1.16.3", ""),
+        ("1.16.0", ""),
+        ("1.20.9", ""),
+        ("1.15.5", "older than 1.16.3"),
+        ("1.21.0", "newer than any"),
+        ("2.0.0", "newer than any"),
+        ("dev", "not a version"),
+    ],
+)
+def test_what_the_table_does_not_know(version: str, why: str) -> None:
+    """Every minor version from the first row to the last one is known, and no other."""
+    assert why in unknown_because(version)
+    assert bool(why) is bool(unknown_because(version))
 
 
 def test_files_that_cannot_import_the_table_agree_with_it() -> None:

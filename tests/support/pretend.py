@@ -1,0 +1,45 @@
+"""A real Qdrant behind a proxy that gives some answers as a newer version would.
+
+Binaries of these versions cannot be installed here, so this is a stand-in: what it says was seen on
+servers built from their tags. Everything else is done by the real server behind it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from tests.support.proxy import Act, Answer, Exchange, Proxy, faulty
+
+JSON = {"Content-Type": "application/json"}
+
+
+def says(document: Any, status: int = 200) -> Act:
+    """Answer with this result, or with this error if the status says so."""
+    body = {"result": document} if status == 200 else {"status": {"error": document}}
+    return lambda exchange: exchange.answer(Answer(status, JSON, json.dumps(body).encode()))
+
+
+def changes(edit: Callable[[dict[str, Any]], None]) -> Act:
+    """Answer what the real server does, with its result edited."""
+
+    def act(exchange: Exchange) -> None:
+        answer = exchange.forward()
+        document = json.loads(answer.body)
+        edit(document["result"])
+        exchange.answer(Answer(answer.status, JSON, json.dumps(document).encode()))
+
+    return act
+
+
+@contextmanager
+def pretending(upstream: str, version: str) -> Iterator[Proxy]:
+    """Run the proxy for the block; the root path says that it is this version."""
+    title = {"title": "qdrant - vector search engine", "version": version}
+    root = Answer(200, JSON, json.dumps(title).encode())
+    with faulty(upstream) as proxy:
+        proxy.on("GET", "/", lambda exchange: exchange.answer(root))
+        proxy.on("GET", "/quotas", says("Not found", 404))
+        yield proxy
