@@ -11,6 +11,8 @@ import shutil
 from collections.abc import Callable, Iterator
 from importlib.metadata import version as package_version
 
+from snapshot_tasks.checks.indexes import CHECK as INDEXES
+from snapshot_tasks.checks.live_indexes import check_live_sample
 from snapshot_tasks.checks.offsite import CHECK as OFFSITE
 from snapshot_tasks.checks.offsite import check_offsite
 from snapshot_tasks.checks.patient import Patient
@@ -25,6 +27,7 @@ from snapshot_tasks.domain.findings import Finding, Status, fail, ok, warn
 from snapshot_tasks.domain.quotas import exceeded_quotas
 from snapshot_tasks.domain.versions import known, unknown_because
 from snapshot_tasks.engines.select import drill_engine, live_engine
+from snapshot_tasks.qdrant.indexes import PayloadIndexes
 from snapshot_tasks.qdrant.server import Server
 from snapshot_tasks.system.errors import (
     CredentialsRefused,
@@ -109,6 +112,16 @@ def check_collection(patient: Patient) -> Iterator[Finding]:
         yield ok("collection", f"{name}, {server.collections.count(name):,} points")
 
 
+def check_payload_indexes(patient: Patient) -> Iterator[Finding]:
+    """Filters on the live collection find what its points' payloads say."""
+    name = patient.settings.collection
+    with patient.server() as server:
+        if name not in server.collections.names():
+            return
+        with PayloadIndexes(server.endpoint, name) as indexes:
+            yield from check_live_sample(indexes, name)
+
+
 def check_folder(patient: Patient) -> Iterator[Finding]:
     """The snapshot folder exists, is writable, and has enough free space."""
     folder = patient.catalog.folder
@@ -166,6 +179,7 @@ DOCTOR_CHECKS: dict[str, Check] = {
     "server": check_server,
     "credentials": check_credentials,
     "collection": check_collection,
+    INDEXES: check_payload_indexes,
     "folder": check_folder,
     "latest link": check_latest,
     "newest snapshot": check_newest,

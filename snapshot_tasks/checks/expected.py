@@ -8,6 +8,7 @@ from enum import Enum
 from snapshot_tasks.domain.collection import CollectionState
 from snapshot_tasks.domain.endpoint import Endpoint
 from snapshot_tasks.domain.fingerprint import Sealed
+from snapshot_tasks.domain.index_counts import IndexCount
 from snapshot_tasks.domain.search_parity import Probe
 from snapshot_tasks.domain.snapshot import Snapshot
 from snapshot_tasks.qdrant.server import Server
@@ -29,8 +30,9 @@ class Expected:
 
     `state` is None without a manifest. `moving_between` has the source's exact counts before and
     after the snapshot if they differ: the file's count is close to them, but not known exactly.
-    `owns_aliases` is False under another name, because the aliases are not recreated then. `sealed`
-    and `probes` say which points and which search results are expected, if that is known;
+    `owns_aliases` is False under another name, because the aliases are not recreated then.
+    `sealed`, `probes` and `index_counts` say which points, and which results of searches and
+    filters, are expected, if that is known;
     `odd_vectors` are the names of those that have a vector with NaN or infinity.
     """
 
@@ -41,6 +43,7 @@ class Expected:
     sealed: Sealed | None = None
     probes: tuple[Probe, ...] = ()
     odd_vectors: frozenset[str] = frozenset()
+    index_counts: tuple[IndexCount, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +63,11 @@ class Restored:
 
 
 def expected_recorded(snapshot: Snapshot, target: str) -> Expected:
-    """Return what the manifest expects to be restored under a name; the seal is not read."""
+    """Return what the manifest expects to be restored under a name; the seal is not read.
+
+    Raises:
+        Damaged: if the recorded counts of its payload indexes are not readable.
+    """
     manifest = snapshot.manifest
     if manifest is None:
         return Expected(state=None)
@@ -72,6 +79,7 @@ def expected_recorded(snapshot: Snapshot, target: str) -> Expected:
         taken_with=manifest.qdrant_version,
         moving_between=counts if is_vague else None,
         owns_aliases=target == manifest.collection,
+        index_counts=snapshot.index_counts,
     )
 
 

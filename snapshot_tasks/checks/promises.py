@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from snapshot_tasks.catalog.runs import LastRun
+from snapshot_tasks.checks.indexes import wrong_on_source
 from snapshot_tasks.domain.findings import Finding, Status, fail, ok, warn
 from snapshot_tasks.domain.snapshot import Snapshot
 from snapshot_tasks.system.errors import Damaged
@@ -47,6 +49,7 @@ def promises(
         check_age(own[0], max_age, now),
         check_file(own[0]),
         *check_points(own),
+        *check_source_indexes(own[0]),
         check_proof(own, max_proof_age, now),
     )
 
@@ -99,6 +102,17 @@ def check_points(own: Sequence[Snapshot]) -> Iterator[Finding]:
         message = f"{own[0].name} has no points, but the previous snapshot has {counts[1]:,}"
         remedy = "Check the source. Until you know why, pin the previous one: `inv snapshot.pin`."
         yield fail("points", message, remedy)
+
+
+def check_source_indexes(newest: Snapshot) -> Iterator[Finding]:
+    """When the newest snapshot was taken, the live payload indexes found what payloads say."""
+    try:
+        counts = newest.index_counts
+    except Damaged as error:
+        yield fail("file", error.message, error.hint)
+        return
+    for finding in wrong_on_source(counts, str(newest.collection)):
+        yield replace(finding, status=Status.FAIL)
 
 
 def check_proof(own: Sequence[Snapshot], max_age: timedelta, now: datetime) -> Finding:

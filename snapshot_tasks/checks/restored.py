@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from snapshot_tasks.checks.contents import check_contents
 from snapshot_tasks.checks.expected import GREEN_SECONDS, Cost, Restored
+from snapshot_tasks.checks.live_indexes import check_restored_indexes
 from snapshot_tasks.checks.search import check_search
 from snapshot_tasks.domain.comparison import added_only, differences
 from snapshot_tasks.domain.findings import Finding, Status, failed
@@ -75,6 +76,15 @@ def check_aliases(restored: Restored) -> Iterator[Finding]:
         yield Finding(check="aliases", status=Status.OK, message=message)
 
 
+def check_indexes(restored: Restored) -> Iterator[Finding]:
+    """Filters on every payload index find what the payloads in the file say."""
+    counts = restored.expected.index_counts
+    if not counts:
+        return
+    with restored.progress.phase(f"asking the payload indexes of {restored.collection}"):
+        yield from check_restored_indexes(counts, restored.endpoint, restored.collection)
+
+
 def check_points(restored: Restored) -> Iterator[Finding]:
     """Every point has the id, payload and vectors that were sealed."""
     sealed = restored.expected.sealed
@@ -103,6 +113,7 @@ RESTORED_CHECKS: tuple[tuple[Callable[[Restored], Iterator[Finding]], Cost], ...
     (check_config, Cost.DESCRIBED),
     (check_payload_schema, Cost.DESCRIBED),
     (check_aliases, Cost.DESCRIBED),
+    (check_indexes, Cost.DESCRIBED),
     (check_points, Cost.READ),
     (check_searches, Cost.READ),
 )

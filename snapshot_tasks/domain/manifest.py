@@ -39,7 +39,7 @@ DESCRIBED = (
     "probes",
 )
 # Facts whose JSON key differs from the name of the field.
-_KEYS = {"seal": "fingerprint"}
+_KEYS = {"seal": "fingerprint", "index_counts": "indexes"}
 MAX_MESSAGE = 300
 # A version becomes the tag of an image and part of a path.
 _VERSION = re.compile("[0-9A-Za-z][0-9A-Za-z.+_-]{0,63}")
@@ -70,6 +70,7 @@ class Manifest:
     seal: Seal | None = None
     sanity: Mapping[str, Any] | None = None
     probes: tuple[Any, ...] = ()
+    index_counts: tuple[Any, ...] = ()
     safety: bool = False
     schema: int = field(default=SCHEMA)
 
@@ -88,6 +89,8 @@ class Manifest:
         """The hex SHA-256 of everything that is expected of a restore except its points."""
         document = self.as_json()
         described = {key: document[key] for key in DESCRIBED}
+        if self.index_counts:
+            described["indexes"] = document["indexes"]
         text = json.dumps(described, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
 
@@ -105,6 +108,7 @@ class Manifest:
             "aliases": list(self.aliases),
             "fingerprint": self.seal.as_json() if self.seal else None,
             "probes": list(self.probes),
+            "indexes": list(self.index_counts),
         }
 
 
@@ -167,6 +171,7 @@ def _parse(document: Mapping[str, Any], name: str) -> Manifest:
         seal=_seal(document),
         sanity=_sanity(document),
         probes=tuple(document.get("probes") or ()),
+        index_counts=tuple(document.get("indexes") or ()),
         safety=bool(document.get("safety")),
         schema=schema,
     )

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
 from snapshot_tasks.domain.fingerprint import Sealed
+from snapshot_tasks.domain.index_counts import IndexCount
 from snapshot_tasks.domain.manifest import MAX_MESSAGE, Manifest
 from snapshot_tasks.domain.names import fingerprint_path, manifest_path, pin_path, proofs_path
 from snapshot_tasks.domain.proof import Proof, last_failed_at, last_proven_at
@@ -85,15 +88,16 @@ class Snapshot:
     @property
     def probes(self) -> tuple[Probe, ...]:
         """The searches whose results were recorded. Raises `Damaged` if they cannot be read."""
-        try:
-            return tuple(map(Probe.from_json, self.manifest.probes if self.manifest else ()))
-        except (KeyError, TypeError, ValueError) as error:
-            reason = printable(str(error), limit=MAX_MESSAGE)
-            raise Damaged(
-                f"The manifest of {printable(self.name)} contains an invalid search probe: "
-                f"{reason}.",
-                hint="Restore the manifest from a copy, or take a new snapshot.",
-            ) from error
+        recorded = self.manifest.probes if self.manifest else ()
+        with self._readable("search probe"):
+            return tuple(map(Probe.from_json, recorded))
+
+    @property
+    def index_counts(self) -> tuple[IndexCount, ...]:
+        """What filters on payload indexes must find. Raises `Damaged` if it cannot be read."""
+        recorded = self.manifest.index_counts if self.manifest else ()
+        with self._readable("count of a payload index"):
+            return tuple(map(IndexCount.from_json, recorded))
 
     @property
     def proofs(self) -> tuple[Proof, ...]:
@@ -139,3 +143,14 @@ class Snapshot:
         """Raise the error of reading the manifest, if there was one."""
         if self.manifest_problem:
             raise self.manifest_problem
+
+    @contextmanager
+    def _readable(self, what: str) -> Iterator[None]:
+        try:
+            yield
+        except (KeyError, TypeError, ValueError) as error:
+            reason = printable(str(error), limit=MAX_MESSAGE)
+            raise Damaged(
+                f"The manifest of {printable(self.name)} contains an invalid {what}: {reason}.",
+                hint="Restore the manifest from a copy, or take a new snapshot.",
+            ) from error

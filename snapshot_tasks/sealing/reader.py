@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from snapshot_tasks.domain.fingerprint import Accumulator, Fingerprint
+from snapshot_tasks.domain.index_counts import IndexCount, IndexCounter
 from snapshot_tasks.domain.search_parity import QUERIES, Probe, merge_hits, recall
 from snapshot_tasks.sealing.parts import Part, processors, split, whole
 from snapshot_tasks.sealing.unpack import Shard, unpack
@@ -20,6 +22,7 @@ from snapshot_tasks.system.errors import Damaged
 from snapshot_tasks.system.progress import Progress
 from snapshot_tasks.system.scratch import scratch_folder
 
+NO_INDEXES: Mapping[str, Any] = MappingProxyType({})
 CHILD = "snapshot_tasks.sealing.reader_process"
 
 
@@ -28,7 +31,8 @@ class Contents:
     """The contents of a file.
 
     With pending operations, a server may restore more than this. `log_ends` is the number of the
-    last operation in each shard's log.
+    last operation in each shard's log. `index_counts` says what filters on the payload indexes that
+    were asked for must find.
     """
 
     fingerprint: Fingerprint
@@ -36,18 +40,26 @@ class Contents:
     log_ends: dict[str, int]
     sanity: dict[str, Any]
     probes: tuple[Probe, ...]
+    index_counts: tuple[IndexCount, ...] = ()
 
 
 def read_contents(
-    snapshot: Path, progress: Progress, *, points_count: int | None = None
+    snapshot: Path,
+    progress: Progress,
+    *,
+    points_count: int | None = None,
+    payload_schema: Mapping[str, Any] = NO_INDEXES,
 ) -> Contents:
     """Unpack a snapshot into a temporary folder and read every point of it.
+
+    `payload_schema` has the payload indexes for which filters are counted.
 
     Raises:
         StorageError: if the temporary folder has too little space; nothing is written then.
         Damaged: if the reader cannot read it.
     """
     total, sanities, samples = Accumulator(), [], []
+    indexes = IndexCounter(payload_schema)
     with _unpacked(snapshot, progress, points_count=points_count) as parts:
         label = "reading every point of the file"
         with progress.phase(label, total_points=points_count) as advance:
@@ -55,11 +67,12 @@ def read_contents(
             def take(line: dict[str, Any]) -> None:
                 advance(line.get("points", 0))
 
-            readers, results = read_parts(snapshot, parts, take)
+            readers, results = read_parts(snapshot, parts, take, payload_schema)
         for result in results:
             total.merge(Fingerprint.from_json(result["fingerprint"]))
             sanities.append(result["sanity"])
             samples += result["sample"]
+            indexes.merge(result["indexes"])
         with progress.phase("running the searches on the file"):
             probes = _probes(snapshot, readers, _chosen(samples))
     shards = tuple(part.shard for part in readers if part.index == 0)
@@ -69,11 +82,15 @@ def read_contents(
         log_ends={shard.name: shard.log_end for shard in shards},
         sanity=_merged(sanities),
         probes=probes,
+        index_counts=indexes.counts(),
     )
 
 
 def read_parts(
-    snapshot: Path, parts: tuple[Part, ...], take: Callable[[dict[str, Any]], None]
+    snapshot: Path,
+    parts: tuple[Part, ...],
+    take: Callable[[dict[str, Any]], None],
+    payload_schema: Mapping[str, Any] = NO_INDEXES,
 ) -> tuple[tuple[Part, ...], list[dict[str, Any]]]:
     """Return the parts and their readers' results, which together cover all points of the shards.
 
@@ -83,14 +100,16 @@ def read_parts(
     Raises:
         Damaged: if the reader cannot read it.
     """
+    schema = parts[0].folder.parent / "schema.json"
+    schema.write_text(json.dumps(dict(payload_schema)), encoding="utf-8")
     try:
-        results = _each(snapshot, parts, take, "read")
+        results = _each(snapshot, parts, take, "read", str(schema))
         _check_counts(snapshot, parts, results)
     except Damaged:
         if all(part.of == 1 for part in parts):
             raise
         parts = whole(tuple(part.shard for part in parts if part.index == 0))
-        return read_parts(snapshot, parts, take)
+        return read_parts(snapshot, parts, take, payload_schema)
     return parts, results
 
 

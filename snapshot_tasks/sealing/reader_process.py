@@ -20,6 +20,7 @@ from typing import Any
 
 from snapshot_tasks.domain import fingerprint as canon
 from snapshot_tasks.domain.fingerprint import PAYLOAD_NAME, VECTOR, Accumulator, Name
+from snapshot_tasks.domain.index_counts import IndexCounter
 from snapshot_tasks.domain.search_parity import LIMIT, QUERIES, sample_key
 from snapshot_tasks.system.children import say
 
@@ -118,16 +119,21 @@ def _values(vector: Any) -> list[float]:
     return vector
 
 
-def read_shard(folder: str, part: Slice) -> dict[str, Any]:
-    """Return the fingerprint and sanity counts of a slice, and the count of the whole shard."""
+def read_shard(folder: str, part: Slice, schema: str) -> dict[str, Any]:
+    """Return the fingerprint and other counts of a slice, and the count of the whole shard.
+
+    `schema` is the path of a JSON file with the payload indexes whose filters are counted.
+    """
     import qdrant_edge as edge
 
     total, sanity, sample, seen = Accumulator(), Sanity(), Sample(), 0
+    indexes = IndexCounter(json.loads(Path(schema).read_text(encoding="utf-8")))
     with _opened(folder) as shard:
         counted = shard.count(edge.CountRequest(exact=True))
         for records in _batches(shard, part):
             for identity, payload, vectors in map(_point, records):
                 sanity.take(payload, vectors)
+                indexes.take(payload)
                 sample.take(identity, vectors)
                 total.add(identity, _components(payload, vectors))
             seen += len(records)
@@ -138,6 +144,7 @@ def read_shard(folder: str, part: Slice) -> dict[str, Any]:
         "fingerprint": total.result().as_json(),
         "sanity": sanity.as_json(),
         "sample": sample.as_json(),
+        "indexes": indexes.as_json(),
     }
 
 

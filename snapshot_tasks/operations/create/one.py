@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from snapshot_tasks.catalog.folder import Catalog
 from snapshot_tasks.catalog.journal import Journal
 from snapshot_tasks.checks.contents import check_sanity
+from snapshot_tasks.checks.indexes import wrong_on_source
+from snapshot_tasks.checks.live_indexes import ask_source
 from snapshot_tasks.domain.findings import Finding, Status
 from snapshot_tasks.domain.manifest import Manifest
 from snapshot_tasks.domain.names import check_collection
@@ -23,6 +25,7 @@ from snapshot_tasks.operations.create.seal import (
     reading_of,
 )
 from snapshot_tasks.operations.restore.plan import SaveExisting
+from snapshot_tasks.qdrant.indexes import PayloadIndexes
 from snapshot_tasks.qdrant.server import Server
 from snapshot_tasks.sealing.reader import Contents
 from snapshot_tasks.system.errors import (
@@ -83,7 +86,8 @@ def create(
         sealing = _take_and_seal(
             request, version, server, staging, catalog.journal, progress, clock
         )
-        findings = _findings(sealing, previous, request.max_drop)
+        sealing = _with_source_indexes(sealing, request.collection, server, progress)
+        findings = _findings(sealing, previous, request)
         if findings and request.strict:
             raise ContentsDiffer(
                 "; ".join(f.message for f in findings) + ".",
@@ -129,6 +133,7 @@ def _manifest(request: CreateRequest, sealing: _Sealing, name: str, source_url: 
         label=request.label or None,
         sanity=reading.sanity if reading else None,
         probes=tuple(probe.as_json() for probe in reading.probes) if reading else (),
+        index_counts=tuple(c.as_json() for c in reading.index_counts) if reading else (),
         safety=request.safety,
     )
     return manifest.sealed_with(reading.seal()) if reading else manifest
@@ -174,7 +179,12 @@ def _take_and_seal(
         if not request.seal:
             return _Sealing(taken=taken)
         try:
-            contents, seconds = read_file(staging, taken.before.points_count, progress)
+            contents, seconds = read_file(
+                staging,
+                taken.before.points_count,
+                progress,
+                payload_schema=taken.before.payload_schema,
+            )
         except StorageError as error:
             return _Sealing(taken=taken, unsealed=f"{error.message} {error.hint}")
         if contents.pending_count == 0 or contents.log_ends == ends:
@@ -241,18 +251,31 @@ def _previous(catalog: Catalog, collection: str) -> Manifest | None:
     return next((m for m in manifests if m and m.sanity and not m.safety), None)
 
 
-def _findings(sealing: _Sealing, previous: Manifest | None, max_drop: float) -> tuple[Finding, ...]:
+def _with_source_indexes(
+    sealing: _Sealing, collection: str, server: Server, progress: Progress
+) -> _Sealing:
+    """Add what filters on the source's payload indexes find to what its payloads say."""
+    reading = sealing.reading
+    if reading is None or not reading.index_counts:
+        return sealing
+    with PayloadIndexes(server.endpoint, collection) as indexes:
+        counts = ask_source(indexes, reading.index_counts, progress, moved=sealing.taken.moved)
+    return replace(sealing, reading=replace(reading, index_counts=counts))
+
+
+def _findings(
+    sealing: _Sealing, previous: Manifest | None, request: CreateRequest
+) -> tuple[Finding, ...]:
     if sealing.unsealed:
         message = f"not sealed: {sealing.unsealed}"
         return (Finding(check="seal", status=Status.WARN, message=message),)
     if sealing.reading is None:
         return ()
-    return tuple(
-        check_sanity(
-            sealing.reading.sanity,
-            sealing.reading.fingerprint.points_count,
-            previous.sanity if previous else None,
-            previous.points_count if previous else None,
-            max_drop=max_drop,
-        )
+    sanity = check_sanity(
+        sealing.reading.sanity,
+        sealing.reading.fingerprint.points_count,
+        previous.sanity if previous else None,
+        previous.points_count if previous else None,
+        max_drop=request.max_drop,
     )
+    return (*sanity, *wrong_on_source(sealing.reading.index_counts, request.collection))

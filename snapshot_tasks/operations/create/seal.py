@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from snapshot_tasks.domain.fingerprint import Fingerprint
+from snapshot_tasks.domain.index_counts import IndexCount
 from snapshot_tasks.domain.seal import READER, Seal
 from snapshot_tasks.domain.search_parity import Probe
 from snapshot_tasks.domain.snapshot import Snapshot
@@ -18,7 +19,7 @@ from snapshot_tasks.operations.restore.one import restore
 from snapshot_tasks.operations.restore.plan import RestoreRequest
 from snapshot_tasks.qdrant.points import read_fingerprint
 from snapshot_tasks.qdrant.server import Server
-from snapshot_tasks.sealing.reader import Contents, read_contents
+from snapshot_tasks.sealing.reader import NO_INDEXES, Contents, read_contents
 from snapshot_tasks.system.errors import RestoreIncomplete
 from snapshot_tasks.system.progress import Progress
 
@@ -32,6 +33,7 @@ class Reading:
     seconds: float
     sanity: dict[str, Any]
     probes: tuple[Probe, ...]
+    index_counts: tuple[IndexCount, ...] = ()
 
     def seal(self) -> Seal:
         """Return the seal for the manifest."""
@@ -54,18 +56,29 @@ def reading_of(contents: Contents, seconds: float) -> Reading:
         seconds=seconds,
         sanity=contents.sanity,
         probes=contents.probes,
+        index_counts=contents.index_counts,
     )
 
 
-def read_file(file: Path, points_count: int | None, progress: Progress) -> tuple[Contents, float]:
+def read_file(
+    file: Path,
+    points_count: int | None,
+    progress: Progress,
+    *,
+    payload_schema: Mapping[str, Any] = NO_INDEXES,
+) -> tuple[Contents, float]:
     """Read a snapshot's contents with the reader; return them and how many seconds it took.
+
+    `payload_schema` has the payload indexes for which filters are counted.
 
     Raises:
         StorageError: if the temporary folder has not enough space.
         Damaged: if the reader cannot read the file.
     """
     start = time.monotonic()
-    contents = read_contents(file, progress, points_count=points_count)
+    contents = read_contents(
+        file, progress, points_count=points_count, payload_schema=payload_schema
+    )
     return contents, time.monotonic() - start
 
 

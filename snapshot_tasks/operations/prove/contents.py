@@ -9,6 +9,8 @@ from dataclasses import dataclass, replace
 from snapshot_tasks.catalog.proofs import keep_proof
 from snapshot_tasks.checks.contents import check_contents
 from snapshot_tasks.checks.file import Verification, verify
+from snapshot_tasks.checks.indexes import wrong_on_source
+from snapshot_tasks.checks.live_indexes import ask_source
 from snapshot_tasks.domain.endpoint import Endpoint
 from snapshot_tasks.domain.findings import Finding, Status
 from snapshot_tasks.domain.fingerprint import BUCKETS, Sealed
@@ -17,6 +19,7 @@ from snapshot_tasks.domain.seal import SERVER
 from snapshot_tasks.domain.snapshot import Snapshot
 from snapshot_tasks.operations.batch import Batch, for_each
 from snapshot_tasks.operations.create.seal import FreshServers, read_file, read_on_fresh_server
+from snapshot_tasks.qdrant.indexes import PayloadIndexes
 from snapshot_tasks.qdrant.points import locate_live_points, read_fingerprint
 from snapshot_tasks.sealing.reader import locate_points
 from snapshot_tasks.system.errors import NotFound
@@ -136,14 +139,25 @@ def verify_at(
     start = time.monotonic()
     if level == CONTENT:
         finding = verify_contents(snapshot, verification.sha256, servers, progress)
+        findings: tuple[Finding, ...] = (finding,)
     else:
-        finding = compare_source(snapshot, live(), progress).finding()
+        findings = _verify_source(snapshot, live(), progress)
     return replace(
         verification,
-        findings=(*verification.findings, finding),
+        findings=verification.findings + findings,
         seconds=verification.seconds + time.monotonic() - start,
         level=level,
     )
+
+
+def _verify_source(
+    snapshot: Snapshot, endpoint: Endpoint, progress: Progress
+) -> tuple[Finding, ...]:
+    comparison = compare_source(snapshot, endpoint, progress)
+    collection = snapshot.collection or ""
+    with PayloadIndexes(endpoint, collection) as indexes:
+        counts = ask_source(indexes, snapshot.index_counts, progress, moved=not comparison.is_same)
+    return (comparison.finding(), *wrong_on_source(counts, collection))
 
 
 def verify_each(

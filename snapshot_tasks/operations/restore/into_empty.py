@@ -21,6 +21,7 @@ from snapshot_tasks.checks.restored import check_restored, restored_error
 from snapshot_tasks.domain.findings import Finding, failed
 from snapshot_tasks.domain.snapshot import Snapshot
 from snapshot_tasks.operations.restore.plan import RestorePlan
+from snapshot_tasks.operations.restore.reindex import reindexed
 from snapshot_tasks.qdrant.errors import is_wrong_checksum
 from snapshot_tasks.qdrant.mounts import server_paths
 from snapshot_tasks.qdrant.server import Server
@@ -111,10 +112,13 @@ def bring_back(
         restored = look(
             expected, plan.target, server, progress, version=plan.server_version, status=status
         )
+        described = check_restored(restored, Cost.DESCRIBED)
+        if plan.reindex:
+            described = reindexed(restored, described, progress)
         result = RestoreResult(
             snapshot=plan.snapshot,
             target=plan.target,
-            findings=(*plan.warnings, *check_restored(restored, Cost.DESCRIBED)),
+            findings=(*plan.warnings, *described),
             restored=restored,
             points_count=restored.actual.points_count,
             seconds=seconds,

@@ -35,6 +35,7 @@ def restore_missing(
     progress: Progress,
     *,
     collections: Sequence[str] | None = None,
+    reindex: bool = False,
 ) -> Batch[RestoreResult]:
     """Restore the newest snapshot of each missing collection, and continue after a failure.
 
@@ -43,17 +44,24 @@ def restore_missing(
     known = catalog.collections()
     wanted = [name for name in known if collections is None or name in collections]
     newest = for_each(wanted, catalog.newest, name=str)
-    restored = restore_each(newest.results, catalog.journal, server, progress)
+    restored = restore_each(newest.results, catalog.journal, server, progress, reindex=reindex)
     return replace(restored, failures=(*newest.failures, *restored.failures))
 
 
 def restore_each(
-    snapshots: Iterable[Snapshot], journal: Journal, server: Server, progress: Progress
+    snapshots: Iterable[Snapshot],
+    journal: Journal,
+    server: Server,
+    progress: Progress,
+    *,
+    reindex: bool = False,
 ) -> Batch[RestoreResult]:
     """Restore each snapshot whose collection is missing, and continue after a failure."""
 
     def work(snapshot: Snapshot) -> RestoreResult:
-        request = RestoreRequest(snapshot=snapshot, if_missing=True, journal=journal)
+        request = RestoreRequest(
+            snapshot=snapshot, if_missing=True, journal=journal, reindex=reindex
+        )
         return restore(request, server, progress)
 
     return for_each(

@@ -43,7 +43,8 @@ class RestoreRequest:
 
     `save_existing` takes a safety snapshot of a collection; passing it allows replacing one.
     `verified_sha256` means that the caller has just read and verified every byte. `free_bytes`
-    returns how much free space the server's disk has, or None if that is unknown.
+    returns how much free space the server's disk has, or None if that is unknown. `reindex` makes
+    payload indexes anew that find too little.
     """
 
     snapshot: Snapshot
@@ -52,6 +53,7 @@ class RestoreRequest:
     save_existing: SaveExisting | None = None
     verified_sha256: str | None = None
     free_bytes: FreeBytes = lambda: None
+    reindex: bool = False
     journal: Journal = NO_JOURNAL
 
 
@@ -70,6 +72,7 @@ class RestorePlan:
     needed_bytes: int
     free_bytes: int | None = None
     named_by_alias: str = ""
+    reindex: bool = False
 
     def steps(self) -> list[str]:
         """Return the plan in words."""
@@ -87,7 +90,9 @@ class RestorePlan:
             ]
         steps.append(f"restore {name} as {self.target}")
         steps += [f"create the alias {alias}" for alias in self.aliases + self.kept_aliases]
-        steps.append("compare count, config, payload schema and aliases")
+        steps.append("compare count, config, payload schema, aliases and filters")
+        if self.reindex:
+            steps.append("make payload indexes anew that find too little, and compare again")
         return [
             *steps,
             *([f"on any failure, restore {self.target} as it was"] if self.exists else []),
@@ -145,6 +150,7 @@ def plan_restore(request: RestoreRequest, server: Server) -> RestorePlan:
         needed_bytes=_needed_bytes(snapshot, server, version),
         free_bytes=None if skip else request.free_bytes(),
         named_by_alias=named if target != named else "",
+        reindex=request.reindex,
     )
     _refuse_too_large(plan)
     return plan

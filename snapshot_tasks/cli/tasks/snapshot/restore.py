@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         "if-missing": "Skip a collection that already exists.",
         "replace": "Replace an existing collection, after a trial restore and a safety snapshot; "
         "asks first, or needs --yes.",
+        "reindex": "Make payload indexes anew that find too little, from the payloads.",
         "yes": "Confirm the replacement without asking.",
         "dry-run": "Print the plan and change nothing.",
         "timeout": "Wait up to this many seconds for Qdrant to become ready.",
@@ -48,6 +49,7 @@ def restore(
     as_: str = "",
     if_missing: bool = False,
     replace: bool = False,
+    reindex: bool = False,
     yes: bool = False,
     dry_run: bool = False,
     timeout: float = Seconds(0),
@@ -69,7 +71,7 @@ def restore(
             stack.enter_context(tidied(catalog, "snapshot.restore", server, run.progress))
         if if_missing and not snapshot and not as_:
             names = catalog.collections() if all else [collection or run.settings.collection]
-            return _restore_missing(run, catalog, server, names, dry=dry)
+            return _restore_missing(run, catalog, server, names, dry=dry, reindex=reindex)
         save = safety_saver(create_defaults(run), server, catalog, run.progress, clock=now)
         request = RestoreRequest(
             snapshot=find_snapshot(run, catalog, snapshot, collection),
@@ -77,6 +79,7 @@ def restore(
             if_missing=if_missing,
             save_existing=save if replace else None,
             free_bytes=lambda: free_bytes(run.settings),
+            reindex=reindex,
             journal=catalog.journal,
         )
         return _restore_one(run, request, server, yes=yes, dry=dry)
@@ -103,7 +106,7 @@ def _restore_one(
 
 
 def _restore_missing(
-    run: Run, catalog: Catalog, server: Server, names: list[str], *, dry: bool
+    run: Run, catalog: Catalog, server: Server, names: list[str], *, dry: bool, reindex: bool
 ) -> Outcome:
     from snapshot_tasks.cli.show.restored import render_restored_all, restored_all_json
     from snapshot_tasks.operations.restore.many import plan_missing, restore_missing
@@ -111,7 +114,7 @@ def _restore_missing(
     if dry:
         planned = plan_missing(catalog, server, names)
         return run.would(*(f"restore {one.name} as {one.collection}" for one in planned))
-    restored = restore_missing(catalog, server, run.progress, collections=names)
+    restored = restore_missing(catalog, server, run.progress, collections=names, reindex=reindex)
     nothing = f"There is no snapshot in {catalog.folder} yet, so there is nothing to restore."
     return Outcome(
         result=restored_all_json(restored),

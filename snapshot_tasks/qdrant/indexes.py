@@ -1,0 +1,99 @@
+"""The payload indexes of one live collection: what they find, and the payloads themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from types import TracebackType
+from typing import Any
+from urllib.parse import quote
+
+from snapshot_tasks.domain.endpoint import Endpoint
+from snapshot_tasks.domain.index_counts import IndexCount
+from snapshot_tasks.qdrant.http import BATCH_ANSWERS, Http
+from snapshot_tasks.qdrant.paths import collection_path
+from snapshot_tasks.system.errors import ServerFailure
+
+BATCH = 1000
+PointId = int | str
+
+
+class PayloadIndexes:
+    """Asks the payload indexes of one collection.
+
+    Use it as a context manager, so that the connection is closed.
+    """
+
+    def __init__(self, endpoint: Endpoint, collection: str) -> None:
+        self._http = Http(
+            endpoint, operation_timeout_seconds=BATCH_ANSWERS * endpoint.answer_seconds
+        )
+        self._path = collection_path(collection)
+
+    def __enter__(self) -> PayloadIndexes:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._http.close()
+
+    def schema(self) -> dict[str, Any]:
+        """Return every payload index, with the number of points that it holds."""
+        return dict(self._http.get(self._path)["payload_schema"])
+
+    def found(
+        self, counts: Sequence[IndexCount], *, among: Sequence[PointId] | None = None
+    ) -> list[int | None]:
+        """Return what the collection finds for each count, exactly; None if it refuses to say.
+
+        With `among`, only these points are counted; the number of points that an index holds is
+        then not known.
+        """
+        schema = self.schema()
+        return [self._found(count, schema, among) for count in counts]
+
+    def payloads(self, field: str) -> Iterator[Any]:
+        """Yield the payload of every point, with no more than the field's first key."""
+        only = {"include": [field.partition("[")[0].partition(".")[0].strip('"')]}
+        body: dict[str, Any] = {"limit": BATCH, "with_payload": only, "with_vector": False}
+        while True:
+            answer = self._http.send("POST", f"{self._path}/points/scroll", body=body, long=True)
+            yield from (point["payload"] for point in answer["points"])
+            body["offset"] = answer.get("next_page_offset")
+            if body["offset"] is None:
+                return
+
+    def sample(self) -> dict[PointId, Any]:
+        """Return the payloads of up to 1,000 points, chosen at random by the server."""
+        body = {"query": {"sample": "random"}, "limit": BATCH, "with_payload": True}
+        answer = self._http.send("POST", f"{self._path}/points/query", body=body, long=True)
+        return {point["id"]: point["payload"] for point in answer["points"]}
+
+    def make_anew(self, field: str, index: Mapping[str, Any]) -> None:
+        """Delete an index, and create it again with the same parameters, from the payloads."""
+        wait = {"wait": "true"}
+        path = f"{self._path}/index"
+        schema = index.get("params") or index["data_type"]
+        self._http.send("DELETE", f"{path}/{quote(field, safe='')}", params=wait, long=True)
+        body = {"field_name": field, "field_schema": schema}
+        self._http.send("PUT", path, body=body, params=wait, long=True)
+
+    def _found(
+        self, count: IndexCount, schema: Mapping[str, Any], among: Sequence[PointId] | None
+    ) -> int | None:
+        if count.field not in schema:
+            return None
+        if not count.condition:
+            return None if among is not None else int(schema[count.field].get("points") or 0)
+        must: list[Any] = [dict(count.condition)]
+        if among is not None:
+            must.append({"has_id": list(among)})
+        body = {"filter": {"must": must}, "exact": True}
+        try:
+            answer = self._http.send("POST", f"{self._path}/points/count", body=body, long=True)
+        except ServerFailure:
+            return None
+        return int(answer["count"])
