@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from snapshot_tasks.checks.expected import Restored
 from snapshot_tasks.domain.findings import Finding, Status
@@ -12,66 +12,118 @@ from snapshot_tasks.domain.search_parity import (
     Hit,
     Probe,
     compare_answers,
+    is_sparse,
     recall,
     tolerance_of,
+    unused_index,
 )
-from snapshot_tasks.qdrant.search import search_stored_vectors
+from snapshot_tasks.qdrant.search import (
+    EXACT,
+    HNSW,
+    WIDE,
+    WIDE_EF,
+    indexed_vectors_count,
+    search_stored_vectors,
+)
 from snapshot_tasks.system.errors import ServerFailure
 
-# A snapshot includes its HNSW graphs, but a restore may optimise further. So a lower recall is a
-# warning, never a failure.
+# A snapshot includes its HNSW graphs, but a restore may optimise further, and a new graph finds
+# other points. So a lower recall is a warning.
 RECALL_MARGIN = 0.05
-_Pair = tuple[Probe, tuple[list[Hit], list[Hit]]]
+# A graph without most of its links finds less than this share of what it found, however many
+# points a search may visit. A graph that was built anew then finds nearly all.
+COLLAPSE = 0.5
+_Pair = tuple[Probe, tuple[list[Hit], ...]]
 
 
 def check_search(restored: Restored) -> Iterator[Finding]:
-    """Run each vector's probes: exact results must match, and HNSW must not find fewer."""
+    """Run each vector's probes: exact results must match, and HNSW must not find far fewer."""
     for name in sorted({probe.vector for probe in restored.expected.probes}):
-        yield _check_vector(name, restored)
+        try:
+            status, message = _check_vector(name, restored)
+        except ServerFailure as error:
+            status = Status.FAIL if error.is_internal else Status.WARN
+            message = f"could not search: {error.message}"
+        yield Finding(check=f"search {name}".strip(), status=status, message=message)
 
 
-def _check_vector(name: str, restored: Restored) -> Finding:
-    expected, label = restored.expected, f"search {name}".strip()
-    probes = [probe for probe in expected.probes if probe.vector == name]
-    tolerance = tolerance_of(expected.state.config if expected.state else {}, name)
-    if tolerance is None:
-        message = "not compared, because idf scores depend on more than the points"
-        return Finding(check=label, status=Status.OK, message=message)
-    try:
-        ids = [probe.id for probe in probes]
-        answers = search_stored_vectors(restored.endpoint, restored.collection, name, ids)
-    except ServerFailure as error:
-        message = f"could not search: {error.message}"
-        return Finding(check=label, status=Status.WARN, message=message)
+def _check_vector(name: str, restored: Restored) -> tuple[Status, str]:
+    probes = [probe for probe in restored.expected.probes if probe.vector == name]
+    answers = _search(restored, name, probes, EXACT, HNSW)
     if len(answers) < len(probes):
-        message = f"{len(probes) - len(answers):,} of the sampled points are missing"
-        return Finding(check=label, status=Status.FAIL, message=message)
+        missing = len(probes) - len(answers)
+        return Status.FAIL, f"{missing:,} of the sampled points are missing"
     pairs = list(zip(probes, answers, strict=True))
-    return _compare(label, pairs, tolerance, is_odd=name in expected.odd_vectors)
+    state = restored.expected.state
+    tolerance = tolerance_of(state.config if state else {}, name)
+    if tolerance is None:
+        matching = "not compared, because idf scores depend on more than the points"
+        return _with_recall(name, restored, pairs, matching)
+    return _compare_exact(name, restored, pairs, tolerance)
 
 
-def _compare(label: str, pairs: Sequence[_Pair], tolerance: float, *, is_odd: bool) -> Finding:
-    agreements = [
-        compare_answers(probe.exact, exact, tolerance, is_odd=is_odd) for probe, (exact, _) in pairs
-    ]
-    by = Counter(agreements)
-    if wrong := by[Agreement.DIFFERENT]:
-        first = pairs[agreements.index(Agreement.DIFFERENT)][0].id
-        message = f"{wrong} of {len(pairs)} exact results differ, the first for point {first}"
-        return Finding(check=label, status=Status.FAIL, message=message)
-    why = "because of scores or vectors that are no finite numbers"
-    if not by[Agreement.SAME]:
-        message = f"not compared, {why}"
-        return Finding(check=label, status=Status.WARN, message=message)
-    left_out = f"; {by[Agreement.UNCLEAR]} not compared, {why}" if by[Agreement.UNCLEAR] else ""
-    same = [p for p, a in zip(pairs, agreements, strict=True) if a is Agreement.SAME]
-    return _check_recall(label, same, left_out)
+def _compare_exact(
+    name: str, restored: Restored, pairs: Sequence[_Pair], tolerance: float
+) -> tuple[Status, str]:
+    is_odd = name in restored.expected.odd_vectors
+    same, unclear, wrong = (
+        [pair for pair in pairs if _agreement(pair, tolerance, is_odd=is_odd) is wanted]
+        for wanted in (Agreement.SAME, Agreement.UNCLEAR, Agreement.DIFFERENT)
+    )
+    if wrong:
+        first = wrong[0][0].id
+        return (
+            Status.FAIL,
+            f"{len(wrong)} of {len(pairs)} exact results differ, the first for point {first}",
+        )
+    left_out = "not compared, because of scores or vectors that are no finite numbers"
+    if not same:
+        return Status.WARN, left_out
+    matching = f"{len(same)} exact results match"
+    if unclear:
+        matching += f"; {len(unclear)} {left_out}"
+    return _with_recall(name, restored, same, matching)
 
 
-def _check_recall(label: str, pairs: Sequence[_Pair], left_out: str) -> Finding:
+def _agreement(pair: _Pair, tolerance: float, *, is_odd: bool) -> Agreement:
+    probe, (exact, *_) = pair
+    return compare_answers(probe.exact, exact, tolerance, is_odd=is_odd)
+
+
+def _with_recall(
+    name: str, restored: Restored, pairs: Sequence[_Pair], matching: str
+) -> tuple[Status, str]:
+    """Compare how much of the exact results the index finds with what it found in the file."""
     before = sum(probe.recall for probe, _ in pairs) / len(pairs)
-    after = sum(recall(hnsw, exact) for _, (exact, hnsw) in pairs) / len(pairs)
-    found = f"{len(pairs)} exact results match{left_out}"
-    message = f"{found}; HNSW recall {after:.2f}, was {before:.2f}"
-    status = Status.WARN if after < before - RECALL_MARGIN else Status.OK
-    return Finding(check=label, status=status, message=message)
+    after = _recall(pairs)
+    index = "sparse index" if is_sparse(restored.actual.config, name) else "HNSW"
+    message = f"{matching}; {index} recall {after:.2f}, was {before:.2f}"
+    if after >= before - RECALL_MARGIN:
+        unused = _unused(name, restored)
+        return Status.OK, f"{matching}; HNSW not used: {unused}" if unused else message
+    if after >= before * COLLAPSE:
+        return Status.WARN, message
+    probes = [probe for probe, _ in pairs]
+    widely = _recall(list(zip(probes, _search(restored, name, probes, EXACT, WIDE), strict=True)))
+    message += f", and {widely:.2f} where it may visit {WIDE_EF:,} points"
+    return Status.FAIL if widely < before * COLLAPSE else Status.WARN, message
+
+
+def _search(
+    restored: Restored, name: str, probes: Sequence[Probe], *ways: Mapping[str, Any]
+) -> list[tuple[list[Hit], ...]]:
+    ids = [probe.id for probe in probes]
+    return search_stored_vectors(restored.endpoint, restored.collection, name, ids, ways)
+
+
+def _recall(pairs: Sequence[_Pair]) -> float:
+    return sum(recall(hnsw, exact) for _, (exact, hnsw) in pairs) / len(pairs)
+
+
+def _unused(name: str, restored: Restored) -> str | None:
+    return unused_index(
+        restored.actual.config,
+        name,
+        points_count=restored.actual.points_count,
+        indexed_count=indexed_vectors_count(restored.endpoint, restored.collection),
+    )

@@ -27,6 +27,7 @@ QUERIES = 50
 LIMIT = 10
 EXACT_TOLERANCE = 1e-5
 ROUNDED_TOLERANCE = 1e-3
+_VALUE_BYTES = {None: 4, "float32": 4, "float16": 2, "uint8": 1}
 
 PointId = int | str
 # None: the score is no finite number.
@@ -124,6 +125,45 @@ def tolerance_of(config: Mapping[str, Any], vector: str) -> float | None:
     described = _object(dense.get(vector, dense)) if vector else dense
     rounded = described.get("datatype") not in (None, "float32")
     return ROUNDED_TOLERANCE if rounded else EXACT_TOLERANCE
+
+
+def is_sparse(config: Mapping[str, Any], vector: str) -> bool:
+    """Return whether the vectors with this name are sparse."""
+    return vector in _object(_object(config.get("params")).get("sparse_vectors"))
+
+
+def unused_index(
+    config: Mapping[str, Any], vector: str, *, points_count: int, indexed_count: int
+) -> str | None:
+    """Return why no search uses the HNSW graph of a vector; None if some may use it.
+
+    Below `full_scan_threshold`, which is compared with the size of a segment's vectors, Qdrant
+    compares with all of them, whatever state the graph is in.
+    """
+    params = _object(config.get("params"))
+    if is_sparse(config, vector):
+        return None
+    dense = _object(params.get("vectors"))
+    described = _object(dense.get(vector, dense)) if vector else dense
+    hnsw = {**_object(config.get("hnsw_config")), **_set_in(described.get("hnsw_config"))}
+    if hnsw.get("m") == 0 and not hnsw.get("payload_m"):
+        return "m is 0"
+    if not indexed_count:
+        return "no segment is large enough for an index"
+    size, bytes_each = described.get("size"), _VALUE_BYTES.get(described.get("datatype"))
+    threshold = hnsw.get("full_scan_threshold")
+    if not (isinstance(size, int) and isinstance(threshold, int) and size > 0 and bytes_each):
+        return None
+    needed = threshold * 1024 // (size * bytes_each)
+    # The rows of a multi-vector only lower what is needed, by how much is unknown.
+    if points_count < needed and not described.get("multivector_config"):
+        return f"full_scan_threshold of {threshold:,} kB means {needed:,} vectors in a segment"
+    return None
+
+
+def _set_in(config: Any) -> Mapping[str, Any]:
+    """Return what a vector's own configuration sets."""
+    return {key: value for key, value in _object(config).items() if value is not None}
 
 
 def _object(value: Any) -> Mapping[str, Any]:

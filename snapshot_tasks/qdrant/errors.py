@@ -46,6 +46,7 @@ def refusal(response: httpx.Response, endpoint: Endpoint) -> TaskError:
     return ServerFailure(
         f"Qdrant at {endpoint.url} responded {status}: {reason}.",
         hint="See the server's log: `inv stack.logs`.",
+        status=status,
     )
 
 

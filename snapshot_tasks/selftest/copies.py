@@ -32,6 +32,8 @@ from snapshot_tasks.system.files import sha256_of
 SAMPLE_POINTS = 64
 TEXT_BYTES = 6
 MIN_VALUES = 3
+# Searches find little without graphs that have this share of all points.
+MOST = 0.8
 # The byte before an id that is a number or a UUID: in the log of a growing segment, in a finished
 # one.
 ID_KINDS = ((1, 0), (2, 1))
@@ -148,6 +150,31 @@ class Copy:
                 for bits in _encodings(value):
                     if found := find_once(self.file, bits, within):
                         yield LiveVector(bits=bits, member=found[0], position=found[1])
+
+    def graph_links(self) -> list[Member]:
+        """Return the links of the HNSW graphs without which searches find little.
+
+        A graph is searched only if it has as many vectors as its own `full_scan_threshold`.
+        """
+        manifest = self.snapshot().manifest
+        graphs: dict[str, list[tuple[int, str]]] = {}
+        for described in self.members("/vector_index", "/hnsw_config.json"):
+            graph = read_json(self.file, described)
+            folder = described.name.removesuffix("hnsw_config.json")
+            indexed = graph.get("indexed_vector_count") or 0
+            if indexed >= graph["full_scan_threshold"]:
+                vector = folder.rpartition("/vector_index")[2]
+                graphs.setdefault(vector, []).append((indexed, folder))
+        needed = manifest.points_count * MOST if manifest else 0
+        folders = [
+            folder
+            for found in graphs.values()
+            if sum(indexed for indexed, _ in found) >= needed
+            for _, folder in found
+        ]
+        if not folders:
+            raise NotApplicable("no HNSW graph is large enough to be used by most searches")
+        return [link for folder in folders for link in self.members(folder + "links")]
 
     def live_values(self, values_of: Callable[[Any], Sequence[float]]) -> int:
         """Return the position of the values that `values_of` takes from another kind of vector."""

@@ -116,6 +116,13 @@ def _freeze_point(copy: Copy) -> None:
     overwrite(copy.file, position, (1 << 40).to_bytes(VERSION_BYTES, "little"))
 
 
+def _zero_links(copy: Copy) -> None:
+    """The links of every point in half of each graph, and of the levels above."""
+    for links in copy.graph_links():
+        kept = links.stored_bytes // 2
+        overwrite(copy.file, links.data + kept, bytes(links.stored_bytes - kept))
+
+
 def _change_config(change: Callable[[Any], None]) -> Callable[[Copy], None]:
     """Return a fault in the collection's config that leaves it valid JSON."""
     return lambda copy: copy.change_json(copy.member("config.json"), change)
@@ -218,6 +225,7 @@ FAULTS = (
     Fault("config.json broken", lambda c: c.flip(c.member("config.json").data, 1)),
     Fault("other distance in config.json", _change_config(_other_distance)),
     Fault("other HNSW setting in config.json", _change_config(_other_hnsw)),
+    Fault("second half of the HNSW links zeroed", _zero_links),
     Fault("payload index lost from the file", _lose_payload_index),
     Fault("manifest and seal of another snapshot", _swap_manifest),
     Fault("sha256 of the manifest forged", _forge(lambda m: {"sha256": "0" * 64}), resign=False),

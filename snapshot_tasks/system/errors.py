@@ -125,6 +125,15 @@ class Interrupted(TaskError):
 
 
 class ServerFailure(TaskError):
-    """Qdrant responded, but not with the requested result."""
+    """Qdrant responded, but not with the requested result; `status` is that of HTTP, if known."""
 
     kind = "server_failure"
+
+    def __init__(self, message: str, *, hint: str, status: int | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.status = status
+
+    @property
+    def is_internal(self) -> bool:
+        """Whether the server failed, and did not just refuse the request."""
+        return self.status is not None and self.status >= 500

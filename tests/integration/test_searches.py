@@ -5,21 +5,27 @@ from __future__ import annotations
 import json
 import math
 import random
+import re
 import struct
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NoReturn
 
 import grpc
 import pytest
 from qdrant_client import grpc as wire
 
+from snapshot_tasks.catalog.folder import Catalog
 from snapshot_tasks.domain.findings import Finding, Status
 from snapshot_tasks.domain.snapshot import Snapshot
 from snapshot_tasks.engines.native import NativeEngine
 from snapshot_tasks.operations.prove.drill import DrillReport, DrillRequest, drill
+from snapshot_tasks.selftest.copies import Copy
+from snapshot_tasks.selftest.rewrite import overwrite, read_at
+from snapshot_tasks.system.errors import ContentsDiffer
 from snapshot_tasks.system.progress import Silent
 from tests.conftest import NEWER, Live, now
-from tests.integration.conftest import Take
+from tests.integration.conftest import Take, take_from
 
 Vectors = list[list[float]]
 NAN, INF = math.nan, math.inf
@@ -126,3 +132,88 @@ def test_one_vector_with_nan_hides_no_other_result(
     for finding in searches(report):
         assert finding.status is Status.OK
         assert finding.message.startswith("50 exact results match")
+
+
+@pytest.fixture(scope="module")
+def graph(qdrant: Live, tmp_path_factory: pytest.TempPathFactory) -> Snapshot:
+    """A snapshot of a collection whose searches use HNSW."""
+    qdrant.loader.graph("graph")
+    return take_from(qdrant, "graph", Catalog(tmp_path_factory.mktemp("graph")))
+
+
+def damaged(snapshot: Snapshot, folder: Path, damage: Callable[[bytes], bytes]) -> Snapshot:
+    """Return a re-signed copy of a snapshot with other HNSW links."""
+    copy = Copy.of(snapshot.path, folder / "damaged")
+    for links in copy.graph_links():
+        content = read_at(copy.file, links.data, links.stored_bytes)
+        overwrite(copy.file, links.data, damage(content))
+    copy.resign()
+    return copy.snapshot()
+
+
+def test_a_graph_without_half_of_its_links_fails(
+    graph: Snapshot, tmp_path: Path, engine: NativeEngine
+) -> None:
+    """Exact searches are all right, but plain searches find next to nothing."""
+
+    def zeroed(links: bytes) -> bytes:
+        return links[: len(links) // 2] + bytes(len(links) - len(links) // 2)
+
+    report = prove(damaged(graph, tmp_path, zeroed), engine)
+    assert isinstance(report.error, ContentsDiffer)
+    found = searches(report)
+    assert [finding.status for finding in found] == [Status.FAIL] * 2
+    for finding in found:
+        assert "exact results match; HNSW recall 0." in finding.message
+        assert "where it may visit 1,000 points" in finding.message
+
+
+def test_a_graph_on_which_searches_panic_fails(
+    graph: Snapshot, tmp_path: Path, engine: NativeEngine
+) -> None:
+    """A server that answers a plain search with 500 is damage, not a search that it refused."""
+
+    def random_half(links: bytes) -> bytes:
+        kept = len(links) // 2
+        return links[:kept] + random.Random(1).randbytes(len(links) - kept)
+
+    report = prove(damaged(graph, tmp_path, random_half), engine)
+    assert isinstance(report.error, ContentsDiffer)
+    assert "could not search" in report.error.message
+
+
+def test_a_small_loss_of_links_is_no_failure(
+    graph: Snapshot, tmp_path: Path, engine: NativeEngine
+) -> None:
+    """A few lost links cost a little recall, as any new graph might."""
+
+    def hole(links: bytes) -> bytes:
+        middle = len(links) // 2
+        return links[:middle] + bytes(100) + links[middle + 100 :]
+
+    report = prove(damaged(graph, tmp_path, hole), engine)
+    assert report.error is None
+    assert {finding.status for finding in searches(report)} <= {Status.OK, Status.WARN}
+
+
+def test_a_sound_graph_says_its_recall(graph: Snapshot, engine: NativeEngine) -> None:
+    """The recall is that of the file, before and after a restart."""
+    report = prove(graph, engine)
+    assert report.error is None
+    for finding in searches(report):
+        assert finding.status is Status.OK
+        before, after = re.findall(r"[01]\.\d\d", finding.message)
+        assert before == after
+
+
+def test_a_collection_too_small_for_hnsw_says_so(
+    live: Live, name: str, take: Take, engine: NativeEngine
+) -> None:
+    """A recall of 1.00 would say something about a graph that no search uses."""
+    live.loader.plain("small", points=100)
+    report = prove(take(live, "small"), engine)
+    live.loader.delete("small")
+    assert report.error is None
+    for finding in searches(report):
+        assert finding.status is Status.OK
+        assert "HNSW not used: no segment is large enough for an index" in finding.message

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import ssl
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -47,6 +48,26 @@ class Loader:
         self.request("PUT", f"/collections/{name}", {"vectors": vectors, "shard_number": shards})
         self.index(name, "group", "keyword")
         self.fill(name, plain_points(points, dimensions))
+
+    def graph(self, name: str, *, points: int = 2000) -> None:
+        """Create a collection of one segment whose HNSW graph is used by every search."""
+        settings = {
+            "vectors": {"size": 16, "distance": "Cosine"},
+            "hnsw_config": {"full_scan_threshold": 10},
+            "optimizers_config": {"indexing_threshold": 10, "default_segment_number": 1},
+        }
+        self.request("PUT", f"/collections/{name}", settings)
+        self.index(name, "group", "keyword")
+        self.fill(name, plain_points(points, 16))
+        deadline = time.monotonic() + 60
+        while not self.is_indexed(name, points):
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+
+    def is_indexed(self, name: str, points: int) -> bool:
+        """Whether the optimizer is done, and most points are in its graph."""
+        info = self.request("GET", f"/collections/{name}")
+        return bool(info["status"] == "green" and info["indexed_vectors_count"] > points * 0.9)
 
     def rich(self, name: str, *, points: int = 300) -> None:
         """Create a collection with named, multi, float16, uint8 and sparse vectors and more."""
