@@ -22,6 +22,7 @@ from snapshot_tasks.domain.names import (
     latest_name,
     manifest_path,
     paths_beside,
+    probes_path,
     snapshot_names,
 )
 from snapshot_tasks.domain.snapshot import Snapshot
@@ -157,9 +158,15 @@ class Catalog:
         )
 
     def add(
-        self, staging: Path, manifest: Manifest, fingerprint: Fingerprint | None = None
+        self,
+        staging: Path,
+        manifest: Manifest,
+        fingerprint: Fingerprint | None = None,
+        probes: str | None = None,
     ) -> Snapshot:
         """Publish a staged file under the name in its manifest, and point the latest link to it.
+
+        `probes` is the text of the searches that the manifest records.
 
         The other files are written first: they are invisible without the snapshot, so a snapshot
         is never visible without its manifest.
@@ -168,6 +175,8 @@ class Catalog:
         others = {manifest_path(final): dump_manifest(manifest)}
         if fingerprint:
             others[fingerprint_path(final)] = json.dumps(fingerprint.as_json()) + "\n"
+        if probes is not None:
+            others[probes_path(final)] = probes
         with storage_errors(self.folder):
             try:
                 for path, text in others.items():

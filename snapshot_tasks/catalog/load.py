@@ -6,6 +6,7 @@ import os
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from snapshot_tasks.catalog.pins import read_pin
 from snapshot_tasks.catalog.proofs import read_proofs
@@ -16,8 +17,11 @@ from snapshot_tasks.domain.names import (
     manifest_path,
     parse_name,
     pin_path,
+    probes_path,
     proofs_path,
 )
+from snapshot_tasks.domain.probes_file import ProbesFile
+from snapshot_tasks.domain.probes_file import unreadable as unreadable_probes
 from snapshot_tasks.domain.proof import Proof
 from snapshot_tasks.domain.seal import Seal
 from snapshot_tasks.domain.snapshot import Snapshot
@@ -28,6 +32,7 @@ from snapshot_tasks.system.untrusted import parse_json, printable
 MAX_MANIFEST_BYTES = 16 << 20
 # 131 kB for each vector name.
 MAX_FINGERPRINT_BYTES = 64 << 20
+MAX_PROBES_BYTES = 16 << 20
 
 
 def load_snapshot(path: Path) -> Snapshot:
@@ -49,7 +54,7 @@ def load_snapshot(path: Path) -> Snapshot:
         size_bytes=status.st_size,
         manifest=manifest,
         manifest_problem=problem,
-        beside=BesideFile(path, manifest.seal if manifest else None),
+        beside=BesideFile(path, manifest),
     )
 
 
@@ -72,9 +77,9 @@ def load_manifest(path: Path) -> Manifest | None:
 class BesideFile:
     """The other files of a snapshot; each is read once, when it is first needed."""
 
-    def __init__(self, file: Path, seal: Seal | None) -> None:
+    def __init__(self, file: Path, manifest: Manifest | None) -> None:
         self._file = file
-        self._seal = seal
+        self._manifest = manifest
 
     @cached_property
     def proofs(self) -> tuple[Proof, ...]:
@@ -89,7 +94,27 @@ class BesideFile:
     @cached_property
     def sealed(self) -> Sealed | None:
         """The seal of the contents. Raises `Damaged` if it cannot be read."""
-        return _sealed(self._seal, fingerprint_path(self._file)) if self._seal else None
+        seal = self._manifest.seal if self._manifest else None
+        return _sealed(seal, fingerprint_path(self._file)) if seal else None
+
+    @cached_property
+    def probes(self) -> tuple[Any, ...]:
+        """The recorded searches. Raises `Damaged` if their file is missing or changed."""
+        if self._manifest is None:
+            return ()
+        if self._manifest.probes_file is None:
+            return self._manifest.probes
+        return _probes(self._manifest.probes_file, probes_path(self._file))
+
+
+def _probes(recorded: ProbesFile, path: Path) -> tuple[Any, ...]:
+    text = None
+    try:
+        if os.path.lexists(path):
+            text = read_text(path, max_bytes=MAX_PROBES_BYTES)
+    except (OSError, ValueError) as error:
+        raise unreadable_probes(path.name, str(error)) from error
+    return recorded.parse(text, path.name)
 
 
 def _sealed(seal: Seal, path: Path) -> Sealed:

@@ -83,14 +83,16 @@ def expected_recorded(snapshot: Snapshot, target: str) -> Expected:
     )
 
 
-def expected_sealed(snapshot: Snapshot, target: str) -> Expected:
+def expected_sealed(snapshot: Snapshot, target: str, *, searches: bool = True) -> Expected:
     """Return what must be restored under a name, with the sealed points and search results.
+
+    Without `searches`, their file need not be readable.
 
     Raises:
         Damaged: if the seal or the searches saved with it are not readable.
     """
     seal = snapshot.sealed
-    probes = snapshot.probes if seal else ()
+    probes = snapshot.probes if seal and searches else ()
     sanity = (snapshot.manifest.sanity if snapshot.manifest else None) or {}
     odd = frozenset(name for name, count in sanity.get("nan_vectors", {}).items() if count)
     recorded = expected_recorded(snapshot, target)

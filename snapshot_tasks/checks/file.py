@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from snapshot_tasks.domain.findings import Finding, Status, failed
+from snapshot_tasks.domain.findings import Finding, Status, fail, failed, warn
+from snapshot_tasks.domain.manifest import Manifest
 from snapshot_tasks.domain.proof import BYTES, CONTENT, SOURCE, VERIFY, Proof
 from snapshot_tasks.domain.snapshot import Snapshot
 from snapshot_tasks.sealing.archive import ArchiveSummary, check_archive
@@ -132,11 +134,23 @@ def _against_manifest(snapshot: Snapshot, sha256: str) -> tuple[Finding, ...]:
         return (Finding(check="manifest", status=Status.WARN, message=message),)
     size = _expect("size", f"{manifest.size_bytes:,} bytes", f"{snapshot.size_bytes:,} bytes")
     findings = (size, _expect("sha256", manifest.sha256, sha256))
+    return (*findings, *_description(manifest), *_searches(snapshot))
+
+
+def _description(manifest: Manifest) -> Iterator[Finding]:
     sealed = manifest.seal.description if manifest.seal else None
-    if sealed in (None, manifest.description):
-        return findings
-    message = "config, aliases or counts in the manifest differ from what was sealed"
-    return (*findings, Finding(check="description", status=Status.FAIL, message=message))
+    if sealed not in (None, manifest.description):
+        message = "config, aliases or counts in the manifest differ from what was sealed"
+        yield Finding(check="description", status=Status.FAIL, message=message)
+
+
+def _searches(snapshot: Snapshot) -> Iterator[Finding]:
+    """The recorded searches are those that the manifest identifies; a lost file harms no point."""
+    try:
+        _ = snapshot.beside.probes
+    except Damaged as error:
+        told = fail if os.path.lexists(snapshot.probes_path) else warn
+        yield told("searches", error.message.rstrip("."), error.hint)
 
 
 def _expect(check: str, expected: str, actual: str) -> Finding:

@@ -1,7 +1,8 @@
 """The manifest next to each snapshot: what was taken, from where, and what it must contain.
 
 It is written once and never edited. Unknown keys are ignored, so that older code can read newer
-files of the same schema; a newer schema is refused.
+files of the same schema; a newer schema is refused. Schema 1 has the recorded searches in the
+manifest; since schema 2 they are in a file of their own (`probes_file.py`).
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import Any
 
 from snapshot_tasks.domain.collection import CollectionState
 from snapshot_tasks.domain.names import check_collection, check_file_name
+from snapshot_tasks.domain.probes_file import ProbesFile
 from snapshot_tasks.domain.seal import Seal
 from snapshot_tasks.system.errors import Damaged, Refused, SettingsError
 from snapshot_tasks.system.untrusted import (
@@ -27,7 +29,9 @@ from snapshot_tasks.system.untrusted import (
     typed,
 )
 
-SCHEMA = 1
+SCHEMA = 2
+# The last one with the searches in the manifest itself.
+WITH_PROBES = 1
 DESCRIBED = (
     "collection",
     "qdrant_version",
@@ -49,6 +53,8 @@ _VERSION = re.compile("[0-9A-Za-z][0-9A-Za-z.+_-]{0,63}")
 class Manifest:
     """The facts of one snapshot. `points_count` is the exact count of the file.
 
+    `probes_file` identifies the recorded searches, if any; `probes` are those of schema 1.
+
     A `safety` snapshot contains a replaced collection. It is kept and listed, but never a default.
     """
 
@@ -69,6 +75,7 @@ class Manifest:
     label: str | None = None
     seal: Seal | None = None
     sanity: Mapping[str, Any] | None = None
+    probes_file: ProbesFile | None = None
     probes: tuple[Any, ...] = ()
     index_counts: tuple[Any, ...] = ()
     safety: bool = False
@@ -101,13 +108,14 @@ class Manifest:
     def as_json(self) -> dict[str, Any]:
         """Return the JSON object as it is stored on disk."""
         plain = {_KEYS.get(f.name, f.name): getattr(self, f.name) for f in fields(self)}
+        file = plain.pop("probes_file")
         return {
             "schema": plain.pop("schema"),
             **plain,
             "created_at": self.created_at.isoformat(),
             "aliases": list(self.aliases),
             "fingerprint": self.seal.as_json() if self.seal else None,
-            "probes": list(self.probes),
+            "probes": _probes_json(self.schema, file, self.probes),
             "indexes": list(self.index_counts),
         }
 
@@ -170,7 +178,8 @@ def _parse(document: Mapping[str, Any], name: str) -> Manifest:
         label=None if document.get("label") is None else str(document["label"]),
         seal=_seal(document),
         sanity=_sanity(document),
-        probes=tuple(document.get("probes") or ()),
+        probes_file=_probes_file(document) if schema > WITH_PROBES else None,
+        probes=() if schema > WITH_PROBES else tuple(document.get("probes") or ()),
         index_counts=tuple(document.get("indexes") or ()),
         safety=bool(document.get("safety")),
         schema=schema,
@@ -201,6 +210,17 @@ def _version(document: Mapping[str, Any]) -> str:
 def _seal(document: Mapping[str, Any]) -> Seal | None:
     sealed = optional(document, "fingerprint", dict)
     return None if sealed is None else Seal.from_json(sealed)
+
+
+def _probes_file(document: Mapping[str, Any]) -> ProbesFile | None:
+    recorded = optional(document, "probes", dict)
+    return None if recorded is None else ProbesFile.from_json(recorded)
+
+
+def _probes_json(schema: int, file: ProbesFile | None, probes: tuple[Any, ...]) -> Any:
+    if schema > WITH_PROBES:
+        return file.as_json() if file else None
+    return list(probes)
 
 
 def _sanity(document: Mapping[str, Any]) -> Mapping[str, Any] | None:

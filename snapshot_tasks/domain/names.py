@@ -13,6 +13,7 @@ SUFFIX = ".snapshot"
 MANIFEST_SUFFIX = ".json"
 PROOFS_SUFFIX = ".proofs.jsonl"
 FINGERPRINT_SUFFIX = ".fingerprint.json"
+PROBES_SUFFIX = ".probes.json"
 PIN_SUFFIX = ".pin.json"
 _OURS = re.compile(r"(?P<collection>.+)_(?P<stamp>\d{8}_\d{6})(-(?P<number>\d+))?")
 # Qdrant's names: <collection>-<peer id>-<date>-<time>
@@ -68,6 +69,11 @@ def fingerprint_path(snapshot: Path) -> Path:
     return snapshot.with_name(snapshot.name + FINGERPRINT_SUFFIX)
 
 
+def probes_path(snapshot: Path) -> Path:
+    """Return the path of the searches whose results were recorded with a snapshot file."""
+    return snapshot.with_name(snapshot.name + PROBES_SUFFIX)
+
+
 def proofs_path(snapshot: Path) -> Path:
     """Return the path of a snapshot file's proofs."""
     return snapshot.with_name(snapshot.name.removesuffix(SUFFIX) + PROOFS_SUFFIX)
@@ -83,6 +89,7 @@ def paths_beside(snapshot: Path) -> tuple[Path, ...]:
     return (
         manifest_path(snapshot),
         fingerprint_path(snapshot),
+        probes_path(snapshot),
         proofs_path(snapshot),
         pin_path(snapshot),
     )

@@ -7,12 +7,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from snapshot_tasks.domain.fingerprint import Sealed
 from snapshot_tasks.domain.index_counts import IndexCount
 from snapshot_tasks.domain.manifest import MAX_MESSAGE, Manifest
-from snapshot_tasks.domain.names import fingerprint_path, manifest_path, pin_path, proofs_path
+from snapshot_tasks.domain.names import (
+    fingerprint_path,
+    manifest_path,
+    pin_path,
+    probes_path,
+    proofs_path,
+)
 from snapshot_tasks.domain.proof import Proof, last_failed_at, last_proven_at
 from snapshot_tasks.domain.search_parity import Probe
 from snapshot_tasks.system.errors import Damaged, TaskError
@@ -34,6 +40,10 @@ class Beside(Protocol):
     def sealed(self) -> Sealed | None:
         """The seal of the contents. Raises `Damaged` if it cannot be read."""
 
+    @property
+    def probes(self) -> tuple[Any, ...]:
+        """The searches in the file next to it. Raises `Damaged` if it is missing or changed."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Nothing:
@@ -42,6 +52,7 @@ class Nothing:
     proofs: tuple[Proof, ...] = ()
     pin: str | None = None
     sealed: Sealed | None = None
+    probes: tuple[Any, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +99,7 @@ class Snapshot:
     @property
     def probes(self) -> tuple[Probe, ...]:
         """The searches whose results were recorded. Raises `Damaged` if they cannot be read."""
-        recorded = self.manifest.probes if self.manifest else ()
+        recorded = self.beside.probes
         with self._readable("search probe"):
             return tuple(map(Probe.from_json, recorded))
 
@@ -128,6 +139,11 @@ class Snapshot:
     def fingerprint_path(self) -> Path:
         """The path of the buckets of its seal, if it is sealed."""
         return fingerprint_path(self.path)
+
+    @property
+    def probes_path(self) -> Path:
+        """The path of the searches recorded with it, if there are any."""
+        return probes_path(self.path)
 
     @property
     def proofs_path(self) -> Path:

@@ -12,7 +12,8 @@ _BLOB = re.compile(
     r"(parts/\d{5,7}|[a-z]{1,20})-[0-9a-f]{16}(\.jsonl?)?(-[0-9a-f]{8})?\.zst(\.age)?"
 )
 MANIFEST, FINGERPRINT, PROOFS = "manifest.json", "fingerprint.json", "proofs.jsonl"
-BESIDE = (MANIFEST, FINGERPRINT, PROOFS)
+PROBES = "probes.json"
+BESIDE = (MANIFEST, FINGERPRINT, PROBES, PROOFS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

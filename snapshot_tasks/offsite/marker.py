@@ -15,11 +15,13 @@ from typing import Any
 
 from snapshot_tasks.domain.names import check_collection, check_file_name, latest_name
 from snapshot_tasks.offsite.codec import OVERHEAD_BYTES
-from snapshot_tasks.offsite.layout import BESIDE, Key, is_blob_name
+from snapshot_tasks.offsite.layout import BESIDE, PROBES, Key, is_blob_name
 from snapshot_tasks.system.errors import Damaged, Refused, SettingsError
 from snapshot_tasks.system.untrusted import optional, parse_json, parse_moment, printable, typed
 
-SCHEMA = 1
+SCHEMA = 2
+# Earlier versions do not know the file with the searches, and would clean it up.
+WITHOUT_PROBES = 1
 PART_BYTES = 32 << 20
 MAX_MARKER_BYTES = 32 << 20
 MAX_BESIDE_BYTES = 64 << 20
@@ -60,7 +62,11 @@ class Marker:
     pinned: bool = False
     safety: bool = False
     encrypted_to: tuple[str, ...] = ()
-    schema: int = SCHEMA
+
+    @property
+    def schema(self) -> int:
+        """The lowest schema that has everything in it, so that earlier versions can read more."""
+        return SCHEMA if PROBES in self.beside else WITHOUT_PROBES
 
     @property
     def key(self) -> Key:
@@ -81,7 +87,7 @@ class Marker:
         """Return the marker as it is stored off-site."""
         plain = {f.name: getattr(self, f.name) for f in fields(self)}
         document = {
-            "schema": plain.pop("schema"),
+            "schema": self.schema,
             **plain,
             "created_at": self.created_at.isoformat(),
             "proven_at": self.proven_at.isoformat() if self.proven_at else None,
@@ -128,7 +134,6 @@ def _parse(document: Mapping[str, Any]) -> Marker:
     beside = typed(document, "beside", dict)
     proven_at, failed_at = (optional(document, f"{what}_at", str) for what in ("proven", "failed"))
     return Marker(
-        schema=typed(document, "schema", int),
         snapshot=_snapshot(document),
         collection=_collection(document),
         created_at=parse_moment(typed(document, "created_at", str)),

@@ -15,7 +15,11 @@ from uuid import UUID
 
 from snapshot_tasks.catalog.folder import Catalog
 from snapshot_tasks.domain.manifest import Manifest, dump_manifest
-from snapshot_tasks.domain.names import FINGERPRINT_SUFFIX, MANIFEST_SUFFIX
+from snapshot_tasks.domain.names import (
+    FINGERPRINT_SUFFIX,
+    MANIFEST_SUFFIX,
+    PROBES_SUFFIX,
+)
 from snapshot_tasks.domain.snapshot import Snapshot
 from snapshot_tasks.sealing.unpack import unpack
 from snapshot_tasks.selftest.rewrite import (
@@ -62,12 +66,12 @@ class Copy:
 
     @classmethod
     def of(cls, snapshot: Path, folder: Path, points: tuple[Point, ...] = ()) -> Copy:
-        """Copy a snapshot with its manifest and sealed fingerprint, but without its proofs."""
+        """Copy a snapshot with what its seal covers, but without its proofs."""
         folder.mkdir()
-        for suffix in ("", MANIFEST_SUFFIX, FINGERPRINT_SUFFIX):
-            shutil.copyfile(
-                snapshot.with_name(snapshot.name + suffix), folder / (snapshot.name + suffix)
-            )
+        for suffix in ("", MANIFEST_SUFFIX, FINGERPRINT_SUFFIX, PROBES_SUFFIX):
+            beside = snapshot.with_name(snapshot.name + suffix)
+            if suffix != PROBES_SUFFIX or beside.exists():
+                shutil.copyfile(beside, folder / beside.name)
         return cls(file=folder / snapshot.name, points=points)
 
     @property

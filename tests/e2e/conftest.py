@@ -88,7 +88,8 @@ class Seeds:
         for name in collections:
             (file,) = self.folder.glob(f"{name}_[0-9]*.snapshot")
             files[name] = Path(shutil.copy2(file, stack.snapshots))
-            shutil.copy2(file.with_name(file.name + ".json"), stack.snapshots)
+            for suffix in (".json", ".probes.json"):
+                shutil.copy2(file.with_name(file.name + suffix), stack.snapshots)
         return files
 
 

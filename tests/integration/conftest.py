@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from snapshot_tasks.catalog.folder import Catalog
+from snapshot_tasks.domain.names import probes_path
 from snapshot_tasks.domain.snapshot import Snapshot
 from snapshot_tasks.engines.native import NativeEngine
 from snapshot_tasks.operations.create.one import create
@@ -116,6 +117,7 @@ class Samples:
         shutil.copy(file, folder)
         if manifest:
             shutil.copy(manifest_of(file), folder)
+            shutil.copy(probes_path(file), folder)
             (folder / f"sample-{kind}_latest.snapshot").symlink_to(file.name)
         return folder / file.name
 

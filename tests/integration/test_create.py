@@ -90,7 +90,7 @@ def test_create_records_exactly_what_was_there(
     assert made.path.name == f"{name}_{taken:%Y%m%d_%H%M%S}.snapshot"
     link = catalog.folder / f"{name}_latest.snapshot"
     assert os.readlink(link) == made.path.name
-    beside = [f"{made.path.name}.json", f"{made.path.name}.fingerprint.json"]
+    beside = [f"{made.path.name}{end}" for end in (".json", ".fingerprint.json", ".probes.json")]
     assert tree(catalog.folder) == sorted([made.path.name, *beside, link.name])
     assert stat.S_IMODE(made.path.stat().st_mode) == 0o644
     assert live.loader.server_snapshots(name) == []

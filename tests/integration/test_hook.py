@@ -78,6 +78,7 @@ def test_what_a_hook_is_told(qdrant: Live, name: str, outside: Inv, tmp_path: Pa
     }
     assert Path(told["QDRANT_SNAPSHOT_MANIFEST"]) == file.with_name(f"{file.name}.json")
     assert Path(told["QDRANT_SNAPSHOT_FINGERPRINT"]).is_file()
+    assert Path(told["QDRANT_SNAPSHOT_PROBES"]).is_file()
     assert told["QDRANT_SNAPSHOT_SHA256"] == hashlib.sha256(file.read_bytes()).hexdigest()
     assert told["QDRANT_SNAPSHOT_SIZE_BYTES"] == str(file.stat().st_size)
     assert told["QDRANT_SNAPSHOT_POINTS_COUNT"] == "30"
@@ -95,7 +96,8 @@ def test_an_unsealed_snapshot_has_no_fingerprint_to_copy(
     arguments = ("snapshot.create", "--collection", name, "--no-seal")
     assert outside(*arguments, QDRANT_POST_CREATE_HOOK=telling(tmp_path)).code == 0
     told = facts(tmp_path)
-    assert (told["QDRANT_SNAPSHOT_FINGERPRINT"], told["QDRANT_SNAPSHOT_LABEL"]) == ("", "")
+    empty = ("FINGERPRINT", "PROBES", "LABEL")
+    assert [told[f"QDRANT_SNAPSHOT_{name}"] for name in empty] == ["", "", ""]
 
 
 def test_the_key_is_not_passed_on(inv: Inv, tmp_path: Path) -> None:
@@ -212,7 +214,7 @@ def test_an_interrupt_ends_the_hook_and_what_it_started(
         wait_until(lambda: processes_below(folder) == [], seconds=5)
     finally:
         end_processes_below(folder)
-    assert len(tree(outside.root / "qdrant_snapshots")) == 4
+    assert len(tree(outside.root / "qdrant_snapshots")) == 5
     assert outside("snapshot.verify", "--collection", name).code == 0
 
 
@@ -336,5 +338,5 @@ def test_the_documented_hook_carries_off_site_with_restic(
     shutil.rmtree(folder)
     command = documented("restic restore").strip()
     subprocess.run(command, shell=True, cwd=inv.root, env={**os.environ, **restic}, check=True)
-    assert len(tree(folder)) == 4
+    assert len(tree(folder)) == 5
     assert inv("snapshot.verify", "--level", "content", **settings).code == 0

@@ -93,7 +93,13 @@ def test_the_manifest_of_another_snapshot_is_found(
 
 @pytest.mark.parametrize(
     ("key", "value"),
-    [("aliases", []), ("points_count", 1), ("payload_schema", {}), ("probes", []), ("config", {})],
+    [
+        ("aliases", []),
+        ("points_count", 1),
+        ("payload_schema", {}),
+        ("probes", None),
+        ("config", {}),
+    ],
 )
 def test_a_manifest_that_was_edited_is_found(
     samples: Samples, inv: Inv, folder: Path, key: str, value: object
@@ -134,9 +140,9 @@ def test_a_collection_without_a_snapshot_is_named(
 def test_a_newer_schema_is_refused(samples: Samples, inv: Inv, folder: Path) -> None:
     """A manifest of a newer schema is exit code 24, and the hint says what to do."""
     file = samples.put("plain", folder)
-    edit_manifest(file, lambda m: m.update(schema=2))
+    edit_manifest(file, lambda m: m.update(schema=3))
     ran = inv("snapshot.verify", "--snapshot", file.name)
-    assert_error(ran, 24, "schema 2", "Update")
+    assert_error(ran, 24, "schema 3", "Update")
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{", '{"schema": 1}'])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from pathlib import Path
@@ -18,6 +19,8 @@ from snapshot_tasks.system.errors import Damaged
 from tests.support.amount import amount
 from tests.support.fuzzing import (
     NAME,
+    PROBES,
+    first_schema,
     in_new_folder,
     read_catalog,
     read_fingerprint,
@@ -25,6 +28,7 @@ from tests.support.fuzzing import (
 )
 
 SOUND = sound_manifest()
+FIRST = first_schema()
 PROOF = {"at": "2025-01-01T00:00:00+00:00", "kind": "drill", "ok": True, "restore_seconds": 1.5}
 FINGERPRINT = Accumulator().result().as_json()
 ODD: st.SearchStrategy[Any] = st.sampled_from(
@@ -42,10 +46,15 @@ VALUES = ODD | st.recursive(
 MANY = settings(max_examples=amount("FUZZ_CASES", quick=150, full=3000), deadline=None)
 
 
-def read(manifest: bytes = b"", proofs: bytes = b"", fingerprint: bytes = b"") -> None:
+def read(
+    manifest: bytes = b"",
+    proofs: bytes = b"",
+    fingerprint: bytes = b"",
+    probes: bytes | None = None,
+) -> None:
     """Read one case in a separate folder."""
     with in_new_folder() as folder:
-        read_catalog(Path(folder), manifest, proofs, fingerprint)
+        read_catalog(Path(folder), manifest, proofs, fingerprint, probes)
 
 
 def paths(value: Any, *before: Any) -> list[tuple[Any, ...]]:
@@ -74,9 +83,10 @@ def encoded(value: Any) -> bytes:
     return json.dumps(value).encode()
 
 
-def test_the_sound_one_is_read(tmp_path: Path) -> None:
+@pytest.mark.parametrize("sound", [SOUND, FIRST], ids=["schema 2", "schema 1"])
+def test_the_sound_one_is_read(tmp_path: Path, sound: dict[str, Any]) -> None:
     """The files that are mutated below are valid before."""
-    read_catalog(tmp_path, encoded(SOUND), encoded(PROOF), b"")
+    read_catalog(tmp_path, encoded(sound), encoded(PROOF), b"")
     (entry,) = Catalog(tmp_path).entries()
     assert entry.manifest is not None
     assert len(entry.probes) == len(entry.proofs) == 1
@@ -86,10 +96,24 @@ def test_the_sound_one_is_read(tmp_path: Path) -> None:
 @given(st.data())
 def test_any_value_may_be_another(data: st.DataObject) -> None:
     """Up to three values of a valid manifest are replaced by odd ones."""
-    document = SOUND
+    document = data.draw(st.sampled_from([SOUND, FIRST]))
     for _ in range(data.draw(st.integers(1, 3))):
         document = changed(document, data.draw(st.sampled_from(paths(document))), data.draw(VALUES))
     read(encoded(document))
+
+
+@MANY
+@given(st.data())
+def test_any_search_may_say_anything(data: st.DataObject) -> None:
+    """Searches with odd values, whose file the manifest identifies."""
+    document = json.loads(PROBES)
+    for _ in range(data.draw(st.integers(1, 3))):
+        document = changed(document, data.draw(st.sampled_from(paths(document))), data.draw(VALUES))
+        if not document or not isinstance(document[0], dict):
+            break
+    text = encoded(document)
+    recorded = {"count": 1, "sha256": hashlib.sha256(text).hexdigest()}
+    read(encoded(SOUND | {"probes": recorded}), probes=text)
 
 
 @MANY
@@ -117,9 +141,10 @@ def test_any_fingerprint_is_one_or_none(data: st.DataObject) -> None:
 @MANY
 @given(VALUES, st.binary(max_size=300))
 def test_anything_may_stand_there(value: Any, content: bytes) -> None:
-    """Any JSON and any bytes in each of the three files."""
+    """Any JSON and any bytes in each of the four files."""
     for case in (encoded(value), content):
-        read(case, case, case)
+        read(case, case, case, case)
+        read(encoded(SOUND), probes=case)
 
 
 def deep(opening: bytes, closing: bytes, depth: int) -> bytes:
@@ -138,9 +163,9 @@ CASES: dict[str, bytes] = {
     "deep": encoded(SOUND)[:-1] + b', "config": ' + deep(b'{"a":', b"}", 900) + b"}",
     "a million deep": deep(b"[", b"]", 1_000_000),
     "a million values": b"[" + b"[]," * 1_000_000 + b"1]",
-    "a number that overflows": encoded(changed(SOUND, ("probes", 0, "recall"), 10**400)),
-    "a score that overflows": encoded(changed(SOUND, ("probes", 0, "exact"), [[1, 10**400]])),
-    "an id that is a list": encoded(changed(SOUND, ("probes", 0, "id"), [])),
+    "a number that overflows": encoded(changed(FIRST, ("probes", 0, "recall"), 10**400)),
+    "a score that overflows": encoded(changed(FIRST, ("probes", 0, "exact"), [[1, 10**400]])),
+    "an id that is a list": encoded(changed(FIRST, ("probes", 0, "id"), [])),
     "a seal that overflows": encoded(changed(SOUND, ("fingerprint", "points_count"), 1e999)),
     "the end of time": encoded(changed(SOUND, ("created_at",), "0001-01-01T00:00:00+23:59")),
     "half a character": encoded(changed(SOUND, ("collection",), "\ud800")),
@@ -159,7 +184,7 @@ def test_what_was_found_once_is_damage(tmp_path: Path, name: str) -> None:
     assert len(caught.value.message) < 500
 
 
-@pytest.mark.parametrize("suffix", [".json", ".fingerprint.json", ".proofs.jsonl"])
+@pytest.mark.parametrize("suffix", [".json", ".fingerprint.json", ".probes.json", ".proofs.jsonl"])
 @pytest.mark.parametrize("kind", ["pipe", "device", "folder", "loop"])
 def test_no_other_kind_of_file_is_waited_for(tmp_path: Path, suffix: str, kind: str) -> None:
     """A pipe would block forever, a device would never end, and a link to itself leads nowhere."""

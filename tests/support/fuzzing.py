@@ -15,6 +15,8 @@ from snapshot_tasks.cli.show.snapshots import snapshot_json
 from snapshot_tasks.domain.comparison import differences
 from snapshot_tasks.domain.fingerprint import Fingerprint
 from snapshot_tasks.domain.manifest import dump_manifest
+from snapshot_tasks.domain.probes_file import ProbesFile, dump_probes
+from snapshot_tasks.domain.search_parity import Probe
 from snapshot_tasks.sealing.archive import check_archive
 from snapshot_tasks.sealing.unpack import unpack
 from snapshot_tasks.selftest.rewrite import read_members
@@ -23,6 +25,8 @@ from snapshot_tasks.system.untrusted import finite, is_harmless, parse_json
 from tests.support.manifests import SEAL, make_manifest
 
 NAME = "books_20250101_120000.snapshot"
+PROBE = Probe(vector="", id=7, exact=((7, 1.0), (9, 0.5)), recall=1.0)
+PROBES = dump_probes([PROBE]) or ""
 
 
 def read_archive(folder: Path, content: bytes) -> bool:
@@ -49,7 +53,9 @@ def read_archive(folder: Path, content: bytes) -> bool:
     return sound
 
 
-def read_catalog(folder: Path, manifest: bytes, proofs: bytes, fingerprint: bytes) -> None:
+def read_catalog(
+    folder: Path, manifest: bytes, proofs: bytes, fingerprint: bytes, probes: bytes | None = None
+) -> None:
     """Read the files next to a snapshot; only `TaskError` may be raised."""
     snapshot = folder / NAME
     snapshot.touch()
@@ -57,6 +63,7 @@ def read_catalog(folder: Path, manifest: bytes, proofs: bytes, fingerprint: byte
     beside.write_bytes(manifest)
     (folder / NAME.replace(".snapshot", ".proofs.jsonl")).write_bytes(proofs)
     (folder / f"{NAME}.fingerprint.json").write_bytes(fingerprint)
+    (folder / f"{NAME}.probes.json").write_bytes(PROBES.encode() if probes is None else probes)
     with suppress(TaskError):
         load_manifest(beside)
     read_proofs(folder / NAME.replace(".snapshot", ".proofs.jsonl"))
@@ -81,6 +88,11 @@ def read_fingerprint(text: str) -> None:
         Fingerprint.from_json(parse_json(text))
 
 
+def first_schema() -> dict[str, Any]:
+    """Return the manifest as schema 1 had it, with the searches in it."""
+    return sound_manifest() | {"schema": 1, "probes": json.loads(PROBES)}
+
+
 def in_new_folder() -> tempfile.TemporaryDirectory[str]:
     """Return a folder for one case."""
     return tempfile.TemporaryDirectory(prefix="fuzz-")
@@ -88,7 +100,7 @@ def in_new_folder() -> tempfile.TemporaryDirectory[str]:
 
 def sound_manifest() -> dict[str, Any]:
     """Return a manifest as `create` writes it, with every field."""
-    probe = {"vector": "", "id": 7, "exact": [[7, 1.0], [9, 0.5]], "recall": 1.0}
-    made = make_manifest(seal=SEAL, probes=(probe,), sanity={"without_vector": 0})
+    recorded = ProbesFile.of(PROBES)
+    made = make_manifest(seal=SEAL, probes_file=recorded, sanity={"without_vector": 0})
     document: dict[str, Any] = json.loads(dump_manifest(made))
     return document

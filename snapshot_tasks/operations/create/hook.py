@@ -37,6 +37,7 @@ def hook_environment(snapshot: Snapshot) -> dict[str, str]:
         "FILE": snapshot.path,
         "MANIFEST": snapshot.manifest_path,
         "FINGERPRINT": snapshot.fingerprint_path if manifest and manifest.seal else None,
+        "PROBES": snapshot.probes_path if manifest and manifest.probes_file else None,
         "COLLECTION": snapshot.collection,
         "CREATED_AT": snapshot.created_at.isoformat(),
         "SIZE_BYTES": snapshot.size_bytes,

@@ -13,6 +13,7 @@ from snapshot_tasks.checks.live_indexes import ask_source
 from snapshot_tasks.domain.findings import Finding, Status
 from snapshot_tasks.domain.manifest import Manifest
 from snapshot_tasks.domain.names import check_collection
+from snapshot_tasks.domain.probes_file import ProbesFile, dump_probes
 from snapshot_tasks.domain.seal import SERVER
 from snapshot_tasks.domain.snapshot import Snapshot
 from snapshot_tasks.operations.create.download import Taken, take
@@ -94,9 +95,10 @@ def create(
                 hint="Check the source. Without --strict, these are warnings.",
             )
         name = catalog.free_name(request.collection, sealing.taken.at)
-        manifest = _manifest(request, sealing, name, server.endpoint.url)
         reading = sealing.reading
-        snapshot = catalog.add(staging, manifest, reading.fingerprint if reading else None)
+        probes = dump_probes(reading.probes) if reading else None
+        manifest = _manifest(request, sealing, name, server.endpoint.url, probes)
+        snapshot = catalog.add(staging, manifest, reading.fingerprint if reading else None, probes)
     hidden = (HIDDEN_ALIASES,) if server.collections.hides_aliases else ()
     return Created(snapshot=snapshot, findings=(*findings, *hidden))
 
@@ -112,7 +114,9 @@ def safety_saver(
     return save
 
 
-def _manifest(request: CreateRequest, sealing: _Sealing, name: str, source_url: str) -> Manifest:
+def _manifest(
+    request: CreateRequest, sealing: _Sealing, name: str, source_url: str, probes: str | None
+) -> Manifest:
     taken, reading = sealing.taken, sealing.reading
     count = reading.fingerprint.points_count if reading else taken.before.points_count
     manifest = Manifest(
@@ -132,7 +136,7 @@ def _manifest(request: CreateRequest, sealing: _Sealing, name: str, source_url: 
         aliases=taken.before.aliases,
         label=request.label or None,
         sanity=reading.sanity if reading else None,
-        probes=tuple(probe.as_json() for probe in reading.probes) if reading else (),
+        probes_file=ProbesFile.of(probes) if probes else None,
         index_counts=tuple(c.as_json() for c in reading.index_counts) if reading else (),
         safety=request.safety,
     )

@@ -17,20 +17,20 @@ from snapshot_tasks.catalog.load import load_manifest, load_snapshot
 from snapshot_tasks.catalog.partial import clear_partials, own_partial, partial_name
 from snapshot_tasks.catalog.pins import set_pin
 from snapshot_tasks.domain.manifest import parse_manifest
-from snapshot_tasks.domain.names import FINGERPRINT_SUFFIX, MANIFEST_SUFFIX, manifest_path
+from snapshot_tasks.domain.names import MANIFEST_SUFFIX, PROBES_SUFFIX, manifest_path
 from snapshot_tasks.domain.snapshot import Snapshot
 from snapshot_tasks.offsite.codec import Unpacker
-from snapshot_tasks.offsite.layout import FINGERPRINT, MANIFEST, PROOFS
+from snapshot_tasks.offsite.layout import PROOFS
 from snapshot_tasks.offsite.marker import Blob, Marker
 from snapshot_tasks.offsite.repository import Repository
 from snapshot_tasks.operations.batch import Batch, for_each
 from snapshot_tasks.operations.offsite.listing import Remote
+from snapshot_tasks.operations.offsite.sidecars import SUFFIXES
 from snapshot_tasks.sealing.archive import check_archive
 from snapshot_tasks.system.errors import Damaged, NotFound, Refused, StorageError, TaskError
 from snapshot_tasks.system.files import NO_SPACE, sha256_of, storage_errors
 from snapshot_tasks.system.progress import Progress
 
-SUFFIXES = {MANIFEST: MANIFEST_SUFFIX, FINGERPRINT: FINGERPRINT_SUFFIX}
 # Space for what else is written to this disk in the meantime.
 SPARE_BYTES = 64 << 20
 _HINT = "Pull another copy or an older snapshot; `inv snapshot.list --remote` lists them."
@@ -221,6 +221,9 @@ def _checked(marker: Marker, beside: dict[str, bytes]) -> dict[str, str]:
         raise Damaged(
             f"The off-site manifest of {marker.snapshot} belongs to another snapshot.", hint=_HINT
         )
+    if manifest.probes_file:
+        probes = marker.snapshot + PROBES_SUFFIX
+        manifest.probes_file.parse(texts.get(PROBES_SUFFIX), probes, hint=_HINT)
     return texts
 
 

@@ -5,22 +5,32 @@ from __future__ import annotations
 from datetime import datetime
 
 from snapshot_tasks.catalog.proofs import MAX_PROOFS_BYTES
-from snapshot_tasks.domain.names import FINGERPRINT_SUFFIX, MANIFEST_SUFFIX
+from snapshot_tasks.domain.names import FINGERPRINT_SUFFIX, MANIFEST_SUFFIX, PROBES_SUFFIX
 from snapshot_tasks.domain.proof import Proof, last_failed_at, last_proven_at
 from snapshot_tasks.domain.snapshot import Snapshot
-from snapshot_tasks.offsite.layout import FINGERPRINT, MANIFEST, PROOFS
+from snapshot_tasks.offsite.layout import FINGERPRINT, MANIFEST, PROBES, PROOFS
 from snapshot_tasks.offsite.marker import MAX_BESIDE_BYTES, Marker
 from snapshot_tasks.offsite.upload import Upload
 from snapshot_tasks.system.errors import Damaged
 from snapshot_tasks.system.reading import read_end
 
+# The files that a snapshot has from the start; proofs are added later.
+SUFFIXES = {
+    MANIFEST: MANIFEST_SUFFIX,
+    FINGERPRINT: FINGERPRINT_SUFFIX,
+    PROBES: PROBES_SUFFIX,
+}
 _DAMAGED = "Restore that file from a copy; `inv snapshot.show` shows details."
 
 
 def beside_of(snapshot: Snapshot) -> dict[str, bytes]:
-    """Return the files next to a local snapshot, by their kind off-site."""
+    """Return the files next to a local snapshot, by their kind off-site.
+
+    Raises:
+        Damaged: if one is missing or changed that the manifest identifies.
+    """
     files = {}
-    for kind, suffix in ((MANIFEST, MANIFEST_SUFFIX), (FINGERPRINT, FINGERPRINT_SUFFIX)):
+    for kind, suffix in SUFFIXES.items():
         path = snapshot.path.with_name(snapshot.name + suffix)
         if snapshot.manifest and kind == MANIFEST and not path.is_file():
             raise Damaged(f"{path.name} disappeared during the push.", hint=_DAMAGED)
@@ -29,6 +39,8 @@ def beside_of(snapshot: Snapshot) -> dict[str, bytes]:
             if len(data) > MAX_BESIDE_BYTES:
                 raise Damaged(f"{path.name} is larger than such a file can be.", hint=_DAMAGED)
             files[kind] = data
+    if snapshot.manifest and snapshot.manifest.probes_file:
+        _ = snapshot.beside.probes
     if snapshot.proofs:
         files[PROOFS] = read_end(snapshot.proofs_path, max_bytes=MAX_PROOFS_BYTES).encode()
     return files

@@ -148,7 +148,8 @@ def differs(snapshot: Snapshot, target: str, server: Server, progress: Progress)
     Aliases do not count, because they are created last; nor do searches, because the points decide.
     """
     snapshot.check_manifest()
-    expected = replace(expected_sealed(snapshot, target), owns_aliases=False, probes=())
+    sealed = expected_sealed(snapshot, target, searches=False)
+    expected = replace(sealed, owns_aliases=False)
     restored = look(expected, target, server, progress, version=server.version())
     findings = check_restored(restored, Cost.DESCRIBED)
     if not failed(findings):

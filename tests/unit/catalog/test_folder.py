@@ -150,7 +150,7 @@ def test_only_snapshot_files_are_listed(catalog: Catalog) -> None:
 
 def test_a_newer_manifest_is_refused_when_used(catalog: Catalog) -> None:
     """A snapshot of a newer program is listed, but cannot be used."""
-    rewrite(catalogued(catalog), schema=2)
+    rewrite(catalogued(catalog), schema=3)
     (entry,) = catalog.entries()
     assert entry.collection == "books"
     with pytest.raises(Refused) as caught:

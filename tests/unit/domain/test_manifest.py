@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,14 @@ import pytest
 
 from snapshot_tasks.catalog import load
 from snapshot_tasks.catalog.load import load_manifest
-from snapshot_tasks.domain.manifest import dump_manifest
+from snapshot_tasks.domain.manifest import Manifest, dump_manifest, parse_manifest
+from snapshot_tasks.domain.probes_file import ProbesFile
 from snapshot_tasks.domain.seal import Seal
 from snapshot_tasks.system.errors import Damaged, Refused
 from tests.support.manifests import make_manifest
+
+# What this project sealed such a manifest with before there was a schema 2.
+OLD_DESCRIPTION = "74a781aff3ac00df1b63348157770b2c8452d3b4fa5888ec1491e9a5a557261a"
 
 
 @pytest.fixture
@@ -42,12 +47,37 @@ def test_a_manifest_comes_back(path: Path) -> None:
     made = make_manifest(
         label="Umzug ü",
         seal=Seal.from_json({"algorithm": "x", "digest": "y"}),
-        probes=({"query": [1.5]},),
+        probes_file=ProbesFile(count=1, sha256="ab" * 32),
         source_moved=True,
         safety=True,
     )
     path.write_text(dump_manifest(made), encoding="utf-8")
     assert load_manifest(path) == made
+
+
+def first_schema(**changes: Any) -> Manifest:
+    """Return a manifest of schema 1 as it was written, with its searches in it."""
+    probes = [{"vector": "", "id": 7, "exact": [[7, 1.0]], "recall": 1.0}]
+    old = document(schema=1, probes=probes, **changes)
+    del old["indexes"]
+    return parse_manifest(json.dumps(old), "old.snapshot.json")
+
+
+def test_schema_1_stays_readable() -> None:
+    """The searches of an old manifest are in it, and the hash that its seal covers is the same."""
+    old = first_schema()
+    assert old.schema == 1
+    assert [probe["id"] for probe in old.probes] == [7]
+    assert old.probes_file is None
+    assert old.description == OLD_DESCRIPTION
+    assert parse_manifest(dump_manifest(old), "old.snapshot.json") == old
+
+
+def test_the_searches_of_schema_1_are_sealed() -> None:
+    """An old manifest whose searches were edited no longer fits its seal."""
+    old = first_schema()
+    assert replace(old, probes=()).description != old.description
+    assert replace(old, schema=2).description != old.description
 
 
 def test_no_file_is_no_manifest(path: Path) -> None:
@@ -63,7 +93,7 @@ def test_the_keys_are_those_promised() -> None:
         *("source_points_after", "source_moved", "fingerprint", "config", "payload_schema"),
         *("aliases", "probes"),
     }
-    assert document()["schema"] == 1
+    assert document()["schema"] == 2
 
 
 def test_unknown_keys_are_ignored(path: Path) -> None:
@@ -82,8 +112,8 @@ def test_later_keys_may_be_missing(path: Path, key: str) -> None:
 
 def test_a_newer_schema_is_refused(path: Path) -> None:
     """A manifest with a newer schema is refused by that number, whatever else it contains."""
-    path.write_text(json.dumps({"schema": 2, "collection": ["moved"]}), encoding="utf-8")
-    with pytest.raises(Refused, match="schema 2") as caught:
+    path.write_text(json.dumps({"schema": 3, "collection": ["moved"]}), encoding="utf-8")
+    with pytest.raises(Refused, match="schema 3") as caught:
         load_manifest(path)
     assert caught.value.exit_code == 24
 
@@ -123,6 +153,8 @@ def test_a_missing_key_is_named(path: Path, key: str) -> None:
         ("payload_schema", None),
         ("aliases", "library"),
         ("probes", 7),
+        ("probes", []),
+        ("probes", {"count": 1}),
         ("fingerprint", "abc"),
     ],
 )

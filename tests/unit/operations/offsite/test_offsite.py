@@ -19,10 +19,12 @@ import pytest
 from snapshot_tasks.catalog.folder import Catalog
 from snapshot_tasks.checks.offsite import check_offsite
 from snapshot_tasks.checks.patient import Patient
+from snapshot_tasks.domain.probes_file import ProbesFile, dump_probes
 from snapshot_tasks.domain.retention import Policy
+from snapshot_tasks.domain.search_parity import Probe
 from snapshot_tasks.domain.snapshot import Snapshot
 from snapshot_tasks.offsite.codec import Packer, Unpacker
-from snapshot_tasks.offsite.layout import Key, parse_data_name, parse_marker_name
+from snapshot_tasks.offsite.layout import MANIFEST, PROBES, Key, parse_data_name, parse_marker_name
 from snapshot_tasks.offsite.marker import Marker, parse_marker
 from snapshot_tasks.offsite.repository import ABANDONED_AFTER, Repository, Unreadable
 from snapshot_tasks.offsite.upload import Upload
@@ -139,6 +141,53 @@ def test_what_comes_back_is_what_went(
     assert other.latest_target("books") == back.path
     assert (back.proven_at, back.manifest) == (snapshot.proven_at, snapshot.manifest)
     assert not [name for name in tree(other.folder) if ".pull" in name or ".staging" in name]
+
+
+def with_searches(catalog: Catalog) -> Snapshot:
+    """A catalogued snapshot with recorded searches in a file of their own."""
+    text = dump_probes([Probe(vector="", id=7, exact=((7, 1.0),), recall=1.0)])
+    assert text is not None
+    made = catalogued(catalog, probes_file=ProbesFile.of(text))
+    made.probes_path.write_text(text, encoding="utf-8")
+    return catalog.find(made.name)
+
+
+def test_the_recorded_searches_travel(
+    catalog: Catalog, repository: Repository, other: Catalog
+) -> None:
+    """They come back too, and an earlier version refuses the marker, since it would lose them."""
+    made = with_searches(catalog)
+    assert json.loads(pushed(made, repository).marker.dump())["schema"] == 2
+    assert pulled(repository, other).probes == made.probes
+
+
+@pytest.mark.parametrize("how", ["missing", "changed"])
+def test_a_snapshot_that_lost_its_searches_is_not_pushed(
+    catalog: Catalog, repository: Repository, how: str
+) -> None:
+    """What arrives there would not be what was taken."""
+    made = with_searches(catalog)
+    made.probes_path.unlink() if how == "missing" else made.probes_path.write_text("[]")
+    with pytest.raises(Damaged, match=r"probes\.json"):
+        pushed(catalog.find(made.name), repository)
+    assert list_remote([repository]).remotes == ()
+
+
+@pytest.mark.parametrize("how", ["missing", "changed"])
+def test_a_copy_without_its_searches_is_not_taken_in(
+    catalog: Catalog, repository: Repository, other: Catalog, how: str
+) -> None:
+    """A pull refuses a marker without the file that the manifest identifies, or with another."""
+    marker = pushed(with_searches(catalog), repository).marker
+    beside = dict(marker.beside)
+    probes = beside.pop(PROBES)
+    if how == "changed":
+        beside[PROBES] = beside[MANIFEST]
+    assert probes
+    commit(repository, dataclasses.replace(marker, beside=beside))
+    with pytest.raises(Damaged, match=r"probes\.json"):
+        pulled(repository, other)
+    assert other.entries() == []
 
 
 def test_a_second_push_sends_nothing(
@@ -554,7 +603,7 @@ def test_no_snapshot_takes_the_place_of_the_latest_link(
 def test_a_marker_of_a_newer_version_is_refused(snapshot: Snapshot, repository: Repository) -> None:
     """It is distinguished from damage, and never overwritten."""
     marker = pushed(snapshot, repository).marker
-    document = json.loads(marker.dump()) | {"schema": 2}
+    document = json.loads(marker.dump()) | {"schema": 3}
     repository.store.write(marker.key.marker, json.dumps(document).encode())
     with pytest.raises(Refused, match="newer version"):
         pushed(snapshot, repository)
