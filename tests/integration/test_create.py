@@ -69,7 +69,7 @@ def test_create_records_exactly_what_was_there(
     manifest = read_manifest(made.path)
     assert manifest.keys() >= KEYS
     info = live.loader.request("GET", f"/collections/{name}")
-    assert manifest["schema"] == 1
+    assert manifest["schema"] == 2
     assert manifest["collection"] == name
     assert manifest["snapshot"] == made.path.name
     assert manifest["label"] == "night"
