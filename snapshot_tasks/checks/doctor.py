@@ -11,6 +11,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from importlib.metadata import version as package_version
 
+from snapshot_tasks.checks.cluster import refuse_incomplete, refuse_several_nodes
 from snapshot_tasks.checks.indexes import CHECK as INDEXES
 from snapshot_tasks.checks.live_indexes import check_live_sample
 from snapshot_tasks.checks.offsite import CHECK as OFFSITE
@@ -122,6 +123,15 @@ def check_payload_indexes(patient: Patient) -> Iterator[Finding]:
             yield from check_live_sample(indexes, name)
 
 
+def check_cluster(patient: Patient) -> Iterator[Finding]:
+    """The server has the whole collection, because it is the only node."""
+    with patient.server() as server:
+        refuse_several_nodes(server)
+        if patient.settings.collection in server.collections.names():
+            refuse_incomplete(server, patient.settings.collection)
+    yield ok("cluster", "the server has every shard")
+
+
 def check_folder(patient: Patient) -> Iterator[Finding]:
     """The snapshot folder exists, is writable, and has enough free space."""
     folder = patient.catalog.folder
@@ -180,6 +190,7 @@ DOCTOR_CHECKS: dict[str, Check] = {
     "credentials": check_credentials,
     "collection": check_collection,
     INDEXES: check_payload_indexes,
+    "cluster": check_cluster,
     "folder": check_folder,
     "latest link": check_latest,
     "newest snapshot": check_newest,

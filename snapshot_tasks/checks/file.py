@@ -13,13 +13,17 @@ from snapshot_tasks.domain.manifest import Manifest
 from snapshot_tasks.domain.proof import BYTES, CONTENT, SOURCE, VERIFY, Proof
 from snapshot_tasks.domain.snapshot import Snapshot
 from snapshot_tasks.sealing.archive import ArchiveSummary, check_archive
-from snapshot_tasks.system.errors import ContentsDiffer, Damaged, StorageError, TaskError
+from snapshot_tasks.system.errors import ContentsDiffer, Damaged, Refused, StorageError, TaskError
 from snapshot_tasks.system.files import sha256_of
 from snapshot_tasks.system.progress import Clock, Progress
 
 _DIFFER_HINT = (
     "If the points were written since then, take a new snapshot. Any other difference is a problem."
 )
+_ONE_NODE = (
+    "It is not a backup of the whole collection. Clusters of several nodes are not supported yet."
+)
+REPLICAS = "replicas"
 _HINT = "Do not restore it. Use an older one from `inv snapshot.list`, or an off-site copy."
 
 
@@ -40,6 +44,8 @@ class Verification:
         if not wrong:
             return None
         reasons = "; ".join(f.message for f in wrong)
+        if all(f.check == REPLICAS for f in wrong):
+            return Refused(reasons + ".", hint=_ONE_NODE)
         if all(f.check in (CONTENT, SOURCE, "contents") for f in wrong):
             return ContentsDiffer(f"{self.snapshot.name}: {reasons}.", hint=_DIFFER_HINT)
         return Damaged(f"{self.snapshot.name} is damaged: {reasons}.", hint=_HINT)
@@ -102,7 +108,12 @@ def sha256_to_find(snapshot: Snapshot, progress: Progress) -> str:
 
 
 def verified(snapshot: Snapshot, progress: Progress) -> Verification:
-    """Return the verification of an intact file. Raises `Damaged` for any other file."""
+    """Return the verification of an intact file.
+
+    Raises:
+        Refused: if it is only one node's part of a collection.
+        Damaged: for any other file that is not as it was taken.
+    """
     return _sound(verify(snapshot, progress))
 
 
@@ -165,6 +176,8 @@ def _structure(snapshot: Snapshot) -> Finding:
         summary: ArchiveSummary = check_archive(snapshot.path)
     except Damaged as error:
         return Finding(check="archive", status=Status.FAIL, message=error.message.rstrip("."))
+    except Refused as error:
+        return Finding(check=REPLICAS, status=Status.FAIL, message=error.message.rstrip("."))
     shards, segments = len(summary.shards), summary.segments_count
     message = f"complete, {shards} shard{'s' * (shards != 1)}, {segments} segments"
     return Finding(check="archive", status=Status.OK, message=message)

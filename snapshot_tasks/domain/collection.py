@@ -6,6 +6,24 @@ from dataclasses import dataclass
 
 from snapshot_tasks.system.untrusted import JsonObject
 
+_PARAMS = (
+    "vectors",
+    "sparse_vectors",
+    "shard_number",
+    "sharding_method",
+    "replication_factor",
+    "write_consistency_factor",
+    "on_disk_payload",
+)
+_CONFIGS = {
+    "hnsw_config": "hnsw_config",
+    "optimizer_config": "optimizers_config",
+    "wal_config": "wal_config",
+    "quantization_config": "quantization_config",
+    "strict_mode_config": "strict_mode_config",
+    "metadata": "metadata",
+}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerSnapshot:
@@ -24,3 +42,12 @@ class CollectionState:
     config: JsonObject
     payload_schema: JsonObject
     aliases: tuple[str, ...]
+
+
+def creation(config: JsonObject) -> JsonObject:
+    """Return the request that creates an empty collection with this configuration."""
+    params = config.get("params") or {}
+    body = {key: params[key] for key in _PARAMS if params.get(key) is not None}
+    return body | {
+        asked: config[key] for key, asked in _CONFIGS.items() if config.get(key) is not None
+    }

@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from snapshot_tasks.domain.endpoint import Mount
+from snapshot_tasks.engines.single_node import cluster_environment, single_node_argv
 from snapshot_tasks.system.errors import SettingsError
 
 SERVICE = "qdrant"
@@ -18,6 +19,8 @@ KEPT = "kept"
 STORAGE, SNAPSHOTS = "/qdrant/storage", "/qdrant/snapshots"
 DRILL_SNAPSHOTS = f"{SNAPSHOTS}/drill"
 CONFIGURATION = "/qdrant/config"
+# The command of Qdrant's image, which passes its arguments on.
+ENTRY_POINT = "./entrypoint.sh"
 # Copy only the settings that configure the server itself. Names, ports, networks, commands,
 # dependencies and writable host folders could reach the live stack, so they are never copied.
 # Settings that only the live server's folders need are not copied either: its user, its working
@@ -114,8 +117,11 @@ def drill_document(
     api_key: str | None,
     folder: Path,
     owner: str,
+    cluster: bool = False,
 ) -> dict[str, Any]:
     """Return a Compose document with only a fresh Qdrant, configured like the user's own.
+
+    With `cluster`, it is the only node of a cluster of its own.
 
     Everything is labelled with `owner`. What the server writes goes to new volumes of the drill's
     project; mounted files, such as a configuration, are kept, but read-only.
@@ -129,6 +135,8 @@ def drill_document(
         # Qdrant reads these names in upper or lower case.
         if not name.upper().startswith(_LEFT_OUT_SETTINGS)
     } | _FIXED_SETTINGS
+    if cluster:
+        environment |= cluster_environment()
     if api_key:
         environment["QDRANT__SERVICE__API_KEY"] = _literal(api_key)
     labels = {DRILL_LABEL: owner}
@@ -147,6 +155,7 @@ def drill_document(
                 "volumes": volumes,
                 "restart": "no",
             }
+            | ({"command": [ENTRY_POINT, *single_node_argv()]} if cluster else {})
         },
         "volumes": {name: {"labels": labels} for name in names},
         "networks": {"default": {"labels": labels}},

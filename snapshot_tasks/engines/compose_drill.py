@@ -59,6 +59,7 @@ def drill_server(
             api_key=settings.qdrant.api_key,
             folder=request.folder,
             owner=owner,
+            cluster=request.cluster,
         )
         endpoint = Endpoint(
             url=f"http://localhost:{http_port}",

@@ -17,6 +17,7 @@ from snapshot_tasks.domain.versions import known
 from snapshot_tasks.engines.base import EngineStatus, FreshRequest, FreshServer
 from snapshot_tasks.engines.binary import binary_version, find_binary, live_binary, obtain_binary
 from snapshot_tasks.engines.ports import check_ports
+from snapshot_tasks.engines.single_node import cluster_environment, single_node_argv
 from snapshot_tasks.qdrant.server import Server
 from snapshot_tasks.settings import Settings
 from snapshot_tasks.system import files, process
@@ -141,14 +142,23 @@ class NativeEngine:
     def _fresh_in(
         self, home: Path, binary: Path, version: str, note: str, request: FreshRequest
     ) -> Iterator[FreshServer]:
-        http_port, grpc_port = process.free_ports(2)
+        http_port, grpc_port, p2p_port = process.free_ports(3)
         log = home / "qdrant.log"
         url = f"http://localhost:{http_port}"
         pids: list[int] = []
 
         def start() -> None:
             with process.shielded():
-                pids.append(self._spawn(binary, home, http_port, grpc_port, log))
+                pids.append(
+                    self._spawn(
+                        binary,
+                        home,
+                        http_port,
+                        grpc_port,
+                        log,
+                        p2p_port=p2p_port if request.cluster else None,
+                    )
+                )
             _wait_ready(url, pids[-1], log, self._settings.qdrant.ready_timeout_seconds)
 
         def restart() -> None:
@@ -217,7 +227,16 @@ class NativeEngine:
             write_text(self._state_path, json.dumps(asdict(running)) + "\n", mode=PRIVATE)
         return running
 
-    def _spawn(self, binary: Path, home: Path, http_port: int, grpc_port: int, log: Path) -> int:
+    def _spawn(
+        self,
+        binary: Path,
+        home: Path,
+        http_port: int,
+        grpc_port: int,
+        log: Path,
+        *,
+        p2p_port: int | None = None,
+    ) -> int:
         environment = {
             "QDRANT__SERVICE__HOST": "127.0.0.1",
             "QDRANT__SERVICE__HTTP_PORT": str(http_port),
@@ -228,8 +247,12 @@ class NativeEngine:
         }
         if self._settings.qdrant.api_key:
             environment["QDRANT__SERVICE__API_KEY"] = self._settings.qdrant.api_key
+        argv: tuple[str, ...] = (str(binary),)
+        if p2p_port:
+            environment |= cluster_environment(p2p_port)
+            argv = (*argv, *single_node_argv(p2p_port))
         try:
-            return process.spawn((str(binary),), cwd=home, env=environment, log=log)
+            return process.spawn(argv, cwd=home, env=environment, log=log)
         except OSError as error:
             if error.filename == str(log):
                 raise

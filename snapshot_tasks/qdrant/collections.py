@@ -8,6 +8,7 @@ from snapshot_tasks.domain.collection import CollectionState
 from snapshot_tasks.qdrant.guard import is_scoped
 from snapshot_tasks.qdrant.http import Http
 from snapshot_tasks.qdrant.paths import collection_path
+from snapshot_tasks.system.untrusted import JsonObject
 
 POLL_SECONDS = 0.05
 
@@ -85,6 +86,10 @@ class Collections:
                 return False
             time.sleep(POLL_SECONDS)
         return False
+
+    def create(self, collection: str, body: JsonObject) -> None:
+        """Create an empty collection."""
+        self._http.send("PUT", collection_path(collection), body=body, long=True)
 
     def create_alias(self, alias: str, collection: str) -> None:
         """Point a new alias at a collection."""

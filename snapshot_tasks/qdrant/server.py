@@ -10,6 +10,7 @@ from types import TracebackType
 import httpx
 
 from snapshot_tasks.domain.endpoint import Endpoint
+from snapshot_tasks.qdrant.cluster import Cluster
 from snapshot_tasks.qdrant.collections import POLL_SECONDS, Collections
 from snapshot_tasks.qdrant.guard import tls_error
 from snapshot_tasks.qdrant.http import Http
@@ -33,6 +34,7 @@ class Server:
         self.endpoint = endpoint
         self._http = Http(endpoint, operation_timeout_seconds=operation_timeout_seconds)
         self.collections = Collections(self._http)
+        self.cluster = Cluster(self._http)
         self.snapshots = ServerSnapshots(self._http, self.collections)
 
     def __enter__(self) -> Server:

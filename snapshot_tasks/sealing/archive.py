@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
+from snapshot_tasks.domain.cluster import ShardKey, replica_problem, shard_keys
 from snapshot_tasks.sealing.tar import Budget, Member, content, members
-from snapshot_tasks.system.errors import Damaged
+from snapshot_tasks.system.errors import Damaged, Refused
 from snapshot_tasks.system.files import CHUNK_BYTES
 from snapshot_tasks.system.untrusted import parse_json, printable
 
@@ -48,6 +49,7 @@ class ArchiveSummary:
     segments_count: int
     members_count: int
     config: dict[str, Any]
+    shard_keys: tuple[ShardKey, ...] = ()
 
 
 def check_archive(path: Path) -> ArchiveSummary:
@@ -55,11 +57,12 @@ def check_archive(path: Path) -> ArchiveSummary:
 
     Raises:
         Damaged: if a rule is broken; the message says which one and where.
+        Refused: if a node of a cluster made it, and did not have all of the current data.
     """
     with path.open("rb") as file:
         try:
             _refuse_no_tar(file.read(8))
-            return _Walk(file).summary()
+            return _Walk(file).summary(path.name)
         except ValueError as error:
             reason = printable(str(error), limit=MAX_MESSAGE)
             name = printable(path.name)
@@ -90,9 +93,11 @@ class _Walk:
         self._wal_shards: set[str] = set()
         self._segments: dict[str, int] = {}
         self._config: Any = None
+        self._keys: tuple[ShardKey, ...] = ()
+        self._partial: dict[str, str] = {}
         self._files_count = 0
 
-    def summary(self) -> ArchiveSummary:
+    def summary(self, file_name: str) -> ArchiveSummary:
         for member in members(
             self._file, "the file", end_markers=(END_MARKER,), budget=self._budget
         ):
@@ -104,6 +109,7 @@ class _Walk:
         _require(isinstance(config, dict), "config.json is not an object")
         shards = tuple(sorted({n.split("/")[0] for n in self._names if "/" in n}, key=int))
         _require(bool(shards), "it contains no shard")
+        self._refuse_partial(file_name)
         for shard in shards:
             self._check_shard(shard)
         self._check_shard_count(config, shards)
@@ -112,6 +118,7 @@ class _Walk:
             segments_count=sum(self._segments.values()),
             members_count=self._files_count,
             config=config,
+            shard_keys=self._keys,
         )
 
     def _take(self, member: Member) -> None:
@@ -128,6 +135,12 @@ class _Walk:
             document = read_json(self._file, member, name)
             if name == "config.json":
                 self._config = document
+            elif name == "shard_key_mapping.json":
+                self._keys = shard_keys(document)
+            elif parts[1:] == ["replica_state.json"] and (
+                problem := replica_problem(parts[0], document)
+            ):
+                self._partial[parts[0]] = problem
         elif len(parts) > 2 and parts[1] == "wal":
             self._wal_shards.add(parts[0])
         if name.endswith(".tar"):
@@ -157,6 +170,18 @@ class _Walk:
             _require(f"{shard}/{name}" in self._names, f"{shard}/{name} is missing")
         _require(self._segments.get(shard, 0) > 0, f"shard {shard} has no segment")
         _require(shard in self._wal_shards, f"shard {shard} has no WAL")
+
+    def _refuse_partial(self, file_name: str) -> None:
+        """Refuse a node's part of a collection before its empty shards look like damage."""
+        if not self._partial:
+            return
+        reasons = "; ".join(self._partial[shard] for shard in sorted(self._partial, key=int))
+        raise Refused(
+            f"{printable(file_name)} is one node's part of a collection:"
+            f" {printable(reasons, limit=MAX_MESSAGE)}.",
+            hint="It is not a backup of the whole collection. Clusters of several nodes are not"
+            " supported yet.",
+        )
 
     def _check_shard_count(self, config: dict[str, Any], shards: tuple[str, ...]) -> None:
         params = config.get("params", {})

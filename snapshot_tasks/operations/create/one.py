@@ -7,6 +7,7 @@ from pathlib import Path
 
 from snapshot_tasks.catalog.folder import Catalog
 from snapshot_tasks.catalog.journal import Journal
+from snapshot_tasks.checks.cluster import refuse_incomplete
 from snapshot_tasks.checks.contents import check_sanity
 from snapshot_tasks.checks.indexes import wrong_on_source
 from snapshot_tasks.checks.live_indexes import ask_source
@@ -75,6 +76,7 @@ def create(
 
     Raises:
         NotFound: if there is no such collection.
+        Refused: if the server is one of several nodes, or not all shards are active on it.
         Damaged: if the downloaded file differs from the one that Qdrant created, or is unreadable.
         ContentsDiffer: if an idle source and the sealed file do not have the same count.
         StorageError: if the file cannot be stored in the folder.
@@ -82,6 +84,7 @@ def create(
     check_collection(request.collection)
     version = server.version()
     _refuse_alias(request.collection, server)
+    refuse_incomplete(server, request.collection)
     previous = _previous(catalog, request.collection)
     with catalog.staging() as staging:
         sealing = _take_and_seal(

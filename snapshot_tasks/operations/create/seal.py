@@ -9,12 +9,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from snapshot_tasks.domain.cluster import is_custom
 from snapshot_tasks.domain.fingerprint import Fingerprint
 from snapshot_tasks.domain.index_counts import IndexCount
 from snapshot_tasks.domain.seal import READER, Seal
 from snapshot_tasks.domain.search_parity import Probe
 from snapshot_tasks.domain.snapshot import Snapshot
 from snapshot_tasks.engines.base import Engine, FreshRequest
+from snapshot_tasks.operations.restore.demands import config_of
 from snapshot_tasks.operations.restore.one import restore
 from snapshot_tasks.operations.restore.plan import RestoreRequest
 from snapshot_tasks.qdrant.points import read_fingerprint
@@ -101,7 +103,8 @@ def read_on_fresh_server(
     )
     request = RestoreRequest(snapshot=snapshot, verified_sha256=sha256)
     timeout = servers.operation_timeout_seconds
-    fresh = FreshRequest(version=version, folder=file.parent)
+    cluster = is_custom(config_of(snapshot))
+    fresh = FreshRequest(version=version, folder=file.parent, cluster=cluster)
     with servers.engine().fresh(fresh, progress) as server:
         with Server(server.endpoint, operation_timeout_seconds=timeout) as connection:
             result = restore(request, connection, progress)

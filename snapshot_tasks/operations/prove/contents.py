@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 from snapshot_tasks.catalog.proofs import keep_proof
+from snapshot_tasks.checks.cluster import refuse_incomplete
 from snapshot_tasks.checks.contents import check_contents
 from snapshot_tasks.checks.file import Verification, verify
 from snapshot_tasks.checks.indexes import wrong_on_source
@@ -21,6 +22,7 @@ from snapshot_tasks.operations.batch import Batch, for_each
 from snapshot_tasks.operations.create.seal import FreshServers, read_file, read_on_fresh_server
 from snapshot_tasks.qdrant.indexes import PayloadIndexes
 from snapshot_tasks.qdrant.points import locate_live_points, read_fingerprint
+from snapshot_tasks.qdrant.server import Server
 from snapshot_tasks.sealing.reader import locate_points
 from snapshot_tasks.system.errors import NotFound
 from snapshot_tasks.system.progress import Clock, Progress
@@ -101,9 +103,12 @@ def compare_source(snapshot: Snapshot, endpoint: Endpoint, progress: Progress) -
 
     Raises:
         NotFound: if the snapshot is not sealed, or the collection does not exist.
+        Refused: if the server does not have every shard of the collection.
     """
     sealed = sealed_contents(snapshot)
     collection = snapshot.collection or ""
+    with Server(endpoint, operation_timeout_seconds=endpoint.answer_seconds) as server:
+        refuse_incomplete(server, collection)
     count = sealed.points_count
     with progress.phase("reading every live point", total_points=count) as advance:
         live = read_fingerprint(endpoint, collection, advance)

@@ -13,6 +13,7 @@ from snapshot_tasks.catalog.proofs import keep_proof
 from snapshot_tasks.checks.expected import Cost, expected_sealed
 from snapshot_tasks.checks.file import verify
 from snapshot_tasks.checks.restored import restored_error
+from snapshot_tasks.domain.cluster import is_custom
 from snapshot_tasks.domain.endpoint import Endpoint
 from snapshot_tasks.domain.findings import Finding, Status, failed
 from snapshot_tasks.domain.proof import DRILL, REHEARSAL, Proof
@@ -25,6 +26,7 @@ from snapshot_tasks.operations.prove.evidence import (
     points_evidence,
     prefixed,
 )
+from snapshot_tasks.operations.restore.demands import config_of
 from snapshot_tasks.operations.restore.one import restore
 from snapshot_tasks.operations.restore.plan import RestoreRequest
 from snapshot_tasks.qdrant.server import Server
@@ -205,7 +207,12 @@ def _on_fresh_server(
     snapshot = request.snapshot
     taken_with = snapshot.manifest.qdrant_version if snapshot.manifest else request.version
     version = request.rehearsed_version or taken_with
-    wanted = FreshRequest(version=version, folder=snapshot.path.parent, keep=request.keep)
+    wanted = FreshRequest(
+        version=version,
+        folder=snapshot.path.parent,
+        keep=request.keep,
+        cluster=is_custom(config_of(snapshot)),
+    )
     starting = progress.phase(f"starting an empty Qdrant {version} ({engine.name})")
     with ExitStack() as stack:
         with log.phase("start"), starting:

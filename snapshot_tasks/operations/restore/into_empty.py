@@ -205,6 +205,8 @@ def _send(
 ) -> str:
     """Restore from a path that the server can read, else by upload; return which one it was."""
     path = plan.snapshot.path
+    if plan.sharding:
+        plan.sharding.prepare(server, plan.target)
     seen_as = server_paths(server.endpoint, path)
     try:
         for server_path in seen_as:

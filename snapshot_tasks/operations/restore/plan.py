@@ -11,6 +11,7 @@ from snapshot_tasks.domain.findings import Finding, Status
 from snapshot_tasks.domain.names import check_collection
 from snapshot_tasks.domain.snapshot import Snapshot
 from snapshot_tasks.domain.versions import Fit, known, version_fit
+from snapshot_tasks.operations.restore.demands import CustomSharding, demanded_sharding
 from snapshot_tasks.qdrant.mounts import server_paths
 from snapshot_tasks.qdrant.server import Server
 from snapshot_tasks.system.errors import NotFound, Refused, StorageError
@@ -73,6 +74,7 @@ class RestorePlan:
     free_bytes: int | None = None
     named_by_alias: str = ""
     reindex: bool = False
+    sharding: CustomSharding | None = None
 
     def steps(self) -> list[str]:
         """Return the plan in words."""
@@ -88,6 +90,9 @@ class RestorePlan:
                 f"take a safety snapshot of {self.target}",
                 f"delete {self.target}",
             ]
+        if self.sharding:
+            keys = ", ".join(str(step.key) for step in self.sharding.steps if not step.gap)
+            steps.append(f"create {self.target} with its shard keys: {keys}")
         steps.append(f"restore {name} as {self.target}")
         steps += [f"create the alias {alias}" for alias in self.aliases + self.kept_aliases]
         steps.append("compare count, config, payload schema, aliases and filters")
@@ -109,7 +114,8 @@ def plan_restore(request: RestoreRequest, server: Server) -> RestorePlan:
     An alias as target means its collection, which is only replaced if that is allowed.
 
     Raises:
-        Refused: if the target exists, an alias is taken, or the versions are not compatible.
+        Refused: if the target exists, an alias is taken, the versions are not compatible, or the
+            server is a node of a cluster.
         NotFound: if the collection of the file is unknown.
         StorageError: if the server's disk has not enough space.
     """
@@ -147,6 +153,7 @@ def plan_restore(request: RestoreRequest, server: Server) -> RestorePlan:
         kept_aliases=kept,
         server_version=version,
         warnings=() if skip else _version_warnings(snapshot, version),
+        sharding=None if skip else demanded_sharding(snapshot, server),
         needed_bytes=_needed_bytes(snapshot, server, version),
         free_bytes=None if skip else request.free_bytes(),
         named_by_alias=named if target != named else "",

@@ -100,6 +100,19 @@ def with_volumes(*volumes: dict[str, Any], **service: Any) -> dict[str, Any]:
     return {"services": {"qdrant": {"image": "qdrant/qdrant", "volumes": [*volumes], **service}}}
 
 
+def test_shard_keys_get_a_cluster_of_one_node(tmp_path: Path) -> None:
+    """Nothing of the user's own cluster is copied, and the port is not published."""
+    given = {"services": {"qdrant": {"environment": {"QDRANT__CLUSTER__P2P__PORT": "7"}}}}
+    service = drill(given, tmp_path, cluster=True)["services"]["qdrant"]
+    assert service["environment"]["QDRANT__CLUSTER__ENABLED"] == "true"
+    assert service["environment"]["QDRANT__CLUSTER__P2P__PORT"] == "6335"
+    assert service["command"] == ["./entrypoint.sh", "--uri", "http://127.0.0.1:6335"]
+    assert not any("6335" in port for port in service["ports"])
+    plain = drill(given, tmp_path)["services"]["qdrant"]
+    assert plain["environment"]["QDRANT__CLUSTER__ENABLED"] == "false"
+    assert "command" not in plain
+
+
 def mounts(document: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """Return the drill's mounts by their target."""
     volumes = document["services"]["qdrant"]["volumes"]

@@ -1,0 +1,107 @@
+"""What Qdrant says about its cluster, and what that means for a snapshot of one node. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from snapshot_tasks.system.untrusted import JsonObject
+
+ACTIVE = "Active"
+CUSTOM = "custom"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShardKey:
+    """A key of custom sharding and the ids of its shards."""
+
+    key: str | int
+    shard_ids: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyStep:
+    """A shard key to create. A `gap` only uses up the id of a deleted key, and is deleted again."""
+
+    key: str | int
+    shards_count: int
+    gap: bool = False
+
+
+def is_enabled(answer: JsonObject) -> bool:
+    """Return whether the answer to `GET /cluster` is that of a node in cluster mode."""
+    return answer.get("status") == "enabled"
+
+
+def nodes_count(answer: JsonObject) -> int:
+    """Return how many nodes a cluster has; 1 without cluster mode."""
+    return max(1, len(answer.get("peers") or {}))
+
+
+def whole_only(placement: JsonObject) -> Iterator[str]:
+    """Yield why one node cannot give a whole, current snapshot of a collection.
+
+    `placement` is the answer to `GET /collections/NAME/cluster`.
+    """
+    for shard in placement.get("remote_shards") or ():
+        yield f"shard {shard['shard_id']} is on node {shard['peer_id']}"
+    for shard in placement.get("local_shards") or ():
+        if shard["state"] != ACTIVE:
+            yield f"shard {shard['shard_id']} is {shard['state']} on this node, not {ACTIVE}"
+    for transfer in placement.get("shard_transfers") or ():
+        yield f"shard {transfer['shard_id']} is being transferred"
+
+
+def replica_problem(shard: str, document: Any) -> str:
+    """Return why the shard in a file is not whole and current, according to its replica state."""
+    if not isinstance(document, dict) or "peers" not in document:
+        return ""
+    if document.get("is_local") is False:
+        return f"shard {shard} was on another node of a cluster"
+    peers, this = document["peers"], str(document.get("this_peer_id"))
+    state = peers.get(this, ACTIVE) if isinstance(peers, dict) else ACTIVE
+    return "" if state == ACTIVE else f"shard {shard} was {state} on this node, not {ACTIVE}"
+
+
+def shard_keys(document: Any) -> tuple[ShardKey, ...]:
+    """Parse a file's `shard_key_mapping.json`. Raises ValueError if it is not one."""
+    try:
+        pairs = document.items() if isinstance(document, dict) else map(_pair, document or ())
+        keys = [ShardKey(key=key, shard_ids=tuple(sorted(map(int, ids)))) for key, ids in pairs]
+    except TypeError as error:
+        raise ValueError(f"the shard keys are malformed ({error})") from error
+    if any(isinstance(k.key, bool) or not isinstance(k.key, str | int) for k in keys):
+        raise ValueError("a shard key is neither text nor a number")
+    return tuple(sorted((k for k in keys if k.shard_ids), key=lambda k: k.shard_ids))
+
+
+def key_steps(keys: tuple[ShardKey, ...]) -> tuple[KeyStep, ...]:
+    """Return the order in which new keys get the same shard ids again: Qdrant counts from 1.
+
+    Raises:
+        ValueError: if no order gives a key its ids.
+    """
+    steps: list[KeyStep] = []
+    following = 1
+    for key in sorted(keys, key=lambda key: key.shard_ids):
+        first, count = key.shard_ids[0], len(key.shard_ids)
+        if key.shard_ids != tuple(range(first, first + count)) or first < following:
+            raise ValueError(f"the shards of the key {key.key!r} have the ids {key.shard_ids}")
+        if first > following:
+            name = f"gap-before-{first}"
+            steps.append(KeyStep(key=name, shards_count=first - following, gap=True))
+        steps.append(KeyStep(key=key.key, shards_count=count))
+        following = first + count
+    return tuple(steps)
+
+
+def is_custom(config: JsonObject) -> bool:
+    """Return whether a collection has shard keys of its own."""
+    return bool((config.get("params") or {}).get("sharding_method") == CUSTOM)
+
+
+def _pair(item: Any) -> tuple[Any, Any]:
+    if not isinstance(item, dict) or not {"key", "shard_ids"} <= item.keys():
+        raise ValueError("the shard keys are malformed")
+    return item["key"], item["shard_ids"]

@@ -1,0 +1,15 @@
+"""How to run a single Qdrant in cluster mode. Pure: values for a process or a container."""
+
+from __future__ import annotations
+
+P2P_PORT = 6335
+
+
+def cluster_environment(port: int = P2P_PORT) -> dict[str, str]:
+    """Return the settings of a node that talks to others on this port."""
+    return {"QDRANT__CLUSTER__ENABLED": "true", "QDRANT__CLUSTER__P2P__PORT": str(port)}
+
+
+def single_node_argv(port: int = P2P_PORT) -> tuple[str, ...]:
+    """Return the arguments of the first node, whose own address nobody else will use."""
+    return ("--uri", f"http://127.0.0.1:{port}")

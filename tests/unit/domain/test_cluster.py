@@ -1,0 +1,117 @@
+"""What Qdrant says about its cluster, and the order in which shard keys get their ids again."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from snapshot_tasks.domain.cluster import (
+    KeyStep,
+    ShardKey,
+    key_steps,
+    nodes_count,
+    replica_problem,
+    shard_keys,
+    whole_only,
+)
+
+ACTIVE = {"shard_id": 0, "points_count": 9, "state": "Active"}
+
+
+@pytest.mark.parametrize(
+    ("placement", "reasons"),
+    [
+        ({"local_shards": [ACTIVE], "remote_shards": [], "shard_transfers": []}, []),
+        ({}, []),
+        (
+            {"local_shards": [ACTIVE | {"state": "Dead"}]},
+            ["shard 0 is Dead on this node, not Active"],
+        ),
+        (
+            {"local_shards": [ACTIVE], "remote_shards": [{"shard_id": 1, "peer_id": 7}]},
+            ["shard 1 is on node 7"],
+        ),
+        (
+            {"local_shards": [ACTIVE], "shard_transfers": [{"shard_id": 0, "from": 1, "to": 2}]},
+            ["shard 0 is being transferred"],
+        ),
+    ],
+)
+def test_every_reason_is_said(placement: dict[str, Any], reasons: list[str]) -> None:
+    """Remote shards, replicas that are not active, and transfers."""
+    assert list(whole_only(placement)) == reasons
+
+
+@pytest.mark.parametrize(
+    ("answer", "count"),
+    [({"status": "disabled"}, 1), ({"status": "enabled", "peers": {"1": {}, "2": {}}}, 2), ({}, 1)],
+)
+def test_a_plain_server_is_one_node(answer: dict[str, Any], count: int) -> None:
+    """So is one whose key may not ask."""
+    assert nodes_count(answer) == count
+
+
+@pytest.mark.parametrize(
+    ("document", "problem"),
+    [
+        ({"is_local": True, "this_peer_id": 1, "peers": {"1": "Active", "2": "Dead"}}, ""),
+        ({"is_local": True, "this_peer_id": 1, "peers": {"1": "Dead"}}, "was Dead"),
+        ({"is_local": True, "this_peer_id": 1, "peers": {"1": "Partial"}}, "was Partial"),
+        ({"is_local": False, "this_peer_id": 1, "peers": {"2": "Active"}}, "another node"),
+        ({"is_local": True}, ""),
+        ([], ""),
+        ({"is_local": True, "this_peer_id": 1, "peers": None}, ""),
+    ],
+)
+def test_the_file_says_what_its_replica_was(document: object, problem: str) -> None:
+    """Only this node's own replica counts."""
+    found = replica_problem("0", document)
+    assert problem in found
+    assert bool(found) is bool(problem)
+
+
+@pytest.mark.parametrize(
+    ("ids", "steps"),
+    [
+        ({"a": (1,), "b": (2,)}, ["a 1", "b 1"]),
+        ({"b": (1, 2), "a": (3,)}, ["b 2", "a 1"]),
+        ({"a": (2,), 7: (5, 6)}, ["~1", "a 1", "~2", "7 2"]),
+        ({}, []),
+    ],
+)
+def test_gaps_of_deleted_keys_are_filled(
+    ids: dict[str | int, tuple[int, ...]], steps: list[str]
+) -> None:
+    """Qdrant gives new shards the next id, so a temporary key takes those of a deleted one."""
+    keys = tuple(ShardKey(key=key, shard_ids=numbers) for key, numbers in ids.items())
+
+    def short(step: KeyStep) -> str:
+        return f"~{step.shards_count}" if step.gap else f"{step.key} {step.shards_count}"
+
+    assert [short(step) for step in key_steps(keys)] == steps
+
+
+def test_ids_that_no_order_gives_are_refused() -> None:
+    """Two keys whose shards alternate."""
+    keys = (ShardKey(key="a", shard_ids=(1, 3)), ShardKey(key="b", shard_ids=(2,)))
+    with pytest.raises(ValueError, match="'a'"):
+        key_steps(keys)
+
+
+@pytest.mark.parametrize(
+    "document",
+    [5, "x", [5], [{"key": "a"}], [{"key": "a", "shard_ids": 5}], [{"key": [], "shard_ids": [1]}]],
+)
+def test_other_json_is_no_mapping(document: object) -> None:
+    """Whatever a file says, nothing but ValueError is raised."""
+    with pytest.raises(ValueError, match="key|int"):
+        shard_keys(document)
+
+
+def test_both_forms_of_the_mapping_are_read() -> None:
+    """The list of today, and the object of earlier versions; keys are text or numbers."""
+    listed = [{"key": 7, "shard_ids": [3]}, {"key": "a", "shard_ids": [2]}]
+    assert [(k.key, k.shard_ids) for k in shard_keys(listed)] == [("a", (2,)), (7, (3,))]
+    assert shard_keys({"a": [2]}) == (ShardKey(key="a", shard_ids=(2,)),)
+    assert shard_keys(None) == ()
