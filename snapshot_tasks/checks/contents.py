@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from snapshot_tasks.domain.findings import Finding, Status
+from snapshot_tasks.domain.findings import Concern, Finding, Status
 from snapshot_tasks.domain.fingerprint import PAYLOAD_NAME, Fingerprint, Name, Sealed
 
 MAX_DROP_SHARE = 0.1
@@ -22,7 +22,7 @@ def check_contents(sealed: Sealed, found: Fingerprint) -> Finding:
     ]
     where = "; ".join(parts) or "the location is unknown, because the sealed buckets are missing"
     message = f"sealed {sealed.points_count:,} points, found {found.points_count:,}: {where}"
-    return Finding(check="contents", status=Status.FAIL, message=message)
+    return Finding(check="contents", status=Status.FAIL, message=message, concern=Concern.POINTS)
 
 
 def describe(name: Name) -> str:

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 
-from snapshot_tasks.domain.findings import Finding, fail, ok, warn
+from snapshot_tasks.domain.findings import Concern, Finding, fail, ok, warn
 from snapshot_tasks.domain.index_counts import IndexCount
 
 CHECK = "payload indexes"
@@ -88,7 +88,7 @@ def _judged(field: str, group: Sequence[tuple[IndexCount, int]]) -> Finding:
     message = f"finds {n:,} of {expected:,} points for {worst.words}"
     check = f"{PREFIX}{field}"
     if damaged:
-        return fail(check, message, REINDEX)
+        return fail(check, message, REINDEX, Concern.INDEXES)
     return warn(check, f"{message}, as on the source: its index was wrong already", REINDEX)
 
 

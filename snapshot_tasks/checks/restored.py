@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Sequence
 
 from snapshot_tasks.checks.contents import check_contents
 from snapshot_tasks.checks.expected import GREEN_SECONDS, Cost, Restored
 from snapshot_tasks.checks.live_indexes import check_restored_indexes
 from snapshot_tasks.checks.search import check_search
-from snapshot_tasks.domain.comparison import added_only, differences
-from snapshot_tasks.domain.findings import Finding, Status, failed
+from snapshot_tasks.domain.comparison import added_only, differences, kept_only
+from snapshot_tasks.domain.findings import Concern, Finding, Status, failed
 from snapshot_tasks.domain.versions import same_minor
 from snapshot_tasks.qdrant.points import read_fingerprint
 from snapshot_tasks.system.errors import ContentsDiffer, RestoreIncomplete, TaskError
@@ -19,8 +18,9 @@ from snapshot_tasks.system.untrusted import JsonObject
 MAX_LISTED = 5
 # Updates may delete points while a snapshot is taken, but rarely half of a collection.
 LEAST_SHARE_OF_MOVING = 0.5
-# A drill adds when it looked, and at which of several collections.
-_MISSING_POINTS = re.compile(r"(after restart: )?(count|collection)( \(.+\))?")
+# What a vector is made of; its other keys say how it is stored and searched.
+_VECTOR_KEYS = ("size", "distance", "datatype", "multivector_config", "modifier")
+_SHARDING_KEYS = ("shard_number", "sharding_method")
 
 
 def check_status(restored: Restored) -> Iterator[Finding]:
@@ -44,20 +44,23 @@ def check_count(restored: Restored) -> Iterator[Finding]:
         yield Finding(check="count", status=Status.OK, message=f"{actual:,} points, exactly")
     else:
         message = f"expected {expected.state.points_count:,} points, found {actual:,}"
-        yield Finding(check="count", status=Status.FAIL, message=message)
+        yield Finding(check="count", status=Status.FAIL, message=message, concern=Concern.COUNT)
 
 
 def check_config(restored: Restored) -> Iterator[Finding]:
-    """Vectors, shards, HNSW, optimizers, WAL, quantization and strict mode are as recorded."""
+    """Vectors, shards, HNSW, optimizers, WAL, quantization and strict mode are as recorded.
+
+    Vectors and shards decide what points are. Other settings can be set again, and versions differ
+    in which ones they know.
+    """
     if state := restored.expected.state:
-        yield _compare("config", state.config, restored.actual.config, restored)
+        yield _judged_config(state.config, restored.actual.config, restored)
 
 
 def check_payload_schema(restored: Restored) -> Iterator[Finding]:
     """Every payload index exists, with its type and parameters."""
     if state := restored.expected.state:
-        actual = restored.actual.payload_schema
-        yield _compare("payload schema", state.payload_schema, actual, restored)
+        yield _judged_schema(state.payload_schema, restored.actual.payload_schema, restored)
 
 
 def check_aliases(restored: Restored) -> Iterator[Finding]:
@@ -70,7 +73,9 @@ def check_aliases(restored: Restored) -> Iterator[Finding]:
         yield Finding(check="aliases", status=Status.OK, message=message)
     elif missing := sorted(set(recorded) - set(restored.actual.aliases)):
         message = f"missing: {', '.join(missing)}"
-        yield Finding(check="aliases", status=Status.FAIL, message=message)
+        yield Finding(
+            check="aliases", status=Status.FAIL, message=message, concern=Concern.SETTINGS
+        )
     else:
         message = ", ".join(sorted(recorded)) or "none, as recorded"
         yield Finding(check="aliases", status=Status.OK, message=message)
@@ -131,7 +136,7 @@ def restored_error(what: str, findings: Sequence[Finding], *, hint: str) -> Task
     if not wrong:
         return None
     reasons = "; ".join(f"{f.check}: {f.message}" for f in wrong)
-    if any(_MISSING_POINTS.fullmatch(f.check) for f in wrong):
+    if any(f.concern is Concern.COUNT for f in wrong):
         return RestoreIncomplete(f"{what} was not restored completely ({reasons}).", hint=hint)
     return ContentsDiffer(f"{what} differs after the restore ({reasons}).", hint=hint)
 
@@ -142,17 +147,57 @@ def _count_of_moving(actual: int, between: tuple[int, int]) -> Finding:
     if actual < low * LEAST_SHARE_OF_MOVING:
         status = Status.FAIL
     message = f"{actual:,} points; the source had between {low:,} and {high:,} during the snapshot"
-    return Finding(check="count", status=status, message=message)
+    return Finding(check="count", status=status, message=message, concern=Concern.COUNT)
 
 
-def _compare(check: str, expected: JsonObject, actual: JsonObject, restored: Restored) -> Finding:
+def _judged_config(expected: JsonObject, actual: JsonObject, restored: Restored) -> Finding:
+    decisive, found = _decisive(expected), _decisive(actual)
+    if any(differences(decisive, found)):
+        # A newer minor version may have keys that the older one did not write.
+        newer = not same_minor(restored.expected.taken_with, restored.server_version)
+        status = Status.WARN if newer and added_only(decisive, found) else Status.FAIL
+        return _compared("config", expected, actual, status, Concern.POINTS)
+    status = _status_of_settings(expected, actual, restored)
+    return _compared("config", expected, actual, status, Concern.SETTINGS)
+
+
+def _judged_schema(expected: JsonObject, actual: JsonObject, restored: Restored) -> Finding:
+    lost = expected.keys() - actual.keys()
+    status = Status.FAIL if lost else _status_of_settings(expected, actual, restored)
+    return _compared("payload schema", expected, actual, status, Concern.INDEXES)
+
+
+def _decisive(config: JsonObject) -> JsonObject:
+    """Return the settings that decide what points are, and on which shard they are."""
+    params = config.get("params") or {}
+    vectors = params.get("vectors") or {}
+    named = {"": vectors} if "size" in vectors else vectors
+    sharding = {key: params.get(key) for key in _SHARDING_KEYS}
+    sparse = params.get("sparse_vectors") or {}
+    return {"vectors": _kinds(named), "sparse_vectors": _kinds(sparse), **sharding}
+
+
+def _kinds(vectors: JsonObject) -> JsonObject:
+    # A key that says nothing makes a vector without any settings differ from one that is missing.
+    return {
+        name: {"exists": True} | {key: (kind or {}).get(key) for key in _VECTOR_KEYS}
+        for name, kind in vectors.items()
+    }
+
+
+def _status_of_settings(expected: JsonObject, actual: JsonObject, restored: Restored) -> Status:
+    """Return WARN if another version may explain what is missing or was added, else FAIL."""
+    other = restored.expected.taken_with != restored.server_version
+    return Status.WARN if other and kept_only(expected, actual) else Status.FAIL
+
+
+def _compared(
+    check: str, expected: JsonObject, actual: JsonObject, status: Status, concern: Concern
+) -> Finding:
+    """Return the differences as a finding with this status; OK if there are none."""
     found = list(differences(dict(expected), dict(actual)))
     if not found:
-        return Finding(check=check, status=Status.OK, message="identical")
+        return Finding(check=check, status=Status.OK, message="identical", concern=concern)
     shown = "; ".join(found[:MAX_LISTED])
     more = f"; and {len(found) - MAX_LISTED} more" if len(found) > MAX_LISTED else ""
-    # A newer minor version may have settings that the older one did not write.
-    newer = not same_minor(restored.expected.taken_with, restored.server_version)
-    harmless = newer and added_only(dict(expected), dict(actual))
-    status = Status.WARN if harmless else Status.FAIL
-    return Finding(check=check, status=status, message=shown + more)
+    return Finding(check=check, status=status, message=shown + more, concern=concern)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from snapshot_tasks.checks.expected import Restored
-from snapshot_tasks.domain.findings import Finding, Status
+from snapshot_tasks.domain.findings import Concern, Finding, Status
 from snapshot_tasks.domain.search_parity import (
     Agreement,
     Hit,
@@ -44,7 +44,8 @@ def check_search(restored: Restored) -> Iterator[Finding]:
         except ServerFailure as error:
             status = Status.FAIL if error.is_internal else Status.WARN
             message = f"could not search: {error.message}"
-        yield Finding(check=f"search {name}".strip(), status=status, message=message)
+        check = f"search {name}".strip()
+        yield Finding(check=check, status=status, message=message, concern=Concern.SEARCHES)
 
 
 def _check_vector(name: str, restored: Restored) -> tuple[Status, str]:

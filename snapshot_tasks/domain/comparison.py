@@ -35,6 +35,13 @@ def added_only(expected: Any, actual: Any) -> bool:
     return expected is None or _equal(expected, actual)
 
 
+def kept_only(expected: Any, actual: Any) -> bool:
+    """Return whether no value is another one: keys are only missing, or additional."""
+    if isinstance(expected, dict) and isinstance(actual, dict):
+        return all(kept_only(value, actual.get(key)) for key, value in expected.items())
+    return expected is None or actual is None or _equal(expected, actual)
+
+
 def _are_rows(first: Any, second: Any) -> bool:
     return isinstance(first, list) and isinstance(second, list) and len(first) == len(second)
 

@@ -22,6 +22,7 @@ def restore_json(result: RestoreResult) -> dict[str, Any]:
         "points_count": result.points_count,
         "seconds": round(result.seconds, 3),
         "way": result.way or None,
+        "kept": result.is_kept,
         "safety_snapshot": result.safety_snapshot,
         "safety_findings": [f.as_json() for f in result.safety_findings],
         "findings": [f.as_json() for f in result.findings],

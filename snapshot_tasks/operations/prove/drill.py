@@ -251,7 +251,7 @@ def _restore(
         result = restore(what, server, progress)
     log.restore_seconds = result.seconds
     log.findings += result.findings
-    if result.error:
+    if result.error and not result.is_kept:
         raise result.error
     with log.phase("contents"):
         log.findings += points_evidence(result, expected_sealed(request.snapshot, result.target))

@@ -214,7 +214,7 @@ def _bring_back(
         try:
             result = restore(RestoreRequest(snapshot=source.snapshot), server, progress)
             findings = result.findings
-            if result.error is None:
+            if result.is_kept:
                 findings += points_evidence(result, source.expected)
         except TaskError as error:
             finding = as_finding("restore", error)

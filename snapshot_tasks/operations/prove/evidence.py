@@ -11,13 +11,13 @@ from dataclasses import replace
 
 from snapshot_tasks.checks.expected import GREEN_SECONDS, Cost, Expected, Restored, look
 from snapshot_tasks.checks.restored import check_restored
-from snapshot_tasks.domain.findings import Finding, Status
+from snapshot_tasks.domain.findings import Concern, Finding, Status
 from snapshot_tasks.operations.restore.into_empty import RestoreResult
 from snapshot_tasks.qdrant.server import Server
 from snapshot_tasks.system.progress import Progress
 
 AFTER_RESTART = "after restart: "
-GONE = Finding(check="collection", status=Status.FAIL, message="missing")
+GONE = Finding(check="collection", status=Status.FAIL, message="missing", concern=Concern.COUNT)
 
 
 def points_evidence(result: RestoreResult, expected: Expected) -> tuple[Finding, ...]:

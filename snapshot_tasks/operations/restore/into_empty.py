@@ -18,7 +18,7 @@ from snapshot_tasks.checks.expected import (
 )
 from snapshot_tasks.checks.file import verified
 from snapshot_tasks.checks.restored import check_restored, restored_error
-from snapshot_tasks.domain.findings import Finding, failed
+from snapshot_tasks.domain.findings import Finding, failed, loses_points
 from snapshot_tasks.domain.snapshot import Snapshot
 from snapshot_tasks.operations.restore.plan import RestorePlan
 from snapshot_tasks.operations.restore.reindex import reindexed
@@ -42,6 +42,11 @@ ARRIVAL_SECONDS = 10.0
 # How long to wait for a restore that Qdrant continues; after that, the next run cleans up.
 PATIENCE_SECONDS = 60.0
 POLL_SECONDS = 0.2
+REMOVED = "The restored collection was removed. Try an older snapshot from `inv snapshot.list`."
+KEPT = (
+    "The points are whole, so the restored collection was kept. Set what differs again, or restore"
+    " with `--reindex` if payload indexes are wrong."
+)
 
 
 class Untouched(Damaged):
@@ -70,12 +75,13 @@ class RestoreResult:
     @property
     def error(self) -> TaskError | None:
         """The error that the findings amount to, if any."""
-        return restored_error(
-            self.target,
-            self.findings,
-            hint="The restored collection was removed. Try an older snapshot from"
-            " `inv snapshot.list`.",
-        )
+        hint = KEPT if self.is_kept else REMOVED
+        return restored_error(self.target, self.findings, hint=hint)
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether the points are whole: then a restored collection is never removed."""
+        return not loses_points(self.findings)
 
 
 def new_upload_name() -> str:
@@ -92,7 +98,7 @@ def bring_back(
     upload_name: str,
     removed: Callable[[], None] = lambda: None,
 ) -> RestoreResult:
-    """Restore a missing collection and compare it; remove it if it is wrong or incomplete.
+    """Restore a missing collection and compare it; remove it if its points are not whole.
 
     `removed` is called once nothing of it is left.
 
@@ -131,7 +137,7 @@ def bring_back(
         lost = isinstance(error, KeyboardInterrupt | Unreachable)
         _undo(plan.target, upload_name, server, progress, removed, lost=lost)
         raise
-    if result.error:
+    if not result.is_kept:
         _undo(plan.target, upload_name, server, progress, removed, lost=False)
     return result
 

@@ -20,7 +20,7 @@ from snapshot_tasks.system.progress import Progress
 
 
 def restore(request: RestoreRequest, server: Server, progress: Progress) -> RestoreResult:
-    """Check the file, restore it and compare; remove the collection again if it is wrong.
+    """Check the file, restore it and compare; remove the collection if its points are not whole.
 
     Raises:
         Damaged: before anything is touched.
@@ -60,7 +60,7 @@ def _restore_anew(
     result = bring_back(
         plan, server, sha256, progress, upload_name=upload_name, removed=pending.done
     )
-    if result.error is None:
+    if result.is_kept:
         pending.done()
     return result
 

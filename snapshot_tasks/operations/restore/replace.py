@@ -73,7 +73,7 @@ def replace_collection(
         with process.shielded():
             server.collections.delete(plan.target)
         result = bring_back(plan, server, sha256, progress, upload_name=upload_name)
-        is_replaced = result.error is None
+        is_replaced = result.is_kept
     finally:
         with process.shielded():
             if not is_replaced:
@@ -111,7 +111,7 @@ def put_back(
             plan = plan_restore(RestoreRequest(snapshot=safety, target=target), server)
             sha256 = verified(safety, progress).sha256
             back = bring_back(plan, server, sha256, progress, upload_name=upload_name)
-            problem = back.error.message if back.error else ""
+            problem = back.error.message if back.error and not back.is_kept else ""
     except TaskError as error:
         problem = error.message
     if problem:

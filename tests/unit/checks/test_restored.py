@@ -18,7 +18,7 @@ from snapshot_tasks.checks.restored import (
 )
 from snapshot_tasks.domain.collection import CollectionState
 from snapshot_tasks.domain.endpoint import Endpoint
-from snapshot_tasks.domain.findings import Finding, Status
+from snapshot_tasks.domain.findings import Concern, Finding, Status, loses_points
 from snapshot_tasks.system.errors import ContentsDiffer, RestoreIncomplete, TaskError
 from snapshot_tasks.system.progress import Silent
 from tests.support.manifests import make_manifest
@@ -191,16 +191,66 @@ def test_every_check_is_in_the_one_list() -> None:
 
 
 @pytest.mark.parametrize(
-    ("check", "kind"),
+    ("concern", "kind", "lost"),
     [
-        ("count", RestoreIncomplete),
-        ("after restart: count", RestoreIncomplete),
-        ("after restart: collection (books)", RestoreIncomplete),
-        ("search collection", ContentsDiffer),
-        ("config", ContentsDiffer),
+        (Concern.COUNT, RestoreIncomplete, True),
+        (Concern.POINTS, ContentsDiffer, True),
+        (Concern.SETTINGS, ContentsDiffer, False),
+        (Concern.INDEXES, ContentsDiffer, False),
+        (Concern.SEARCHES, ContentsDiffer, False),
+        (None, ContentsDiffer, False),
     ],
 )
-def test_missing_points_are_told_from_differences(check: str, kind: type[TaskError]) -> None:
-    """Also after a restart, and among several collections; a vector may have any name."""
-    finding = Finding(check=check, status=Status.FAIL, message="wrong")
+def test_missing_points_are_told_from_differences(
+    concern: Concern | None, kind: type[TaskError], lost: bool
+) -> None:
+    """Only missing or different points are a reason to remove what came back."""
+    finding = Finding(check="x", status=Status.FAIL, message="wrong", concern=concern)
     assert type(restored_error("x", [finding], hint="")) is kind
+    assert loses_points([finding]) is lost
+
+
+VECTOR = {"size": 4, "distance": "Dot", "on_disk": True}
+SHARDED = {"params": {"vectors": {"a": VECTOR}, "sparse_vectors": {"s": {}}, "shard_number": 2}}
+
+
+@pytest.mark.parametrize(
+    ("params", "status", "concern"),
+    [
+        ({"shard_number": 1}, Status.FAIL, Concern.POINTS),
+        ({"sharding_method": "custom"}, Status.WARN, Concern.POINTS),
+        ({"vectors": {}}, Status.FAIL, Concern.POINTS),
+        ({"vectors": {"a": VECTOR | {"size": 8}}}, Status.FAIL, Concern.POINTS),
+        ({"sparse_vectors": None}, Status.FAIL, Concern.POINTS),
+        ({"vectors": {"a": {"size": 4, "distance": "Dot"}}}, Status.WARN, Concern.SETTINGS),
+        ({"vectors": {"a": VECTOR | {"on_disk": False}}}, Status.FAIL, Concern.SETTINGS),
+        ({"on_disk_payload": True}, Status.WARN, Concern.SETTINGS),
+    ],
+)
+def test_only_vectors_and_shards_decide(
+    params: dict[str, Any], status: Status, concern: Concern
+) -> None:
+    """On another version: what it does not know is a warning, what it changed a failure."""
+    actual = {"params": SHARDED["params"] | params}
+    was = Expected(state=replace(STATE, config=SHARDED), taken_with="1.16.3")
+    found = finding("config", replace(SAME, expected=was, actual=replace(STATE, config=actual)))
+    assert (found.status, found.concern) == (status, concern)
+
+
+def test_a_setting_that_vanishes_over_a_minor_warns() -> None:
+    """1.19.0 forgets `max_disk_usage_percent` of 1.18.3; on the same version, that is a failure."""
+    config = {**STATE.config, "strict_mode_config": {"max_disk_usage_percent": 90}}
+    was = Expected(state=replace(STATE, config=config), taken_with="1.17.0")
+    lost = replace(SAME, expected=was)
+    assert finding("config", lost).status is Status.FAIL
+    assert finding("config", taken_with("1.16.3", lost)).status is Status.WARN
+
+
+def test_an_index_that_vanishes_fails_on_every_version() -> None:
+    """An index is no setting: filters need it. Its parameters may vanish over a minor."""
+    lost = taken_with("1.16.3", came_back(payload_schema={}))
+    assert finding("payload schema", lost).status is Status.FAIL
+    schema = {"year": {"data_type": "integer", "params": {"on_disk": True}}}
+    was = Expected(state=replace(STATE, payload_schema=schema), taken_with="1.16.3")
+    changed = finding("payload schema", replace(SAME, expected=was))
+    assert (changed.status, changed.concern) == (Status.WARN, Concern.INDEXES)
