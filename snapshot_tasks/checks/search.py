@@ -58,7 +58,7 @@ def _check_vector(name: str, restored: Restored) -> tuple[Status, str]:
     state = restored.expected.state
     tolerance = tolerance_of(state.config if state else {}, name)
     if tolerance is None:
-        matching = "not compared, because idf scores depend on more than the points"
+        matching = "not compared, because its scores depend on more than the points"
         return _with_recall(name, restored, pairs, matching)
     return _compare_exact(name, restored, pairs, tolerance)
 

@@ -65,13 +65,14 @@ class IndexCount:
         return json.dumps(self.condition, ensure_ascii=False)
 
     def differs(self, expected: int | None, found: int) -> bool:
-        """Return whether two answers differ; only a missing size counts.
+        """Return whether two answers differ; of sizes, only one of an index that holds nothing.
 
-        While an optimizer runs, Qdrant counts some points of an index twice.
+        Measured on 1.16.3 and 1.17.0: the size of a good index on disk, of text or of places, can
+        be a quarter too small, and while an optimizer runs some points are counted twice.
         """
         if expected is None:
             return False
-        return found != expected if self.condition else found < expected
+        return found != expected if self.condition else found == 0 < expected
 
     def as_json(self) -> dict[str, Any]:
         """Return the count as it is stored."""
@@ -145,9 +146,10 @@ class FieldCounter:
 
     def counts(self) -> Iterator[IndexCount]:
         """Yield what each filter must find, as far as that is certain."""
-        yield self._count({}, self._held_points)
         if not self._path:
             return
+        if not self._is_unsure:
+            yield self._count({}, self._held_points)
         if "empty" not in self._unsure:
             yield IndexCount(
                 field=self.field, condition={"is_empty": {"key": self.field}}, file=self._empty
@@ -222,9 +224,13 @@ class FieldCounter:
                 yield self._count({"key": self.field, "range": {"gte": bound}}, count)
             before = count
 
+    @property
+    def _is_unsure(self) -> bool:
+        return self.kind == TEXT or "values" in self._unsure
+
     def _count(self, condition: dict[str, Any], file: int) -> IndexCount:
         """Return a count of values; what is not certain is only compared with the source."""
-        unsure = not self._path or self.kind == TEXT or "values" in self._unsure
+        unsure = self._is_unsure
         return IndexCount(field=self.field, condition=condition, file=None if unsure else file)
 
 

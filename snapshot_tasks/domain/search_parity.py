@@ -4,8 +4,9 @@ The results of the source come from the reader that seals a file, those of the r
 server. For most vectors, their scores are equal to the bit. For float16, the reader rounds the
 query and the server does not; the reader also adds up sparse products in a different order. So
 each kind has a tolerance, and ids may only swap places, or drop off the end, if their scores are
-that close. With the idf modifier, both weight by their own statistics, so the results cannot be
-compared. The fingerprint compares the vectors bit by bit.
+that close. With the idf modifier, both weight by their own statistics, and a sparse index of bytes
+rounds by the values in its segment, so these results cannot be compared. The fingerprint compares
+the vectors bit by bit.
 
 A score may be no finite number: a product or a distance that is too large for 32 bits, or anything
 times NaN. JSON has no such number, so a server sends null, and a manifest contains null. The reader
@@ -120,7 +121,9 @@ def tolerance_of(config: Mapping[str, Any], vector: str) -> float | None:
     params = _object(config.get("params"))
     sparse = _object(params.get("sparse_vectors")).get(vector)
     if sparse is not None:
-        return None if _object(sparse).get("modifier") == "idf" else ROUNDED_TOLERANCE
+        by_index = _object(_object(sparse).get("index")).get("datatype") == "uint8"
+        by_statistics = _object(sparse).get("modifier") == "idf"
+        return None if by_index or by_statistics else ROUNDED_TOLERANCE
     dense = _object(params.get("vectors"))
     described = _object(dense.get(vector, dense)) if vector else dense
     rounded = described.get("datatype") not in (None, "float32")

@@ -17,6 +17,7 @@ from snapshot_tasks.engines.native import NativeEngine
 from snapshot_tasks.operations.prove.drill import DrillReport, DrillRequest, drill
 from snapshot_tasks.qdrant.indexes import PayloadIndexes
 from snapshot_tasks.selftest.copies import Copy
+from snapshot_tasks.selftest.faults import FAULTS
 from snapshot_tasks.system.progress import Silent
 from tests.conftest import NEWER, Inv, Live, now
 from tests.integration.conftest import Take, own_stack
@@ -87,6 +88,25 @@ def test_indexes_find_what_the_payloads_say(
     assert len([c for c in counts if c.file]) > 60
     with PayloadIndexes(live.fresh.endpoint, name) as indexes:
         assert indexes.found(counts) == [count.source for count in counts]
+
+
+def test_an_index_lost_from_the_file_is_not_proven(
+    qdrant: Live, name: str, take: Take, engine: NativeEngine, tmp_path: Path
+) -> None:
+    """The log still creates it, but in vain: filters find all, and `facet` answers 400."""
+    qdrant.loader.request(
+        "PUT", f"/collections/{name}", {"vectors": {"size": 4, "distance": "Dot"}}
+    )
+    qdrant.loader.index(name, "lang", "keyword")
+    points = ({"id": n, "vector": [n, 1, 2, 3], "payload": payload(n)} for n in range(10))
+    qdrant.loader.fill(name, points)
+    copy = Copy.of(take(qdrant, name).path, tmp_path / "copy")
+    [fault] = [fault for fault in FAULTS if fault.name == "payload index lost from the file"]
+    fault.apply(copy)
+    copy.resign()
+    report = drilled(copy.file, engine)
+    failed = {f.check: f.message for f in report.findings if f.status.value == "FAIL"}
+    assert failed == {"payload index lang": "finds 0 of 10 points for all its points"}
 
 
 def test_two_readers_count_what_one_counts() -> None:

@@ -23,9 +23,9 @@ INDEXES: dict[str, Any] = {
 }
 
 
-def mixed_points(count: int, *, dimensions: int = 4) -> Iterator[dict[str, Any]]:
+def mixed_points(count: int, *, dimensions: int = 4, seed: int = 7) -> Iterator[dict[str, Any]]:
     """Yield points whose fields hold values of any type, arrays of them, or nothing."""
-    chance = random.Random(7)
+    chance = random.Random(seed)
     fields = sorted(INDEXES.keys() - {"rows[].name", "deep.er"})
     for number in range(count):
         payload: dict[str, Any] = {f: _some(chance) for f in fields if chance.random() < 0.9}
