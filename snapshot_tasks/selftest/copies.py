@@ -28,6 +28,7 @@ from snapshot_tasks.selftest.rewrite import (
     overwrite,
     read_at,
     read_json,
+    read_logical,
     read_members,
     rewrite,
 )
@@ -41,6 +42,8 @@ MOST = 0.8
 # The byte before an id that is a number or a UUID: in the log of a growing segment, in a finished
 # one.
 ID_KINDS = ((1, 0), (2, 1))
+# It is followed by the number of its point in the segment.
+NUMBER_BYTES = 4
 
 
 class NotApplicable(Exception):
@@ -128,9 +131,20 @@ class Copy:
         (byte,) = read_at(self.file, position, 1)
         overwrite(self.file, position, bytes([byte ^ bits]))
 
+    def set_bit(self, member: Member, offset: int, bit: int) -> None:
+        """Flip a bit of the logical file, also in a hole of it."""
+        if (position := member.position(offset)) is not None:
+            self.flip(position, 1 << bit)
+            return
+        content = bytearray(read_logical(self.file, member))
+        if offset >= len(content):
+            raise NotApplicable(f"{member.name} is too short")
+        content[offset] ^= 1 << bit
+        self.rewrite({member.name: bytes(content)})
+
     def live_segment(self) -> str:
         """Return the folder of a segment that has live points."""
-        return self.live_vector().member.name.partition("vector_storage")[0]
+        return self.live_id().segment
 
     def live_segment_json(self) -> Member:
         """Return the description of that segment."""
@@ -143,17 +157,25 @@ class Copy:
         raise NotApplicable("no vector is stored uncompressed")
 
     def live_vectors(self) -> Iterator[LiveVector]:
-        """Yield sampled dense vectors whose bits appear exactly once in their shard's storage."""
+        """Yield sampled dense vectors whose bits appear exactly once in their shard's storage.
+
+        With `inline_storage`, newer versions store them only among the links of the graph.
+        """
         for point in self.points:
             for name, value in point.vectors.items():
-                if not isinstance(value, list) or isinstance(value[0], list) or not any(value):
+                if not is_dense(value) or not any(value):
                     continue
-                within = self.members(
-                    f"/vector_storage{'-' * bool(name)}{name}/", shard=point.shard
-                )
-                for bits in _encodings(value):
-                    if found := find_once(self.file, bits, within):
-                        yield LiveVector(bits=bits, member=found[0], position=found[1])
+                of_name = f"{'-' * bool(name)}{name}/"
+                stored = self.members(f"/vector_storage{of_name}", shard=point.shard)
+                inline = self.members(f"/vector_index{of_name}links_comp_vec", shard=point.shard)
+                if found := self._find(value, stored) or self._find(value, inline):
+                    yield found
+
+    def _find(self, value: Sequence[float], within: list[Member]) -> LiveVector | None:
+        for bits in _encodings(value):
+            if found := find_once(self.file, bits, within):
+                return LiveVector(bits=bits, member=found[0], position=found[1])
+        return None
 
     def graph_links(self) -> list[Member]:
         """Return the links of the HNSW graphs without which searches find little.
@@ -207,8 +229,14 @@ class Copy:
                         return found[1]
         raise NotApplicable("no payload text is stored in the form in which it is read")
 
-    def live_id(self) -> tuple[Member, int, int]:
-        """Return the file that contains a point's id, and the id's position and length."""
+    def live_id(self) -> LiveId:
+        """Return the first of them. Raises `NotApplicable` if there is none."""
+        for found in self.live_ids():
+            return found
+        raise NotApplicable("no id is stored in the form in which it is read")
+
+    def live_ids(self) -> Iterator[LiveId]:
+        """Yield sampled points whose id appears exactly once in the ids of their shard."""
         for point in self.points:
             bits = (
                 UUID(point.id).bytes
@@ -218,8 +246,31 @@ class Copy:
             within = self.members("id_tracker.mappings", shard=point.shard)
             for kind in ID_KINDS[isinstance(point.id, str)]:
                 if found := find_once(self.file, bytes([kind]) + bits, within):
-                    return found[0], found[1] + 1, len(bits)
-        raise NotApplicable("no id is stored in the form in which it is read")
+                    member, position = found[0], found[1] + 1
+                    number = read_at(self.file, position + len(bits), NUMBER_BYTES)
+                    yield LiveId(
+                        point=point,
+                        member=member,
+                        position=position,
+                        size=len(bits),
+                        number=int.from_bytes(number, "little"),
+                    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LiveId:
+    """The position of the id of a point that every reader sees, and its number in the segment."""
+
+    point: Point
+    member: Member
+    position: int
+    size: int
+    number: int
+
+    @property
+    def segment(self) -> str:
+        """The folder of its segment."""
+        return self.member.name.rpartition("/")[0] + "/"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -229,11 +280,6 @@ class LiveVector:
     bits: bytes
     member: Member
     position: int
-
-    @property
-    def number(self) -> int:
-        """The point's number in its segment."""
-        return self.member.offset(self.position) // len(self.bits)
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,12 +291,9 @@ class Fault:
     resign: bool = True
 
 
-def first_stored(members: list[Member], offset: int) -> int:
-    """Return the position of a byte in the first of these files that stores it."""
-    for member in members:
-        if (position := member.position(offset)) is not None:
-            return position
-    raise NotApplicable("it is in a sparse region of the file")
+def is_dense(vector: Any) -> bool:
+    """Return whether a vector is a single row of numbers."""
+    return isinstance(vector, list) and not isinstance(vector[0], list)
 
 
 def read_sample(file: Path, scratch: Path) -> tuple[Point, ...]:

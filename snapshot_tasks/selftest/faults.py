@@ -18,15 +18,21 @@ from typing import Any
 from snapshot_tasks.domain.fingerprint import Accumulator
 from snapshot_tasks.domain.manifest import Manifest
 from snapshot_tasks.domain.seal import Seal
-from snapshot_tasks.selftest.copies import Copy, Fault, NotApplicable, first_stored
-from snapshot_tasks.selftest.rewrite import overwrite, read_at, read_json
+from snapshot_tasks.selftest.copies import (
+    NUMBER_BYTES,
+    Copy,
+    Fault,
+    NotApplicable,
+    is_dense,
+)
+from snapshot_tasks.selftest.rewrite import overwrite, read_at, read_json, read_logical
 
 MAX_HOLE_BYTES = 1 << 20
 PAGE = 4096
 DISTANCES = {"Cosine": "Dot", "Dot": "Euclid", "Euclid": "Manhattan", "Manhattan": "Cosine"}
-# In the log of ids, each id is followed by the number of its point in the segment.
-ENTRY_NUMBER_BYTES = 4
 VERSION_BYTES = 8
+# Before the flags in `deleted.dat`.
+FLAGS_HEADER_BYTES = 8
 
 
 def _cut(keep: Callable[[int], int]) -> Callable[[Copy], None]:
@@ -48,9 +54,9 @@ def _compress(copy: Copy) -> None:
 
 
 def _zero_hole(copy: Copy) -> None:
-    """The hole starts at a live vector, because operations in the log may not be needed."""
+    """The hole starts at a live id, because operations in the log may not be needed."""
     size = copy.file.stat().st_size
-    start = copy.live_vector().position
+    start = copy.live_id().position
     overwrite(copy.file, start, bytes(min(MAX_HOLE_BYTES, size // 4, size - start)))
 
 
@@ -92,28 +98,55 @@ def _swap_vectors(copy: Copy) -> None:
 
 
 def _delete_vector(copy: Copy) -> None:
-    vector = copy.live_vector()
-    folder = vector.member.name.partition("/vectors/")[0]
-    flags = copy.members(folder + "/deleted/flags_")
-    copy.flip(first_stored(flags, vector.number // 8), 1 << vector.number % 8)
+    """Its bit in the flags of the storage: one of two files of bits, or one with a header."""
+    for live in copy.live_ids():
+        for name, vector in live.point.vectors.items():
+            storage = f"{live.segment}vector_storage{'-' * bool(name)}{name}/"
+            for flags, header_bytes in ((".dat", FLAGS_HEADER_BYTES), ("/flags_a.dat", 0)):
+                if is_dense(vector) and (members := copy.members(f"{storage}deleted{flags}")):
+                    byte, bit = divmod(live.number, 8)
+                    copy.set_bit(members[0], header_bytes + byte, bit)
+                    return
+    raise NotApplicable("no dense vector has flags")
 
 
 def _drop_point(copy: Copy) -> None:
     """Remove one entry from the log of ids, as if the point had never been written."""
-    member, position, size = copy.live_id()
-    if "mutable" not in member.name or member.is_sparse:
+    live = copy.live_id()
+    if "mutable" not in live.member.name or live.member.is_sparse:
         raise NotApplicable("the ids are not stored as a log")
-    content = read_at(copy.file, member.data, member.stored_bytes)
-    start = position - member.data - 1
-    end = start + 1 + size + ENTRY_NUMBER_BYTES
-    copy.rewrite({member.name: content[:start] + content[end:]})
+    content = read_at(copy.file, live.member.data, live.member.stored_bytes)
+    start = live.position - live.member.data - 1
+    end = start + 1 + live.size + NUMBER_BYTES
+    copy.rewrite({live.member.name: content[:start] + content[end:]})
+
+
+def _delete_point(copy: Copy) -> None:
+    """Its bit in the deleted points of a finished segment."""
+    for live in copy.live_ids():
+        if members := copy.members(live.segment + "id_tracker.deleted"):
+            byte, bit = divmod(live.number, 8)
+            copy.set_bit(members[0], byte, bit)
+            return
+    raise NotApplicable("no finished segment has points")
 
 
 def _freeze_point(copy: Copy) -> None:
     """A version that no operation reaches, so Qdrant confirms every later write but drops it."""
-    versions = copy.members(copy.live_segment(), "id_tracker.versions")
-    position = first_stored(versions, copy.live_vector().number * VERSION_BYTES)
-    overwrite(copy.file, position, (1 << 40).to_bytes(VERSION_BYTES, "little"))
+    live = copy.live_id()
+    (versions,) = copy.members(live.segment, "id_tracker.versions")
+    content = bytearray(read_logical(copy.file, versions))
+    start = live.number * VERSION_BYTES
+    content[start : start + VERSION_BYTES] = (1 << 40).to_bytes(VERSION_BYTES, "little")
+    copy.rewrite({versions.name: bytes(content)})
+
+
+def _kill_payload_index(copy: Copy) -> None:
+    """Every point is flagged as deleted in an index, which then lists points but finds none."""
+    flags = [member for member in copy.members("/payload_index/", "-map/deleted") if member.size]
+    if not flags:
+        raise NotApplicable("no index of a finished segment has flags")
+    copy.rewrite({member.name: b"\xff" * member.size for member in flags})
 
 
 def _zero_links(copy: Copy) -> None:
@@ -218,14 +251,16 @@ FAULTS = (
     Fault("vector flagged as deleted", _delete_vector),
     Fault("payload no text any more", lambda c: c.flip(c.live_text(), 0x80)),
     Fault("one letter of a payload changed", lambda c: c.flip(c.live_text(), 1)),
-    Fault("one bit of a point's id flipped", lambda c: c.flip(c.live_id()[1], 1)),
+    Fault("one bit of a point's id flipped", lambda c: c.flip(c.live_id().position, 1)),
     Fault("point dropped from the ids", _drop_point),
+    Fault("point flagged as deleted", _delete_point),
     Fault("segment.json broken", lambda c: c.flip(c.live_segment_json().data, 1)),
     Fault("other distance in a segment.json", _other_segment_distance),
     Fault("config.json broken", lambda c: c.flip(c.member("config.json").data, 1)),
     Fault("other distance in config.json", _change_config(_other_distance)),
     Fault("other HNSW setting in config.json", _change_config(_other_hnsw)),
     Fault("second half of the HNSW links zeroed", _zero_links),
+    Fault("all points flagged as deleted in a payload index", _kill_payload_index),
     Fault("payload index lost from the file", _lose_payload_index),
     Fault("manifest and seal of another snapshot", _swap_manifest),
     Fault("sha256 of the manifest forged", _forge(lambda m: {"sha256": "0" * 64}), resign=False),

@@ -37,6 +37,7 @@ class Member:
     end: int
     extents: tuple[tuple[int, int], ...]
     is_sparse: bool
+    size: int
 
     @property
     def stored_bytes(self) -> int:
@@ -98,6 +99,18 @@ def read_at(path: Path, position: int, size: int) -> bytes:
         return file.read(size)
 
 
+def read_logical(path: Path, member: Member) -> bytes:
+    """Return the logical file: what is stored, and zeros for holes."""
+    content = bytearray(member.size)
+    position = member.data
+    with path.open("rb") as file:
+        for start, size in member.extents:
+            file.seek(position)
+            content[start : start + size] = file.read(size)
+            position += size
+    return bytes(content)
+
+
 def overwrite(path: Path, position: int, data: bytes) -> None:
     """Change bytes in place."""
     with path.open("r+b") as file:
@@ -108,8 +121,10 @@ def overwrite(path: Path, position: int, data: bytes) -> None:
 def rewrite(source: Path, target: Path, changes: Mapping[str, bytes | None]) -> None:
     """Copy a snapshot with new contents of some members, and without those that map to None.
 
+    A sparse member becomes a regular one: its new content is the logical file.
+
     Raises:
-        ValueError: if a member to change does not exist, or is sparse.
+        ValueError: if a member to change does not exist.
     """
     with source.open("rb") as file, target.open("w+b") as out:
         left = set(changes)
@@ -152,12 +167,32 @@ def _copy_archive(
 
 
 def _write(file: IO[bytes], part: Member, content: bytes, out: IO[bytes]) -> None:
-    if part.is_sparse:
-        raise ValueError(f"{part.name} is sparse")
     header = out.tell()
-    _copy(file, out, part.header, part.data)
+    if part.is_sparse:
+        end = _main_header(file, part) + BLOCK
+        _copy(file, out, part.header, end - BLOCK)
+        file.seek(end - BLOCK)
+        out.write(_regular(file.read(BLOCK)))
+    else:
+        end = part.data
+        _copy(file, out, part.header, end)
     out.write(content)
-    _close(out, header, part.data - part.header)
+    _close(out, header, end - part.header)
+
+
+def _main_header(file: IO[bytes], part: Member) -> int:
+    """Return the position of a member's header: a long name is stored in blocks before it."""
+    file.seek(part.header)
+    block = file.read(BLOCK)
+    if block[156:157] != b"L":
+        return part.header
+    name_bytes = int(block[_SIZE].rstrip(b"\0 ") or b"0", 8)
+    return part.header + BLOCK + name_bytes + -name_bytes % BLOCK
+
+
+def _regular(header: bytes) -> bytes:
+    """Return the header of a sparse member as that of a regular one, without its map."""
+    return header[:156] + b"0" + header[157:386] + bytes(495 - 386) + header[495:]
 
 
 def _close(out: IO[bytes], header: int, header_bytes: int) -> None:
@@ -223,4 +258,5 @@ def _placed(entry: tar.Member, *, base: int = 0, prefix: str = "") -> Member:
         end=base + entry.end,
         extents=tuple(e for e in entry.extents if e[1] or not entry.is_sparse),
         is_sparse=entry.is_sparse,
+        size=entry.size,
     )
