@@ -106,7 +106,11 @@ def test_an_index_lost_from_the_file_is_not_proven(
     copy.resign()
     report = drilled(copy.file, engine)
     failed = {f.check: f.message for f in report.findings if f.status.value == "FAIL"}
-    assert failed == {"payload index lang": "finds 0 of 10 points for all its points"}
+    found_nothing = "finds 0 of 10 points for all its points"
+    assert failed == {
+        "payload index lang": found_nothing,
+        "after restart: payload index lang": found_nothing,
+    }
 
 
 def test_two_readers_count_what_one_counts() -> None:
@@ -147,6 +151,26 @@ def test_a_dead_index_in_the_file_is_not_proven(
     assert report.error.exit_code == 21
     failed = {f.check: f.message for f in report.findings if f.status.value == "FAIL"}
     assert "0 of 2,000" in failed["payload index lang"]
+    assert failed.keys() == {"payload index lang", "after restart: payload index lang"}
+
+
+def test_a_restore_with_a_dead_index_is_kept_and_can_be_mended(
+    qdrant: Live, outside: Inv, name: str, take: Take
+) -> None:
+    """Its points are whole, so nothing is removed; `--reindex` mends it."""
+    fill(qdrant.loader, name)
+    copy = Copy.of(take(qdrant, name).path, outside.root / "copies")
+    kill_index(copy, "lang")
+    copy.resign()
+    kept = outside("snapshot.restore", "--snapshot", str(copy.file), "--as", f"{name}-kept")
+    assert_error(kept, 21, "payload index lang", "finds 0 of 2,000", "--reindex")
+    assert qdrant.loader.count(f"{name}-kept") == POINTS
+    refused = outside("snapshot.restore", "--snapshot", str(copy.file), "--replace", "--yes")
+    assert_error(refused, 21, "payload index lang", "Nothing was replaced")
+    mended = ("snapshot.restore", "--snapshot", str(copy.file), "--as", f"{name}-mended")
+    ran = outside(*mended, "--reindex")
+    assert ran.code == 0, ran.stderr
+    assert "made anew from the payloads" in ran.stdout
 
 
 @pytest.fixture(scope="module")
