@@ -24,6 +24,7 @@ from snapshot_tasks.checks.promises import (
     check_pointer,
     promises,
 )
+from snapshot_tasks.checks.vector_names import check_vector_names
 from snapshot_tasks.domain.findings import Finding, Status, fail, ok, warn
 from snapshot_tasks.domain.quotas import exceeded_quotas
 from snapshot_tasks.domain.versions import known, unknown_because
@@ -111,6 +112,9 @@ def check_collection(patient: Patient) -> Iterator[Finding]:
                 hint="Set QDRANT_COLLECTION_NAME, or restore it with `inv snapshot.restore`.",
             )
         yield ok("collection", f"{name}, {server.collections.count(name):,} points")
+        if patient.newest is None:
+            # Otherwise the promises about the newest snapshot say it.
+            yield from check_vector_names(server.collections.config(name), server.version())
 
 
 def check_payload_indexes(patient: Patient) -> Iterator[Finding]:

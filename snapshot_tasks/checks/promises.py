@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 
 from snapshot_tasks.catalog.runs import LastRun
 from snapshot_tasks.checks.indexes import wrong_on_source
+from snapshot_tasks.checks.vector_names import check_vector_names
 from snapshot_tasks.domain.findings import Finding, Status, fail, ok, warn
 from snapshot_tasks.domain.snapshot import Snapshot
 from snapshot_tasks.system.errors import Damaged
@@ -50,6 +51,7 @@ def promises(
         check_file(own[0]),
         *check_points(own),
         *check_source_indexes(own[0]),
+        *check_names(own[0]),
         check_proof(own, max_proof_age, now),
     )
 
@@ -113,6 +115,12 @@ def check_source_indexes(newest: Snapshot) -> Iterator[Finding]:
         return
     for finding in wrong_on_source(counts, str(newest.collection)):
         yield replace(finding, status=Status.FAIL)
+
+
+def check_names(newest: Snapshot) -> Iterator[Finding]:
+    """Yield a warning if later versions of Qdrant will not restore the newest snapshot."""
+    if newest.manifest:
+        yield from check_vector_names(newest.manifest.config, newest.manifest.qdrant_version)
 
 
 def check_proof(own: Sequence[Snapshot], max_age: timedelta, now: datetime) -> Finding:

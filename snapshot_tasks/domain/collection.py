@@ -51,3 +51,10 @@ def creation(config: JsonObject) -> JsonObject:
     return body | {
         asked: config[key] for key, asked in _CONFIGS.items() if config.get(key) is not None
     }
+
+
+def has_turbo4(config: JsonObject) -> bool:
+    """Return whether vectors are stored in a datatype that only newer versions know."""
+    vectors = (config.get("params") or {}).get("vectors") or {}
+    each = [vectors, *vectors.values()]
+    return any(isinstance(of, dict) and of.get("datatype") == "turbo4" for of in each)

@@ -28,12 +28,14 @@ class FreshRequest:
     `version` is the preferred version; if it is not available, the configured one is used. The
     server is given read access to `folder`. With `keep`, it keeps running after the block ends.
     With `cluster`, it is the only node of a cluster, because only cluster mode has shard keys.
+    `load` is a file in `folder` and the collection that the first start restores from it.
     """
 
     version: str
     folder: Path
     keep: bool = False
     cluster: bool = False
+    load: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from snapshot_tasks.domain.endpoint import Mount
-from snapshot_tasks.engines.single_node import cluster_environment, single_node_argv
+from snapshot_tasks.engines.arguments import cluster_environment, load_argv, single_node_argv
 from snapshot_tasks.system.errors import SettingsError
 
 SERVICE = "qdrant"
@@ -118,10 +118,12 @@ def drill_document(
     folder: Path,
     owner: str,
     cluster: bool = False,
+    load: tuple[str, str] | None = None,
 ) -> dict[str, Any]:
     """Return a Compose document with only a fresh Qdrant, configured like the user's own.
 
-    With `cluster`, it is the only node of a cluster of its own.
+    With `cluster`, it is the only node of a cluster of its own. `load` is a file in the folder and
+    the collection that it restores from it when it starts.
 
     Everything is labelled with `owner`. What the server writes goes to new volumes of the drill's
     project; mounted files, such as a configuration, are kept, but read-only.
@@ -139,6 +141,7 @@ def drill_document(
         environment |= cluster_environment()
     if api_key:
         environment["QDRANT__SERVICE__API_KEY"] = _literal(api_key)
+    arguments = (*(single_node_argv() if cluster else ()), *load_argv(load, DRILL_SNAPSHOTS))
     labels = {DRILL_LABEL: owner}
     copied = {key: service[key] for key in _COPIED_KEYS if service.get(key) is not None}
     if "security_opt" in copied:
@@ -155,7 +158,7 @@ def drill_document(
                 "volumes": volumes,
                 "restart": "no",
             }
-            | ({"command": [ENTRY_POINT, *single_node_argv()]} if cluster else {})
+            | ({"command": [ENTRY_POINT, *map(_literal, arguments)]} if arguments else {})
         },
         "volumes": {name: {"labels": labels} for name in names},
         "networks": {"default": {"labels": labels}},

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +52,8 @@ def drill_server(
         _remove_leftovers(progress)
         owner = f"{KEPT}/{owner_of(folder)}" if request.keep else owner_of(folder)
         http_port, grpc_port = process.free_ports(2)
-        text = drill_document(
+        describe = partial(
+            drill_document,
             document,
             version=version,
             http_port=http_port,
@@ -71,15 +73,15 @@ def drill_server(
         stack = _DrillStack(
             folder=folder,
             owner=owner,
-            document=json.dumps(text),
+            document=json.dumps(describe()),
+            loading=json.dumps(describe(load=request.load)) if request.load else "",
             endpoint=endpoint,
             ready_seconds=settings.qdrant.ready_timeout_seconds,
             command_seconds=settings.qdrant.operation_timeout_seconds,
         )
         started = False
         try:
-            must(stack.run("up", "--detach"))
-            stack.wait()
+            stack.start()
             started = True
             yield FreshServer(
                 endpoint=endpoint,
@@ -102,6 +104,8 @@ class _DrillStack:
     owner: str
     # It may contain the API key.
     document: str = field(repr=False)
+    # The same for the first start, if that restores a snapshot.
+    loading: str = field(repr=False)
     endpoint: Endpoint
     ready_seconds: float
     command_seconds: float
@@ -116,13 +120,18 @@ class _DrillStack:
         """The command that removes the project by hand."""
         return f"docker compose -p {self.project} down --volumes"
 
-    def run(self, *arguments: str) -> Completed:
+    def start(self) -> None:
+        """Create and start everything and wait until Qdrant is ready."""
+        must(self.run("up", "--detach", document=self.loading or self.document))
+        self.wait()
+
+    def run(self, *arguments: str, document: str = "") -> Completed:
         """Run Docker Compose on the project."""
         return process.run(
             drill_argv(self.project, *arguments),
             cwd=self.folder,
             env=_NOTHING_ELSE,
-            stdin=self.document,
+            stdin=document or self.document,
             timeout_seconds=self.command_seconds,
         )
 
@@ -137,7 +146,8 @@ class _DrillStack:
 
     def restart(self) -> None:
         """Stop and start its Qdrant and wait until it is ready."""
-        must(self.run("restart", SERVICE))
+        # What was only for the first start needs another container, with the same volumes.
+        must(self.run("up", "--detach") if self.loading else self.run("restart", SERVICE))
         self.wait()
 
     def tear_down(self, progress: Progress) -> None:

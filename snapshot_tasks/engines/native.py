@@ -14,10 +14,10 @@ from pathlib import Path
 from snapshot_tasks.domain.endpoint import Endpoint, Mount
 from snapshot_tasks.domain.findings import Finding, fail, ok, warn
 from snapshot_tasks.domain.versions import known
+from snapshot_tasks.engines.arguments import cluster_environment, load_argv, single_node_argv
 from snapshot_tasks.engines.base import EngineStatus, FreshRequest, FreshServer
 from snapshot_tasks.engines.binary import binary_version, find_binary, live_binary, obtain_binary
 from snapshot_tasks.engines.ports import check_ports
-from snapshot_tasks.engines.single_node import cluster_environment, single_node_argv
 from snapshot_tasks.qdrant.server import Server
 from snapshot_tasks.settings import Settings
 from snapshot_tasks.system import files, process
@@ -157,6 +157,8 @@ class NativeEngine:
                         grpc_port,
                         log,
                         p2p_port=p2p_port if request.cluster else None,
+                        # With the same argument, the next start would fail.
+                        load=() if pids else load_argv(request.load, request.folder.resolve()),
                     )
                 )
             _wait_ready(url, pids[-1], log, self._settings.qdrant.ready_timeout_seconds)
@@ -236,6 +238,7 @@ class NativeEngine:
         log: Path,
         *,
         p2p_port: int | None = None,
+        load: tuple[str, ...] = (),
     ) -> int:
         environment = {
             "QDRANT__SERVICE__HOST": "127.0.0.1",
@@ -247,7 +250,7 @@ class NativeEngine:
         }
         if self._settings.qdrant.api_key:
             environment["QDRANT__SERVICE__API_KEY"] = self._settings.qdrant.api_key
-        argv: tuple[str, ...] = (str(binary),)
+        argv: tuple[str, ...] = (str(binary), *load)
         if p2p_port:
             environment |= cluster_environment(p2p_port)
             argv = (*argv, *single_node_argv(p2p_port))

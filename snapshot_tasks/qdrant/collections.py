@@ -40,6 +40,11 @@ class Collections:
         )
         return int(answer["count"])
 
+    def config(self, collection: str) -> JsonObject:
+        """Return the configuration."""
+        config: JsonObject = self._http.get(collection_path(collection))["config"]
+        return config
+
     def state(self, collection: str) -> CollectionState:
         """Return the exact count, the configuration, the payload schema and the aliases."""
         info = self._http.get(collection_path(collection))

@@ -11,6 +11,7 @@ from snapshot_tasks.checks.cluster import refuse_incomplete
 from snapshot_tasks.checks.contents import check_sanity
 from snapshot_tasks.checks.indexes import wrong_on_source
 from snapshot_tasks.checks.live_indexes import ask_source
+from snapshot_tasks.checks.vector_names import check_vector_names
 from snapshot_tasks.domain.findings import Finding, Status
 from snapshot_tasks.domain.manifest import Manifest
 from snapshot_tasks.domain.names import check_collection
@@ -91,7 +92,10 @@ def create(
             request, version, server, staging, catalog.journal, progress, clock
         )
         sealing = _with_source_indexes(sealing, request.collection, server, progress)
-        findings = _findings(sealing, previous, request)
+        findings = (
+            *_findings(sealing, previous, request),
+            *check_vector_names(sealing.taken.before.config, version),
+        )
         if findings and request.strict:
             raise ContentsDiffer(
                 "; ".join(f.message for f in findings) + ".",

@@ -16,7 +16,7 @@ from snapshot_tasks.domain.seal import READER, Seal
 from snapshot_tasks.domain.search_parity import Probe
 from snapshot_tasks.domain.snapshot import Snapshot
 from snapshot_tasks.engines.base import Engine, FreshRequest
-from snapshot_tasks.operations.restore.demands import config_of
+from snapshot_tasks.operations.restore.demands import config_of, needs_start_up
 from snapshot_tasks.operations.restore.one import restore
 from snapshot_tasks.operations.restore.plan import RestoreRequest
 from snapshot_tasks.qdrant.points import read_fingerprint
@@ -101,10 +101,17 @@ def read_on_fresh_server(
         size_bytes=file.stat().st_size,
         manifest=None,
     )
-    request = RestoreRequest(snapshot=snapshot, verified_sha256=sha256)
     timeout = servers.operation_timeout_seconds
-    cluster = is_custom(config_of(snapshot))
-    fresh = FreshRequest(version=version, folder=file.parent, cluster=cluster)
+    config = config_of(snapshot)
+    fresh = FreshRequest(
+        version=version,
+        folder=file.parent,
+        cluster=is_custom(config),
+        load=(file.name, collection) if needs_start_up(config, version) else None,
+    )
+    request = RestoreRequest(
+        snapshot=snapshot, verified_sha256=sha256, loaded_at_start=fresh.load is not None
+    )
     with servers.engine().fresh(fresh, progress) as server:
         with Server(server.endpoint, operation_timeout_seconds=timeout) as connection:
             result = restore(request, connection, progress)

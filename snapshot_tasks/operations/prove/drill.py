@@ -13,12 +13,13 @@ from snapshot_tasks.catalog.proofs import keep_proof
 from snapshot_tasks.checks.expected import Cost, expected_sealed
 from snapshot_tasks.checks.file import verify
 from snapshot_tasks.checks.restored import restored_error
+from snapshot_tasks.checks.vector_names import check_vector_names
 from snapshot_tasks.domain.cluster import is_custom
 from snapshot_tasks.domain.endpoint import Endpoint
 from snapshot_tasks.domain.findings import Finding, Status, failed
 from snapshot_tasks.domain.proof import DRILL, REHEARSAL, Proof
 from snapshot_tasks.domain.snapshot import Snapshot
-from snapshot_tasks.engines.base import Engine, FreshRequest
+from snapshot_tasks.engines.base import Engine, FreshRequest, FreshServer
 from snapshot_tasks.operations.batch import Batch, for_each
 from snapshot_tasks.operations.prove.evidence import (
     evidence_again,
@@ -26,11 +27,17 @@ from snapshot_tasks.operations.prove.evidence import (
     points_evidence,
     prefixed,
 )
-from snapshot_tasks.operations.restore.demands import config_of
+from snapshot_tasks.operations.restore.demands import config_of, needs_start_up
 from snapshot_tasks.operations.restore.one import restore
 from snapshot_tasks.operations.restore.plan import RestoreRequest
 from snapshot_tasks.qdrant.server import Server
-from snapshot_tasks.system.errors import BudgetMissed, NotFound, TaskError, Unreachable
+from snapshot_tasks.system.errors import (
+    BudgetMissed,
+    NotFound,
+    RestoreIncomplete,
+    TaskError,
+    Unreachable,
+)
 from snapshot_tasks.system.progress import Clock, Progress
 
 NOT_PROVEN_HINT = (
@@ -204,26 +211,16 @@ def _check_file(snapshot: Snapshot, log: Log, progress: Progress) -> str:
 def _on_fresh_server(
     request: DrillRequest, sha256: str, engine: Engine, log: Log, progress: Progress
 ) -> None:
-    snapshot = request.snapshot
-    taken_with = snapshot.manifest.qdrant_version if snapshot.manifest else request.version
-    version = request.rehearsed_version or taken_with
-    wanted = FreshRequest(
-        version=version,
-        folder=snapshot.path.parent,
-        keep=request.keep,
-        cluster=is_custom(config_of(snapshot)),
-    )
-    starting = progress.phase(f"starting an empty Qdrant {version} ({engine.name})")
+    wanted = _wanted(request)
     with ExitStack() as stack:
-        with log.phase("start"), starting:
-            server = stack.enter_context(engine.fresh(wanted, progress))
+        server = stack.enter_context(_started(request, wanted, engine, log, progress))
         if server.version_note and request.rehearsed_version:
             raise NotFound(server.version_note + ".", hint="Choose a version that is available.")
         if server.version_note:
             note = Finding(check="engine version", status=Status.WARN, message=server.version_note)
             log.findings.append(note)
         try:
-            _restore(request, sha256, server.endpoint, log, progress)
+            _restore(request, sha256, server.endpoint, log, progress, at_start=bool(wanted.load))
             with log.phase("restart"), progress.phase("restarting the fresh Qdrant"):
                 server.restart()
             _compare_again(request, server.endpoint, log, progress)
@@ -237,11 +234,63 @@ def _on_fresh_server(
                 stack.close()
 
 
+def _wanted(request: DrillRequest) -> FreshRequest:
+    """Return what the fresh server must be like for this snapshot."""
+    snapshot = request.snapshot
+    taken_with = snapshot.manifest.qdrant_version if snapshot.manifest else request.version
+    version, config = request.rehearsed_version or taken_with, config_of(snapshot)
+    at_start = needs_start_up(config, version)
+    return FreshRequest(
+        version=version,
+        folder=snapshot.path.parent,
+        keep=request.keep,
+        cluster=is_custom(config),
+        load=(snapshot.name, _target(snapshot)) if at_start else None,
+    )
+
+
+@contextmanager
+def _started(
+    request: DrillRequest, wanted: FreshRequest, engine: Engine, log: Log, progress: Progress
+) -> Iterator[FreshServer]:
+    """Run the fresh server. If it restores the snapshot when it starts, that is part of the drill.
+
+    Raises:
+        RestoreIncomplete: if it does not start with the snapshot.
+    """
+    version = wanted.version
+    starting = progress.phase(f"starting an empty Qdrant {version} ({engine.name})")
+    with ExitStack() as stack:
+        try:
+            with log.phase("start"), starting:
+                server = stack.enter_context(engine.fresh(wanted, progress))
+        except Unreachable as error:
+            if wanted.load is None:
+                raise
+            log.server_version = version
+            raise RestoreIncomplete(
+                f"Qdrant {version} did not start with {request.snapshot.name}: {error.message}",
+                hint=NOT_PROVEN_HINT,
+            ) from error
+        if wanted.load:
+            log.findings += check_vector_names(config_of(request.snapshot), version)
+        yield server
+
+
 def _restore(
-    request: DrillRequest, sha256: str, endpoint: Endpoint, log: Log, progress: Progress
+    request: DrillRequest,
+    sha256: str,
+    endpoint: Endpoint,
+    log: Log,
+    progress: Progress,
+    *,
+    at_start: bool,
 ) -> None:
     what = RestoreRequest(
-        snapshot=request.snapshot, target=_target(request.snapshot), verified_sha256=sha256
+        snapshot=request.snapshot,
+        target=_target(request.snapshot),
+        verified_sha256=sha256,
+        loaded_at_start=at_start,
     )
     with (
         Server(endpoint, operation_timeout_seconds=request.operation_timeout_seconds) as server,
@@ -249,7 +298,8 @@ def _restore(
     ):
         log.server_version = server.version()
         result = restore(what, server, progress)
-    log.restore_seconds = result.seconds
+    # A server that restores while it starts is ready when it has.
+    log.restore_seconds = result.seconds + (log.phases["start"] if at_start else 0.0)
     log.findings += result.findings
     if result.error and not result.is_kept:
         raise result.error

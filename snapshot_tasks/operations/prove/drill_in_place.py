@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 from snapshot_tasks.catalog.folder import Catalog
 from snapshot_tasks.catalog.proofs import keep_proof
+from snapshot_tasks.checks.cluster import refuse_several_nodes
 from snapshot_tasks.checks.contents import check_contents
 from snapshot_tasks.checks.expected import (
     Cost,
@@ -27,6 +28,7 @@ from snapshot_tasks.domain.failure import Failure, joined
 from snapshot_tasks.domain.findings import Finding, failed
 from snapshot_tasks.domain.fingerprint import Fingerprint, Sealed
 from snapshot_tasks.domain.snapshot import Snapshot
+from snapshot_tasks.domain.vector_names import refused_names
 from snapshot_tasks.domain.versions import Fit, version_fit
 from snapshot_tasks.engines.base import Engine
 from snapshot_tasks.operations.batch import for_each
@@ -36,6 +38,7 @@ from snapshot_tasks.operations.prove.evidence import (
     look_again,
     points_evidence,
 )
+from snapshot_tasks.operations.restore.demands import needs_start_up
 from snapshot_tasks.operations.restore.into_empty import RestoreResult
 from snapshot_tasks.operations.restore.one import restore
 from snapshot_tasks.operations.restore.plan import RestoreRequest
@@ -91,6 +94,7 @@ def drill_in_place(
     with log.phase("verify"):
         with Server(endpoint, operation_timeout_seconds=seconds) as server:
             log.server_version = server.version()
+            refuse_several_nodes(server)
             sources = _sources(request.snapshot, server, catalog, progress)
         for source in sources:
             sha256 = verified(source.snapshot, progress).sha256
@@ -155,6 +159,9 @@ def _problem(snapshot: Snapshot | None, live: Restored, contents: Fingerprint) -
     taken_with, version = snapshot.manifest.qdrant_version, live.server_version
     if version_fit(taken_with, version) is not Fit.FITS:
         return f"{snapshot.name} was taken with Qdrant {taken_with}, but this server is {version}"
+    if needs_start_up(snapshot.manifest.config, version):
+        names = "; ".join(refused_names(snapshot.manifest.config))
+        return f"Qdrant {version} restores no collection with such vector names ({names})"
     expected = expected_recorded(snapshot, live.collection)
     findings = check_restored(replace(live, expected=expected), Cost.DESCRIBED)
     if seal := snapshot.sealed:

@@ -6,8 +6,10 @@ from dataclasses import dataclass
 
 from snapshot_tasks.checks.cluster import refuse_several_nodes, refuse_without_keys
 from snapshot_tasks.domain.cluster import KeyStep, is_custom, key_steps
-from snapshot_tasks.domain.collection import creation
+from snapshot_tasks.domain.collection import creation, has_turbo4
 from snapshot_tasks.domain.snapshot import Snapshot
+from snapshot_tasks.domain.vector_names import WAYS_OUT, refused_names
+from snapshot_tasks.domain.versions import known
 from snapshot_tasks.qdrant.server import Server
 from snapshot_tasks.sealing.archive import check_archive
 from snapshot_tasks.system.errors import Refused
@@ -41,15 +43,38 @@ def config_of(snapshot: Snapshot) -> JsonObject:
     return check_archive(snapshot.path).config
 
 
-def demanded_sharding(snapshot: Snapshot, server: Server) -> CustomSharding | None:
-    """Return what to create before the file is restored, if anything.
+def refuse_unfit(
+    snapshot: Snapshot, server: Server, version: str, loaded_at_start: bool
+) -> CustomSharding | None:
+    """Refuse a server that cannot restore such a collection; return what to create before.
 
     Raises:
-        Refused: if the server is a node of a cluster, or cannot create the shard keys.
-        Damaged: if the file is not intact.
+        Refused: before anything is sent.
+        Damaged: if the file has no manifest and is not intact.
     """
     refuse_several_nodes(server)
     config = config_of(snapshot)
+    if needs_start_up(config, version) and not loaded_at_start:
+        raise Refused(
+            f"Qdrant {version} accepts the vector names of {snapshot.name} in no new collection:"
+            f" {'; '.join(refused_names(config))}.",
+            hint=WAYS_OUT,
+        )
+    if has_turbo4(config) and not known(version).reads_turbo4:
+        raise Refused(
+            f"{snapshot.name} has vectors of the datatype turbo4, which Qdrant {version} cannot"
+            " restore.",
+            hint="Restore it with Qdrant 1.19 or later.",
+        )
+    return _sharding(snapshot, config, server)
+
+
+def needs_start_up(config: JsonObject, version: str) -> bool:
+    """Return whether a version restores such a collection only while it starts."""
+    return known(version).refuses_names and bool(refused_names(config))
+
+
+def _sharding(snapshot: Snapshot, config: JsonObject, server: Server) -> CustomSharding | None:
     if not is_custom(config):
         return None
     refuse_without_keys(server, snapshot.name)

@@ -209,8 +209,18 @@ def _undo(
 def _send(
     plan: RestorePlan, server: Server, sha256: str, upload_name: str, progress: Progress
 ) -> str:
-    """Restore from a path that the server can read, else by upload; return which one it was."""
+    """Restore from a path that the server can read, else by upload; return which one it was.
+
+    A server that was started with the file has restored it already.
+    """
     path = plan.snapshot.path
+    if plan.loaded_at_start:
+        if plan.target not in server.collections.names():
+            raise RestoreIncomplete(
+                f"Qdrant started with {plan.snapshot.name}, but has no {plan.target}.",
+                hint="See the server's log: `inv stack.logs`.",
+            )
+        return "start-up"
     if plan.sharding:
         plan.sharding.prepare(server, plan.target)
     seen_as = server_paths(server.endpoint, path)

@@ -43,7 +43,7 @@ def _restore_anew(
 ) -> RestoreResult:
     sha256 = request.verified_sha256 or _checked_sha256(plan.snapshot, server, progress)
     # Reading the file can take a while, so check again.
-    if plan.target in server.collections.names():
+    if not plan.loaded_at_start and plan.target in server.collections.names():
         raise Refused(
             f"The collection {plan.target} was created while the file was being checked.",
             hint=OTHER_NAME_OR_REPLACE,

@@ -11,7 +11,7 @@ from snapshot_tasks.domain.findings import Finding, Status
 from snapshot_tasks.domain.names import check_collection
 from snapshot_tasks.domain.snapshot import Snapshot
 from snapshot_tasks.domain.versions import Fit, known, version_fit
-from snapshot_tasks.operations.restore.demands import CustomSharding, demanded_sharding
+from snapshot_tasks.operations.restore.demands import CustomSharding, refuse_unfit
 from snapshot_tasks.qdrant.mounts import server_paths
 from snapshot_tasks.qdrant.server import Server
 from snapshot_tasks.system.errors import NotFound, Refused, StorageError
@@ -45,7 +45,8 @@ class RestoreRequest:
     `save_existing` takes a safety snapshot of a collection; passing it allows replacing one.
     `verified_sha256` means that the caller has just read and verified every byte. `free_bytes`
     returns how much free space the server's disk has, or None if that is unknown. `reindex` makes
-    payload indexes anew that find too little.
+    payload indexes anew that find too little. `loaded_at_start` means that the server was started
+    with the snapshot, so the collection exists already and only needs to be compared.
     """
 
     snapshot: Snapshot
@@ -55,6 +56,7 @@ class RestoreRequest:
     verified_sha256: str | None = None
     free_bytes: FreeBytes = lambda: None
     reindex: bool = False
+    loaded_at_start: bool = False
     journal: Journal = NO_JOURNAL
 
 
@@ -75,6 +77,7 @@ class RestorePlan:
     named_by_alias: str = ""
     reindex: bool = False
     sharding: CustomSharding | None = None
+    loaded_at_start: bool = False
 
     def steps(self) -> list[str]:
         """Return the plan in words."""
@@ -115,7 +118,7 @@ def plan_restore(request: RestoreRequest, server: Server) -> RestorePlan:
 
     Raises:
         Refused: if the target exists, an alias is taken, the versions are not compatible, or the
-            server is a node of a cluster.
+            server cannot restore such a collection.
         NotFound: if the collection of the file is unknown.
         StorageError: if the server's disk has not enough space.
     """
@@ -133,6 +136,8 @@ def plan_restore(request: RestoreRequest, server: Server) -> RestorePlan:
         server.collections.names(),
         server.collections.aliases(),
     )
+    if request.loaded_at_start:
+        collections = [name for name in collections if name != named]
     may_replace = request.save_existing is not None
     skip = request.if_missing and (named in collections or named in aliases)
     if not skip:
@@ -153,7 +158,8 @@ def plan_restore(request: RestoreRequest, server: Server) -> RestorePlan:
         kept_aliases=kept,
         server_version=version,
         warnings=() if skip else _version_warnings(snapshot, version),
-        sharding=None if skip else demanded_sharding(snapshot, server),
+        sharding=None if skip else refuse_unfit(snapshot, server, version, request.loaded_at_start),
+        loaded_at_start=request.loaded_at_start,
         needed_bytes=_needed_bytes(snapshot, server, version),
         free_bytes=None if skip else request.free_bytes(),
         named_by_alias=named if target != named else "",

@@ -113,6 +113,15 @@ def test_shard_keys_get_a_cluster_of_one_node(tmp_path: Path) -> None:
     assert "command" not in plain
 
 
+def test_only_the_first_start_restores_the_file(tmp_path: Path) -> None:
+    """With the same argument, the next start would fail; a `$` is no variable."""
+    given = {"services": {"qdrant": {"command": ["--something"]}}}
+    service = drill(given, tmp_path, load=("a$b.snapshot", "books"))["services"]["qdrant"]
+    file = "/qdrant/snapshots/drill/a$$b.snapshot:books"
+    assert service["command"] == ["./entrypoint.sh", "--snapshot", file]
+    assert "command" not in drill(given, tmp_path)["services"]["qdrant"]
+
+
 def mounts(document: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """Return the drill's mounts by their target."""
     volumes = document["services"]["qdrant"]["volumes"]

@@ -1,6 +1,8 @@
-"""How to run a single Qdrant in cluster mode. Pure: values for a process or a container."""
+"""Arguments for the start of a Qdrant: in cluster mode, with a snapshot. Pure."""
 
 from __future__ import annotations
+
+from pathlib import PurePath
 
 P2P_PORT = 6335
 
@@ -13,3 +15,11 @@ def cluster_environment(port: int = P2P_PORT) -> dict[str, str]:
 def single_node_argv(port: int = P2P_PORT) -> tuple[str, ...]:
     """Return the arguments of the first node, whose own address nobody else will use."""
     return ("--uri", f"http://127.0.0.1:{port}")
+
+
+def load_argv(load: tuple[str, str] | None, folder: PurePath | str) -> tuple[str, ...]:
+    """Return the arguments that restore a file of this folder as a collection at the start."""
+    if load is None:
+        return ()
+    name, collection = load
+    return ("--snapshot", f"{PurePath(folder) / name}:{collection}")
