@@ -6,11 +6,12 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from snapshot_tasks.checks.indexes import CHECK, PREFIX, judge_restored, judge_sample
+from snapshot_tasks.checks.indexes import CHECK, PREFIX, REINDEX, judge_restored, judge_sample
 from snapshot_tasks.domain.endpoint import Endpoint
-from snapshot_tasks.domain.findings import Finding, failed, ok
+from snapshot_tasks.domain.findings import Concern, Finding, fail, failed, ok
 from snapshot_tasks.domain.index_counts import FieldCounter, IndexCount, IndexCounter
 from snapshot_tasks.qdrant.indexes import PayloadIndexes
+from snapshot_tasks.system.errors import ServerFailure
 from snapshot_tasks.system.progress import Progress
 
 # Each must agree: a source that is being written to changes between two looks.
@@ -21,8 +22,12 @@ def check_restored_indexes(
     counts: Sequence[IndexCount], endpoint: Endpoint, collection: str
 ) -> Iterator[Finding]:
     """Ask a restored collection for each count, and judge what it finds."""
-    with PayloadIndexes(endpoint, collection) as indexes:
-        found = indexes.found(counts)
+    try:
+        with PayloadIndexes(endpoint, collection) as indexes:
+            found = indexes.found(counts)
+    except ServerFailure as error:
+        yield fail(CHECK, f"the server fails to count: {error.message}", REINDEX, Concern.INDEXES)
+        return
     yield from judge_restored(counts, found)
 
 
@@ -34,7 +39,11 @@ def ask_source(
     If an index contradicts the payloads in the file, the live payloads are read as well, twice: so
     an index that misses points is told from a source that is being written to.
     """
-    found = indexes.found(counts)
+    try:
+        found = indexes.found(counts)
+    except ServerFailure as error:
+        progress.note(f"Qdrant failed to count on its payload indexes: {error.message}")
+        return tuple(counts)
     asked = tuple(replace(c, source=n) for c, n in zip(counts, found, strict=True))
     suspects = {c.field for c in asked if _contradicts(c)}
     if suspects:
@@ -51,6 +60,9 @@ def check_live_sample(indexes: PayloadIndexes, collection: str) -> Iterator[Find
     A point may be changed between two requests, so an index must be wrong at every look.
     """
     suspects = set(indexes.schema())
+    if not suspects:
+        yield ok(CHECK, f"{collection} has none")
+        return
     for _ in range(LOOKS):
         findings = tuple(_look_at_sample(indexes, collection, suspects))
         suspects &= {finding.check.removeprefix(PREFIX) for finding in failed(findings)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any
@@ -14,6 +15,7 @@ from snapshot_tasks.qdrant.paths import collection_path
 from snapshot_tasks.system.errors import ServerFailure
 
 BATCH = 1000
+_KEY = re.compile(r'"[^"]*"|[^."\[\]]+')
 PointId = int | str
 
 
@@ -42,7 +44,7 @@ class PayloadIndexes:
 
     def schema(self) -> dict[str, Any]:
         """Return every payload index, with the number of points that it holds."""
-        return dict(self._http.get(self._path)["payload_schema"])
+        return dict(self._described()["payload_schema"])
 
     def found(
         self, counts: Sequence[IndexCount], *, among: Sequence[PointId] | None = None
@@ -51,14 +53,17 @@ class PayloadIndexes:
 
         With `among`, only these points are counted; the number of points that an index holds is
         then not known.
+
+        Raises:
+            ServerFailure: if the server fails to count.
         """
         schema = self.schema()
         return [self._found(count, schema, among) for count in counts]
 
     def payloads(self, field: str) -> Iterator[Any]:
         """Yield the payload of every point, with no more than the field's first key."""
-        only = {"include": [field.partition("[")[0].partition(".")[0].strip('"')]}
-        body: dict[str, Any] = {"limit": BATCH, "with_payload": only, "with_vector": False}
+        only = {"include": [_first_key(field)]}
+        body: dict[str, Any] = {"limit": self._limit(), "with_payload": only, "with_vector": False}
         while True:
             answer = self._http.send("POST", f"{self._path}/points/scroll", body=body, long=True)
             yield from (point["payload"] for point in answer["points"])
@@ -68,7 +73,7 @@ class PayloadIndexes:
 
     def sample(self) -> dict[PointId, Any]:
         """Return the payloads of up to 1,000 points, chosen at random by the server."""
-        body = {"query": {"sample": "random"}, "limit": BATCH, "with_payload": True}
+        body = {"query": {"sample": "random"}, "limit": self._limit(), "with_payload": True}
         answer = self._http.send("POST", f"{self._path}/points/query", body=body, long=True)
         return {point["id"]: point["payload"] for point in answer["points"]}
 
@@ -94,6 +99,23 @@ class PayloadIndexes:
         body = {"filter": {"must": must}, "exact": True}
         try:
             answer = self._http.send("POST", f"{self._path}/points/count", body=body, long=True)
-        except ServerFailure:
+        except ServerFailure as error:
+            if error.is_internal:
+                raise
             return None
         return int(answer["count"])
+
+    def _described(self) -> Any:
+        return self._http.get(self._path)
+
+    def _limit(self) -> int:
+        """Return how many points strict mode allows at once, up to a batch."""
+        strict = self._described()["config"].get("strict_mode_config") or {}
+        allowed = strict.get("max_query_limit") if strict.get("enabled") else None
+        return min(allowed or BATCH, BATCH)
+
+
+def _first_key(field: str) -> str:
+    """Return the first key of a path, as a path."""
+    key = _KEY.match(field)
+    return key.group() if key else field

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from snapshot_tasks.catalog.folder import Catalog
-from snapshot_tasks.checks.live_indexes import ask_source
+from snapshot_tasks.checks.live_indexes import ask_source, check_live_sample
 from snapshot_tasks.domain.index_counts import IndexCounter
 from snapshot_tasks.engines.native import NativeEngine
 from snapshot_tasks.operations.prove.drill import DrillReport, DrillRequest, drill
@@ -111,6 +111,32 @@ def test_an_index_lost_from_the_file_is_not_proven(
         "payload index lang": found_nothing,
         "after restart: payload index lang": found_nothing,
     }
+
+
+@pytest.mark.parametrize("which", ["qdrant", "older_qdrant"])
+def test_fields_may_have_any_name(
+    which: str, name: str, take: Take, request: pytest.FixtureRequest
+) -> None:
+    """A path in quotes, spaces, other scripts; strict mode that gives one point at a time."""
+    live: Live = request.getfixturevalue(which)
+    fields = ('"a.b"', "größe", '"two words"', "漢字[].x", '"a/b"')
+    strict = {"enabled": True, "max_query_limit": 1, "unindexed_filtering_retrieve": False}
+    config = {"vectors": {"size": 4, "distance": "Dot"}, "strict_mode_config": strict}
+    live.loader.request("PUT", f"/collections/{name}", config)
+    for field in fields:
+        live.loader.index(name, field, "keyword")
+    values = {"a.b": "x", "größe": ["x", "y"], "two words": "x", "漢字": [{"x": "x"}], "a/b": "x"}
+    live.loader.fill(name, ({"id": n, "vector": [1, 2, 3, n], "payload": values} for n in range(9)))
+    counts = take(live, name).index_counts
+    assert {c.field for c in counts if c.condition and c.file == c.source == 9} == set(fields)
+    with PayloadIndexes(live.fresh.endpoint, name) as indexes:
+        for field in fields:
+            assert len(list(indexes.payloads(field))) == 9
+            assert next(iter(indexes.payloads(field))).keys() <= values.keys()
+            indexes.make_anew(field, indexes.schema()[field])
+        [finding] = check_live_sample(indexes, name)
+        assert indexes.found(counts) == [c.source for c in counts]
+    assert finding.status.value == "OK"
 
 
 def test_two_readers_count_what_one_counts() -> None:
