@@ -21,6 +21,15 @@ _FULL_DISK = ("no space left", "out of disk", "not enough disk", "insufficient s
 # The last two appeared with 1.17.1, which reads files only inside its own snapshots folder.
 _NOT_VISIBLE = ("does not exist", "permission denied", "must be in", "outside of")
 _WRONG_CHECKSUM = ("checksum mismatch",)
+# From 1.18 on, also in the storage engine: segments that versions before 1.16 wrote.
+_OLD_STORAGE = ("rocksdb is not supported",)
+# A datatype of vectors that a later version writes.
+_NEW_STORAGE = ("not yet wired up",)
+_QUOTA = ("quota",)
+OLD_STORAGE_WAY_OUT = (
+    "It is old, not damaged. Restore it with Qdrant 1.17 or earlier, copy the points into a new"
+    " collection there, and take a new snapshot of that."
+)
 # The right that a token lacks if it is a right on the whole server.
 _GLOBAL_RIGHT = ("global",)
 
@@ -37,6 +46,11 @@ def refusal(response: httpx.Response, endpoint: Endpoint) -> TaskError:
         return NotFound(
             f"Qdrant at {endpoint.url} reported: {reason}.",
             hint="Run `inv stack.status` to list its collections.",
+        )
+    if status == 507 and _says(reason, _QUOTA):
+        return StorageError(
+            f"Qdrant at {endpoint.url} is over its quota and refuses writes: {reason}.",
+            hint="Free memory or disk space there, or raise the quota (`PUT /quotas`).",
         )
     if status == 507 or _says(reason, _FULL_DISK):
         return StorageError(
@@ -58,6 +72,20 @@ def is_not_visible(error: TaskError) -> bool:
 def is_wrong_checksum(error: TaskError) -> bool:
     """Return whether the file that reached the server has another checksum than the one sent."""
     return _says(error.message, _WRONG_CHECKSUM)
+
+
+def is_old_storage(text: str) -> bool:
+    """Return whether data could not be read because it is in RocksDB."""
+    return _says(text, _OLD_STORAGE)
+
+
+def way_out(error: TaskError) -> str:
+    """Return what to do about a snapshot that a server could not restore."""
+    if is_old_storage(error.message):
+        return OLD_STORAGE_WAY_OUT
+    if _says(error.message, _NEW_STORAGE):
+        return "A later version of Qdrant wrote it. Restore it with the version that took it."
+    return error.hint
 
 
 def _says(text: str, phrases: tuple[str, ...]) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -99,17 +100,16 @@ class ServerSnapshots:
         Also False if the credentials do not allow this query.
         """
         label = collection.replace("\\", "\\\\").replace('"', '\\"')
-        wanted = [f'snapshot_{what}_running{{id="{label}"}} ' for what in RUNNING]
+        # `service.metrics_prefix` puts anything before these names.
+        wanted = re.compile(
+            rf'\w*snapshot_(?:{"|".join(RUNNING)})_running{{id="{re.escape(label)}"}} (?!0$)'
+        )
         try:
             response = self._http.raw("GET", "/metrics")
         except httpx.TransportError as error:
             raise self._http.unreachable(error) from error
         lines = response.text.splitlines() if response.is_success else ()
-        return any(
-            line.startswith(start) and line.removeprefix(start) != "0"
-            for line in lines
-            for start in wanted
-        )
+        return any(wanted.match(line) for line in lines)
 
     def delete(self, collection: str, name: str) -> None:
         """Delete one server snapshot; it is fine if it no longer exists."""

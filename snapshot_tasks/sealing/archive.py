@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from snapshot_tasks.domain.cluster import ShardKey, replica_problem, shard_keys
+from snapshot_tasks.domain.segments import uses_rocksdb
 from snapshot_tasks.sealing.tar import Budget, Member, content, members
 from snapshot_tasks.system.errors import Damaged, Refused
 from snapshot_tasks.system.files import CHUNK_BYTES
@@ -38,6 +39,8 @@ _SHARD = re.compile("[0-9]{1,10}")
 _COLLECTION_FILES = ("config.json", "version.info")
 _SHARD_FILES = ("shard_config.json", "replica_state.json")
 _SEGMENT_FILES = ("segment.json", "version.info")
+# Copies of a segment's databases; only versions before 1.18 make them.
+_ROCKSDB = ("snapshot/db_backup/", "snapshot/payload_index_db_backup/")
 _HINT = "Take a new one with `inv snapshot.create`, or use an older one from `inv snapshot.list`."
 
 
@@ -50,6 +53,7 @@ class ArchiveSummary:
     members_count: int
     config: dict[str, Any]
     shard_keys: tuple[ShardKey, ...] = ()
+    uses_rocksdb: bool = False
 
 
 def check_archive(path: Path) -> ArchiveSummary:
@@ -95,6 +99,7 @@ class _Walk:
         self._config: Any = None
         self._keys: tuple[ShardKey, ...] = ()
         self._partial: dict[str, str] = {}
+        self._uses_rocksdb = False
         self._files_count = 0
 
     def summary(self, file_name: str) -> ArchiveSummary:
@@ -119,6 +124,7 @@ class _Walk:
             members_count=self._files_count,
             config=config,
             shard_keys=self._keys,
+            uses_rocksdb=self._uses_rocksdb,
         )
 
     def _take(self, member: Member) -> None:
@@ -159,8 +165,12 @@ class _Walk:
             _require(
                 not entry.name.endswith(".tar"), f"{name} contains another archive, {entry.name!r}"
             )
+            self._uses_rocksdb |= entry.name.startswith(_ROCKSDB)
             left.discard(entry.name.removeprefix("snapshot/files/"))
-            if entry.name.endswith(".json"):
+            if entry.name == "snapshot/files/segment.json":
+                document = read_json(nested, entry, f"{name}/{entry.name}")
+                self._uses_rocksdb |= uses_rocksdb(document)
+            elif entry.name.endswith(".json"):
                 _check_json(nested, entry, f"{name}/{entry.name}")
         for required in sorted(left):
             raise ValueError(f"{name}: {required} is missing")

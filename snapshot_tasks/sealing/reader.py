@@ -15,15 +15,21 @@ from typing import Any
 from snapshot_tasks.domain.fingerprint import Accumulator, Fingerprint
 from snapshot_tasks.domain.index_counts import IndexCount, IndexCounter
 from snapshot_tasks.domain.search_parity import QUERIES, Probe, merge_hits, recall
+from snapshot_tasks.qdrant.errors import OLD_STORAGE_WAY_OUT, is_old_storage
+from snapshot_tasks.sealing.archive import check_archive
 from snapshot_tasks.sealing.parts import Part, processors, split, whole
 from snapshot_tasks.sealing.unpack import Shard, unpack
 from snapshot_tasks.system.children import ChildFailed, ask
-from snapshot_tasks.system.errors import Damaged
+from snapshot_tasks.system.errors import Damaged, StorageError, TaskError
 from snapshot_tasks.system.progress import Progress
 from snapshot_tasks.system.scratch import scratch_folder
 
 NO_INDEXES: Mapping[str, Any] = MappingProxyType({})
 CHILD = "snapshot_tasks.sealing.reader_process"
+
+
+class OldStorage(StorageError):
+    """The points are in RocksDB, which is gone since 1.18. The file need not be damaged."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +62,7 @@ def read_contents(
 
     Raises:
         StorageError: if the temporary folder has too little space; nothing is written then.
+        OldStorage: if only an earlier version of Qdrant can read it.
         Damaged: if the reader cannot read it.
     """
     total, sanities, samples = Accumulator(), [], []
@@ -182,11 +189,23 @@ def _check_counts(snapshot: Path, parts: tuple[Part, ...], results: list[dict[st
             raise _unreadable(snapshot, part.shard, reason)
 
 
-def _unreadable(snapshot: Path, shard: Shard, reason: str) -> Damaged:
+def _unreadable(snapshot: Path, shard: Shard, reason: str) -> TaskError:
+    if is_old_storage(reason) or _uses_rocksdb(snapshot):
+        return OldStorage(
+            f"Only Qdrant 1.17 and earlier can read {snapshot.name}: {reason}.",
+            hint=OLD_STORAGE_WAY_OUT,
+        )
     return Damaged(
         f"Cannot read shard {shard.name} of {snapshot.name}: {reason}.",
         hint="Use an older snapshot from `inv snapshot.list`.",
     )
+
+
+def _uses_rocksdb(snapshot: Path) -> bool:
+    try:
+        return check_archive(snapshot).uses_rocksdb
+    except (TaskError, OSError):
+        return False
 
 
 def _chosen(samples: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -10,6 +10,7 @@ from snapshot_tasks.domain.collection import creation, has_turbo4
 from snapshot_tasks.domain.snapshot import Snapshot
 from snapshot_tasks.domain.vector_names import WAYS_OUT, refused_names
 from snapshot_tasks.domain.versions import known
+from snapshot_tasks.qdrant.errors import OLD_STORAGE_WAY_OUT
 from snapshot_tasks.qdrant.server import Server
 from snapshot_tasks.sealing.archive import check_archive
 from snapshot_tasks.system.errors import Refused
@@ -66,7 +67,19 @@ def refuse_unfit(
             " restore.",
             hint="Restore it with Qdrant 1.19 or later.",
         )
+    if not known(version).reads_rocksdb and _uses_rocksdb(snapshot):
+        raise Refused(
+            f"The storage in {snapshot.name} is RocksDB, which Qdrant {version} cannot read.",
+            hint=OLD_STORAGE_WAY_OUT,
+        )
     return _sharding(snapshot, config, server)
+
+
+def _uses_rocksdb(snapshot: Snapshot) -> bool:
+    """Look into the file, unless the version that took it has no RocksDB."""
+    if snapshot.manifest and not known(snapshot.manifest.qdrant_version).reads_rocksdb:
+        return False
+    return check_archive(snapshot.path).uses_rocksdb
 
 
 def needs_start_up(config: JsonObject, version: str) -> bool:

@@ -22,7 +22,7 @@ from snapshot_tasks.domain.findings import Finding, failed, loses_points
 from snapshot_tasks.domain.snapshot import Snapshot
 from snapshot_tasks.operations.restore.plan import RestorePlan
 from snapshot_tasks.operations.restore.reindex import reindexed
-from snapshot_tasks.qdrant.errors import is_wrong_checksum
+from snapshot_tasks.qdrant.errors import is_wrong_checksum, way_out
 from snapshot_tasks.qdrant.mounts import server_paths
 from snapshot_tasks.qdrant.server import Server
 from snapshot_tasks.qdrant.snapshots import NotVisible
@@ -270,5 +270,5 @@ def _meaning(plan: RestorePlan, error: ServerFailure) -> TaskError:
             " again.",
         )
     return RestoreIncomplete(
-        f"Qdrant could not restore {plan.snapshot.name}: {error.message}", hint=error.hint
+        f"Qdrant could not restore {plan.snapshot.name}: {error.message}", hint=way_out(error)
     )

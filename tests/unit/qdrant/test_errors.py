@@ -32,6 +32,7 @@ def refused(status: int, reason: str) -> TaskError:
         (500, "No space left on device (os error 28)", StorageError),
         (500, "Not enough disk space for the snapshot", StorageError),
         (507, "whatever", StorageError),
+        (507, "Disk usage quota exceeded", StorageError),
         (500, "a panic", ServerFailure),
     ],
 )
@@ -43,6 +44,12 @@ def test_an_answer_is_taken_for_what_it_means(
     assert type(error) is kind
     assert reason.rstrip("!") in error.message
     assert error.hint
+
+
+def test_a_quota_is_no_full_disk() -> None:
+    """The remedy is another: there is still space."""
+    assert "PUT /quotas" in refused(507, "Disk usage quota exceeded").hint
+    assert "disk" in refused(507, "No space").message
 
 
 def test_a_missing_right_on_the_server_has_a_remedy_of_its_own() -> None:
