@@ -19,9 +19,13 @@ LOOKS = 2
 
 
 def check_restored_indexes(
-    counts: Sequence[IndexCount], endpoint: Endpoint, collection: str
+    counts: Sequence[IndexCount], endpoint: Endpoint, collection: str, *, same_version: bool
 ) -> Iterator[Finding]:
-    """Ask a restored collection for each count, and judge what it finds."""
+    """Ask a restored collection for each count, and judge what it finds.
+
+    What only the source's index knows is not asked of another version, which may index differently.
+    """
+    counts = [count for count in counts if same_version or count.file is not None]
     try:
         with PayloadIndexes(endpoint, collection) as indexes:
             found = indexes.found(counts)
@@ -112,8 +116,9 @@ def _is_wrong(count: IndexCount, live: int | None, found: int) -> bool:
 
 def _settled(count: IndexCount, *, moved: bool) -> IndexCount:
     """Forget the answer of a source that was changing: a restore cannot be compared with it."""
-    unexplained = _contradicts(count) and not count.is_wrong
-    return replace(count, source=None) if moved or unexplained else count
+    if count.is_wrong:
+        return count
+    return replace(count, source=None) if moved or _contradicts(count) else count
 
 
 def _contradicts(count: IndexCount) -> bool:

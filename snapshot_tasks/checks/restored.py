@@ -87,7 +87,12 @@ def check_indexes(restored: Restored) -> Iterator[Finding]:
     if not counts:
         return
     with restored.progress.phase(f"asking the payload indexes of {restored.collection}"):
-        yield from check_restored_indexes(counts, restored.endpoint, restored.collection)
+        yield from check_restored_indexes(
+            counts,
+            restored.endpoint,
+            restored.collection,
+            same_version=same_minor(restored.expected.taken_with, restored.server_version),
+        )
 
 
 def check_points(restored: Restored) -> Iterator[Finding]:
