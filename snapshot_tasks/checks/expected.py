@@ -34,6 +34,7 @@ class Expected:
     `sealed`, `probes` and `index_counts` say which points, and which results of searches and
     filters, are expected, if that is known;
     `odd_vectors` are the names of those that have a vector with NaN or infinity.
+    `unsettled_indexes` may or may not exist: they were being created or dropped.
     """
 
     state: CollectionState | None
@@ -44,6 +45,7 @@ class Expected:
     probes: tuple[Probe, ...] = ()
     odd_vectors: frozenset[str] = frozenset()
     index_counts: tuple[IndexCount, ...] = ()
+    unsettled_indexes: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +82,7 @@ def expected_recorded(snapshot: Snapshot, target: str) -> Expected:
         moving_between=counts if is_vague else None,
         owns_aliases=target == manifest.collection,
         index_counts=snapshot.index_counts,
+        unsettled_indexes=frozenset(manifest.unsettled_indexes),
     )
 
 

@@ -9,13 +9,14 @@ from snapshot_tasks.checks.expected import GREEN_SECONDS, Cost, Restored
 from snapshot_tasks.checks.live_indexes import check_restored_indexes
 from snapshot_tasks.checks.search import check_search
 from snapshot_tasks.domain.comparison import added_only, differences, kept_only
-from snapshot_tasks.domain.findings import Concern, Finding, Status, failed
+from snapshot_tasks.domain.findings import Concern, Finding, Status, failed, warn
 from snapshot_tasks.domain.versions import same_minor
 from snapshot_tasks.qdrant.points import read_fingerprint
 from snapshot_tasks.system.errors import ContentsDiffer, RestoreIncomplete, TaskError
-from snapshot_tasks.system.untrusted import JsonObject
+from snapshot_tasks.system.untrusted import JsonObject, printable
 
 MAX_LISTED = 5
+UNSETTLED_REMEDY = "Create or delete the index after a restore, as the application needs it."
 # Updates may delete points while a snapshot is taken, but rarely half of a collection.
 LEAST_SHARE_OF_MOVING = 0.5
 # What a vector is made of; its other keys say how it is stored and searched.
@@ -58,9 +59,17 @@ def check_config(restored: Restored) -> Iterator[Finding]:
 
 
 def check_payload_schema(restored: Restored) -> Iterator[Finding]:
-    """Every payload index exists, with its type and parameters."""
-    if state := restored.expected.state:
-        yield _judged_schema(state.payload_schema, restored.actual.payload_schema, restored)
+    """Every payload index exists as recorded, except those that were being created or dropped."""
+    if not (state := restored.expected.state):
+        return
+    unsettled = restored.expected.unsettled_indexes
+    expected, actual = (
+        {field: index for field, index in schema.items() if field not in unsettled}
+        for schema in (state.payload_schema, restored.actual.payload_schema)
+    )
+    yield _judged_schema(expected, actual, restored)
+    for field in sorted(unsettled):
+        yield _unsettled(field, restored.actual.payload_schema.get(field))
 
 
 def check_aliases(restored: Restored) -> Iterator[Finding]:
@@ -194,6 +203,15 @@ def _status_of_settings(expected: JsonObject, actual: JsonObject, restored: Rest
     """Return WARN if another version may explain what is missing or was added, else FAIL."""
     other = restored.expected.taken_with != restored.server_version
     return Status.WARN if other and kept_only(expected, actual) else Status.FAIL
+
+
+def _unsettled(field: str, actual: JsonObject | None) -> Finding:
+    outcome = "exists" if actual else "does not exist"
+    message = (
+        f"the index {printable(field)} {outcome}: "
+        "it was being created or dropped while the snapshot was taken"
+    )
+    return warn("payload schema", message, UNSETTLED_REMEDY)
 
 
 def _compared(

@@ -54,6 +54,8 @@ class Manifest:
     """The facts of one snapshot. `points_count` is the exact count of the file.
 
     `probes_file` identifies the recorded searches, if any; `probes` are those of schema 1.
+    `config` and `payload_schema` are the file's, too. `unsettled_indexes` were being created or
+    dropped while it was taken, so a restore may or may not bring them back.
 
     A `safety` snapshot contains a replaced collection. It is kept and listed, but never a default.
     """
@@ -79,6 +81,7 @@ class Manifest:
     probes: tuple[Any, ...] = ()
     index_counts: tuple[Any, ...] = ()
     safety: bool = False
+    unsettled_indexes: tuple[str, ...] = ()
     schema: int = field(default=SCHEMA)
 
     @property
@@ -98,6 +101,8 @@ class Manifest:
         described = {key: document[key] for key in DESCRIBED}
         if self.index_counts:
             described["indexes"] = document["indexes"]
+        if self.unsettled_indexes:
+            described["unsettled_indexes"] = document["unsettled_indexes"]
         text = json.dumps(described, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
 
@@ -117,6 +122,7 @@ class Manifest:
             "fingerprint": self.seal.as_json() if self.seal else None,
             "probes": _probes_json(self.schema, file, self.probes),
             "indexes": list(self.index_counts),
+            "unsettled_indexes": list(self.unsettled_indexes),
         }
 
 
@@ -182,6 +188,7 @@ def _parse(document: Mapping[str, Any], name: str) -> Manifest:
         probes=() if schema > WITH_PROBES else tuple(document.get("probes") or ()),
         index_counts=tuple(document.get("indexes") or ()),
         safety=bool(document.get("safety")),
+        unsettled_indexes=tuple(map(str, optional(document, "unsettled_indexes", list) or ())),
         schema=schema,
     )
 

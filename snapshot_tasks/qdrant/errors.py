@@ -30,6 +30,8 @@ OLD_STORAGE_WAY_OUT = (
     "It is old, not damaged. Restore it with Qdrant 1.17 or earlier, copy the points into a new"
     " collection there, and take a new snapshot of that."
 )
+# An index that was dropped while it was written to disk fails the next flush (1.17.0).
+_UNFLUSHED = ("last background flush failed",)
 # The right that a token lacks if it is a right on the whole server.
 _GLOBAL_RIGHT = ("global",)
 
@@ -86,6 +88,15 @@ def way_out(error: TaskError) -> str:
     if _says(error.message, _NEW_STORAGE):
         return "A later version of Qdrant wrote it. Restore it with the version that took it."
     return error.hint
+
+
+def is_unflushed(error: TaskError) -> bool:
+    """Return whether Qdrant could not write a collection to disk when it last tried to.
+
+    Measured on 1.17.0, when an application drops a payload index while it is written; Qdrant tries
+    again after its flush interval.
+    """
+    return _says(error.message, _UNFLUSHED)
 
 
 def _says(text: str, phrases: tuple[str, ...]) -> bool:

@@ -91,8 +91,8 @@ def render_created(snapshot: Snapshot) -> None:
         )
     else:
         tell("  not sealed")
-    if manifest.source_moved:
-        before, after = manifest.source_points_before, manifest.source_points_after
+    before, after = manifest.source_points_before, manifest.source_points_after
+    if manifest.source_moved and not before == after == manifest.points_count:
         tell(f"  The source was being written to: {before:,} points before, {after:,} after.")
 
 

@@ -4,19 +4,31 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+import time
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 from snapshot_tasks.catalog.journal import SNAPSHOT, Journal
 from snapshot_tasks.domain.collection import CollectionState, ServerSnapshot
+from snapshot_tasks.qdrant.errors import is_unflushed
+from snapshot_tasks.qdrant.mark import SnapshotMark
 from snapshot_tasks.qdrant.server import Server
 from snapshot_tasks.sealing.archive import check_archive
+from snapshot_tasks.sealing.described import Described, describe
 from snapshot_tasks.system import process
-from snapshot_tasks.system.errors import Damaged, ServerFailure, StorageError, TaskError
+from snapshot_tasks.system.errors import (
+    Damaged,
+    ServerFailure,
+    StorageError,
+    TaskError,
+    Unreachable,
+)
 from snapshot_tasks.system.files import storage_errors
 from snapshot_tasks.system.progress import Clock, Progress
 
+FLUSH_ATTEMPTS = 5
+DEFAULT_FLUSH_SECONDS, MAX_FLUSH_SECONDS = 5.0, 30.0
 # An interrupted request may still arrive at the server.
 ARRIVAL_SECONDS = 5.0
 
@@ -28,14 +40,20 @@ class Taken:
     at: datetime
     version: str
     before: CollectionState
-    after_count: int
+    after: CollectionState
+    described: Described
     made: ServerSnapshot
     sha256: str
 
     @property
     def moved(self) -> bool:
         """Whether the number of points changed while the snapshot was taken."""
-        return self.after_count != self.before.points_count
+        return self.after.points_count != self.before.points_count
+
+    @property
+    def changed(self) -> bool:
+        """Whether the points, or the config and the indexes, changed meanwhile."""
+        return self.moved or bool(self.described.changes)
 
 
 def take(
@@ -55,6 +73,7 @@ def take(
 
     Raises:
         NotFound: if there is no such collection.
+        Unreachable: if Qdrant cannot write the collection to its disk for a while.
         Damaged: if the downloaded file differs from the one that Qdrant created.
         StorageError: if the file cannot be stored in the folder.
     """
@@ -66,14 +85,16 @@ def take(
     made, patience_seconds = None, ARRIVAL_SECONDS
     try:
         with progress.phase(label):
-            made = server.snapshots.create(collection, mark, note=progress.note)
+            made = _create(collection, mark, server, before, progress)
         pending.add(name=made.name)
         sha256 = _download(collection, made, server, staging, progress)
+        after = server.collections.state(collection)
         return Taken(
             at=at,
             version=version,
             before=before,
-            after_count=server.collections.count(collection),
+            after=after,
+            described=describe(staging, before, after),
             made=made,
             sha256=sha256,
         )
@@ -93,6 +114,43 @@ def take(
                 pending.done()
             else:
                 progress.note("Could not delete the copy on the server; the next run will.")
+
+
+def _create(
+    collection: str,
+    mark: SnapshotMark,
+    server: Server,
+    before: CollectionState,
+    progress: Progress,
+) -> ServerSnapshot:
+    """Create a server snapshot; ask again if Qdrant cannot write the collection to its disk yet."""
+    for attempt in range(FLUSH_ATTEMPTS):
+        if attempt:
+            progress.note(
+                "Qdrant could not write the collection to its disk; asking again after its flush"
+                " interval."
+            )
+            time.sleep(_flush_seconds(before))
+        try:
+            return server.snapshots.create(collection, mark, note=progress.note)
+        except ServerFailure as error:
+            if not is_unflushed(error):
+                raise
+            refused = error
+    raise Unreachable(
+        f"Qdrant cannot write {collection} to its disk, and creates no snapshot until it can. This"
+        " happens while an application drops payload indexes again and again, after each restart"
+        f" for example. {refused.message}",
+        hint="Run this again when no index is dropped. If it happens again, restart Qdrant.",
+    ) from refused
+
+
+def _flush_seconds(state: CollectionState) -> float:
+    optimizers = state.config.get("optimizer_config")
+    seconds = optimizers.get("flush_interval_sec") if isinstance(optimizers, dict) else None
+    if not isinstance(seconds, int):
+        return DEFAULT_FLUSH_SECONDS
+    return min(MAX_FLUSH_SECONDS, float(seconds))
 
 
 def _forget(collection: str, made: ServerSnapshot, server: Server) -> bool:

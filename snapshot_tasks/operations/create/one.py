@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from snapshot_tasks.checks.contents import check_sanity
 from snapshot_tasks.checks.indexes import wrong_on_source
 from snapshot_tasks.checks.live_indexes import ask_source
 from snapshot_tasks.checks.vector_names import check_vector_names
-from snapshot_tasks.domain.findings import Finding, Status
+from snapshot_tasks.domain.findings import Finding, Status, warn
 from snapshot_tasks.domain.manifest import Manifest
 from snapshot_tasks.domain.names import check_collection
 from snapshot_tasks.domain.probes_file import ProbesFile, dump_probes
@@ -39,9 +40,14 @@ from snapshot_tasks.system.errors import (
     Unreachable,
 )
 from snapshot_tasks.system.progress import Clock, Progress
+from snapshot_tasks.system.untrusted import printable
 
 SEALING_ATTEMPTS = 3
 DRAIN_SECONDS = 30.0
+CHANGED_REMEDY = (
+    "The snapshot has what its file contains. Take another one when no application creates or drops"
+    " payload indexes or vectors."
+)
 HIDDEN_ALIASES = Finding(
     check="aliases",
     status=Status.WARN,
@@ -136,10 +142,11 @@ def _manifest(
         source_url=source_url,
         points_count=count,
         source_points_before=taken.before.points_count,
-        source_points_after=taken.after_count,
-        source_moved=taken.moved or count != taken.before.points_count,
-        config=taken.before.config,
-        payload_schema=taken.before.payload_schema,
+        source_points_after=taken.after.points_count,
+        source_moved=taken.changed or count != taken.before.points_count,
+        config=taken.described.config,
+        payload_schema=taken.described.payload_schema,
+        unsettled_indexes=taken.described.unsettled,
         aliases=taken.before.aliases,
         label=request.label or None,
         sanity=reading.sanity if reading else None,
@@ -194,7 +201,7 @@ def _take_and_seal(
                 staging,
                 taken.before.points_count,
                 progress,
-                payload_schema=taken.before.payload_schema,
+                payload_schema=taken.described.payload_schema,
             )
         except StorageError as error:
             return _Sealing(taken=taken, unsealed=f"{error.message} {error.hint}")
@@ -270,18 +277,19 @@ def _with_source_indexes(
     if reading is None or not reading.index_counts:
         return sealing
     with PayloadIndexes(server.endpoint, collection) as indexes:
-        counts = ask_source(indexes, reading.index_counts, progress, moved=sealing.taken.moved)
+        counts = ask_source(indexes, reading.index_counts, progress, moved=sealing.taken.changed)
     return replace(sealing, reading=replace(reading, index_counts=counts))
 
 
 def _findings(
     sealing: _Sealing, previous: Manifest | None, request: CreateRequest
 ) -> tuple[Finding, ...]:
+    changed = tuple(_changed(sealing.taken))
     if sealing.unsealed:
         message = f"not sealed: {sealing.unsealed}"
-        return (Finding(check="seal", status=Status.WARN, message=message),)
+        return (*changed, Finding(check="seal", status=Status.WARN, message=message))
     if sealing.reading is None:
-        return ()
+        return changed
     sanity = check_sanity(
         sealing.reading.sanity,
         sealing.reading.fingerprint.points_count,
@@ -289,4 +297,12 @@ def _findings(
         previous.points_count if previous else None,
         max_drop=request.max_drop,
     )
-    return (*sanity, *wrong_on_source(sealing.reading.index_counts, request.collection))
+    wrong = wrong_on_source(sealing.reading.index_counts, request.collection)
+    return (*changed, *sanity, *wrong)
+
+
+def _changed(taken: Taken) -> Iterator[Finding]:
+    """Yield a warning if the config or the payload indexes changed while the snapshot was taken."""
+    if changes := taken.described.changes:
+        message = f"changed while the snapshot was taken: {printable(', '.join(changes))}"
+        yield warn("source", message, CHANGED_REMEDY)

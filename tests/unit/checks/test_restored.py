@@ -254,3 +254,20 @@ def test_an_index_that_vanishes_fails_on_every_version() -> None:
     was = Expected(state=replace(STATE, payload_schema=schema), taken_with="1.16.3")
     changed = finding("payload schema", replace(SAME, expected=was))
     assert (changed.status, changed.concern) == (Status.WARN, Concern.INDEXES)
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_an_index_that_was_changing_may_or_may_not_come_back(there: bool) -> None:
+    """It is said, and nothing more; other indexes still must exist."""
+    index = {"data_type": "keyword"}
+    actual = {**STATE.payload_schema, **({"fleeting": index} if there else {})}
+    expected = replace(SAME.expected, unsettled_indexes=frozenset({"fleeting"}))
+    restored = replace(came_back(payload_schema=actual), expected=expected)
+    settled, said = (
+        f for f in check_restored(restored, Cost.DESCRIBED) if f.check == "payload schema"
+    )
+    assert settled.status is Status.OK
+    assert said.status is Status.WARN
+    assert ("exists" if there else "does not exist") in said.message
+    without = replace(restored, actual=replace(STATE, payload_schema={}))
+    assert finding("payload schema", without).status is Status.FAIL
