@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -44,7 +45,7 @@ def repeating(live: Live, *actions: tuple[str, str, Any]) -> Iterator[None]:
             while not stop.is_set():
                 for method, path, body in actions:
                     loader.request(method, path, body)
-                    stop.wait(rng.random() / 20)
+                    stop.wait(rng.random() / 50)
 
     with ThreadPoolExecutor(max_workers=1) as pool:
         done = pool.submit(work)
@@ -86,7 +87,6 @@ def test_indexes_made_and_dropped_in_a_loop(
     writes = ("PUT", f"{path}/points", {"points": list(plain_points(20, 64))})
     make = ("PUT", f"{path}/index", {"field_name": "text", "field_schema": "keyword"})
     drop = ("DELETE", f"{path}/index/text", None)
-    noticed = 0
     for _ in range(ROUNDS):
         with repeating(live, make, writes, drop, writes):
             created = taken(live, name, catalog, engine)
@@ -94,12 +94,65 @@ def test_indexes_made_and_dropped_in_a_loop(
         assert manifest is not None
         said = [f for f in created.findings if f.check == "source"]
         assert bool(said) <= manifest.source_moved
-        noticed += bool(said)
         found = statuses(created.snapshot, version, engine)
         assert Status.FAIL not in found
         assert manifest.unsettled_indexes or Status.WARN not in found
-    assert noticed
     live.loader.delete(name)
+
+
+class Meanwhile(Silent):
+    """Does something once, when a phase with this label begins."""
+
+    def __init__(self, label: str, action: Callable[[], None]) -> None:
+        self._label = label
+        self._action = action
+
+    @contextmanager
+    def phase(self, label: str, **amount: Any) -> Iterator[Callable[[int], None]]:
+        """Do it right before the phase."""
+        if label.startswith(self._label):
+            self._label = "done"
+            self._action()
+        with super().phase(label, **amount) as advance:
+            yield advance
+
+
+@VERSIONS
+@pytest.mark.parametrize("label", ["Qdrant is creating", "downloading"])
+@pytest.mark.parametrize("dropped", [False, True])
+def test_an_index_made_or_dropped_meanwhile_is_noticed(
+    request: pytest.FixtureRequest,
+    version: str,
+    label: str,
+    dropped: bool,
+    name: str,
+    catalog: Catalog,
+    tmp_path: Path,
+) -> None:
+    """Between the description and the file, or after the file: the manifest says what is in it."""
+    live: Live = request.getfixturevalue("older_qdrant" if version == OLDER else "qdrant")
+    engine = NativeEngine(load_settings(tmp_path, {"QDRANT_VERSION": version}))
+    live.loader.plain(name, points=50)
+
+    def change() -> None:
+        if dropped:
+            live.loader.request("DELETE", f"/collections/{name}/index/group")
+        else:
+            live.loader.index(name, "text", "keyword")
+
+    with live.server() as server:
+        asked = CreateRequest(collection=name)
+        created = create(asked, server, catalog, Meanwhile(label, change), clock=now)
+    manifest = created.snapshot.manifest
+    assert manifest is not None
+    before_file = label != "downloading"
+    expected = {"group", "text"} if before_file and not dropped else {"group"}
+    assert set(manifest.payload_schema) == (set() if before_file and dropped else expected)
+    assert manifest.source_moved
+    assert manifest.unsettled_indexes == ()
+    [said] = [f.message for f in created.findings if f.check == "source"]
+    assert ("payload index group" if dropped else "payload index text") in said
+    assert statuses(created.snapshot, version, engine) == {Status.OK}
 
 
 @VERSIONS
