@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,6 +64,23 @@ class Engine(Protocol):
 
     def up(self, *, timeout_seconds: float, progress: Progress) -> None:
         """Start the live Qdrant if it is not running, and wait until it is ready."""
+        ...
+
+    def starts_empty(self) -> str:
+        """Return the version that would start with no data at all; empty if none would.
+
+        Only an engine that can start its server with snapshots returns one.
+        """
+        ...
+
+    def up_with(
+        self, load: Mapping[str, Path], *, timeout_seconds: float, progress: Progress
+    ) -> None:
+        """Start the live Qdrant with a snapshot for each of these new collections, only this once.
+
+        Raises:
+            Unreachable: if it does not start with them.
+        """
         ...
 
     def down(self, *, delete_data: bool) -> None:

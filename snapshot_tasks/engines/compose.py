@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from snapshot_tasks.domain.endpoint import Endpoint, Mount
@@ -62,6 +63,16 @@ class ComposeEngine:
             must(self._run("up", "--detach", SERVICE))
         with progress.phase("waiting for Qdrant"), self._server() as server:
             server.wait_ready(timeout_seconds, check=lambda: check_alive(self._run))
+
+    def starts_empty(self) -> str:
+        """Return nothing: a container would have the snapshots in its command for ever."""
+        return ""
+
+    def up_with(
+        self, load: Mapping[str, Path], *, timeout_seconds: float, progress: Progress
+    ) -> None:
+        """Start it without them."""
+        self.up(timeout_seconds=timeout_seconds, progress=progress)
 
     def down(self, *, delete_data: bool) -> None:
         """Stop the whole stack; its volumes stay unless `delete_data`."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
+from pathlib import Path
 
 from snapshot_tasks.domain.endpoint import Mount
 from snapshot_tasks.domain.findings import Finding
@@ -20,6 +21,16 @@ class ExternalEngine:
     needs_host_tmp = False
 
     def up(self, *, timeout_seconds: float, progress: Progress) -> None:
+        """Refuse."""
+        raise _unmanaged()
+
+    def starts_empty(self) -> str:
+        """Return nothing: this project starts no server."""
+        return ""
+
+    def up_with(
+        self, load: Mapping[str, Path], *, timeout_seconds: float, progress: Progress
+    ) -> None:
         """Refuse."""
         raise _unmanaged()
 

@@ -6,7 +6,7 @@ import json
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -55,6 +55,20 @@ class NativeEngine:
 
     def up(self, *, timeout_seconds: float, progress: Progress) -> None:
         """Start the live server if it is not running; wait until it is ready."""
+        self.up_with({}, timeout_seconds=timeout_seconds, progress=progress)
+
+    def starts_empty(self) -> str:
+        """Return the version of a binary that is here already, if there is no data yet."""
+        settings = self._settings
+        if self._running() or any((self._home / "storage" / "collections").glob("*")):
+            return ""
+        binary = settings.engine.binary or find_binary(settings, settings.engine.version)
+        return (binary_version(binary) or "") if binary else ""
+
+    def up_with(
+        self, load: Mapping[str, Path], *, timeout_seconds: float, progress: Progress
+    ) -> None:
+        """Start the live server if it is not running, with these snapshots if there are any."""
         running = self._running()
         if running is None:
             check_ports(self._settings)
@@ -62,7 +76,7 @@ class NativeEngine:
             with storage_errors(self._home):
                 self._home.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
                 self._home.chmod(PRIVATE_FOLDER)
-                running = self._start(binary)
+                running = self._start(binary, load)
         with progress.phase(f"waiting for Qdrant {running.version}"):
             url = f"http://localhost:{running.http_port}"
             _wait_ready(url, running.pid, self._log_path, timeout_seconds)
@@ -207,7 +221,7 @@ class NativeEngine:
             note = f"Qdrant {version} is not available here ({missing}), so {used} was used"
             return configured, used, note
 
-    def _start(self, binary: Path) -> _Running:
+    def _start(self, binary: Path, load: Mapping[str, Path]) -> _Running:
         settings = self._settings
         version = binary_version(binary) or "unknown"
         # A signal between these two steps would leave a server that no later `inv` knows about.
@@ -218,6 +232,11 @@ class NativeEngine:
                 settings.engine.http_port,
                 settings.engine.grpc_port,
                 self._log_path,
+                load=tuple(
+                    argument
+                    for collection, path in load.items()
+                    for argument in load_argv((path.name, collection), path.parent.resolve())
+                ),
             )
             running = _Running(
                 pid=pid,

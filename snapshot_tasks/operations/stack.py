@@ -11,7 +11,7 @@ from snapshot_tasks.engines.base import Engine, EngineStatus
 from snapshot_tasks.engines.select import Selection
 from snapshot_tasks.operations.batch import Batch
 from snapshot_tasks.operations.restore.into_empty import RestoreResult
-from snapshot_tasks.operations.restore.many import restore_missing
+from snapshot_tasks.operations.restore.many import loadable, restore_missing
 from snapshot_tasks.operations.restore.unfinished import tidied
 from snapshot_tasks.qdrant.server import Server
 from snapshot_tasks.system.errors import TaskError
@@ -61,7 +61,8 @@ def stack_up(
         Unreachable: if it is not ready in time.
         SettingsError: if a port is in use or the compose file is missing.
     """
-    engine.up(timeout_seconds=ready_timeout_seconds, progress=progress)
+    load = loadable(engine, catalog, progress) if restore else {}
+    engine.up_with(load, timeout_seconds=ready_timeout_seconds, progress=progress)
     restored: Batch[RestoreResult] = Batch()
     if restore:
         mounted = replace(endpoint, mounts=engine.mounts())
@@ -69,7 +70,7 @@ def stack_up(
             Server(mounted, operation_timeout_seconds=operation_timeout_seconds) as server,
             tidied(catalog, "stack.up", server, progress),
         ):
-            restored = restore_missing(catalog, server, progress)
+            restored = restore_missing(catalog, server, progress, loaded=load.values())
     report = stack_report(endpoint, timeout_seconds=operation_timeout_seconds)
     return StackUp(restored=restored, report=report)
 

@@ -137,3 +137,28 @@ def test_a_drill_in_place_deletes_nothing_that_never_comes_back(
         assert_error(stack("snapshot.test-restore", *flags), 24, "vector names")
         assert loader.count("kept") == 50
         loader.close()
+
+
+@pytest.mark.usefixtures("newer")
+def test_an_empty_stack_starts_with_the_file(tmp_path: Path) -> None:
+    """Its aliases come back too, and the next start is without that argument."""
+    with own_stack(tmp_path) as stack:
+        assert stack("stack.up").code == 0
+        url = f"http://localhost:{stack.environment['QDRANT_HTTP_PORT']}"
+        loader = Loader(url)
+        fill(loader, "kept")
+        loader.alias("short", "kept")
+        loader.plain("other", points=20)
+        loader.close()
+        assert stack("snapshot.create", "--all").code == 0
+        assert stack("stack.down", "--volumes", "--yes").code == 0
+        ran = stack("stack.up", "--json")
+        assert ran.code == 0, ran.stderr
+        ways = {r["collection"]: r["way"] for r in ran.document["result"]["restored"]}
+        assert ways == {"kept": "start-up", "other": "file"}
+        assert stack("stack.restart").code == 0
+        loader = Loader(url)
+        assert (loader.count("kept"), loader.count("other")) == (50, 20)
+        assert loader.count("short") == 50
+        loader.close()
+        assert stack("snapshot.verify", "--collection", "kept", "--level", "source").code == 0

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from snapshot_tasks.catalog.folder import Catalog
 from snapshot_tasks.catalog.journal import Journal
+from snapshot_tasks.checks.file import verified
 from snapshot_tasks.domain.snapshot import Snapshot
+from snapshot_tasks.engines.base import Engine
 from snapshot_tasks.operations.batch import Batch, for_each
+from snapshot_tasks.operations.restore.demands import needs_start_up
 from snapshot_tasks.operations.restore.into_empty import RestoreResult
 from snapshot_tasks.operations.restore.one import restore
 from snapshot_tasks.operations.restore.plan import RestoreRequest
@@ -36,16 +40,34 @@ def restore_missing(
     *,
     collections: Sequence[str] | None = None,
     reindex: bool = False,
+    loaded: Collection[Path] = (),
 ) -> Batch[RestoreResult]:
     """Restore the newest snapshot of each missing collection, and continue after a failure.
 
-    A collection that has no snapshot yet is skipped, and is not a failure.
+    A collection that has no snapshot yet is skipped, and is not a failure. Those that the server
+    `loaded` when it was started are only compared, and removed again if they are wrong.
     """
     known = catalog.collections()
     wanted = [name for name in known if collections is None or name in collections]
     newest = for_each(wanted, catalog.newest, name=str)
-    restored = restore_each(newest.results, catalog.journal, server, progress, reindex=reindex)
+    restored = restore_each(
+        newest.results, catalog.journal, server, progress, reindex=reindex, loaded=loaded
+    )
     return replace(restored, failures=(*newest.failures, *restored.failures))
+
+
+def loadable(engine: Engine, catalog: Catalog, progress: Progress) -> dict[str, Path]:
+    """Return, by collection, the intact snapshots that a server only restores when it starts empty.
+
+    Whatever is wrong with one of the others is said when it is restored.
+    """
+    version = engine.starts_empty()
+    if not version:
+        return {}
+    newest = for_each(catalog.collections(), catalog.newest, name=str).results
+    wanted = [s for s in newest if s.manifest and needs_start_up(s.manifest.config, version)]
+    sound = for_each(wanted, lambda s: verified(s, progress).snapshot, name=lambda s: s.name)
+    return {str(s.collection): s.path for s in sound.results}
 
 
 def restore_each(
@@ -55,12 +77,17 @@ def restore_each(
     progress: Progress,
     *,
     reindex: bool = False,
+    loaded: Collection[Path] = (),
 ) -> Batch[RestoreResult]:
     """Restore each snapshot whose collection is missing, and continue after a failure."""
 
     def work(snapshot: Snapshot) -> RestoreResult:
         request = RestoreRequest(
-            snapshot=snapshot, if_missing=True, journal=journal, reindex=reindex
+            snapshot=snapshot,
+            if_missing=True,
+            journal=journal,
+            reindex=reindex,
+            loaded_at_start=snapshot.path in loaded,
         )
         return restore(request, server, progress)
 
