@@ -139,6 +139,9 @@ def drill_document(
     } | _FIXED_SETTINGS
     if cluster:
         environment |= cluster_environment()
+    if load:
+        # Qdrant renames this folder to that of the collection, and creates no other for it.
+        environment["QDRANT__STORAGE__TEMP_PATH"] = f"{STORAGE}/collections/loading.tmp"
     if api_key:
         environment["QDRANT__SERVICE__API_KEY"] = _literal(api_key)
     arguments = (*(single_node_argv() if cluster else ()), *load_argv(load, DRILL_SNAPSHOTS))

@@ -7,10 +7,14 @@ import os
 import signal
 import subprocess
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from snapshot_tasks.engines.binary import find_binary
+from snapshot_tasks.settings import load_settings
+from tests.conftest import NEWER, missing
 from tests.e2e.conftest import Seeds
 from tests.e2e.drills import Moment, drill, findings, interrupted, untouched
 from tests.e2e.stack import (
@@ -24,6 +28,7 @@ from tests.e2e.stack import (
     flip_byte,
     ok,
 )
+from tests.support.nodes import nodes
 
 pytestmark = pytest.mark.usefixtures("drill_turn")
 
@@ -249,3 +254,42 @@ def test_two_drills_at_once_stay_apart(stack: Stack, live: Stack, seeds: Seeds) 
         ok(drill(live))
     stdout, stderr = other.communicate(timeout=120)
     assert other.returncode == 0, stdout + stderr
+
+
+def test_shard_keys_are_drilled_on_a_single_node(
+    stack: Stack, no_residue: Residue, tmp_path: Path
+) -> None:
+    """The container is the only node of a cluster, also after its restart."""
+    binary = find_binary(load_settings(tmp_path, {}), NEWER)
+    if binary is None:
+        missing(f"no Qdrant {NEWER} on this machine (./inv engine.install --version {NEWER})")
+    assert binary
+    with nodes(binary, tmp_path / "node", 1) as [node], closing(node.loader) as loader:
+        body = {"vectors": {"size": 2, "distance": "Dot"}, "sharding_method": "custom"}
+        loader.request("PUT", "/collections/keyed", body)
+        for number, key in enumerate(("gone", "en")):
+            loader.request("PUT", "/collections/keyed/shards", {"shard_key": key})
+            points = {"points": [{"id": number, "vector": [1, number]}], "shard_key": key}
+            loader.request("PUT", "/collections/keyed/points", points)
+        loader.request("POST", "/collections/keyed/shards/delete", {"shard_key": "gone"})
+        elsewhere = {"QDRANT_ENGINE": "external", "QDRANT_URL": node.url}
+        ok(stack.inv("snapshot.create", "--collection", "keyed", **elsewhere))
+    done = ok(drill(stack, "--collection", "keyed"))
+    assert set(findings(done).values()) == {"OK"}
+    assert findings(done)["after restart: contents"] == "OK"
+    assert no_residue() == set()
+
+
+def test_a_container_may_start_with_the_file(
+    stack: Stack, seeds: Seeds, no_residue: Residue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some are only restored at the start; the next start is without that argument."""
+    seeds.give(stack, SMALL)
+    monkeypatch.setattr(
+        "snapshot_tasks.operations.prove.drill.needs_start_up", lambda config, version: True
+    )
+    done = ok(drill(stack))
+    (report,) = done.document["result"]["drills"]
+    assert set(findings(done).values()) == {"OK"}
+    assert report["restore_seconds"] >= report["phases"]["start"]
+    assert no_residue() == set()

@@ -119,7 +119,13 @@ def test_only_the_first_start_restores_the_file(tmp_path: Path) -> None:
     service = drill(given, tmp_path, load=("a$b.snapshot", "books"))["services"]["qdrant"]
     file = "/qdrant/snapshots/drill/a$$b.snapshot:books"
     assert service["command"] == ["./entrypoint.sh", "--snapshot", file]
-    assert "command" not in drill(given, tmp_path)["services"]["qdrant"]
+    assert service["environment"]["QDRANT__STORAGE__TEMP_PATH"].startswith(
+        "/qdrant/storage/collections/"
+    )
+    next_one = drill(given, tmp_path)["services"]["qdrant"]
+    assert "command" not in next_one
+    temporary = next_one["environment"]["QDRANT__STORAGE__TEMP_PATH"]
+    assert temporary == "/qdrant/storage/snapshots_temp"
 
 
 def mounts(document: dict[str, Any]) -> dict[str, dict[str, Any]]:
