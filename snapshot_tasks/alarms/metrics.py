@@ -91,6 +91,16 @@ def _of_collections(found: Mapping[str, Sequence[Snapshot]]) -> Iterator[Family]
         lambda own: max((s.proven_at.timestamp() for s in own if s.proven_at), default=None),
     )
     yield family(
+        "restored_timestamp_seconds",
+        "When a test restore of the collection last passed, also without a seal to compare with.",
+        lambda own: max((s.restored_at.timestamp() for s in own if s.restored_at), default=None),
+    )
+    yield family(
+        "newest_sealed",
+        "Whether the newest snapshot was sealed when it was taken, 1 or 0.",
+        lambda own: float(own[0].is_sealed),
+    )
+    yield family(
         "last_restore_seconds", "How long the last test restore took.", _last_restore_seconds
     )
     yield family("files", "Number of snapshots in the folder.", len)

@@ -54,6 +54,7 @@ def load_snapshot(path: Path) -> Snapshot:
         size_bytes=status.st_size,
         manifest=manifest,
         manifest_problem=problem,
+        changed_at=datetime.fromtimestamp(status.st_mtime, UTC),
         beside=BesideFile(path, manifest),
     )
 

@@ -67,14 +67,6 @@ def check_promises(subject: Subject) -> Iterator[Finding]:
             yield finding
 
 
-def check_seal(subject: Subject) -> Iterator[Finding]:
-    """The newest snapshot is sealed."""
-    newest = subject.newest
-    if newest and newest.manifest and newest.manifest.seal is None:
-        message = f"{newest.name} is not sealed, so its points cannot be checked"
-        yield warn("seal", message, subject.remedy("snapshot.create"))
-
-
 def check_last_words(subject: Subject) -> Iterator[Finding]:
     """The last test and the last verification of the newest snapshot passed without a warning."""
     for snapshot in subject.snapshots[:1]:
@@ -94,7 +86,6 @@ def check_older(subject: Subject) -> Iterator[Finding]:
 ATTENTION_CHECKS: tuple[Callable[[Subject], Iterator[Finding]], ...] = (
     check_link,
     check_promises,
-    check_seal,
     check_last_words,
     check_older,
 )

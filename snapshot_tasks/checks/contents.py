@@ -9,20 +9,45 @@ from snapshot_tasks.domain.findings import Concern, Finding, Status
 from snapshot_tasks.domain.fingerprint import PAYLOAD_NAME, Fingerprint, Name, Sealed
 
 MAX_DROP_SHARE = 0.1
+# Updates may delete points, but rarely half of a collection.
+LEAST_SHARE = 0.5
 
 
-def check_contents(sealed: Sealed, found: Fingerprint) -> Finding:
-    """Every point has the id, payload and vectors that were sealed, bit for bit."""
+def check_contents(sealed: Sealed, found: Fingerprint, *, of_file: bool = False) -> Finding:
+    """Every point has the id, payload and vectors that were sealed, bit for bit.
+
+    With `of_file`, nothing was sealed, and they are those of the file as it is.
+    """
     if sealed.digest == found.digest:
-        message = f"{found.points_count:,} points identical, fingerprint {found.digest[:16]}"
+        with_file = " with the file's" if of_file else ""
+        message = (
+            f"{found.points_count:,} points identical{with_file}, fingerprint {found.digest[:16]}"
+        )
         return Finding(check="contents", status=Status.OK, message=message)
     parts = [
         f"{describe(difference.name)} differs in {len(difference.buckets):,} of 4,096 buckets"
         for difference in (sealed.buckets.differences(found) if sealed.buckets else ())
     ]
     where = "; ".join(parts) or "the location is unknown, because the sealed buckets are missing"
-    message = f"sealed {sealed.points_count:,} points, found {found.points_count:,}: {where}"
+    was = "the file has" if of_file else "sealed"
+    message = f"{was} {sealed.points_count:,} points, found {found.points_count:,}: {where}"
     return Finding(check="contents", status=Status.FAIL, message=message, concern=Concern.POINTS)
+
+
+def check_with_pending(file: Sealed, found: Fingerprint, pending_count: int) -> Finding:
+    """What fits of a file whose log has operations that only a server applies.
+
+    They may add, change and delete points, so a difference is no damage unless most are missing.
+    """
+    if file.digest == found.digest:
+        return check_contents(file, found, of_file=True)
+    lost = found.points_count < file.points_count * LEAST_SHARE
+    message = (
+        f"could not be compared with the file in full, because {pending_count:,} operations are"
+        f" still in its log: its segments have {file.points_count:,} points, {found.points_count:,}"
+        " were restored"
+    )
+    return Finding(check="contents", status=Status.FAIL if lost else Status.WARN, message=message)
 
 
 def describe(name: Name) -> str:

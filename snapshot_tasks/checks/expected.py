@@ -35,6 +35,9 @@ class Expected:
     filters, are expected, if that is known;
     `odd_vectors` are the names of those that have a vector with NaN or infinity.
     `unsettled_indexes` may or may not exist: they were being created or dropped.
+
+    Without a seal, a drill expects what the file contains as it is (`of_file`). The file's log may
+    then have `pending_count` operations whose effect only a server knows.
     """
 
     state: CollectionState | None
@@ -46,6 +49,8 @@ class Expected:
     odd_vectors: frozenset[str] = frozenset()
     index_counts: tuple[IndexCount, ...] = ()
     unsettled_indexes: frozenset[str] = frozenset()
+    of_file: bool = False
+    pending_count: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

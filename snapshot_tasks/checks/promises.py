@@ -16,6 +16,7 @@ from snapshot_tasks.catalog.runs import LastRun
 from snapshot_tasks.checks.indexes import wrong_on_source
 from snapshot_tasks.checks.vector_names import check_vector_names
 from snapshot_tasks.domain.findings import Finding, Status, fail, ok, warn
+from snapshot_tasks.domain.proof import UNSEALED
 from snapshot_tasks.domain.snapshot import Snapshot
 from snapshot_tasks.system.errors import Damaged
 from snapshot_tasks.system.spans import format_span
@@ -52,6 +53,7 @@ def promises(
         *check_points(own),
         *check_source_indexes(own[0]),
         *check_names(own[0]),
+        *check_seal(own[0]),
         check_proof(own, max_proof_age, now),
     )
 
@@ -84,7 +86,7 @@ def check_file(newest: Snapshot) -> Finding:
     if newest.manifest_problem:
         return fail("file", newest.manifest_problem.message, newest.manifest_problem.hint)
     if newest.manifest is None:
-        message = f"{newest.name} has no manifest, so it cannot be checked"
+        message = f"{newest.name} has no manifest, so it was not sealed and cannot be checked"
         return warn("file", message, _create(str(newest.collection)))
     size, wanted = newest.size_bytes, newest.manifest.size_bytes
     if not newest.has_its_size:
@@ -95,6 +97,15 @@ def check_file(newest: Snapshot) -> Finding:
     except Damaged as error:
         return fail("file", error.message, error.hint)
     return ok("file", f"{size:,} bytes, as its manifest says")
+
+
+def check_seal(newest: Snapshot) -> Iterator[Finding]:
+    """The newest snapshot is sealed, so that a test can prove it; `check_file` says what else."""
+    if newest.is_sealed:
+        yield ok("seal", "sealed when it was taken")
+    elif newest.manifest:
+        message = f"{newest.name} was not sealed when it was taken, so no test can prove it"
+        yield fail("seal", message, _create(str(newest.collection)))
 
 
 def check_points(own: Sequence[Snapshot]) -> Iterator[Finding]:
@@ -135,15 +146,20 @@ def check_proof(own: Sequence[Snapshot], max_age: timedelta, now: datetime) -> F
         message = f"{newest.name} failed {ago} ago and has not been proven since"
         return fail("proof", message, "`inv snapshot.test-restore` shows what is wrong with it.")
     proven = [(at, s) for s in own if (at := s.proven_at) is not None and s.has_its_size]
-    if not proven:
+    passed = proven or [(at, s) for s in own if (at := s.restored_at) is not None and s.is_whole]
+    if not passed:
         return fail("proof", "no snapshot has been proven yet", test)
-    at, snapshot = max(proven, key=lambda pair: pair[0])
-    message = f"{snapshot.name} proven {_span(now - at)} ago"
+    at, snapshot = max(passed, key=lambda pair: pair[0])
+    message = f"{snapshot.name} {'proven' if proven else 'restored'} {_span(now - at)} ago"
+    if not proven:
+        message += f"; {UNSEALED}"
     if now - at < -CLOCK_TOLERANCE:
         late = f"{snapshot.name} has a proof time in the future"
         return fail("proof", late, f"Correct the clock. {test}")
     if now - at > max_age:
         return fail("proof", f"{message}, more than the promised {format_span(max_age)}", test)
+    if not proven:
+        return warn("proof", message, _create(str(newest.collection)))
     return ok("proof", message)
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
-from snapshot_tasks.checks.contents import check_contents
-from snapshot_tasks.checks.expected import GREEN_SECONDS, Cost, Restored
+from snapshot_tasks.checks.contents import check_contents, check_with_pending
+from snapshot_tasks.checks.expected import GREEN_SECONDS, Cost, Expected, Restored
 from snapshot_tasks.checks.live_indexes import check_restored_indexes
 from snapshot_tasks.checks.search import check_search
 from snapshot_tasks.domain.comparison import added_only, differences, kept_only
@@ -36,16 +36,24 @@ def check_status(restored: Restored) -> Iterator[Finding]:
 def check_count(restored: Restored) -> Iterator[Finding]:
     """The exact number of points is the file's."""
     expected, actual = restored.expected, restored.actual.points_count
-    if expected.state is None:
+    count = _known_count(expected)
+    if count is None:
         message = f"no manifest: {actual:,} points restored, the expected number is unknown"
         yield Finding(check="count", status=Status.WARN, message=message)
-    elif expected.moving_between and (actual or not expected.state.points_count):
+    elif expected.moving_between and (actual or not count):
         yield _count_of_moving(actual, expected.moving_between)
-    elif expected.state.points_count == actual:
+    elif count == actual:
         yield Finding(check="count", status=Status.OK, message=f"{actual:,} points, exactly")
     else:
-        message = f"expected {expected.state.points_count:,} points, found {actual:,}"
+        message = f"expected {count:,} points, found {actual:,}"
         yield Finding(check="count", status=Status.FAIL, message=message, concern=Concern.COUNT)
+
+
+def _known_count(expected: Expected) -> int | None:
+    """Return the recorded count; without a manifest, that of the file if it is certain."""
+    if expected.state is not None:
+        return expected.state.points_count
+    return expected.sealed.points_count if expected.sealed and not expected.pending_count else None
 
 
 def check_config(restored: Restored) -> Iterator[Finding]:
@@ -111,16 +119,20 @@ def check_points(restored: Restored) -> Iterator[Finding]:
         message = "not sealed, so the points cannot be checked"
         yield Finding(check="contents", status=Status.WARN, message=message)
         return
+    pending = restored.expected.pending_count
     label = f"reading every point of {restored.collection}"
     with restored.progress.phase(label, total_points=sealed.points_count) as advance:
         found = read_fingerprint(restored.endpoint, restored.collection, advance)
-    yield check_contents(sealed, found)
+    if pending:
+        yield check_with_pending(sealed, found, pending)
+    else:
+        yield check_contents(sealed, found, of_file=restored.expected.of_file)
 
 
 def check_searches(restored: Restored) -> Iterator[Finding]:
     """Searches find the same points as when the snapshot was taken."""
     expected = restored.expected
-    if not expected.probes or expected.state is None:
+    if not expected.probes:
         return
     with restored.progress.phase(f"searching in {restored.collection}"):
         yield from check_search(restored)

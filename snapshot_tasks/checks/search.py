@@ -55,8 +55,9 @@ def _check_vector(name: str, restored: Restored) -> tuple[Status, str]:
         missing = len(probes) - len(answers)
         return Status.FAIL, f"{missing:,} of the sampled points are missing"
     pairs = list(zip(probes, answers, strict=True))
-    state = restored.expected.state
-    tolerance = tolerance_of(state.config if state else {}, name)
+    # Without a manifest, the restored vectors' own parameters are all that is known of them.
+    state = restored.expected.state or restored.actual
+    tolerance = tolerance_of(state.config, name)
     if tolerance is None:
         matching = "not compared, because its scores depend on more than the points"
         return _with_recall(name, restored, pairs, matching)

@@ -1,19 +1,36 @@
 """The results of drills and verifications of a snapshot: one proof for each.
 
 Only a passed drill proves a snapshot, and a later failure that concerns the file undoes this.
+Without a seal there is nothing older to compare with: a passed drill then shows only that the file
+restores.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from enum import StrEnum
 from typing import Any
 
 from snapshot_tasks.domain.findings import Finding, Status
 from snapshot_tasks.system.untrusted import parse_json
 
+
+class Verdict(StrEnum):
+    """What a drill shows. The words are the same everywhere, also in proofs and `--json`."""
+
+    # Sealed when it was taken, and everything is equal.
+    PROVEN = "PROVEN"
+    # Equal to the file as it is; there was no seal to compare with.
+    RESTORES = "RESTORES"
+    NOT_PROVEN = "NOT PROVEN"
+
+
+# What RESTORES means, wherever a verdict is explained.
+PASSED = (Verdict.PROVEN, Verdict.RESTORES)
+UNSEALED = "contents compared with the file, not sealed when it was taken"
 DRILL = "drill"
 REHEARSAL = "rehearsal"
 VERIFY = "verify"
@@ -25,8 +42,8 @@ BYTES, CONTENT, SOURCE = LEVELS = ("bytes", "content", "source")
 class Proof:
     """One line in the proofs of a snapshot.
 
-    Facts that are missing from a line or have the wrong type are empty or None. `document` is the
-    whole line, for display.
+    Facts that are missing from a line or have the wrong type are empty or None. `recorded` is its
+    verdict, which lines of earlier versions do not have. `document` is the whole line, for display.
     """
 
     kind: str
@@ -37,12 +54,23 @@ class Proof:
     engine: str
     qdrant_version: str
     restore_seconds: float | None
+    recorded: Verdict | None = None
+    size_bytes: int | None = None
     document: Mapping[str, Any] = field(repr=False)
 
     @property
     def about_file(self) -> bool:
         """Whether it judges the file, not the live collection, which may change at any time."""
         return self.level != SOURCE
+
+    def verdict(self, *, sealed: bool) -> Verdict:
+        """Return the verdict for a snapshot that is sealed or not; PROVEN is for sealed ones only.
+
+        A line without a recorded verdict was written when each passed drill counted as proven.
+        """
+        if not self.ok or self.recorded is Verdict.NOT_PROVEN:
+            return Verdict.NOT_PROVEN
+        return self.recorded or Verdict.PROVEN if sealed else Verdict.RESTORES
 
     @property
     def findings(self) -> tuple[Finding, ...]:
@@ -76,6 +104,8 @@ class Proof:
             engine=_text(document.get("engine")),
             qdrant_version=_text(document.get("qdrant_version")),
             restore_seconds=_seconds(document.get("restore_seconds")),
+            recorded=_verdict(document.get("verdict")),
+            size_bytes=_size(document.get("size_bytes")),
             document=document,
         )
 
@@ -85,18 +115,39 @@ def parse_proofs(text: str) -> tuple[Proof, ...]:
     return tuple(proof for line in text.split("\n") if (proof := _parse(line)) is not None)
 
 
-def last_proven_at(proofs: Sequence[Proof], sha256: str | None) -> datetime | None:
-    """Return when a drill last succeeded with exactly these bytes, or None.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bytes:
+    """What is known of a file's bytes without reading them, and whether they are sealed.
 
-    A drill or a verification of the file that failed since then undoes it. Without a manifest, the
-    expected bytes are unknown, so nothing counts as proven.
+    Without a manifest, `sha256` is None. A proof then counts if the file has the size it had, and
+    was last changed before.
     """
-    if sha256 is None:
-        return None
+
+    sha256: str | None
+    sealed: bool
+    size_bytes: int | None = None
+    changed_at: datetime | None = None
+
+    def are_of(self, proof: Proof) -> bool:
+        """Return whether a proof is about these bytes, as far as that is known."""
+        if self.sha256 is not None:
+            return proof.sha256 == self.sha256
+        if self.changed_at is None or proof.size_bytes is None:
+            return False
+        return proof.size_bytes == self.size_bytes and self.changed_at <= proof.at
+
+
+def last_passed_at(
+    proofs: Sequence[Proof], of: Bytes, verdicts: Container[Verdict] = PASSED
+) -> datetime | None:
+    """Return when a drill last ended with one of these verdicts for exactly these bytes, or None.
+
+    A drill or a verification of the file that failed since then undoes it.
+    """
     for proof in reversed(proofs):
         if _undoes(proof):
             return None
-        if proof.kind == DRILL and proof.ok and proof.sha256 == sha256:
+        if proof.kind == DRILL and of.are_of(proof) and proof.verdict(sealed=of.sealed) in verdicts:
             return proof.at
     return None
 
@@ -134,6 +185,15 @@ def _seconds(value: Any) -> float | None:
     if not math.isfinite(value):
         raise ValueError(f"{value} is not a time in seconds")
     return float(value) if value >= 0 else None
+
+
+def _verdict(value: object) -> Verdict | None:
+    """Return a recorded verdict; None for a word that this version does not know."""
+    return next((verdict for verdict in Verdict if verdict.value == value), None)
+
+
+def _size(value: object) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 def _text(value: object) -> str:

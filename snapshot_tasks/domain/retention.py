@@ -70,6 +70,7 @@ class Candidate:
     created_at: datetime
     size_bytes: int
     proven_at: datetime | None = None
+    restored_at: datetime | None = None
     checked: bool = True
     aside: str = ""
     hold: str = ""
@@ -107,9 +108,9 @@ def plan_retention(
 ) -> Plan:
     """Decide on the snapshots of one collection.
 
-    Every policy keeps the newest snapshot, the newest proven one and those on hold; an empty policy
-    keeps all. A rule by period only counts periods that have a snapshot, so a machine that was off
-    for a month loses nothing.
+    Every policy keeps the newest snapshot, the newest proven one (without one, the newest that
+    restores), and those on hold; an empty policy keeps all. A rule by period
+    only counts periods that have a snapshot, so a machine that was off for a month loses nothing.
     """
     newest_first = sorted(candidates, key=lambda c: (c.created_at, c.name), reverse=True)
     reasons: dict[str, list[str]] = {candidate.name: [] for candidate in newest_first}
@@ -133,7 +134,9 @@ def _always(newest_first: Sequence[Candidate], policy: Policy) -> Iterator[Reaso
     checked = next((c for c in counted if c.checked), None)
     if checked and checked != counted[0]:
         yield checked, "the newest with a manifest"
-    yield from ((c, "the newest proven one") for c in [c for c in counted if c.proven_at][:1])
+    proven = [(c, "the newest proven one") for c in counted if c.proven_at]
+    restoring = [(c, "the newest that restores") for c in counted if c.restored_at]
+    yield from (proven or restoring)[:1]
     minimum = counted[1 : policy.keep_minimum]
     yield from ((c, f"one of the {policy.keep_minimum} that are always kept") for c in minimum)
     yield from ((c, c.hold) for c in newest_first if c.hold)

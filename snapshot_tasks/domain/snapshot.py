@@ -19,7 +19,13 @@ from snapshot_tasks.domain.names import (
     probes_path,
     proofs_path,
 )
-from snapshot_tasks.domain.proof import Proof, last_failed_at, last_proven_at
+from snapshot_tasks.domain.proof import (
+    Bytes,
+    Proof,
+    Verdict,
+    last_failed_at,
+    last_passed_at,
+)
 from snapshot_tasks.domain.search_parity import Probe
 from snapshot_tasks.system.errors import Damaged, TaskError
 from snapshot_tasks.system.untrusted import printable
@@ -65,6 +71,7 @@ class Snapshot:
     size_bytes: int
     manifest: Manifest | None
     manifest_problem: TaskError | None = None
+    changed_at: datetime | None = None
     beside: Beside = field(default=Nothing(), repr=False, compare=False)
 
     @property
@@ -81,6 +88,11 @@ class Snapshot:
     def has_its_size(self) -> bool:
         """Whether the file is as long as its manifest states."""
         return self.manifest is not None and self.size_bytes == self.manifest.size_bytes
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether nothing says that the file is shorter or longer than it was."""
+        return self.manifest is None or self.has_its_size
 
     @property
     def is_safety(self) -> bool:
@@ -116,9 +128,38 @@ class Snapshot:
         return self.beside.proofs
 
     @property
+    def is_sealed(self) -> bool:
+        """Whether a fingerprint of its points was recorded when it was taken."""
+        return self.manifest is not None and self.manifest.seal is not None
+
+    @property
+    def bytes(self) -> Bytes:
+        """What is known of the file's bytes without reading them."""
+        return Bytes(
+            sha256=self.sha256,
+            sealed=self.is_sealed,
+            size_bytes=self.size_bytes,
+            changed_at=self.changed_at,
+        )
+
+    @property
     def proven_at(self) -> datetime | None:
-        """When a drill last passed with the bytes that the manifest records."""
-        return last_proven_at(self.proofs, self.sha256)
+        """When a drill last proved these bytes; only a sealed snapshot is ever proven."""
+        return last_passed_at(self.proofs, self.bytes, (Verdict.PROVEN,))
+
+    @property
+    def restored_at(self) -> datetime | None:
+        """When a drill of these bytes last passed, also without a seal to compare with."""
+        return last_passed_at(self.proofs, self.bytes)
+
+    @property
+    def verdict(self) -> Verdict | None:
+        """What its last test showed; None if there was none, or it was of other bytes."""
+        if self.failed_at is not None:
+            return Verdict.NOT_PROVEN
+        if self.proven_at is not None:
+            return Verdict.PROVEN
+        return Verdict.RESTORES if self.restored_at is not None else None
 
     @property
     def failed_at(self) -> datetime | None:

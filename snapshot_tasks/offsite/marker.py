@@ -57,6 +57,7 @@ class Marker:
     points_count: int | None = None
     qdrant_version: str | None = None
     proven_at: datetime | None = None
+    restored_at: datetime | None = None
     failed_at: datetime | None = None
     label: str | None = None
     pinned: bool = False
@@ -91,6 +92,7 @@ class Marker:
             **plain,
             "created_at": self.created_at.isoformat(),
             "proven_at": self.proven_at.isoformat() if self.proven_at else None,
+            "restored_at": self.restored_at.isoformat() if self.restored_at else None,
             "failed_at": self.failed_at.isoformat() if self.failed_at else None,
             "parts": [asdict(part) for part in self.parts],
             "beside": {kind: asdict(blob) for kind, blob in self.beside.items()},
@@ -132,7 +134,10 @@ def parse_marker(data: bytes, key: Key) -> Marker:
 
 def _parse(document: Mapping[str, Any]) -> Marker:
     beside = typed(document, "beside", dict)
-    proven_at, failed_at = (optional(document, f"{what}_at", str) for what in ("proven", "failed"))
+    proven_at, restored_at, failed_at = (
+        parse_moment(text) if (text := optional(document, f"{what}_at", str)) else None
+        for what in ("proven", "restored", "failed")
+    )
     return Marker(
         snapshot=_snapshot(document),
         collection=_collection(document),
@@ -143,8 +148,9 @@ def _parse(document: Mapping[str, Any]) -> Marker:
         beside={kind: _blob(beside[kind]) for kind in BESIDE if kind in beside},
         points_count=optional(document, "points_count", int),
         qdrant_version=optional(document, "qdrant_version", str),
-        proven_at=parse_moment(proven_at) if proven_at else None,
-        failed_at=parse_moment(failed_at) if failed_at else None,
+        proven_at=proven_at,
+        restored_at=restored_at,
+        failed_at=failed_at,
         label=optional(document, "label", str),
         pinned=typed(document, "pinned", bool),
         safety=typed(document, "safety", bool),

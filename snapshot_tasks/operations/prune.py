@@ -129,6 +129,7 @@ def _candidate(entry: Snapshot, held: str) -> Candidate:
         created_at=entry.created_at,
         size_bytes=entry.size_bytes,
         proven_at=entry.proven_at,
+        restored_at=entry.restored_at,
         checked=entry.manifest is not None,
         aside=_aside(entry),
         hold=held or _hold(entry),

@@ -59,6 +59,7 @@ class Entry:
     label: str | None
     replaced: bool
     proven_at: datetime | None
+    restored_at: datetime | None
     restore_seconds: float | None
     problem: str | None
 
@@ -220,6 +221,7 @@ def _entry(snapshot: Snapshot) -> Entry:
         label=manifest.label if manifest else None,
         replaced=snapshot.is_safety,
         proven_at=snapshot.proven_at,
+        restored_at=snapshot.restored_at,
         restore_seconds=measured.restore_seconds if measured else None,
         problem=problem.message if problem else None,
     )

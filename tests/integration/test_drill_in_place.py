@@ -250,3 +250,19 @@ def test_interrupted_it_says_how_to_get_the_data_back(prepared: Inv) -> None:
     assert up.code == 0, up.stderr
     assert collections(prepared) == {"main": 200}
     assert_error(ran, 130, "stack.up")
+
+
+def test_an_unsealed_snapshot_is_read_before_anything_is_deleted(prepared: Inv) -> None:
+    """Counts agree, but not the points: nothing is deleted. If they do, it restores, unproven."""
+    file = snapshot_of(prepared)
+    edit_manifest(file, lambda m: m.update(fingerprint=None))
+    with loader_of(prepared) as loader:
+        path, only = "/collections/main/points/payload", [7]
+        loader.request("POST", path, {"payload": {"odd": True}, "points": only})
+        assert_error(in_place(prepared, "--yes"), 24, "the file has 200 points")
+        loader.request("POST", f"{path}/delete", {"keys": ["odd"], "points": only})
+    assert collections(prepared) == {"main": 200}
+    ran = in_place(prepared, "--yes")
+    assert ran.code == 0, ran.stderr
+    assert "RESTORES:" in ran.stdout
+    assert collections(prepared) == {"main": 200}

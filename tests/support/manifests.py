@@ -37,6 +37,7 @@ def make_manifest(**changes: Any) -> Manifest:
         "config": {"params": {"vectors": {"size": 4, "distance": "Cosine"}}},
         "payload_schema": {"year": {"data_type": "integer"}},
         "aliases": ("library",),
+        "seal": SEAL,
     }
     return Manifest(**(facts | changes))
 

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from snapshot_tasks.domain.findings import Finding, Status, failed
+from snapshot_tasks.domain.proof import UNSEALED, Verdict
 from snapshot_tasks.system.errors import BudgetMissed, TaskError
 from snapshot_tasks.system.units import duration
 
@@ -56,20 +57,25 @@ def error_finding(error: TaskError) -> Finding:
 
 def checked_drill(report: DrillReport) -> Checked:
     """Return a restore test for CI."""
-    seconds, slow = report.restore_seconds, isinstance(report.error, BudgetMissed)
-    proven = seconds is not None and (report.error is None or slow)
-    verdict = "not proven"
-    if proven and seconds is not None:
-        verdict = f"proven{', but too slow' if slow else ''}: restores in {duration(seconds)}"
     return Checked(
         name=report.snapshot.name,
-        verdict=verdict,
+        verdict=_verdict(report),
         at=report.at,
         seconds=report.total_seconds,
         findings=report.findings,
         times=report.phases,
         error=report.error,
     )
+
+
+def _verdict(report: DrillReport) -> str:
+    seconds = report.restore_seconds
+    if seconds is None or report.verdict is Verdict.NOT_PROVEN:
+        return "not proven"
+    slow = ", but too slow" if isinstance(report.error, BudgetMissed) else ""
+    if report.verdict is Verdict.RESTORES:
+        return f"restores{slow}, in {duration(seconds)}; {UNSEALED}"
+    return f"proven{slow}: restores in {duration(seconds)}"
 
 
 def checked_file(verification: Verification, at: datetime) -> Checked:

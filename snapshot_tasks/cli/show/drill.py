@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from snapshot_tasks.cli.console import tell
 from snapshot_tasks.cli.show.created import findings_json, render_taken
 from snapshot_tasks.cli.show.findings import render_findings
+from snapshot_tasks.domain.proof import UNSEALED, Verdict
 from snapshot_tasks.system.errors import BudgetMissed
 from snapshot_tasks.system.units import duration
 
@@ -43,11 +44,12 @@ def render_drill(report: DrillReport) -> None:
     )
     render_findings(report.findings, title=title)
     tell("Times: " + ", ".join(f"{phase} {duration(s)}" for phase, s in report.phases.items()))
-    too_slow = isinstance(report.error, BudgetMissed)
-    if report.restore_seconds is not None and (report.error is None or too_slow):
-        slowly = ", but too slow" if too_slow else ""
-        tell(f"PROVEN{slowly}: {name} restores in {duration(report.restore_seconds)}.")
+    if report.restore_seconds is None or report.verdict is Verdict.NOT_PROVEN:
+        tell(f"{Verdict.NOT_PROVEN}: {name}.")
     else:
-        tell(f"NOT PROVEN: {name}.")
+        slowly = ", but too slow" if isinstance(report.error, BudgetMissed) else ""
+        unsealed = f"; {UNSEALED}" if report.verdict is Verdict.RESTORES else ""
+        seconds = duration(report.restore_seconds)
+        tell(f"{report.verdict}{slowly}: {name} restores in {seconds}{unsealed}.")
     if report.kept:
         tell(f"Still running at {report.kept}")

@@ -39,6 +39,8 @@ def _add_suite(root: ElementTree.Element, thing: Checked) -> None:
         time=f"{thing.seconds:.3f}",
         timestamp=thing.at,
     )
+    properties = ElementTree.SubElement(suite, "properties")
+    _element(properties, "property", name="verdict", value=thing.verdict)
     for finding in (*thing.findings, *beside):
         _add_case(suite, thing.name, finding)
 

@@ -8,14 +8,14 @@ from typing import Any
 
 from snapshot_tasks.cli.console import shown, tell
 from snapshot_tasks.cli.show.table import MAX_CELL, table
-from snapshot_tasks.domain.proof import SOURCE, Proof
+from snapshot_tasks.domain.proof import SOURCE, UNSEALED, Proof, Verdict
 from snapshot_tasks.domain.snapshot import Snapshot
 from snapshot_tasks.system.units import ago, duration, moment, size
 
 
 def snapshot_json(snapshot: Snapshot) -> dict[str, Any]:
     """Return a catalogue entry for `--json`; unknown facts are null."""
-    manifest, proven_at = snapshot.manifest, snapshot.proven_at
+    manifest, proven_at, restored_at = snapshot.manifest, snapshot.proven_at, snapshot.restored_at
     return {
         "snapshot": snapshot.name,
         "path": str(snapshot.path),
@@ -29,6 +29,8 @@ def snapshot_json(snapshot: Snapshot) -> dict[str, Any]:
         "source_moved": manifest.source_moved if manifest else None,
         "sealed": bool(manifest and manifest.seal),
         "proven_at": proven_at.isoformat() if proven_at else None,
+        "restored_at": restored_at.isoformat() if restored_at else None,
+        "verdict": snapshot.verdict.value if snapshot.verdict else None,
         "pinned": snapshot.pin,
         "problem": snapshot.manifest_problem.message if snapshot.manifest_problem else None,
     }
@@ -55,13 +57,7 @@ def render_snapshots(snapshots: Sequence[Snapshot], now: datetime) -> None:
 
 
 def _snapshot_row(snapshot: Snapshot, now: datetime) -> tuple[str, ...]:
-    manifest, proven_at = snapshot.manifest, snapshot.proven_at
-    if snapshot.manifest_problem:
-        state = "manifest unreadable"
-    else:
-        state = f"proven {ago(proven_at, now)}" if proven_at else "never"
-        if snapshot.failed_at is not None:
-            state = f"FAILED {ago(snapshot.failed_at, now)}"
+    manifest = snapshot.manifest
     return (
         snapshot.name,
         (snapshot.collection or "unknown")
@@ -71,8 +67,21 @@ def _snapshot_row(snapshot: Snapshot, now: datetime) -> tuple[str, ...]:
         f"{manifest.points_count:,}" if manifest else "unknown",
         size(snapshot.size_bytes),
         "unknown" if manifest is None else "yes" if manifest.seal else "no",
-        state,
+        _state(snapshot, now),
     )
+
+
+def _state(snapshot: Snapshot, now: datetime) -> str:
+    """Return in a few words what is known of a restore."""
+    if snapshot.manifest_problem:
+        return "manifest unreadable"
+    if snapshot.failed_at is not None:
+        return f"FAILED {ago(snapshot.failed_at, now)}"
+    if snapshot.proven_at is not None:
+        return f"proven {ago(snapshot.proven_at, now)}"
+    if snapshot.restored_at is not None:
+        return f"restores, not sealed: {ago(snapshot.restored_at, now)}"
+    return "never"
 
 
 def render_created(snapshot: Snapshot) -> None:
@@ -107,6 +116,8 @@ def render_snapshot(snapshot: Snapshot, now: datetime) -> None:
         "size": f"{snapshot.size_bytes:,} bytes",
         "proven": moment(proven_at) if proven_at else "never",
     }
+    if restored_at := snapshot.restored_at if proven_at is None else None:
+        facts["restores"] = f"{moment(restored_at)}; {UNSEALED}"
     if manifest:
         before, after = manifest.source_points_before, manifest.source_points_after
         facts |= {
@@ -137,10 +148,11 @@ def render_snapshot(snapshot: Snapshot, now: datetime) -> None:
 def _proof_row(proof: Proof, now: datetime) -> tuple[str, ...]:
     # If only the source has changed, the snapshot is still good.
     wrong = "differs" if proof.level == SOURCE else "NO"
+    said = "restores" if proof.recorded is Verdict.RESTORES else "yes"
     return (
         ago(proof.at, now),
         f"{proof.kind}: {proof.level}" if proof.level else proof.kind,
-        "yes" if proof.ok else wrong,
+        said if proof.ok else wrong,
         proof.qdrant_version or "–",
         "–" if proof.restore_seconds is None else duration(proof.restore_seconds),
     )

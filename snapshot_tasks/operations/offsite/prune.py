@@ -194,6 +194,7 @@ def _candidate(marker: Marker, pinned: Collection[str]) -> Candidate:
         created_at=marker.created_at,
         size_bytes=marker.stored_bytes,
         proven_at=marker.proven_at,
+        restored_at=marker.restored_at,
         checked=MANIFEST in marker.beside,
         aside=REPLACED if marker.safety else FAILED if marker.failed_at else "",
         hold=hold,

@@ -19,6 +19,7 @@ from snapshot_tasks.operations.offsite.sidecars import (
     failed_at,
     marker_of,
     proven_at,
+    restored_at,
 )
 from snapshot_tasks.sealing.archive import check_archive
 from snapshot_tasks.system.errors import Damaged, NotFound, StorageError
@@ -178,6 +179,7 @@ def _refresh(request: PushRequest, upload: Upload, found: Marker) -> Pushed:
             marker,
             beside={**found.beside, **upload.beside},
             proven_at=proven_at(snapshot),
+            restored_at=restored_at(snapshot),
             failed_at=failed_at(snapshot),
         )
     if marker == found:

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from snapshot_tasks.catalog.proofs import MAX_PROOFS_BYTES
 from snapshot_tasks.domain.names import FINGERPRINT_SUFFIX, MANIFEST_SUFFIX, PROBES_SUFFIX
-from snapshot_tasks.domain.proof import Proof, last_failed_at, last_proven_at
+from snapshot_tasks.domain.proof import PASSED, Proof, Verdict, last_failed_at, last_passed_at
 from snapshot_tasks.domain.snapshot import Snapshot
 from snapshot_tasks.offsite.layout import FINGERPRINT, MANIFEST, PROBES, PROOFS
 from snapshot_tasks.offsite.marker import MAX_BESIDE_BYTES, Marker
@@ -60,6 +60,7 @@ def marker_of(snapshot: Snapshot, upload: Upload, *, pinned: bool) -> Marker:
         points_count=manifest.points_count if manifest else None,
         qdrant_version=manifest.qdrant_version if manifest else None,
         proven_at=proven_at(snapshot),
+        restored_at=restored_at(snapshot),
         failed_at=failed_at(snapshot),
         label=manifest.label if manifest else None,
         pinned=pinned,
@@ -70,12 +71,21 @@ def marker_of(snapshot: Snapshot, upload: Upload, *, pinned: bool) -> Marker:
 
 def proven_at(snapshot: Snapshot) -> datetime | None:
     """Return when these bytes were proven; proofs of other bytes under this name do not count."""
-    return last_proven_at(_proofs_of_these_bytes(snapshot), snapshot.sha256)
+    return _passed_at(snapshot, (Verdict.PROVEN,))
+
+
+def restored_at(snapshot: Snapshot) -> datetime | None:
+    """Return when a drill of these bytes last passed, also without a seal to compare with."""
+    return _passed_at(snapshot, PASSED)
 
 
 def failed_at(snapshot: Snapshot) -> datetime | None:
     """Return when these bytes last failed a test, if none has succeeded since."""
     return last_failed_at(_proofs_of_these_bytes(snapshot))
+
+
+def _passed_at(snapshot: Snapshot, verdicts: tuple[Verdict, ...]) -> datetime | None:
+    return last_passed_at(_proofs_of_these_bytes(snapshot), snapshot.bytes, verdicts)
 
 
 def _proofs_of_these_bytes(snapshot: Snapshot) -> tuple[Proof, ...]:

@@ -26,7 +26,7 @@ from snapshot_tasks.checks.restored import check_restored
 from snapshot_tasks.domain.endpoint import Endpoint
 from snapshot_tasks.domain.failure import Failure, joined
 from snapshot_tasks.domain.findings import Finding, failed
-from snapshot_tasks.domain.fingerprint import Fingerprint, Sealed
+from snapshot_tasks.domain.fingerprint import Fingerprint
 from snapshot_tasks.domain.snapshot import Snapshot
 from snapshot_tasks.domain.vector_names import refused_names
 from snapshot_tasks.domain.versions import Fit, version_fit
@@ -38,6 +38,7 @@ from snapshot_tasks.operations.prove.evidence import (
     look_again,
     points_evidence,
 )
+from snapshot_tasks.operations.prove.expectation import as_sealed, read_unsealed
 from snapshot_tasks.operations.restore.demands import needs_start_up
 from snapshot_tasks.operations.restore.into_empty import RestoreResult
 from snapshot_tasks.operations.restore.one import restore
@@ -164,8 +165,12 @@ def _problem(snapshot: Snapshot | None, live: Restored, contents: Fingerprint) -
         return f"Qdrant {version} restores no collection with such vector names ({names})"
     expected = expected_recorded(snapshot, live.collection)
     findings = check_restored(replace(live, expected=expected), Cost.DESCRIBED)
-    if seal := snapshot.sealed:
-        findings = (*findings, check_contents(seal, contents))
+    seal, unsealed = snapshot.sealed, snapshot.sealed is None
+    if seal is None and not failed(findings):
+        # Nothing else shows that what is about to be deleted is in the file.
+        seal = as_sealed(read_unsealed(snapshot, live.progress).fingerprint)
+    if seal is not None:
+        findings = (*findings, check_contents(seal, contents, of_file=unsealed))
     extra = set(live.actual.aliases) - set(snapshot.manifest.aliases)
     wrong = [f"{f.check}: {f.message}" for f in failed(findings)]
     return ", ".join(
@@ -175,12 +180,11 @@ def _problem(snapshot: Snapshot | None, live: Restored, contents: Fingerprint) -
 
 def _as_it_was(snapshot: Snapshot, live: Restored, contents: Fingerprint) -> Expected:
     """Return what must be restored: the current live data, not only what the manifest says."""
-    seal = Sealed(digest=contents.digest, points_count=contents.points_count, buckets=contents)
     recorded = expected_sealed(snapshot, live.collection)
     return Expected(
         state=live.actual,
         taken_with=live.server_version,
-        sealed=seal,
+        sealed=as_sealed(contents),
         probes=recorded.probes,
         odd_vectors=recorded.odd_vectors,
     )

@@ -43,6 +43,8 @@ def test_what_the_catalogue_holds(catalog: Catalog) -> None:
         ("newest_size_bytes", "books"): 32,
         ("newest_points", "books"): 7,
         ("proof_timestamp_seconds", "books"): (TAKEN_AT + HOUR).timestamp(),
+        ("restored_timestamp_seconds", "books"): (TAKEN_AT + HOUR).timestamp(),
+        ("newest_sealed", "books"): 1,
         ("last_restore_seconds", "books"): 2.5,
         ("files", "books"): 2,
         ("files_size_bytes", "books"): 42,
@@ -57,6 +59,15 @@ def test_what_is_not_known_has_no_sample(catalog: Catalog) -> None:
     names = {name for name, _ in parsed(render_metrics(catalog.entries(), (), now=NOW))}
     assert "newest_size_bytes" in names
     assert not names & {"newest_points", "proof_timestamp_seconds", "last_restore_seconds"}
+
+
+def test_what_only_restores_has_no_proof(catalog: Catalog) -> None:
+    """A passed test without a seal has a timestamp of its own."""
+    add_drill(catalogued(catalog, seal=None), TAKEN_AT + HOUR)
+    samples = parsed(render_metrics(catalog.entries(), (), now=NOW))
+    assert ("proof_timestamp_seconds", "books") not in samples
+    assert samples["restored_timestamp_seconds", "books"] == (TAKEN_AT + HOUR).timestamp()
+    assert samples["newest_sealed", "books"] == 0
 
 
 @pytest.mark.parametrize("name", ["bücher 📚", 'quo"te', "back\\slash", "new\nline", "{a=b}"])

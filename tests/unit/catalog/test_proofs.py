@@ -11,7 +11,7 @@ import pytest
 
 from snapshot_tasks.catalog.folder import Catalog
 from snapshot_tasks.catalog.proofs import append_proof, read_proofs
-from snapshot_tasks.domain.proof import Proof, last_proven_at
+from snapshot_tasks.domain.proof import Bytes, Proof, Verdict, last_passed_at
 from snapshot_tasks.domain.snapshot import Snapshot
 from snapshot_tasks.system.errors import StorageError
 from tests.support.manifests import TAKEN_AT, add_drill, catalogued
@@ -111,7 +111,38 @@ def test_a_message_may_hold_any_character(tmp_path: Path, odd: str) -> None:
 def test_only_a_drill_of_these_bytes_proves(proofs: list[Any], hours: int | None) -> None:
     """Only a drill with these bytes is a proof, and a later failure undoes it."""
     expected = None if hours is None else TAKEN_AT + timedelta(hours=hours)
-    assert last_proven_at(tuple(proofs), SHA) == expected
+    of = Bytes(sha256=SHA, sealed=True)
+    assert last_passed_at(proofs, of, (Verdict.PROVEN,)) == expected
+    assert last_passed_at(proofs, of) == expected
+
+
+@pytest.mark.parametrize("recorded", [{}, {"verdict": "PROVEN"}, {"verdict": "RESTORES"}])
+def test_proven_is_for_sealed_snapshots_only(recorded: dict[str, str]) -> None:
+    """A passed drill without a seal, or whose seal was taken away, shows that the file restores.
+
+    Lines of earlier versions have no verdict: they count as proven if there is a seal.
+    """
+    passed = [proof(1, **recorded)]
+    at = passed[0].at
+    sealed, unsealed = (Bytes(sha256=SHA, sealed=sealed) for sealed in (True, False))
+    assert last_passed_at(passed, unsealed) == last_passed_at(passed, sealed) == at
+    assert last_passed_at(passed, unsealed, (Verdict.PROVEN,)) is None
+    proven = None if recorded.get("verdict") == "RESTORES" else at
+    assert last_passed_at(passed, sealed, (Verdict.PROVEN,)) == proven
+
+
+@pytest.mark.parametrize(
+    ("size", "changed_hours", "counts"),
+    [(7, 0, True), (8, 0, False), (7, 2, False), (None, 0, False)],
+)
+def test_without_a_manifest_the_file_must_be_as_it_was(
+    size: int | None, changed_hours: int, counts: bool
+) -> None:
+    """A file that was changed after its test, or has another size, is not what was tested."""
+    changed_at = TAKEN_AT + timedelta(hours=changed_hours)
+    of = Bytes(sha256=None, sealed=False, size_bytes=7, changed_at=changed_at)
+    passed = [proof(1, verdict="RESTORES", size_bytes=size)]
+    assert (last_passed_at(passed, of) is not None) == counts
 
 
 def test_a_snapshot_knows_its_proofs(catalog: Catalog) -> None:

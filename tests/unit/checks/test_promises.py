@@ -43,7 +43,7 @@ def test_all_hold(catalog: Catalog) -> None:
     """Recent, intact and proven: between two weekly tests, the newest need not be proven itself."""
     proven_yesterday(catalog)
     found = judged(catalog)
-    assert list(found) == ["newest snapshot", "file", "proof"]
+    assert list(found) == ["newest snapshot", "file", "seal", "proof"]
     assert {f.status for f in found.values()} == {Status.OK}
     assert "19 h" not in found["newest snapshot"].message
     assert "20 h old" in found["newest snapshot"].message
@@ -113,6 +113,12 @@ def seal_is_garbage(catalog: Catalog) -> None:
     newest.fingerprint_path.write_text("garbage", encoding="utf-8")
 
 
+def newest_unsealed(catalog: Catalog) -> None:
+    """Have a newest snapshot whose points could not be sealed when it was taken."""
+    proven_yesterday(catalog)
+    catalogued(catalog, taken_at=TAKEN_AT + HOUR, seal=None)
+
+
 def none_at_all(catalog: Catalog) -> None:
     """Have only safety snapshots, and a snapshot of another collection."""
     catalogued(catalog, safety=True)
@@ -132,6 +138,7 @@ def none_at_all(catalog: Catalog) -> None:
         (proven_in_the_future, "proof", "clock"),
         (proven_one_is_cut, "proof", "snapshot.test-restore"),
         (seal_is_garbage, "file", "copy"),
+        (newest_unsealed, "seal", "snapshot.create"),
         (none_at_all, "newest snapshot", "snapshot.create"),
     ],
 )
@@ -161,6 +168,24 @@ def test_a_file_without_a_manifest_warns(catalog: Catalog) -> None:
     assert judged(catalog)["file"].status is Status.WARN
 
 
+def test_what_only_restores_is_not_proven(catalog: Catalog) -> None:
+    """A passed drill of an unsealed snapshot is said to be just that, also of an old proof line."""
+    add_drill(catalogued(catalog, seal=None), NOW - HOUR)
+    found = judged(catalog)
+    assert found["proof"].status is Status.WARN
+    assert "compared with the file, not sealed when it was taken" in found["proof"].message
+    assert found["seal"].status is Status.FAIL
+    add_drill(catalogued(catalog, taken_at=TAKEN_AT - HOUR), NOW - 2 * HOUR)
+    assert judged(catalog)["proof"].status is Status.OK
+
+
+def test_what_restored_long_ago_breaks_the_promise(catalog: Catalog) -> None:
+    """Without a seal the test must be as recent as with one."""
+    old = catalogued(catalog, taken_at=NOW - 10 * DAY, seal=None)
+    add_drill(old, NOW - 9 * DAY)
+    assert judged(catalog)["proof"].status is Status.FAIL
+
+
 @pytest.mark.parametrize("margin", [timedelta(0), timedelta(seconds=1)])
 def test_the_limit_itself_is_kept(catalog: Catalog, margin: timedelta) -> None:
     """26 h is within 26 h; one second more is not."""
@@ -183,7 +208,7 @@ def test_to_the_doctor_they_are_warnings(catalog: Catalog) -> None:
     never_proven(catalog)
     found = list(judged(catalog).values())
     warned = list(as_warnings(found))
-    assert [f.status for f in warned] == [Status.OK, Status.OK, Status.WARN]
+    assert [f.status for f in warned] == [Status.OK, Status.OK, Status.OK, Status.WARN]
     assert [f.message for f in warned] == [f.message for f in found]
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from snapshot_tasks.catalog.folder import Catalog
+from snapshot_tasks.domain.findings import Finding, Status
 from snapshot_tasks.operations.report import rpo_seconds
 from snapshot_tasks.report import page
 from snapshot_tasks.report.page import MAX_DETAILED, is_report, render_page
@@ -40,10 +41,13 @@ def test_what_needs_attention_comes_first(catalog: Catalog) -> None:
     """Failures first, then warnings, then the rest, each sorted by name."""
     for name in ("b-well", "a-well"):
         history(catalog, name)
-    history(catalog, "c-unsealed", sealed=False)
+    history(catalog, "c-warned")
+    warned = catalog.newest("c-warned")
+    finding = Finding(check="status", status=Status.WARN, message="yellow")
+    add_drill(warned, NOW, findings=[finding.as_json()])
     history(catalog, "d-old", newest=timedelta(days=3))
     names = [c.name for c in report_of(catalog).collections]
-    assert names == ["d-old", "c-unsealed", "a-well", "b-well"]
+    assert names == ["d-old", "c-warned", "a-well", "b-well"]
 
 
 def test_a_replaced_snapshot_protects_nothing(catalog: Catalog) -> None:

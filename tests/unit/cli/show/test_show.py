@@ -7,6 +7,8 @@ from datetime import timedelta
 import pytest
 
 from snapshot_tasks.catalog.folder import Catalog
+from snapshot_tasks.catalog.proofs import append_proof
+from snapshot_tasks.cli.show.checked import checked_drill
 from snapshot_tasks.cli.show.drill import render_drill
 from snapshot_tasks.cli.show.findings import render_findings
 from snapshot_tasks.cli.show.restored import render_restored, restore_json
@@ -21,7 +23,7 @@ from snapshot_tasks.domain.seal import Seal
 from snapshot_tasks.operations.restore.into_empty import RestoreResult
 from snapshot_tasks.operations.stack import StackReport
 from snapshot_tasks.system.errors import ContentsDiffer
-from tests.support.manifests import TAKEN_AT, add_drill, add_proof, catalogued
+from tests.support.manifests import TAKEN_AT, add_drill, add_proof, catalogued, drill_proof
 from tests.support.reports import FAIL, OK, WARN, make_report
 
 NOW = TAKEN_AT + timedelta(hours=3)
@@ -111,7 +113,7 @@ def test_a_file_without_a_manifest_is_shown(catalog: Catalog, capsys: Captured) 
 
 def test_what_was_taken_is_told(catalog: Catalog, capsys: Captured) -> None:
     """The path is alone on its line; a source that was being written to is pointed out."""
-    snapshot = catalogued(catalog, source_moved=True, source_points_after=1300)
+    snapshot = catalogued(catalog, source_moved=True, source_points_after=1300, seal=None)
     render_created(snapshot)
     first, second, sealed, third = capsys.readouterr().out.splitlines()
     assert first == str(snapshot.path)
@@ -143,6 +145,28 @@ def test_a_drill_ends_with_its_verdict(catalog: Catalog, capsys: Captured) -> No
     out = capsys.readouterr().out
     assert f"\nNOT PROVEN: {snapshot.name}.\n" in out
     assert "\nPROVEN" not in out
+
+
+def test_a_drill_without_a_seal_is_not_proven(catalog: Catalog, capsys: Captured) -> None:
+    """RESTORES says what was compared; list and show say the same, and never proven."""
+    snapshot = catalogued(catalog, seal=None)
+    report = make_report(snapshot)
+    render_drill(report)
+    out = capsys.readouterr().out
+    assert f"\nRESTORES: {snapshot.name} restores in" in out
+    assert "contents compared with the file, not sealed when it was taken" in out
+    assert "PROVEN" not in out
+    assert "proven" not in checked_drill(report).verdict
+    assert report.as_json()["verdict"] == "RESTORES"
+    append_proof(snapshot, drill_proof(snapshot, NOW, verdict="RESTORES"))
+    again = catalog.find(snapshot.name)
+    facts = snapshot_json(again)
+    assert (facts["proven_at"], facts["verdict"]) == (None, "RESTORES")
+    render_snapshots([again], NOW)
+    render_snapshot(again, NOW)
+    out = capsys.readouterr().out
+    assert "restores, not sealed" in out
+    assert "contents compared with the file, not sealed when it was taken" in out
 
 
 def test_a_restore_is_told(catalog: Catalog, capsys: Captured) -> None:
