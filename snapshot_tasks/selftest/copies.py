@@ -284,11 +284,16 @@ class LiveVector:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """A fault and its name. `resign`: it makes sense to adjust the manifest to the damaged file."""
+    """A fault and its name. `resign`: it makes sense to adjust the manifest to the damaged file.
+
+    A fault `by_member` may be harmless, and is only tried with an adjusted manifest: without it,
+    the SHA-256 tells.
+    """
 
     name: str
     apply: Callable[[Copy], None]
     resign: bool = True
+    by_member: bool = False
 
 
 def is_dense(vector: Any) -> bool:

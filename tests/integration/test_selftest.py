@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from snapshot_tasks.catalog.folder import Catalog
+from snapshot_tasks.checks.restored import RESTORED_CHECKS
 from snapshot_tasks.cli.show.faults import as_markdown
 from snapshot_tasks.domain.snapshot import Snapshot
 from snapshot_tasks.engines.native import NativeEngine
@@ -30,6 +31,8 @@ from snapshot_tasks.system.progress import Silent
 from tests.conftest import NEWER, Live, now
 from tests.support.world import scratch_left
 
+# The members' fault that Qdrant never notices.
+HARMLESS = "SHARD/segments/SEGMENT/id_tracker.deleted: second half dropped"
 CHECKS = (BYTES, CONTENTS, DRILL)
 # The rich collection is too small for its graphs to be used.
 GRAPH_ONLY = [
@@ -58,6 +61,9 @@ def run_selftest(
     snapshot: Snapshot,
     faults: tuple[Fault, ...] = FAULTS,
     checks: tuple[str, ...] = CHECKS,
+    *,
+    all_members: bool = False,
+    only: str = "",
 ) -> SelfTestReport:
     """Run the self-test on a native engine."""
     request = SelfTestRequest(
@@ -66,6 +72,8 @@ def run_selftest(
         operation_timeout_seconds=60,
         faults=faults,
         checks=checks,
+        all_members=all_members,
+        only=only,
     )
     engine = NativeEngine(load_settings(snapshot.path.parent, {"QDRANT_VERSION": NEWER}))
     return selftest(request, engine, Silent(), clock=now)
@@ -100,10 +108,9 @@ def test_every_fault_is_caught(
         assert f"| {row.fault} |" in as_markdown(report)
 
 
-def test_faults_of_a_graph_are_caught(qdrant: Live, tmp_path: Path) -> None:
+def test_faults_of_a_graph_are_caught(graph: Snapshot) -> None:
     """Those that need a collection whose searches use HNSW are caught by its drill."""
-    qdrant.loader.graph("graph")
-    report = run_selftest(taken(qdrant, tmp_path, collection="graph"), named(*GRAPH_ONLY))
+    report = run_selftest(graph, named(*GRAPH_ONLY))
     assert [row.left_out for row in report.rows] == [""] * len(GRAPH_ONLY)
     caught = [row.resigned.caught_by for row in report.rows if row.resigned]
     assert caught == ["contents", "drill: search", "drill: payload index group"]
@@ -129,6 +136,49 @@ def test_a_fault_that_nothing_catches_fails(rich: Snapshot) -> None:
     assert report.error.exit_code == 21
     assert "one bit of a vector flipped" in report.error.message
     assert "NOT CAUGHT" in as_markdown(report)
+
+
+@pytest.fixture(scope="module")
+def graph(qdrant: Live, tmp_path_factory: pytest.TempPathFactory) -> Snapshot:
+    """A snapshot of a collection whose searches use HNSW."""
+    qdrant.loader.graph("graph")
+    return taken(qdrant, tmp_path_factory.mktemp("graph"), collection="graph")
+
+
+@pytest.mark.parametrize("only", ["group-map/deleted", "vector_index/links", "id_tracker.versions"])
+@pytest.mark.timeout(600)
+def test_damage_to_any_member_is_caught_or_harmless(graph: Snapshot, only: str) -> None:
+    """A check is red, or points, filters, facets and searches are restored as without damage."""
+    report = run_selftest(graph, (), all_members=True, only=only)
+    assert len(report.rows) >= 2
+    assert [row.fault for row in report.rows if row.uncaught] == []
+    assert any(row.resigned and row.resigned.caught_by for row in report.rows)
+    assert all(row.as_it_is is None for row in report.rows)
+
+
+def test_a_member_that_matters_must_be_caught(
+    graph: Snapshot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without the check of payload indexes, a dead index differs from an undamaged restore."""
+    monkeypatch.setattr(
+        "snapshot_tasks.checks.restored.RESTORED_CHECKS",
+        tuple(each for each in RESTORED_CHECKS if "index" not in each[0].__name__),
+    )
+    report = run_selftest(graph, (), all_members=True, only="group-map/deleted.bin: whole rand")
+    (row,) = report.rows
+    assert row.uncaught
+    assert report.error is not None
+    assert "NOT CAUGHT: filters" in as_markdown(report)
+
+
+def test_a_harmless_fault_says_so(graph: Snapshot) -> None:
+    """What Qdrant does not need, or makes anew, is restored identically."""
+    report = run_selftest(graph, (), all_members=True, only=HARMLESS)
+    (row,) = report.rows
+    assert row.is_harmless
+    assert report.error is None
+    assert "harmless: restored identically" in as_markdown(report)
+    assert "1 were harmless" in as_markdown(report)
 
 
 def test_a_snapshot_that_does_not_pass_undamaged_is_refused(rich: Snapshot, tmp_path: Path) -> None:

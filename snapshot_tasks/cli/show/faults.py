@@ -64,13 +64,27 @@ def _cells(row: Row) -> tuple[str, ...]:
 def _attempt(attempt: Attempt | None) -> tuple[str, str]:
     if attempt is None:
         return "–", "–"
-    return attempt.caught_by or NOT_CAUGHT, f"{attempt.seconds:.2f}"
+    return attempt.caught_by or _outcome(attempt), f"{attempt.seconds:.2f}"
+
+
+def _outcome(attempt: Attempt) -> str:
+    """Return what became of a fault that no check caught."""
+    if attempt.is_harmless:
+        return "harmless: restored identically"
+    parts = ", ".join(attempt.differs or ())
+    if attempt.is_tolerated:
+        return f"tolerated: only {parts} differ"
+    return f"{NOT_CAUGHT}: {parts} differ" if parts else NOT_CAUGHT
 
 
 def _summary(report: SelfTestReport) -> str:
     tried = [row for row in report.rows if not row.left_out]
-    caught = sum(not row.uncaught for row in tried)
-    return f"Caught {caught} of {len(tried)} faults in {report.seconds:.0f} s."
+    harmless = sum(row.is_harmless for row in tried)
+    tolerated = sum(row.is_tolerated for row in tried)
+    caught = sum(not row.uncaught for row in tried) - harmless - tolerated
+    more = f"; {harmless} were harmless: restored identically" if harmless else ""
+    more += f"; {tolerated} only changed some HNSW answers" if tolerated else ""
+    return f"Caught {caught} of {len(tried)} faults in {report.seconds:.0f} s{more}."
 
 
 def as_markdown(report: SelfTestReport) -> str:

@@ -54,6 +54,7 @@ class DrillRequest:
     """Which snapshot to drill, and how. `version` is used if the snapshot's version is unknown.
 
     `rehearsed_version` is another Qdrant version to test the snapshot on, as a trial upgrade.
+    `observe` is called with the server and the collection, after the restore and after the restart.
     """
 
     snapshot: Snapshot
@@ -62,6 +63,7 @@ class DrillRequest:
     max_seconds: float = 0.0
     keep: bool = False
     rehearsed_version: str = ""
+    observe: Callable[[Endpoint, str], None] = lambda endpoint, collection: None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -348,6 +350,7 @@ def _restore(
         raise result.error
     with log.phase("contents"):
         log.findings += points_evidence(result, expected)
+    request.observe(endpoint, result.target)
 
 
 def _compare_again(
@@ -362,6 +365,7 @@ def _compare_again(
         log.findings += evidence_again(again, Cost.DESCRIBED)
     with log.phase("contents"):
         log.findings += evidence_again(again, Cost.READ)
+    request.observe(endpoint, target)
 
 
 def _target(snapshot: Snapshot) -> str:

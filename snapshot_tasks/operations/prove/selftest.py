@@ -11,14 +11,18 @@ from typing import Any
 
 from snapshot_tasks.checks.contents import check_contents
 from snapshot_tasks.checks.file import verify
+from snapshot_tasks.domain.endpoint import Endpoint
 from snapshot_tasks.domain.findings import Status, failed
+from snapshot_tasks.domain.search_parity import PointId
 from snapshot_tasks.domain.snapshot import Snapshot
 from snapshot_tasks.engines.base import Engine
 from snapshot_tasks.operations.prove.drill import DrillRequest, drill
 from snapshot_tasks.operations.prove.evidence import AFTER_RESTART
+from snapshot_tasks.qdrant.picture import APPROXIMATE, differing, take_picture
 from snapshot_tasks.sealing.reader import read_contents
 from snapshot_tasks.selftest.copies import Copy, Fault, NotApplicable, read_sample
 from snapshot_tasks.selftest.faults import FAULTS
+from snapshot_tasks.selftest.members import member_faults
 from snapshot_tasks.system.errors import ContentsDiffer, Damaged, Refused, TaskError
 from snapshot_tasks.system.files import storage_errors
 from snapshot_tasks.system.progress import Clock, Progress, Silent
@@ -32,7 +36,8 @@ WORLD_READABLE = 0o755
 class SelfTestRequest:
     """Which snapshot to damage, how, and which checks should catch it, the cheap ones first.
 
-    `version` is used for the fresh servers if the snapshot's version is unknown.
+    `version` is used for the fresh servers if the snapshot's version is unknown. `all_members` adds
+    the faults of every kind of file in it. `only` keeps the faults whose names contain that text.
     """
 
     snapshot: Snapshot
@@ -40,18 +45,49 @@ class SelfTestRequest:
     operation_timeout_seconds: float
     checks: tuple[str, ...] = (BYTES, CONTENTS, DRILL)
     faults: tuple[Fault, ...] = FAULTS
+    all_members: bool = False
+    only: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
-    """Which check caught a fault ("" if none did), and how long that took."""
+    """Which check caught a fault ("" if none did), and how long that took.
+
+    `differs` says in what the restored collection differs from one without the damage; None if they
+    were not compared.
+    """
 
     caught_by: str
     seconds: float
+    differs: tuple[str, ...] | None = None
+
+    @property
+    def is_harmless(self) -> bool:
+        """Whether everything was restored as without the damage."""
+        return not self.caught_by and self.differs == ()
+
+    @property
+    def is_tolerated(self) -> bool:
+        """Whether only approximate searches find other points, of which a drill allows a few."""
+        return (
+            not self.caught_by
+            and bool(self.differs)
+            and all(part.startswith(APPROXIMATE) for part in self.differs or ())
+        )
+
+    @property
+    def is_missed(self) -> bool:
+        """Whether no check caught it although it matters."""
+        return not (self.caught_by or self.is_harmless or self.is_tolerated)
 
     def as_json(self) -> dict[str, Any]:
         """Return the attempt for `--json`."""
-        return {"caught_by": self.caught_by or None, "seconds": round(self.seconds, 3)}
+        return {
+            "caught_by": self.caught_by or None,
+            "seconds": round(self.seconds, 3),
+            "harmless": self.is_harmless,
+            "differs": None if self.differs is None else list(self.differs),
+        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +105,17 @@ class Row:
     @property
     def uncaught(self) -> bool:
         """Whether no check caught the fault."""
-        return any(a is not None and not a.caught_by for a in (self.as_it_is, self.resigned))
+        return any(a is not None and a.is_missed for a in (self.as_it_is, self.resigned))
+
+    @property
+    def is_harmless(self) -> bool:
+        """Whether everything was restored as without the damage."""
+        return self.resigned is not None and self.resigned.is_harmless
+
+    @property
+    def is_tolerated(self) -> bool:
+        """Whether only approximate searches find other points."""
+        return self.resigned is not None and self.resigned.is_tolerated
 
     def as_json(self) -> dict[str, Any]:
         """Return the row for `--json`."""
@@ -126,14 +172,15 @@ def _rows(testing: _Testing, folder: Path, progress: Progress) -> Iterator[Row]:
     snapshot = testing.request.snapshot
     with progress.phase("checking the undamaged copy"):
         sound = Copy.of(snapshot.path, folder / "sound")
-        if check := testing.attempt(sound).caught_by:
+        if check := testing.undamaged(sound):
             raise Refused(
                 f"{snapshot.name} fails the checks even without added damage ({check}).",
                 hint="Use an intact snapshot that was sealed by the reader.",
             )
         points = read_sample(sound.file, folder / "sample")
-    for fault in testing.request.faults:
-        with progress.phase(fault.name):
+    faults = testing.faults(sound)
+    for number, fault in enumerate(faults, 1):
+        with progress.phase(f"{number} of {len(faults)}: {fault.name}"):
             copy = Copy.of(sound.file, folder / "damaged", points)
             yield testing.row(fault, copy)
             shutil.rmtree(copy.file.parent)
@@ -155,6 +202,8 @@ class _Testing:
         self.request = request
         self._engine = engine
         self._clock = clock
+        self._sound: list[dict[str, Any]] = []
+        self._seen: list[dict[str, Any]] = []
         self._checks: dict[str, Callable[[Snapshot], str]] = {
             BYTES: _check_bytes,
             CONTENTS: _check_contents,
@@ -167,31 +216,73 @@ class _Testing:
             fault.apply(copy)
         except NotApplicable as reason:
             return Row(fault=fault.name, left_out=str(reason))
-        row = Row(fault=fault.name, as_it_is=self.attempt(copy))
+        row = Row(fault=fault.name)
+        if not fault.by_member:
+            row = replace(row, as_it_is=self._attempt(copy))
         if not fault.resign:
             return row
         copy.resign()
-        return replace(row, resigned=self.attempt(copy))
+        attempt = self._attempt(copy)
+        if fault.by_member and not attempt.caught_by:
+            attempt = replace(attempt, differs=self._differences())
+        return replace(row, resigned=attempt)
 
-    def attempt(self, copy: Copy) -> Attempt:
+    def undamaged(self, sound: Copy) -> str:
+        """Remember what a restore without damage looks like; return which check it fails."""
+        caught_by = self._attempt(sound).caught_by
+        self._sound, self._seen = self._seen, []
+        return caught_by
+
+    def faults(self, sound: Copy) -> list[Fault]:
+        """Return the faults to try."""
+        members = member_faults(sound.file) if self.request.all_members else ()
+        return [f for f in (*self.request.faults, *members) if self.request.only in f.name]
+
+    def _attempt(self, copy: Copy) -> Attempt:
         """Run the checks, the cheap ones first, until one fails."""
         start, caught_by = time.monotonic(), ""
+        self._seen = []
         for name, check in self._checks.items():
             if name in self.request.checks and (caught_by := check(copy.snapshot())):
                 break
         return Attempt(caught_by=caught_by, seconds=time.monotonic() - start)
+
+    def _differences(self) -> tuple[str, ...] | None:
+        """Return what looked other than without damage, after the restore or after the restart."""
+        if not self._sound:
+            return None
+        first, again = self._sound
+        unsteady = differing(first, again)
+        found = [part for seen in self._seen for part in differing(first, seen)]
+        return tuple(part for part in dict.fromkeys(found) if part not in unsteady)
 
     def _check_drill(self, snapshot: Snapshot) -> str:
         request = DrillRequest(
             snapshot=snapshot,
             version=self.request.version,
             operation_timeout_seconds=self.request.operation_timeout_seconds,
+            observe=self._observer(snapshot),
         )
         report = drill(request, self._engine, Silent(), clock=self._clock)
         if report.error is None:
             return ""
         names = dict.fromkeys(f.check.removeprefix(AFTER_RESTART) for f in failed(report.findings))
         return f"drill: {', '.join(names) or report.error.kind}"
+
+    def _observer(self, snapshot: Snapshot) -> Callable[[Endpoint, str], None]:
+        """Return a function that looks at a restored collection, where that will be compared."""
+        if not self.request.all_members:
+            return lambda endpoint, collection: None
+        queries: dict[str, list[PointId]] = {}
+        for probe in snapshot.probes:
+            queries.setdefault(probe.vector, []).append(probe.id)
+
+        def look(endpoint: Endpoint, collection: str) -> None:
+            counts = snapshot.index_counts
+            seen = take_picture(endpoint, collection, queries=queries, counts=counts)
+            self._seen.append(seen)
+
+        return look
 
 
 def _check_bytes(snapshot: Snapshot) -> str:

@@ -20,12 +20,20 @@ from snapshot_tasks.cli.wiring import (
     help={
         "snapshot": SNAPSHOT_HELP,
         "collection": COLLECTION_HELP,
+        "all-members": "Also damage ranges of every kind of file in the snapshot; takes long.",
+        "only": "Only try the faults whose names contain this text.",
         "markdown": "Write the table to this file as a documentation page.",
         "junit": JUNIT_HELP,
     },
 )
 def selftest(
-    run: Run, snapshot: str = "", collection: str = "", markdown: str = "", junit: str = ""
+    run: Run,
+    snapshot: str = "",
+    collection: str = "",
+    all_members: bool = False,
+    only: str = "",
+    markdown: str = "",
+    junit: str = "",
 ) -> Outcome:
     """Damage copies of a snapshot in every known way; fail with 21 if no check notices."""
     from snapshot_tasks.cli.show.checked import checked_faults
@@ -40,9 +48,12 @@ def selftest(
         snapshot=found,
         version=settings.engine.version,
         operation_timeout_seconds=settings.qdrant.operation_timeout_seconds,
+        all_members=all_members,
+        only=only,
     )
     if run.dry:
-        return run.would(f"damage copies of {found.name} with {len(request.faults)} faults")
+        more = " and those of all its members" if all_members else ""
+        return run.would(f"damage copies of {found.name} with {len(request.faults)} faults{more}")
     selection = drill_engine(settings)
     run.progress.note(f"engine: {selection.engine.name} ({selection.reason})")
     report = test_checks(request, selection.engine, run.progress, clock=now)
