@@ -66,6 +66,11 @@ def refusal(response: httpx.Response, endpoint: Endpoint) -> TaskError:
     )
 
 
+def is_full_disk(text: str) -> bool:
+    """Return whether an operation failed because a disk is full."""
+    return _says(text, _FULL_DISK)
+
+
 def is_not_visible(error: TaskError) -> bool:
     """Return whether the server cannot read the file that it should restore from."""
     return _says(error.message, _NOT_VISIBLE)

@@ -228,5 +228,5 @@ class ServerSnapshots:
 
 def _snapshot(item: Mapping[str, Any]) -> ServerSnapshot:
     return ServerSnapshot(
-        name=str(item["name"]), size_bytes=int(item["size"]), sha256=item.get("checksum")
+        name=str(item["name"]), size_bytes=int(item["size"]), sha256=item.get("checksum") or None
     )

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from snapshot_tasks.sealing.unpack import Shard, copy_sparse
+from snapshot_tasks.system.files import is_in_memory
 
 # Below this many points, copying and starting a process takes longer than it saves.
 SMALL_POINTS = 20_000
@@ -54,6 +55,14 @@ def whole(shards: tuple[Shard, ...]) -> tuple[Part, ...]:
     return tuple(Part(shard=shard, folder=shard.folder, index=0, of=1) for shard in shards)
 
 
+def without_copies(parts: tuple[Part, ...]) -> tuple[Part, ...]:
+    """Return one part for each shard, and make room by removing the copies."""
+    for part in parts:
+        if part.index:
+            shutil.rmtree(part.folder, ignore_errors=True)
+    return whole(tuple(part.shard for part in parts if part.index == 0))
+
+
 def processors() -> int:
     """Return how many processors this process may use."""
     if hasattr(os, "sched_getaffinity"):
@@ -71,5 +80,8 @@ def _parts(shard: Shard, scratch: Path, readers: int) -> Iterator[Part]:
 
 
 def _has_room(shards: tuple[Shard, ...], scratch: Path, copies: int) -> bool:
-    stored = (path.lstat().st_blocks * 512 for shard in shards for path in shard.folder.rglob("*"))
-    return copies * sum(stored) <= MAX_COPIES_SHARE * shutil.disk_usage(scratch).free
+    in_memory = is_in_memory(scratch)
+    files = (path.lstat() for shard in shards for path in shard.folder.rglob("*"))
+    # On a tmpfs, a copy's holes take memory as well once they are read.
+    needed = sum(file.st_size if in_memory else file.st_blocks * 512 for file in files)
+    return copies * needed <= MAX_COPIES_SHARE * shutil.disk_usage(scratch).free

@@ -15,12 +15,14 @@ from typing import Any
 from snapshot_tasks.domain.fingerprint import Accumulator, Fingerprint
 from snapshot_tasks.domain.index_counts import IndexCount, IndexCounter
 from snapshot_tasks.domain.search_parity import QUERIES, Probe, merge_hits, recall
-from snapshot_tasks.qdrant.errors import OLD_STORAGE_WAY_OUT, is_old_storage
+from snapshot_tasks.qdrant.errors import OLD_STORAGE_WAY_OUT, is_full_disk, is_old_storage
 from snapshot_tasks.sealing.archive import check_archive
-from snapshot_tasks.sealing.parts import Part, processors, split, whole
+from snapshot_tasks.sealing.parts import Part, processors, split, without_copies
+from snapshot_tasks.sealing.room import is_full, no_room
 from snapshot_tasks.sealing.unpack import Shard, unpack
 from snapshot_tasks.system.children import ChildFailed, ask
 from snapshot_tasks.system.errors import Damaged, StorageError, TaskError
+from snapshot_tasks.system.files import storage_errors
 from snapshot_tasks.system.progress import Progress
 from snapshot_tasks.system.scratch import scratch_folder
 
@@ -61,7 +63,7 @@ def read_contents(
     `payload_schema` has the payload indexes for which filters are counted.
 
     Raises:
-        StorageError: if the temporary folder has too little space; nothing is written then.
+        StorageError: if the temporary folder has too little space.
         OldStorage: if only an earlier version of Qdrant can read it.
         Damaged: if the reader cannot read it.
     """
@@ -105,17 +107,18 @@ def read_parts(
     may be too much for the machine, and a file is only damaged if one reader cannot read it.
 
     Raises:
+        StorageError: if there was not enough space.
         Damaged: if the reader cannot read it.
     """
     schema = parts[0].folder.parent / "schema.json"
-    schema.write_text(json.dumps(dict(payload_schema)), encoding="utf-8")
+    _hand_over(schema, dict(payload_schema))
     try:
         results = _each(snapshot, parts, take, "read", str(schema))
         _check_counts(snapshot, parts, results)
-    except Damaged:
+    except (Damaged, StorageError):
         if all(part.of == 1 for part in parts):
             raise
-        parts = whole(tuple(part.shard for part in parts if part.index == 0))
+        parts = without_copies(parts)
         return read_parts(snapshot, parts, take, payload_schema)
     return parts, results
 
@@ -153,6 +156,11 @@ def _unpacked(
         yield parts
 
 
+def _hand_over(path: Path, document: Any) -> None:
+    with storage_errors(path.parent, setting="TMPDIR"):
+        path.write_text(json.dumps(document), encoding="utf-8")
+
+
 def _each(
     snapshot: Path,
     parts: tuple[Part, ...],
@@ -176,6 +184,9 @@ def _read(
     try:
         return ask(CHILD, task, *which, *rest, take=take, cwd=part.folder.parent)
     except ChildFailed as failure:
+        # A full disk kills a reader with SIGBUS, and what it has mapped stays until we remove it.
+        if is_full_disk(str(failure)) or is_full(part.folder):
+            raise no_room(snapshot, part.folder) from failure
         raise _unreadable(snapshot, part.shard, str(failure)) from failure
 
 
@@ -223,7 +234,7 @@ def _probes(
     if not queries:
         return ()
     path = parts[0].folder.parent / "queries.json"
-    path.write_text(json.dumps(queries), encoding="utf-8")
+    _hand_over(path, queries)
     results = _each(snapshot, parts, lambda line: None, "answer", str(path))
     probes = []
     for number, query in enumerate(queries):

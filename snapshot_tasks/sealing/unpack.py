@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 from array import array
 from dataclasses import dataclass, field
@@ -12,13 +11,13 @@ from typing import IO, Any
 
 from snapshot_tasks.sealing.archive import END_MARKER, MAX_MESSAGE, NESTED_END_MARKERS, read_json
 from snapshot_tasks.sealing.log import count_entries, last_operation
+from snapshot_tasks.sealing.room import HINT, require_room
 from snapshot_tasks.sealing.tar import Budget, Member, content, members
 from snapshot_tasks.system.errors import Damaged, StorageError
 from snapshot_tasks.system.files import CHUNK_BYTES
 from snapshot_tasks.system.untrusted import printable
 
 NESTED_PREFIX = "snapshot/files/"
-SPACE_MARGIN = 1.1
 # In growing and in finished segments: the last operation on each point.
 VERSIONS_SUFFIX = "id_tracker.versions"
 _NUMBER_BYTES = 8
@@ -65,16 +64,10 @@ def unpack(snapshot: Path, scratch: Path) -> tuple[Shard, ...]:
             cannot be written to.
         Damaged: if the archive does not contain what it should.
     """
-    free = shutil.disk_usage(scratch).free
-    needed = int(snapshot.stat().st_size * SPACE_MARGIN)
-    if free < needed:
-        raise StorageError(
-            f"Reading the snapshot needs {needed:,} bytes in {scratch}, but {free:,} are free.",
-            hint="Set TMPDIR to a folder with more free space.",
-        )
     unpacking = _Unpacking(scratch)
     with snapshot.open("rb") as file:
         try:
+            require_room(snapshot, scratch)
             unpacking.take_all(file)
             for shard in unpacking.shards.values():
                 shard.log_end = last_operation(shard.log_entries)
@@ -88,7 +81,7 @@ def unpack(snapshot: Path, scratch: Path) -> tuple[Shard, ...]:
         except OSError as error:
             raise StorageError(
                 f"Cannot unpack the snapshot in {scratch}: {error.strerror or error}.",
-                hint="Set TMPDIR to a folder with more free space.",
+                hint=HINT,
             ) from error
     return tuple(unpacking.shards.values())
 

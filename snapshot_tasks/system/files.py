@@ -39,6 +39,15 @@ def storage_errors(folder: Path, *, setting: str = "QDRANT_SNAPSHOT_DIR") -> Ite
         raise StorageError(f"Cannot write to {folder}: {reason}.", hint=hint) from error
 
 
+def is_in_memory(folder: Path) -> bool:
+    """Return whether a folder is on a tmpfs, where even holes take space once they are read."""
+    import psutil
+
+    place = folder.resolve()
+    disks = {Path(disk.mountpoint): disk.fstype for disk in psutil.disk_partitions(all=True)}
+    return next((disks[p] for p in (place, *place.parents) if p in disks), "") == "tmpfs"
+
+
 def sync_directory(folder: Path) -> None:
     """Make renames in `folder` survive a power failure."""
     descriptor = os.open(folder, os.O_RDONLY)

@@ -15,6 +15,7 @@ from typing import IO
 import pytest
 
 from snapshot_tasks.sealing import unpack as unpack_module
+from snapshot_tasks.sealing.room import room_of
 from snapshot_tasks.sealing.unpack import Shard, unpack
 from snapshot_tasks.system.errors import Damaged, StorageError
 from tests.support.archives import (
@@ -175,7 +176,7 @@ def test_links_and_pipes_are_never_made(scratch: Path, kind: bytes) -> None:
     assert "not a regular file" in assert_refused(scratch, content)
     nested = segment(also=[Entry(name="snapshot/files/link", kind=kind, link="/")])
     content = archive(replaced(entries_with_logs(), "0/segments/seg-0.tar", nested))
-    shutil.rmtree(scratch / "0")
+    assert not list(scratch.iterdir())
     assert "not a regular file" in assert_refused(scratch, content)
     assert not any(p.is_symlink() or p.is_fifo() for p in scratch.rglob("*"))
 
@@ -196,10 +197,12 @@ def test_room_is_asked_for_on_the_scratch_folders_disk(
 ) -> None:
     """Exactly enough space is enough."""
     asked = []
+    (file := scratch.parent / "sound").write_bytes(SOUND)
+    needed = room_of(file).needed_bytes(in_memory=False)
 
     def usage(path: Path) -> Usage:
         asked.append(path)
-        return Usage(1 << 40, 0, int(len(SOUND) * 1.1))
+        return Usage(1 << 40, 0, needed)
 
     monkeypatch.setattr(shutil, "disk_usage", usage)
     assert len(unpacked(scratch, SOUND)) == 1
