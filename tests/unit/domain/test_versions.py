@@ -111,6 +111,13 @@ def test_what_the_table_does_not_know(version: str, why: str) -> None:
     assert bool(why) is bool(unknown_because(version))
 
 
+def test_the_page_of_versions_is_the_table() -> None:
+    """docs/versions.md has every row, and how it is known."""
+    text = (ROOT / "docs" / "versions.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| ([0-9.]+) \| (.*) \|$", text, re.MULTILINE)
+    assert rows == [(row.number, f"{row.evidence.value}: {row.source}") for row in VERSIONS]
+
+
 def test_files_that_cannot_import_the_table_agree_with_it() -> None:
     """The compose file and the example use the default; CI installs the tested versions."""
     for name in ("docker-compose.yml", ".env.example"):
