@@ -84,7 +84,8 @@ def points(count: int, *, offset: int = 0) -> Iterator[dict[str, Any]]:
 
 def at(inv: Inv, url: str, **more: str) -> Inv:
     """Return an `inv` that talks to that server and does not manage it."""
-    environment = {"QDRANT_ENGINE": "external", "QDRANT_URL": url, **more}
+    environment = {"QDRANT_ENGINE": "external", "QDRANT_DRILL_ENGINE": "native", **more}
+    environment["QDRANT_URL"] = url
     return dataclasses.replace(inv, environment=inv.environment | environment)
 
 

@@ -15,6 +15,7 @@ import pytest
 from snapshot_tasks.sealing.archive import check_archive
 from snapshot_tasks.sealing.reader import OldStorage, read_contents
 from snapshot_tasks.selftest.rewrite import read_logical, read_members, rewrite
+from snapshot_tasks.system.errors import Damaged
 from snapshot_tasks.system.progress import Silent
 from tests.conftest import Inv, Live
 from tests.integration.conftest import Samples
@@ -82,6 +83,23 @@ def test_a_newer_server_is_refused_before_anything_is_sent(
         ran = here("snapshot.restore", "--snapshot", file.name, "--as", "old")
         assert_error(ran, 24, "RocksDB", "not damaged", "Qdrant 1.17")
         assert proxy.requests("PUT", ".*") == proxy.requests("POST", ".*") == 0
+
+
+@pytest.mark.parametrize(("version", "code"), [("1.19.0", 20), ("1.21.0", 0)])
+def test_a_layout_that_nobody_knows_is_no_damage(
+    qdrant: Live, outside: Inv, name: str, monkeypatch: pytest.MonkeyPatch, version: str, code: int
+) -> None:
+    """The reader cannot read it: a known version's file is damaged, another is kept unsealed."""
+
+    def unreadable(*_: object, **__: object) -> None:
+        raise Damaged("Cannot read shard 0.", hint="Use another one.")
+
+    qdrant.loader.plain(name, points=5)
+    monkeypatch.setattr("snapshot_tasks.operations.create.one.read_file", unreadable)
+    with pretending(qdrant.url, version) as proxy:
+        ran = outside("snapshot.create", "--collection", name, QDRANT_URL=proxy.url)
+    assert ran.code == code, ran.stderr
+    assert ("newer than any version known here" in ran.stdout + ran.stderr) is (code == 0)
 
 
 @pytest.mark.parametrize(

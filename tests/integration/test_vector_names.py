@@ -41,6 +41,13 @@ def points() -> Iterator[dict[str, Any]]:
 
 
 @pytest.fixture
+def outside(outside: Inv) -> Inv:
+    """`inv` that talks to the shared server, and drills without Docker."""
+    environment = outside.environment | {"QDRANT_DRILL_ENGINE": "native"}
+    return dataclasses.replace(outside, environment=environment)
+
+
+@pytest.fixture
 def newer(monkeypatch: pytest.MonkeyPatch) -> None:
     """Judge 1.17.0 as if it refused these names when a collection is made."""
     refusing = dataclasses.replace(known(NEWER), refuses_names=True)

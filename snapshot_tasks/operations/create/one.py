@@ -19,6 +19,7 @@ from snapshot_tasks.domain.names import check_collection
 from snapshot_tasks.domain.probes_file import ProbesFile, dump_probes
 from snapshot_tasks.domain.seal import SERVER
 from snapshot_tasks.domain.snapshot import Snapshot
+from snapshot_tasks.domain.versions import unknown_because
 from snapshot_tasks.operations.create.download import Taken, take
 from snapshot_tasks.operations.create.request import CreateDefaults, CreateRequest
 from snapshot_tasks.operations.create.seal import (
@@ -34,6 +35,7 @@ from snapshot_tasks.qdrant.server import Server
 from snapshot_tasks.sealing.reader import Contents
 from snapshot_tasks.system.errors import (
     ContentsDiffer,
+    Damaged,
     NotFound,
     SettingsError,
     StorageError,
@@ -205,6 +207,11 @@ def _take_and_seal(
             )
         except StorageError as error:
             return _Sealing(taken=taken, unsealed=f"{error.message} {error.hint}")
+        except Damaged as error:
+            # A layout that the reader does not know yet is no damage.
+            if not (why := unknown_because(version)):
+                raise
+            return _Sealing(taken=taken, unsealed=f"{error.message} {why}.")
         if contents.pending_count == 0 or contents.log_ends == ends:
             return _Sealing(taken=taken, reading=_checked(reading_of(contents, seconds), taken))
         ends = contents.log_ends
