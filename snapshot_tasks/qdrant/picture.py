@@ -12,6 +12,7 @@ from snapshot_tasks.domain.search_parity import (
     Agreement,
     PointId,
     compare_answers,
+    tolerance_of,
 )
 from snapshot_tasks.qdrant.http import BATCH_ANSWERS, Http
 from snapshot_tasks.qdrant.indexes import PayloadIndexes
@@ -33,11 +34,13 @@ def take_picture(
     collection: str,
     *,
     queries: Mapping[str, Sequence[PointId]],
+    config: Mapping[str, Any],
     counts: Sequence[IndexCount],
 ) -> dict[str, Any]:
     """Return the answers of a collection, by what was asked; a failure is an answer, too.
 
-    `queries` has the points whose vectors are searched for, by the name of the vector.
+    `queries` has the points whose vectors are searched for, by the name of the vector. Scores with
+    idf depend on how points are spread over segments, so those answers are only approximate.
     """
     picture: dict[str, Any] = {
         "points, payloads and vectors": _answer(
@@ -45,7 +48,10 @@ def take_picture(
         )
     }
     for name, ids in queries.items():
-        for words, way in ((COMPARED, EXACT), (APPROXIMATE, HNSW)):
+        ways = [(APPROXIMATE, HNSW)]
+        if tolerance_of(config, name) is not None:
+            ways.insert(0, (COMPARED, EXACT))
+        for words, way in ways:
             picture[f"{words} {name}".strip()] = _searched(endpoint, collection, name, ids, way)
     with PayloadIndexes(endpoint, collection) as indexes:
         # How many points an index holds varies from restore to restore, without any damage.
@@ -107,10 +113,11 @@ def _of_field(http: Http, path: str, field: str) -> dict[str, Any]:
     filters = [
         ask("points/count", {"exact": True, "filter": {"must": [each]}}) for each in conditions
     ]
-    ordered = ask(
-        "points/scroll",
-        {"order_by": field, "limit": ORDERED, "with_payload": False, "with_vector": False},
-    )
+    order = {"order_by": field, "limit": ORDERED, "with_payload": False, "with_vector": False}
+    ordered = ask("points/scroll", order)
+    if isinstance(ordered, dict):
+        # Of points with the same value, any may come first.
+        ordered = [point.get("order_value") for point in ordered["points"]]
     return {
         f"facets of {field}": hits if isinstance(facets, dict) else facets,
         f"filters on {field}": filters,

@@ -29,6 +29,7 @@ from snapshot_tasks.settings import load_settings
 from snapshot_tasks.system.errors import Refused
 from snapshot_tasks.system.progress import Silent
 from tests.conftest import NEWER, Live, now
+from tests.support.amount import only_full
 from tests.support.world import scratch_left
 
 # The members' fault that Qdrant never notices.
@@ -143,6 +144,15 @@ def graph(qdrant: Live, tmp_path_factory: pytest.TempPathFactory) -> Snapshot:
     """A snapshot of a collection whose searches use HNSW."""
     qdrant.loader.graph("graph")
     return taken(qdrant, tmp_path_factory.mktemp("graph"), collection="graph")
+
+
+@only_full
+@pytest.mark.timeout(3600)
+def test_damage_to_every_member_is_caught_or_harmless(graph: Snapshot) -> None:
+    """The same for every kind of file in a snapshot: hundreds of faults, each with a drill."""
+    report = run_selftest(graph, (), all_members=True)
+    assert len(report.rows) > 200
+    assert [row.fault for row in report.rows if row.uncaught] == []
 
 
 @pytest.mark.parametrize("only", ["group-map/deleted", "vector_index/links", "id_tracker.versions"])

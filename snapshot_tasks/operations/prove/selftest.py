@@ -278,8 +278,14 @@ class _Testing:
             queries.setdefault(probe.vector, []).append(probe.id)
 
         def look(endpoint: Endpoint, collection: str) -> None:
-            counts = snapshot.index_counts
-            seen = take_picture(endpoint, collection, queries=queries, counts=counts)
+            assert snapshot.manifest is not None
+            seen = take_picture(
+                endpoint,
+                collection,
+                queries=queries,
+                config=snapshot.manifest.config,
+                counts=snapshot.index_counts,
+            )
             self._seen.append(seen)
 
         return look
