@@ -1,7 +1,7 @@
-"""Segments of versions before 1.16 (RocksDB) are old, and are not called damaged.
+"""Storage that a version cannot read yet, or any more, is not called damaged.
 
-No version here writes them any more. So the descriptions of segments in real files are changed to
-what those versions wrote; the reader then fails as it does on the real ones.
+No version here writes RocksDB any more. So the descriptions of segments in real files are changed
+to what versions before 1.16 wrote; the reader then fails as it does on the real ones.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from tests.support.pretend import pretending, says
 from tests.support.world import assert_error, edit_manifest
 
 PLAIN = next(fixture for fixture in FIXTURES if fixture.name == "plain")
+RICH = {fixture.version: fixture for fixture in FIXTURES if fixture.name == "rich"}
 CHANGES = {
     "vectors": (b'"InRamChunkedMmap"', b'"Memory"'),
     "payloads": (b'{"type":"mmap"}', b'{"type":"in_memory"}'),
@@ -83,6 +84,30 @@ def test_a_newer_server_is_refused_before_anything_is_sent(
         ran = here("snapshot.restore", "--snapshot", file.name, "--as", "old")
         assert_error(ran, 24, "RocksDB", "not damaged", "Qdrant 1.17")
         assert proxy.requests("PUT", ".*") == proxy.requests("POST", ".*") == 0
+
+
+@pytest.mark.parametrize(
+    ("fixture", "version", "code"),
+    [
+        (RICH["1.19.0"], "1.18.3", 24),
+        (RICH["1.18.3"], "1.18.3", 22),
+        (RICH["1.19.0"], "1.19.0", 22),
+    ],
+    ids=str,
+)
+def test_turbo4_is_refused_where_it_cannot_be_read(
+    qdrant: Live, outside: Inv, fixture: Fixture, version: str, code: int
+) -> None:
+    """Before anything is sent, with the way out; others are sent (1.17.0 then refuses them)."""
+    file = fixture.write(outside.root / "qdrant_snapshots")
+    with pretending(qdrant.url, version) as proxy:
+        here = dataclasses.replace(
+            outside, environment=outside.environment | {"QDRANT_URL": proxy.url}
+        )
+        ran = here("snapshot.restore", "--snapshot", file.name, "--as", "turbo")
+        sent = proxy.requests("POST", "/collections/turbo/snapshots/upload")
+    assert_error(ran, code, *(["turbo4", "Qdrant 1.19 or later"] if code == 24 else []))
+    assert sent == (code == 22)
 
 
 @pytest.mark.parametrize(("version", "code"), [("1.19.0", 20), ("1.21.0", 0)])
