@@ -66,8 +66,7 @@ class Catalog:
         """Return the snapshots, newest first, of one collection or of all."""
         found: list[Snapshot] = []
         for item in _scan(self.folder):
-            hidden = item.name.startswith(DROPPED_PREFIX)
-            if item.name.endswith(SUFFIX) and item.is_file(follow_symlinks=False) and not hidden:
+            if _is_snapshot(item):
                 # Another run may be removing it right now.
                 with suppress(FileNotFoundError):
                     found.append(load_snapshot(Path(item.path)))
@@ -85,17 +84,19 @@ class Catalog:
     def newest(self, collection: str) -> Snapshot:
         """Return the newest snapshot of a collection.
 
-        A dangling latest link is an error: the newest snapshot is missing, and an older one must
-        not be used in its place.
+        A dangling link is an error: the newest snapshot is missing, and an older one must not be
+        used in its place.
 
         Raises:
-            NotFound: if there is none, or the latest link dangles.
+            NotFound: if there is none, or the latest link or that of the newest snapshot dangles.
         """
         check_collection(collection)
         self._check_pointer(self.folder / latest_name(collection))
         entries = [s for s in self.entries(collection) if not s.is_safety]
         if not entries:
             raise self.none_of(collection)
+        if entries[0].is_lost:
+            entries[0].check_manifest()
         return entries[0]
 
     def none_of(self, collection: str) -> NotFound:
@@ -121,7 +122,7 @@ class Catalog:
         for path in (Path(reference), self.folder / reference, self.folder / name):
             self._check_pointer(path)
             if os.path.isfile(path):
-                return load_snapshot(path.resolve())
+                return load_snapshot(_followed(path))
         raise NotFound(f"The snapshot {reference} does not exist.", hint=_TAKE_ONE)
 
     def latest_target(self, collection: str) -> Path | None:
@@ -240,6 +241,33 @@ def _scan(folder: Path) -> list[os.DirEntry[str]]:
         with storage_errors(folder):
             raise error
         raise
+
+
+def _is_snapshot(item: os.DirEntry[str]) -> bool:
+    """Return whether a snapshot has this name, even if its file lies elsewhere or is lost.
+
+    Another name for a file of the same folder, such as the latest link, is no other snapshot.
+    """
+    if not item.name.endswith(SUFFIX) or item.name.startswith(DROPPED_PREFIX):
+        return False
+    if not item.is_symlink():
+        return item.is_file(follow_symlinks=False)
+    if item.name.endswith(latest_name("")):
+        return False
+    if os.path.lexists(manifest_path(Path(item.path))):
+        return True
+    target = os.path.realpath(item.path)
+    return os.path.dirname(target) != os.path.realpath(os.path.dirname(item.path))  # noqa: PTH120
+
+
+def _followed(path: Path) -> Path:
+    """Return the snapshot that a name means: the target of a link, unless the link has a manifest.
+
+    A snapshot that was moved to another disk left a link, and its other files beside the link.
+    """
+    while path.is_symlink() and not os.path.lexists(manifest_path(path)):
+        path = path.parent / os.readlink(path)
+    return path.parent.resolve() / path.name
 
 
 def _pointer_of(item: os.DirEntry[str]) -> str | None:

@@ -25,7 +25,7 @@ from snapshot_tasks.domain.probes_file import unreadable as unreadable_probes
 from snapshot_tasks.domain.proof import Proof
 from snapshot_tasks.domain.seal import Seal
 from snapshot_tasks.domain.snapshot import Snapshot
-from snapshot_tasks.system.errors import Damaged, TaskError
+from snapshot_tasks.system.errors import Damaged, NotFound, Refused, TaskError
 from snapshot_tasks.system.reading import read_text
 from snapshot_tasks.system.untrusted import parse_json, printable
 
@@ -42,20 +42,47 @@ def load_snapshot(path: Path) -> Snapshot:
         manifest = load_manifest(manifest_path(path))
     except TaskError as error:
         problem = error
-    status = path.stat()
+    size_bytes, changed_at = 0, datetime.fromtimestamp(path.lstat().st_mtime, UTC)
+    # A disk that is not mounted, or not readable, or a link to itself.
+    lost = path.is_symlink() and not os.path.isfile(path)
+    if lost:
+        problem = _lost(path)
+    else:
+        status = path.stat()
+        size_bytes, changed_at = status.st_size, datetime.fromtimestamp(status.st_mtime, UTC)
+        if manifest is None and problem is None and path.is_symlink():
+            problem = _elsewhere(path)
     named_collection, named_time = parse_name(path.name)
     return Snapshot(
         path=path,
         collection=manifest.collection if manifest else named_collection,
-        created_at=(
-            (manifest.created_at if manifest else named_time)
-            or datetime.fromtimestamp(status.st_mtime, UTC)
-        ),
-        size_bytes=status.st_size,
+        created_at=((manifest.created_at if manifest else named_time) or changed_at),
+        size_bytes=size_bytes,
         manifest=manifest,
         manifest_problem=problem,
-        changed_at=datetime.fromtimestamp(status.st_mtime, UTC),
+        changed_at=changed_at,
+        is_lost=lost,
         beside=BesideFile(path, manifest),
+    )
+
+
+def _lost(path: Path) -> NotFound:
+    """Return the error for a link to a file that is gone, such as one on a disk not mounted."""
+    target = printable(os.readlink(path))
+    return NotFound(
+        f"{printable(path.name)} points to {target}, which does not exist or cannot be reached.",
+        hint=f"Mount its disk or restore that file, or remove {path} to use an older snapshot.",
+    )
+
+
+def _elsewhere(path: Path) -> Refused | None:
+    """Return the error for a link whose snapshot has its manifest elsewhere, if it has one."""
+    target = path.resolve()
+    if not os.path.lexists(manifest_path(target)):
+        return None
+    return Refused(
+        f"{printable(path.name)} is a link, but its manifest is not beside it.",
+        hint=f"Move the other files of the snapshot from {target.parent} to {path.parent}.",
     )
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from snapshot_tasks.domain.findings import Finding, Status, fail, failed, warn
 from snapshot_tasks.domain.manifest import Manifest
 from snapshot_tasks.domain.proof import BYTES, CONTENT, SOURCE, VERIFY, Proof
-from snapshot_tasks.domain.snapshot import Snapshot
+from snapshot_tasks.domain.snapshot import RENAME, Snapshot
 from snapshot_tasks.sealing.archive import ArchiveSummary, check_archive
 from snapshot_tasks.system.errors import ContentsDiffer, Damaged, Refused, StorageError, TaskError
 from snapshot_tasks.system.files import sha256_of
@@ -145,7 +145,13 @@ def _against_manifest(snapshot: Snapshot, sha256: str) -> tuple[Finding, ...]:
         return (Finding(check="manifest", status=Status.WARN, message=message),)
     size = _expect("size", f"{manifest.size_bytes:,} bytes", f"{snapshot.size_bytes:,} bytes")
     findings = (size, _expect("sha256", manifest.sha256, sha256))
-    return (*findings, *_description(manifest), *_searches(snapshot))
+    return (*findings, *_name(snapshot), *_description(manifest), *_searches(snapshot))
+
+
+def _name(snapshot: Snapshot) -> Iterator[Finding]:
+    """The manifest is that of this file; another name means a copied or renamed set."""
+    if snapshot.renamed:
+        yield warn("name", snapshot.renamed, RENAME)
 
 
 def _description(manifest: Manifest) -> Iterator[Finding]:

@@ -17,7 +17,7 @@ from snapshot_tasks.checks.indexes import wrong_on_source
 from snapshot_tasks.checks.vector_names import check_vector_names
 from snapshot_tasks.domain.findings import Finding, Status, fail, ok, warn
 from snapshot_tasks.domain.proof import UNSEALED
-from snapshot_tasks.domain.snapshot import Snapshot
+from snapshot_tasks.domain.snapshot import RENAME, Snapshot
 from snapshot_tasks.system.errors import Damaged
 from snapshot_tasks.system.spans import format_span
 from snapshot_tasks.system.units import age
@@ -50,6 +50,7 @@ def promises(
     return (
         check_age(own[0], max_age, now),
         check_file(own[0]),
+        *check_name(own),
         *check_points(own),
         *check_source_indexes(own[0]),
         *check_names(own[0]),
@@ -97,6 +98,13 @@ def check_file(newest: Snapshot) -> Finding:
     except Damaged as error:
         return fail("file", error.message, error.hint)
     return ok("file", f"{size:,} bytes, as its manifest says")
+
+
+def check_name(own: Sequence[Snapshot]) -> Iterator[Finding]:
+    """No snapshot is a copy of an older set under another name, which would look like a new one."""
+    for snapshot in own:
+        if snapshot.renamed:
+            yield warn("name", snapshot.renamed, RENAME)
 
 
 def check_seal(newest: Snapshot) -> Iterator[Finding]:

@@ -61,9 +61,9 @@ class Policy:
 class Candidate:
     """What retention knows of one snapshot.
 
-    A `checked` snapshot has a manifest. A snapshot set `aside`, for the given reason, counts for no
-    rule, so it displaces no other snapshot; only its age can delete it. One on `hold`, for the
-    given reason, is never deleted.
+    Those of one moment with the same `sha256` are copies, and count as one. A `checked` one has a
+    manifest. One set `aside`, for the given reason, counts for no rule, so it displaces no other
+    snapshot; only its age can delete it. One on `hold`, for the given reason, is never deleted.
     """
 
     name: str
@@ -71,6 +71,7 @@ class Candidate:
     size_bytes: int
     proven_at: datetime | None = None
     restored_at: datetime | None = None
+    sha256: str | None = None
     checked: bool = True
     aside: str = ""
     hold: str = ""
@@ -114,8 +115,14 @@ def plan_retention(
     """
     newest_first = sorted(candidates, key=lambda c: (c.created_at, c.name), reverse=True)
     reasons: dict[str, list[str]] = {candidate.name: [] for candidate in newest_first}
-    for candidate, reason in (*_always(newest_first, policy), *_ruled(newest_first, policy, now)):
+    copies = _copies(newest_first)
+    counted = [c for c in newest_first if c.name not in copies]
+    for candidate, reason in (*_always(counted, policy), *_ruled(counted, policy, now)):
         reasons[candidate.name].append(reason)
+    for candidate in newest_first:
+        if original := copies.get(candidate.name):
+            same = [f"the same bytes as {original}"] if reasons[original] else []
+            reasons[candidate.name] += [*same, *([candidate.hold] if candidate.hold else [])]
     decisions = tuple(
         Decision(
             candidate=candidate,
@@ -125,6 +132,20 @@ def plan_retention(
         for candidate in newest_first
     )
     return Plan(collection=collection, decisions=decisions)
+
+
+def _copies(newest_first: Sequence[Candidate]) -> dict[str, str]:
+    """Return the snapshots that are copies of another one, each with that one's name.
+
+    They have the same bytes and were taken at the same moment; two snapshots of an idle collection
+    are none. A copy takes no place of a rule, and stays and goes with the best of them, which does.
+    """
+    best: dict[tuple[str, datetime], Candidate] = {}
+    for candidate in sorted(newest_first, key=lambda c: (bool(c.aside), not c.proven_at)):
+        if candidate.sha256:
+            best.setdefault((candidate.sha256, candidate.created_at), candidate)
+    originals = {c.name: best[c.sha256, c.created_at].name for c in newest_first if c.sha256}
+    return {name: original for name, original in originals.items() if name != original}
 
 
 def _always(newest_first: Sequence[Candidate], policy: Policy) -> Iterator[Reason]:

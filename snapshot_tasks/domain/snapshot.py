@@ -30,6 +30,8 @@ from snapshot_tasks.domain.search_parity import Probe
 from snapshot_tasks.system.errors import Damaged, TaskError
 from snapshot_tasks.system.untrusted import printable
 
+RENAME = "Give it that name again, with all its files, or delete the copy."
+
 
 class Beside(Protocol):
     """The files that belong to a snapshot file; the catalogue reads each one on demand."""
@@ -63,7 +65,10 @@ class Nothing:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
-    """One catalogued snapshot. Facts that come only from a manifest are None without one."""
+    """One catalogued snapshot. Facts that come only from a manifest are None without one.
+
+    If it `is_lost`, only its manifest and a link to its file are left.
+    """
 
     path: Path
     collection: str | None
@@ -72,6 +77,7 @@ class Snapshot:
     manifest: Manifest | None
     manifest_problem: TaskError | None = None
     changed_at: datetime | None = None
+    is_lost: bool = False
     beside: Beside = field(default=Nothing(), repr=False, compare=False)
 
     @property
@@ -88,6 +94,18 @@ class Snapshot:
     def has_its_size(self) -> bool:
         """Whether the file is as long as its manifest states."""
         return self.manifest is not None and self.size_bytes == self.manifest.size_bytes
+
+    @property
+    def recorded_name(self) -> str | None:
+        """The name in the manifest if it is another one: a copy of a set, or a renamed one."""
+        manifest = self.manifest
+        return manifest.snapshot if manifest and manifest.snapshot != self.name else None
+
+    @property
+    def renamed(self) -> str:
+        """Words for a name that is not the recorded one; empty if it is. `RENAME` is the remedy."""
+        recorded = self.recorded_name
+        return f"{self.name} was taken as {recorded}: it is a copy, or was renamed" * bool(recorded)
 
     @property
     def is_whole(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
@@ -130,6 +131,7 @@ def _candidate(entry: Snapshot, held: str) -> Candidate:
         size_bytes=entry.size_bytes,
         proven_at=entry.proven_at,
         restored_at=entry.restored_at,
+        sha256=entry.sha256,
         checked=entry.manifest is not None,
         aside=_aside(entry),
         hold=held or _hold(entry),
@@ -149,4 +151,6 @@ def _aside(entry: Snapshot) -> str:
 def _hold(entry: Snapshot) -> str:
     if entry.pin is not None:
         return f"pinned: {entry.pin}" if entry.pin else "pinned"
+    if entry.path.is_symlink():
+        return f"a link to {os.readlink(entry.path)}: delete both by hand"
     return "its manifest cannot be read" if entry.manifest_problem else ""

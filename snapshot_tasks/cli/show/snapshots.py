@@ -32,6 +32,7 @@ def snapshot_json(snapshot: Snapshot) -> dict[str, Any]:
         "restored_at": restored_at.isoformat() if restored_at else None,
         "verdict": snapshot.verdict.value if snapshot.verdict else None,
         "pinned": snapshot.pin,
+        "recorded_name": snapshot.recorded_name,
         "problem": snapshot.manifest_problem.message if snapshot.manifest_problem else None,
     }
 
@@ -62,7 +63,8 @@ def _snapshot_row(snapshot: Snapshot, now: datetime) -> tuple[str, ...]:
         snapshot.name,
         (snapshot.collection or "unknown")
         + (" (replaced)" if snapshot.is_safety else "")
-        + (" (pinned)" if snapshot.pin is not None else ""),
+        + (" (pinned)" if snapshot.pin is not None else "")
+        + (" (renamed)" if snapshot.recorded_name else ""),
         ago(snapshot.created_at, now),
         f"{manifest.points_count:,}" if manifest else "unknown",
         size(snapshot.size_bytes),
@@ -73,6 +75,8 @@ def _snapshot_row(snapshot: Snapshot, now: datetime) -> tuple[str, ...]:
 
 def _state(snapshot: Snapshot, now: datetime) -> str:
     """Return in a few words what is known of a restore."""
+    if snapshot.is_lost:
+        return "file missing"
     if snapshot.manifest_problem:
         return "manifest unreadable"
     if snapshot.failed_at is not None:
@@ -120,6 +124,8 @@ def render_snapshot(snapshot: Snapshot, now: datetime) -> None:
         facts["restores"] = f"{moment(restored_at)}; {UNSEALED}"
     if manifest:
         before, after = manifest.source_points_before, manifest.source_points_after
+        if snapshot.recorded_name:
+            facts["taken as"] = f"{snapshot.recorded_name}: this is a copy, or it was renamed"
         facts |= {
             "sha256": manifest.sha256,
             "points": f"{manifest.points_count:,}",

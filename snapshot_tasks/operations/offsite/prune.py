@@ -195,6 +195,7 @@ def _candidate(marker: Marker, pinned: Collection[str]) -> Candidate:
         size_bytes=marker.stored_bytes,
         proven_at=marker.proven_at,
         restored_at=marker.restored_at,
+        sha256=marker.sha256,
         checked=MANIFEST in marker.beside,
         aside=REPLACED if marker.safety else FAILED if marker.failed_at else "",
         hold=hold,

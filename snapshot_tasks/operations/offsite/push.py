@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from snapshot_tasks.domain.snapshot import Snapshot
+from snapshot_tasks.domain.snapshot import RENAME, Snapshot
 from snapshot_tasks.offsite.codec import Packer
 from snapshot_tasks.offsite.layout import PROOFS, Key
 from snapshot_tasks.offsite.marker import PART_BYTES, Blob, Marker
@@ -22,7 +22,7 @@ from snapshot_tasks.operations.offsite.sidecars import (
     restored_at,
 )
 from snapshot_tasks.sealing.archive import check_archive
-from snapshot_tasks.system.errors import Damaged, NotFound, StorageError
+from snapshot_tasks.system.errors import Damaged, NotFound, Refused, StorageError
 from snapshot_tasks.system.files import sha256_of
 from snapshot_tasks.system.progress import Clock, Progress
 
@@ -103,11 +103,12 @@ def push(request: PushRequest, repository: Repository, progress: Progress) -> Pu
 
     Raises:
         Damaged: if the local file differs from what was taken; nothing becomes visible then.
-        Refused: if another file has this name there.
+        Refused: if another file has this name there, or it was taken under another name.
         StorageError: if the store does not accept it, or the file cannot be read.
     """
     snapshot = request.snapshot
     snapshot.check_manifest()
+    _refuse_renamed(snapshot)
     try:
         upload = Upload(repository, _key(request), request.packer, again=request.again)
         if upload.found:
@@ -120,6 +121,12 @@ def push(request: PushRequest, repository: Repository, progress: Progress) -> Pu
             f"{snapshot.path} cannot be read: {error.strerror}.",
             hint="Make it readable for this user.",
         ) from error
+
+
+def _refuse_renamed(snapshot: Snapshot) -> None:
+    """Refuse a copied or renamed set: a pull would not accept its manifest under this name."""
+    if snapshot.renamed:
+        raise Refused(f"{snapshot.renamed}.", hint=RENAME)
 
 
 def _key(request: PushRequest) -> Key:

@@ -284,12 +284,14 @@ def _wanted(request: DrillRequest) -> FreshRequest:
     taken_with = snapshot.manifest.qdrant_version if snapshot.manifest else request.version
     version, config = request.rehearsed_version or taken_with, config_of(snapshot)
     at_start = needs_start_up(config, version)
+    # A server in a container sees only the folder that the file is really in.
+    file = snapshot.path.resolve()
     return FreshRequest(
         version=version,
-        folder=snapshot.path.parent,
+        folder=file.parent,
         keep=request.keep,
         cluster=is_custom(config),
-        load=(snapshot.name, _target(snapshot)) if at_start else None,
+        load=(file.name, _target(snapshot)) if at_start else None,
     )
 
 
