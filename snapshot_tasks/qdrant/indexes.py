@@ -60,10 +60,10 @@ class PayloadIndexes:
         schema = self.schema()
         return [self._found(count, schema, among) for count in counts]
 
-    def payloads(self, field: str) -> Iterator[Any]:
-        """Yield the payload of every point, with no more than the field's first key."""
-        only = {"include": [_first_key(field)]}
-        body: dict[str, Any] = {"limit": self._limit(), "with_payload": only, "with_vector": False}
+    def payloads(self, field: str = "") -> Iterator[Any]:
+        """Yield the payload of every point; for a field, with no more than its first key."""
+        wanted = {"include": [_first_key(field)]} if field else True
+        body: dict[str, Any] = {"limit": self._limit(), "with_payload": wanted}
         while True:
             answer = self._http.send("POST", f"{self._path}/points/scroll", body=body, long=True)
             yield from (point["payload"] for point in answer["points"])

@@ -66,6 +66,20 @@ def describe(snapshot: Path, before: CollectionState, after: CollectionState) ->
     )
 
 
+def payload_schema_of(snapshot: Path) -> JsonObject:
+    """Return the payload indexes of a file, as a server shows them; none if their form is unknown.
+
+    The archive must have passed `check_archive`.
+    """
+    walk = _Walk()
+    with snapshot.open("rb") as file:
+        try:
+            walk.take_all(file)
+        except (ValueError, KeyError):
+            return {}
+    return _schema(walk.indexes, {})
+
+
 def _config(found: Any, before: JsonObject, after: JsonObject) -> JsonObject:
     """Return the file's config, with the keys that the server shows."""
     if not isinstance(found, dict):

@@ -23,7 +23,7 @@ from tests.conftest import NEWER, Inv, Live, now
 from tests.integration.conftest import Take, own_stack
 from tests.support.collections import Loader
 from tests.support.mixed import INDEXES, mixed_points
-from tests.support.world import assert_error, wait_until
+from tests.support.world import assert_error, manifest_of, wait_until
 
 POINTS = 6000
 LANGUAGES = ("id", "en", "de")
@@ -178,6 +178,19 @@ def test_a_dead_index_in_the_file_is_not_proven(
     failed = {f.check: f.message for f in report.findings if f.status.value == "FAIL"}
     assert "0 of 2,000" in failed["payload index lang"]
     assert failed.keys() == {"payload index lang", "after restart: payload index lang"}
+
+
+def test_a_dead_index_in_a_file_without_manifest_does_not_restore(
+    qdrant: Live, name: str, take: Take, engine: NativeEngine, tmp_path: Path
+) -> None:
+    """There is no seal to compare with, but the file's own payloads say what filters must find."""
+    fill(qdrant.loader, name)
+    copy = Copy.of(take(qdrant, name).path, tmp_path / "copy")
+    kill_index(copy, "lang")
+    manifest_of(copy.file).unlink()
+    report = drilled(copy.file, engine)
+    failed = {f.check: f.message for f in report.findings if f.status.value == "FAIL"}
+    assert "0 of 2,000" in failed["after restart: payload index lang"]
 
 
 def test_a_restore_with_a_dead_index_is_kept_and_can_be_mended(

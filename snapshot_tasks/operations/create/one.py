@@ -233,24 +233,19 @@ def _seal_on_fresh_server(
         why = "updates were queued, and there is no engine to apply them."
         return _Sealing(taken=taken, unsealed=why)
     try:
-        fingerprint, seconds = read_on_fresh_server(
+        reading = read_on_fresh_server(
             staging,
             version=taken.version,
             sha256=taken.sha256,
             servers=servers,
             progress=progress,
+            payload_schema=taken.described.payload_schema,
         )
     except (NotFound, SettingsError, StorageError, Unreachable) as error:
         why = f"updates were queued, and no engine could apply them: {error.message} {error.hint}"
         return _Sealing(taken=taken, unsealed=why)
-    reading = Reading(
-        fingerprint=fingerprint,
-        read_by=SERVER,
-        seconds=seconds,
-        sanity=contents.sanity,
-        # The reader did not see the queued updates, so its searches could raise a false alarm.
-        probes=(),
-    )
+    # Its searches are left out: it did not see the queued updates, and could raise a false alarm.
+    reading = replace(reading, sanity=contents.sanity)
     return _Sealing(taken=taken, reading=_checked(reading, taken))
 
 

@@ -10,15 +10,17 @@ from pathlib import Path
 from typing import Any
 
 from snapshot_tasks.domain.cluster import is_custom
+from snapshot_tasks.domain.endpoint import Endpoint
 from snapshot_tasks.domain.fingerprint import Fingerprint
-from snapshot_tasks.domain.index_counts import IndexCount
-from snapshot_tasks.domain.seal import READER, Seal
+from snapshot_tasks.domain.index_counts import IndexCount, IndexCounter
+from snapshot_tasks.domain.seal import READER, SERVER, Seal
 from snapshot_tasks.domain.search_parity import Probe
 from snapshot_tasks.domain.snapshot import Snapshot
 from snapshot_tasks.engines.base import Engine, FreshRequest
 from snapshot_tasks.operations.restore.demands import config_of, needs_start_up
 from snapshot_tasks.operations.restore.one import restore
 from snapshot_tasks.operations.restore.plan import RestoreRequest
+from snapshot_tasks.qdrant.indexes import PayloadIndexes
 from snapshot_tasks.qdrant.points import read_fingerprint
 from snapshot_tasks.qdrant.server import Server
 from snapshot_tasks.sealing.reader import NO_INDEXES, Contents, read_contents
@@ -85,8 +87,14 @@ def read_file(
 
 
 def read_on_fresh_server(
-    file: Path, *, version: str, sha256: str, servers: FreshServers, progress: Progress
-) -> tuple[Fingerprint, float]:
+    file: Path,
+    *,
+    version: str,
+    sha256: str,
+    servers: FreshServers,
+    progress: Progress,
+    payload_schema: Mapping[str, Any] = NO_INDEXES,
+) -> Reading:
     """Restore a file into a fresh server and read it there, to find out what it restores.
 
     Raises:
@@ -123,4 +131,25 @@ def read_on_fresh_server(
             "reading every point from a fresh server", total_points=result.points_count
         ) as advance:
             found = read_fingerprint(server.endpoint, collection, advance)
-    return found, time.monotonic() - start
+        counts = _count_on(server.endpoint, collection, payload_schema)
+    return Reading(
+        fingerprint=found,
+        read_by=SERVER,
+        seconds=time.monotonic() - start,
+        sanity={},
+        probes=(),
+        index_counts=counts,
+    )
+
+
+def _count_on(
+    endpoint: Endpoint, collection: str, payload_schema: Mapping[str, Any]
+) -> tuple[IndexCount, ...]:
+    """Return what filters must find according to the payloads on a server."""
+    if not payload_schema:
+        return ()
+    counter = IndexCounter(payload_schema)
+    with PayloadIndexes(endpoint, collection) as indexes:
+        for payload in indexes.payloads():
+            counter.take(payload)
+    return counter.counts()

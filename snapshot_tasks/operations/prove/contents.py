@@ -85,13 +85,14 @@ def verify_contents(
     assert manifest is not None
     assert manifest.seal is not None
     if manifest.seal.sealed_by == SERVER:
-        found, _ = read_on_fresh_server(
+        reading = read_on_fresh_server(
             snapshot.path,
             version=manifest.qdrant_version,
             sha256=sha256,
             servers=servers,
             progress=progress,
         )
+        found = reading.fingerprint
     else:
         contents, _ = read_file(snapshot.path, sealed.points_count, progress)
         found = contents.fingerprint

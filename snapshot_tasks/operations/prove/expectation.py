@@ -8,7 +8,8 @@ from snapshot_tasks.checks.expected import Expected, expected_recorded, expected
 from snapshot_tasks.domain.fingerprint import Fingerprint, Sealed
 from snapshot_tasks.domain.snapshot import Snapshot
 from snapshot_tasks.operations.create.seal import read_file
-from snapshot_tasks.sealing.reader import NO_INDEXES, Contents
+from snapshot_tasks.sealing.described import payload_schema_of
+from snapshot_tasks.sealing.reader import Contents
 from snapshot_tasks.system.progress import Progress
 
 
@@ -31,7 +32,7 @@ def read_unsealed(snapshot: Snapshot, progress: Progress) -> Contents:
         snapshot.path,
         manifest.points_count if manifest else None,
         progress,
-        payload_schema=manifest.payload_schema if manifest else NO_INDEXES,
+        payload_schema=(manifest.payload_schema if manifest else payload_schema_of(snapshot.path)),
     )
     return contents
 
