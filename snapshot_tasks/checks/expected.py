@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from enum import Enum
+from pathlib import Path
 
 from snapshot_tasks.domain.collection import CollectionState
 from snapshot_tasks.domain.endpoint import Endpoint
 from snapshot_tasks.domain.fingerprint import Sealed
 from snapshot_tasks.domain.index_counts import IndexCount
+from snapshot_tasks.domain.seal import READER
 from snapshot_tasks.domain.search_parity import Probe
 from snapshot_tasks.domain.snapshot import Snapshot
 from snapshot_tasks.qdrant.server import Server
 from snapshot_tasks.system.progress import Progress
 
-GREEN_SECONDS = 60.0
+COUNT_SECONDS = 60.0
 
 
 class Cost(Enum):
@@ -34,7 +36,8 @@ class Expected:
     `sealed`, `probes` and `index_counts` say which points, and which results of searches and
     filters, are expected, if that is known;
     `odd_vectors` are the names of those that have a vector with NaN or infinity.
-    `unsettled_indexes` may or may not exist: they were being created or dropped.
+    `unsettled_indexes` may or may not exist: they were being created or dropped. `file` is the
+    snapshot, to be read where a server hides points.
 
     Without a seal, a drill expects what the file contains as it is (`of_file`). The file's log may
     then have `pending_count` operations whose effect only a server knows.
@@ -51,6 +54,21 @@ class Expected:
     unsettled_indexes: frozenset[str] = frozenset()
     of_file: bool = False
     pending_count: int = 0
+    file: Path | None = None
+
+    @property
+    def known_count(self) -> int | None:
+        """The recorded number of points; without a manifest, that of the file if it is certain."""
+        if self.state is not None:
+            return self.state.total_count
+        return self.sealed.points_count if self.sealed and not self.pending_count else None
+
+    def fits(self, count: int) -> bool:
+        """Return whether a number of points is the expected one, as far as it is known."""
+        if self.moving_between:
+            low, high = sorted(self.moving_between)
+            return low <= count <= high
+        return count > 0 if self.known_count is None else count == self.known_count
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,7 +122,13 @@ def expected_sealed(snapshot: Snapshot, target: str, *, searches: bool = True) -
     sanity = (snapshot.manifest.sanity if snapshot.manifest else None) or {}
     odd = frozenset(name for name, count in sanity.get("nan_vectors", {}).items() if count)
     recorded = expected_recorded(snapshot, target)
-    return replace(recorded, sealed=seal, probes=probes, odd_vectors=odd)
+    file = snapshot.path if _is_sealed_by_reader(snapshot) else None
+    return replace(recorded, sealed=seal, probes=probes, odd_vectors=odd, file=file)
+
+
+def settle(expected: Expected, collection: str, server: Server) -> None:
+    """Wait until a restored collection has every expected point, or no more of them come."""
+    server.collections.wait_count(collection, expected.fits, COUNT_SECONDS)
 
 
 def look(
@@ -126,3 +150,9 @@ def look(
         progress=progress,
         status=status,
     )
+
+
+def _is_sealed_by_reader(snapshot: Snapshot) -> bool:
+    """Return whether reading the file finds what was sealed, without a server."""
+    seal = snapshot.manifest.seal if snapshot.manifest else None
+    return seal is not None and seal.sealed_by == READER

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 
 from snapshot_tasks.checks.contents import check_contents, check_with_pending
-from snapshot_tasks.checks.expected import GREEN_SECONDS, Cost, Expected, Restored
+from snapshot_tasks.checks.expected import Cost, Restored
+from snapshot_tasks.checks.hidden import contents_of_file, hidden_points, not_seen
 from snapshot_tasks.checks.live_indexes import check_restored_indexes
 from snapshot_tasks.checks.search import check_search
+from snapshot_tasks.domain.collection import optimizer_is_off
 from snapshot_tasks.domain.comparison import added_only, differences, kept_only
 from snapshot_tasks.domain.findings import Concern, Finding, Status, failed, warn
 from snapshot_tasks.domain.versions import same_minor
@@ -25,18 +27,22 @@ _SHARDING_KEYS = ("shard_number", "sharding_method")
 
 
 def check_status(restored: Restored) -> Iterator[Finding]:
-    """The optimizer is done."""
+    """The optimizer is done, or never runs."""
     if restored.status == "green":
         yield Finding(check="status", status=Status.OK, message="green")
+    elif restored.status is not None and optimizer_is_off(restored.actual.config):
+        message = f"{restored.status}, because its optimizer is switched off"
+        yield Finding(check="status", status=Status.OK, message=message)
     elif restored.status is not None:
-        message = f"{restored.status} after {GREEN_SECONDS:g} s: the optimizer is still running"
+        seconds = restored.endpoint.green_seconds
+        message = f"{restored.status} after {seconds:g} s: the optimizer is still running"
         yield Finding(check="status", status=Status.WARN, message=message)
 
 
 def check_count(restored: Restored) -> Iterator[Finding]:
     """The exact number of points is the file's."""
-    expected, actual = restored.expected, restored.actual.points_count
-    count = _known_count(expected)
+    expected, actual = restored.expected, restored.actual.total_count
+    count = expected.known_count
     if count is None:
         message = f"no manifest: {actual:,} points restored, the expected number is unknown"
         yield Finding(check="count", status=Status.WARN, message=message)
@@ -49,11 +55,10 @@ def check_count(restored: Restored) -> Iterator[Finding]:
         yield Finding(check="count", status=Status.FAIL, message=message, concern=Concern.COUNT)
 
 
-def _known_count(expected: Expected) -> int | None:
-    """Return the recorded count; without a manifest, that of the file if it is certain."""
-    if expected.state is not None:
-        return expected.state.points_count
-    return expected.sealed.points_count if expected.sealed and not expected.pending_count else None
+def check_hidden(restored: Restored) -> Iterator[Finding]:
+    """The server shows every point: none waits for an optimizer (`prevent_unoptimized`)."""
+    if hidden := restored.actual.hidden_count:
+        yield hidden_points(hidden, restored.actual.total_count)
 
 
 def check_config(restored: Restored) -> Iterator[Finding]:
@@ -104,6 +109,9 @@ def check_indexes(restored: Restored) -> Iterator[Finding]:
     counts = [c for c in restored.expected.index_counts if c.field not in unsettled]
     if not counts:
         return
+    if hidden := restored.actual.hidden_count:
+        yield not_seen("payload indexes", hidden)
+        return
     with restored.progress.phase(f"asking the payload indexes of {restored.collection}"):
         yield from check_restored_indexes(
             counts,
@@ -120,6 +128,9 @@ def check_points(restored: Restored) -> Iterator[Finding]:
         message = "not sealed, so the points cannot be checked"
         yield Finding(check="contents", status=Status.WARN, message=message)
         return
+    if restored.actual.hidden_count:
+        yield contents_of_file(sealed, restored)
+        return
     pending = restored.expected.pending_count
     label = f"reading every point of {restored.collection}"
     with restored.progress.phase(label, total_points=sealed.points_count) as advance:
@@ -135,6 +146,9 @@ def check_searches(restored: Restored) -> Iterator[Finding]:
     expected = restored.expected
     if not expected.probes:
         return
+    if hidden := restored.actual.hidden_count:
+        yield not_seen("searches", hidden)
+        return
     with restored.progress.phase(f"searching in {restored.collection}"):
         yield from check_search(restored)
 
@@ -142,6 +156,7 @@ def check_searches(restored: Restored) -> Iterator[Finding]:
 RESTORED_CHECKS: tuple[tuple[Callable[[Restored], Iterator[Finding]], Cost], ...] = (
     (check_status, Cost.DESCRIBED),
     (check_count, Cost.DESCRIBED),
+    (check_hidden, Cost.DESCRIBED),
     (check_config, Cost.DESCRIBED),
     (check_payload_schema, Cost.DESCRIBED),
     (check_aliases, Cost.DESCRIBED),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from snapshot_tasks.system.untrusted import JsonObject
 
@@ -35,13 +37,44 @@ class ServerSnapshot:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Count:
+    """How many points a collection shows, and how many it hides until they are optimized.
+
+    With `prevent_unoptimized`, counts, scrolls and searches leave out such deferred points; a
+    snapshot has them.
+    """
+
+    shown: int
+    hidden: int = 0
+
+    @property
+    def total(self) -> int:
+        """All points that the collection has."""
+        return self.shown + self.hidden
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CollectionState:
-    """The state of a live collection: its exact count, and everything except the points."""
+    """The state of a live collection: its exact count, and everything except the points.
+
+    `hidden_count` is the number of points that are not in `points_count` (`Count`).
+    """
 
     points_count: int
     config: JsonObject
     payload_schema: JsonObject
     aliases: tuple[str, ...]
+    hidden_count: int = 0
+
+    @property
+    def total_count(self) -> int:
+        """All points that the collection has, hidden ones too."""
+        return self.points_count + self.hidden_count
+
+
+def optimizer_is_off(config: Mapping[str, Any]) -> bool:
+    """Return whether a collection's optimizer never runs, so that waiting for it is useless."""
+    return (config.get("optimizer_config") or {}).get("max_optimization_threads") == 0
 
 
 def creation(config: JsonObject) -> JsonObject:

@@ -43,6 +43,7 @@ class Tls:
 
 
 ANSWER_SECONDS = 30.0
+GREEN_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +51,8 @@ class Endpoint:
     """A Qdrant server: its address, its key, and which of our folders it can read.
 
     `grpc_port` is on the same host; None if it is unknown. The key may be sent to `plaintext_hosts`
-    over plain HTTP. `answer_seconds` limits how long a short response or a stall may take.
+    over plain HTTP. `answer_seconds` limits how long a short response or a stall may take, and
+    `green_seconds` how long to wait for the optimizer after a restore.
     """
 
     url: str
@@ -60,6 +62,7 @@ class Endpoint:
     tls: Tls = Tls()
     plaintext_hosts: tuple[str, ...] = ()
     answer_seconds: float = ANSWER_SECONDS
+    green_seconds: float = GREEN_SECONDS
 
     @property
     def host(self) -> str:

@@ -53,6 +53,8 @@ _VERSION = re.compile("[0-9A-Za-z][0-9A-Za-z.+_-]{0,63}")
 class Manifest:
     """The facts of one snapshot. `points_count` is the exact count of the file.
 
+    `hidden_points` is how many of them the source did not show after the snapshot.
+
     `probes_file` identifies the recorded searches, if any; `probes` are those of schema 1.
     `config` and `payload_schema` are the file's, too. `unsettled_indexes` were being created or
     dropped while it was taken, so a restore may or may not bring them back.
@@ -80,6 +82,7 @@ class Manifest:
     probes_file: ProbesFile | None = None
     probes: tuple[Any, ...] = ()
     index_counts: tuple[Any, ...] = ()
+    hidden_points: int = 0
     safety: bool = False
     unsettled_indexes: tuple[str, ...] = ()
     schema: int = field(default=SCHEMA)
@@ -187,6 +190,7 @@ def _parse(document: Mapping[str, Any], name: str) -> Manifest:
         probes_file=_probes_file(document) if schema > WITH_PROBES else None,
         probes=() if schema > WITH_PROBES else tuple(document.get("probes") or ()),
         index_counts=tuple(document.get("indexes") or ()),
+        hidden_points=typed({"hidden_points": 0} | dict(document), "hidden_points", int),
         safety=bool(document.get("safety")),
         unsettled_indexes=tuple(map(str, optional(document, "unsettled_indexes", list) or ())),
         schema=schema,

@@ -68,6 +68,7 @@ def drill_server(
             api_key=settings.qdrant.api_key,
             grpc_port=grpc_port,
             answer_seconds=settings.qdrant.answer_timeout_seconds,
+            green_seconds=settings.qdrant.green_timeout_seconds,
             mounts=(Mount(host_dir=request.folder, server_dir=DRILL_SNAPSHOTS),),
         )
         stack = _DrillStack(

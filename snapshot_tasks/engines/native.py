@@ -191,6 +191,7 @@ class NativeEngine:
                     api_key=self._settings.qdrant.api_key,
                     grpc_port=grpc_port,
                     answer_seconds=self._settings.qdrant.answer_timeout_seconds,
+                    green_seconds=self._settings.qdrant.green_timeout_seconds,
                     mounts=_mounts(request.folder, version),
                 ),
                 version_note=note,

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Mapping
+from typing import Any
 
-from snapshot_tasks.domain.collection import CollectionState
+from snapshot_tasks.domain.collection import CollectionState, Count, optimizer_is_off
 from snapshot_tasks.qdrant.guard import is_scoped
 from snapshot_tasks.qdrant.http import Http
 from snapshot_tasks.qdrant.paths import collection_path
 from snapshot_tasks.system.untrusted import JsonObject
 
 POLL_SECONDS = 0.05
+COUNT_POLL_SECONDS = 0.2
+# A count that stays the same for so long does not change any more, if nothing is running.
+CALM_SECONDS = 3.0
+# How often to count again because the optimizer has shown some points meanwhile.
+COUNTING_ATTEMPTS = 5
 
 
 class Collections:
@@ -45,6 +52,49 @@ class Collections:
         config: JsonObject = self._http.get(collection_path(collection))["config"]
         return config
 
+    def count_all(self, collection: str) -> Count:
+        """Return the exact number of points, and how many more are hidden."""
+        path = collection_path(collection)
+        hidden = _hidden(self._http.get(path))
+        for _ in range(COUNTING_ATTEMPTS):
+            before, shown = hidden, self.count(collection)
+            # What becomes visible between two requests would be counted twice, or not at all.
+            if not before or (hidden := _hidden(self._http.get(path))) == before:
+                break
+        return Count(shown=shown, hidden=hidden)
+
+    def wait_count(
+        self, collection: str, fits: Callable[[int], bool], timeout_seconds: float
+    ) -> Count:
+        """Count until the number fits and no point is hidden; return the last count.
+
+        Right after a restore, an exact count can be too small for a moment: a cluster agrees on its
+        shards first, and queued updates are applied. It ends early if nothing changes any more. An
+        optimizer that is switched off never shows hidden points.
+        """
+        start = since = time.monotonic()
+        last: Count | None = None
+        while True:
+            described = self._http.get(collection_path(collection))
+            count, now = self.count_all(collection), time.monotonic()
+            if fits(count.total) and (not count.hidden or optimizer_is_off(described["config"])):
+                return count
+            if count != last:
+                last, since = count, now
+            calm = _is_calm(described) and now - since >= CALM_SECONDS
+            if calm or now - start >= timeout_seconds:
+                return count
+            time.sleep(COUNT_POLL_SECONDS)
+
+    def wait_shown(self, collection: str, timeout_seconds: float) -> None:
+        """Wait until no point is hidden, while an optimizer may show it."""
+        deadline = time.monotonic() + timeout_seconds
+        while time.monotonic() < deadline:
+            described = self._http.get(collection_path(collection))
+            if not _hidden(described) or optimizer_is_off(described["config"]):
+                return
+            time.sleep(COUNT_POLL_SECONDS)
+
     def state(self, collection: str) -> CollectionState:
         """Return the exact count, the configuration, the payload schema and the aliases."""
         info = self._http.get(collection_path(collection))
@@ -53,8 +103,10 @@ class Collections:
             for name, index in info["payload_schema"].items()
         }
         owned = self._http.get(f"{collection_path(collection)}/aliases")["aliases"]
+        count = self.count_all(collection)
         return CollectionState(
-            points_count=self.count(collection),
+            points_count=count.shown,
+            hidden_count=count.hidden,
             config=info["config"],
             payload_schema=schema,
             aliases=tuple(sorted(a["alias_name"] for a in owned)),
@@ -63,11 +115,16 @@ class Collections:
     def wait_green(self, collection: str, timeout_seconds: float) -> str:
         """Wait until the optimizer is done; return the last status seen.
 
-        A restored collection may stay `grey` forever; an empty update wakes its optimizer.
+        A restored collection may stay `grey` forever; an empty update wakes its optimizer. One that
+        is switched off is not waited for.
         """
         deadline = time.monotonic() + timeout_seconds
         woken = False
-        while (status := str(self._http.get(collection_path(collection))["status"])) != "green":
+        while True:
+            described = self._http.get(collection_path(collection))
+            status = str(described["status"])
+            if status == "green" or optimizer_is_off(described["config"]):
+                break
             if status == "grey" and not woken:
                 self._http.send(
                     "PATCH", collection_path(collection), body={"optimizers_config": {}}, long=True
@@ -104,3 +161,15 @@ class Collections:
     def delete(self, collection: str) -> None:
         """Delete a collection. Its server snapshots stay on the server's disk."""
         self._http.send("DELETE", collection_path(collection), long=True)
+
+
+def _hidden(described: Mapping[str, Any]) -> int:
+    """Return the number of deferred points, which 1.17.1 and later report if there are any."""
+    return int((described.get("update_queue") or {}).get("deferred_points") or 0)
+
+
+def _is_calm(described: Mapping[str, Any]) -> bool:
+    """Return whether nothing is running that could change the number of points."""
+    off = optimizer_is_off(described["config"])
+    queued = (described.get("update_queue") or {}).get("length") or 0
+    return not queued and (off or (described["status"] == "green" and not _hidden(described)))

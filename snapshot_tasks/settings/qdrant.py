@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from snapshot_tasks.domain.endpoint import ANSWER_SECONDS, Tls, is_loopback
+from snapshot_tasks.domain.endpoint import ANSWER_SECONDS, GREEN_SECONDS, Tls, is_loopback
 from snapshot_tasks.settings.values import Values
 
 HTTP_PORT, GRPC_PORT = 6333, 6334
@@ -24,6 +24,7 @@ class QdrantSettings:
     server_snapshot_dir: str | None
     answer_timeout_seconds: float
     ready_timeout_seconds: float
+    green_timeout_seconds: float
     operation_timeout_seconds: float
 
     @property
@@ -44,6 +45,7 @@ def read_qdrant(values: Values, root: Path) -> QdrantSettings:
         server_snapshot_dir=values.text("QDRANT_SERVER_SNAPSHOT_DIR"),
         answer_timeout_seconds=values.seconds("QDRANT_ANSWER_TIMEOUT_SECONDS", ANSWER_SECONDS),
         ready_timeout_seconds=values.seconds("QDRANT_READY_TIMEOUT_SECONDS", 60.0),
+        green_timeout_seconds=values.seconds("QDRANT_GREEN_TIMEOUT_SECONDS", GREEN_SECONDS),
         operation_timeout_seconds=values.seconds("QDRANT_OPERATION_TIMEOUT_SECONDS", 3600.0),
     )
 

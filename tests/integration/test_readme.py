@@ -9,8 +9,9 @@ import subprocess
 from pathlib import Path
 
 from snapshot_tasks.alarms.delivery import DEADLINE_SECONDS
+from snapshot_tasks.checks.expected import COUNT_SECONDS
 from snapshot_tasks.cli.console import HEARTBEAT_SECONDS
-from snapshot_tasks.domain.endpoint import ANSWER_SECONDS
+from snapshot_tasks.domain.endpoint import ANSWER_SECONDS, GREEN_SECONDS
 from snapshot_tasks.operations.create.one import DRAIN_SECONDS
 from snapshot_tasks.qdrant.download import RESUMES
 from snapshot_tasks.qdrant.http import BATCH_ANSWERS, CONNECT_SHARE
@@ -99,13 +100,16 @@ def test_the_timeouts_are_those_of_the_code() -> None:
     stated = {row[0].removeprefix("| ").split(",")[0]: row[1] for row in rows}
     settings = load_settings(ROOT / "tests", {})
     answer = settings.qdrant.answer_timeout_seconds
-    assert answer == ANSWER_SECONDS
+    green = settings.qdrant.green_timeout_seconds
+    assert (answer, green) == (ANSWER_SECONDS, GREEN_SECONDS)
     for phase, seconds in (
         ("connecting", answer * CONNECT_SHARE),
         ("a short request", answer),
         ("one batch of points or of searches", answer * BATCH_ANSWERS),
         ("Qdrant creating a snapshot", settings.qdrant.operation_timeout_seconds),
         ("a Qdrant becoming ready after it is started", settings.qdrant.ready_timeout_seconds),
+        ("every point of a restored collection being there", COUNT_SECONDS),
+        ("a restored collection becoming green; not if its optimizer is switched off", green),
         ("applying queued updates before sealing", DRAIN_SECONDS),
         (
             "cleaning up after Ctrl-C: waiting for Qdrant to finish what must be deleted",

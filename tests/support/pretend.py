@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from tests.support.proxy import Act, Answer, Exchange, Proxy, faulty
@@ -43,3 +44,25 @@ def pretending(upstream: str, version: str) -> Iterator[Proxy]:
         proxy.on("GET", "/", lambda exchange: exchange.answer(root))
         proxy.on("GET", "/quotas", says("Not found", 404))
         yield proxy
+
+
+@dataclass
+class Deferring:
+    """Hides points as 1.17.1 and later do with `prevent_unoptimized`; `hidden` may change."""
+
+    hidden: int
+
+    def at(self, proxy: Proxy, name: str) -> None:
+        """Answer as such a server does for one collection; scrolls still show every point."""
+        proxy.on("GET", f"/collections/{name}", changes(self.describe))
+        proxy.on("POST", f"/collections/{name}/points/count", changes(self._count))
+
+    def describe(self, described: dict[str, Any]) -> None:
+        """Report the hidden points as `GET /collections/NAME` does."""
+        if self.hidden:
+            queue = described.get("update_queue") or {"length": 0}
+            described["update_queue"] = queue | {"deferred_points": self.hidden}
+            described["status"] = "yellow"
+
+    def _count(self, result: dict[str, Any]) -> None:
+        result["count"] -= self.hidden

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from snapshot_tasks.operations.create.one import Created
     from snapshot_tasks.operations.prove.drill import DrillReport
 
+NOTICEABLE_SECONDS = 0.5
+
 
 def drills_json(
     created: Sequence[Created], reports: Sequence[DrillReport], failures: Sequence[Failure]
@@ -49,7 +51,15 @@ def render_drill(report: DrillReport) -> None:
     else:
         slowly = ", but too slow" if isinstance(report.error, BudgetMissed) else ""
         unsealed = f"; {UNSEALED}" if report.verdict is Verdict.RESTORES else ""
-        seconds = duration(report.restore_seconds)
+        seconds = duration(report.restore_seconds) + _green(report)
         tell(f"{report.verdict}{slowly}: {name} restores in {seconds}{unsealed}.")
     if report.kept:
         tell(f"Still running at {report.kept}")
+
+
+def _green(report: DrillReport) -> str:
+    """Say how long the optimizer took, if that was noticeably longer."""
+    every_point, green = report.restore_seconds, report.green_seconds
+    if every_point is None or green is None or green < every_point + NOTICEABLE_SECONDS:
+        return ""
+    return f", and is green after {duration(green)}"

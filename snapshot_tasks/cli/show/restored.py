@@ -21,6 +21,7 @@ def restore_json(result: RestoreResult) -> dict[str, Any]:
         "skipped": result.skipped,
         "points_count": result.points_count,
         "seconds": round(result.seconds, 3),
+        "green_seconds": None if result.green_seconds is None else round(result.green_seconds, 3),
         "way": result.way or None,
         "kept": result.is_kept,
         "safety_snapshot": result.safety_snapshot,

@@ -31,6 +31,7 @@ FLUSH_ATTEMPTS = 5
 DEFAULT_FLUSH_SECONDS, MAX_FLUSH_SECONDS = 5.0, 30.0
 # An interrupted request may still arrive at the server.
 ARRIVAL_SECONDS = 5.0
+SHOWN_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +49,7 @@ class Taken:
     @property
     def moved(self) -> bool:
         """Whether the number of points changed while the snapshot was taken."""
-        return self.after.points_count != self.before.points_count
+        return self.after.total_count != self.before.total_count
 
     @property
     def changed(self) -> bool:
@@ -78,6 +79,8 @@ def take(
         StorageError: if the file cannot be stored in the folder.
     """
     at = clock()
+    with progress.phase("waiting until no point is hidden"):
+        server.collections.wait_shown(collection, SHOWN_SECONDS)
     before = server.collections.state(collection)
     label = f"Qdrant is creating a snapshot of {collection} ({before.points_count:,} points)"
     mark = server.snapshots.mark(collection)

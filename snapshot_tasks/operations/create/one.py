@@ -10,6 +10,7 @@ from snapshot_tasks.catalog.folder import Catalog
 from snapshot_tasks.catalog.journal import Journal
 from snapshot_tasks.checks.cluster import refuse_incomplete
 from snapshot_tasks.checks.contents import check_sanity
+from snapshot_tasks.checks.hidden import hidden_points
 from snapshot_tasks.checks.indexes import wrong_on_source
 from snapshot_tasks.checks.live_indexes import ask_source
 from snapshot_tasks.checks.vector_names import check_vector_names
@@ -114,8 +115,15 @@ def create(
         probes = dump_probes(reading.probes) if reading else None
         manifest = _manifest(request, sealing, name, server.endpoint.url, probes)
         snapshot = catalog.add(staging, manifest, reading.fingerprint if reading else None, probes)
-    hidden = (HIDDEN_ALIASES,) if server.collections.hides_aliases else ()
-    return Created(snapshot=snapshot, findings=(*findings, *hidden))
+    return Created(snapshot=snapshot, findings=(*findings, *_hidden(sealing.taken, server)))
+
+
+def _hidden(taken: Taken, server: Server) -> Iterator[Finding]:
+    """Yield what the server does not show; the snapshot is good, so this never fails it."""
+    if server.collections.hides_aliases:
+        yield HIDDEN_ALIASES
+    if taken.after.hidden_count:
+        yield hidden_points(taken.after.hidden_count, taken.after.total_count)
 
 
 def safety_saver(
@@ -133,7 +141,7 @@ def _manifest(
     request: CreateRequest, sealing: _Sealing, name: str, source_url: str, probes: str | None
 ) -> Manifest:
     taken, reading = sealing.taken, sealing.reading
-    count = reading.fingerprint.points_count if reading else taken.before.points_count
+    count = reading.fingerprint.points_count if reading else taken.before.total_count
     manifest = Manifest(
         collection=request.collection,
         snapshot=name,
@@ -145,7 +153,8 @@ def _manifest(
         points_count=count,
         source_points_before=taken.before.points_count,
         source_points_after=taken.after.points_count,
-        source_moved=taken.changed or count != taken.before.points_count,
+        source_moved=taken.changed or count != taken.before.total_count,
+        hidden_points=taken.after.hidden_count,
         config=taken.described.config,
         payload_schema=taken.described.payload_schema,
         unsettled_indexes=taken.described.unsettled,
@@ -201,7 +210,7 @@ def _take_and_seal(
         try:
             contents, seconds = read_file(
                 staging,
-                taken.before.points_count,
+                taken.before.total_count,
                 progress,
                 payload_schema=taken.described.payload_schema,
             )
@@ -255,10 +264,10 @@ def _checked(reading: Reading, taken: Taken) -> Reading:
     If updates were still queued in the file, the source was not idle, whatever its counts say.
     """
     count = reading.fingerprint.points_count
-    if taken.moved or reading.read_by == SERVER or count == taken.before.points_count:
+    if taken.moved or reading.read_by == SERVER or count == taken.before.total_count:
         return reading
     raise ContentsDiffer(
-        f"The file contains {count:,} points, but the source had {taken.before.points_count:,} "
+        f"The file contains {count:,} points, but the source had {taken.before.total_count:,} "
         "points before and after the snapshot.",
         hint="Run this again. If it happens again, Qdrant's snapshot is incomplete: do not rely on"
         " it.",
@@ -276,7 +285,7 @@ def _with_source_indexes(
 ) -> _Sealing:
     """Add what filters on the source's payload indexes find to what its payloads say."""
     reading = sealing.reading
-    if reading is None or not reading.index_counts:
+    if reading is None or not reading.index_counts or sealing.taken.after.hidden_count:
         return sealing
     with PayloadIndexes(server.endpoint, collection) as indexes:
         counts = ask_source(indexes, reading.index_counts, progress, moved=sealing.taken.changed)

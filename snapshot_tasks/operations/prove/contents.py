@@ -32,7 +32,10 @@ MAX_IDS = 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceComparison:
-    """How the live collection differs from the seal; up to 20 ids of each kind."""
+    """How the live collection differs from the seal; up to 20 ids of each kind.
+
+    `hidden_count` is the number of live points that the server does not show.
+    """
 
     added_count: int = 0
     removed_count: int = 0
@@ -40,6 +43,7 @@ class SourceComparison:
     added: tuple[int | str, ...] = ()
     removed: tuple[int | str, ...] = ()
     changed: tuple[int | str, ...] = ()
+    hidden_count: int = 0
 
     @property
     def is_same(self) -> bool:
@@ -51,6 +55,12 @@ class SourceComparison:
         if self.is_same:
             message = "every point of the live collection matches the seal"
             return Finding(check=SOURCE, status=Status.OK, message=message)
+        if self.hidden_count == self.removed_count and not (self.added_count or self.changed_count):
+            message = (
+                "every point that Qdrant shows matches the seal;"
+                f" it hides {self.hidden_count:,} until they are optimized"
+            )
+            return Finding(check=SOURCE, status=Status.WARN, message=message)
         parts = [
             f"{getattr(self, f'{kind}_count'):,} {kind} ({_ids(getattr(self, kind))})"
             for kind in ("added", "removed", "changed")
@@ -110,6 +120,7 @@ def compare_source(snapshot: Snapshot, endpoint: Endpoint, progress: Progress) -
     collection = snapshot.collection or ""
     with Server(endpoint, operation_timeout_seconds=endpoint.answer_seconds) as server:
         refuse_incomplete(server, collection)
+        hidden_count = server.collections.count_all(collection).hidden
     count = sealed.points_count
     with progress.phase("reading every live point", total_points=count) as advance:
         live = read_fingerprint(endpoint, collection, advance)
@@ -121,7 +132,7 @@ def compare_source(snapshot: Snapshot, endpoint: Endpoint, progress: Progress) -
     before = locate_points(snapshot.path, buckets, progress)
     with progress.phase("finding the live points that differ", total_points=count) as advance:
         after = locate_live_points(endpoint, collection, buckets, advance)
-    return _compared(before, after)
+    return replace(_compared(before, after), hidden_count=hidden_count)
 
 
 def verify_at(

@@ -68,7 +68,11 @@ class DrillRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DrillReport:
-    """Everything a drill found. `restore_seconds` is the measured restore time (RTO)."""
+    """Everything a drill found.
+
+    `restore_seconds` is the measured restore time (RTO): until every point was there.
+    `green_seconds` is how long it took until the optimizer was done, if that was seen.
+    """
 
     snapshot: Snapshot
     at: str
@@ -82,6 +86,7 @@ class DrillReport:
     sha256: str = ""
     kept: str = ""
     kind: str = DRILL
+    green_seconds: float | None = None
 
     @property
     def verdict(self) -> Verdict:
@@ -108,6 +113,7 @@ class DrillReport:
             "engine": self.engine,
             "qdrant_version": self.server_version,
             "restore_seconds": _rounded(self.restore_seconds),
+            "green_seconds": _rounded(self.green_seconds),
             "total_seconds": _rounded(self.total_seconds),
             "snapshot_age_seconds": round(self.snapshot_age_seconds),
             "phases": {name: _rounded(seconds) for name, seconds in self.phases.items()},
@@ -128,6 +134,7 @@ class Log:
     findings: list[Finding] = field(default_factory=list)
     server_version: str = ""
     restore_seconds: float | None = None
+    green_seconds: float | None = None
     sha256: str = ""
     kept: str = ""
 
@@ -158,6 +165,7 @@ class Log:
             findings=tuple(self.findings),
             phases=self.phases,
             restore_seconds=self.restore_seconds,
+            green_seconds=self.green_seconds,
             snapshot_age_seconds=(started_at - snapshot.created_at).total_seconds(),
             error=error or restored_error(snapshot.name, self.findings, hint=NOT_PROVEN_HINT),
             sha256=self.sha256,
@@ -346,7 +354,9 @@ def _restore(
         log.server_version = server.version()
         result = restore(what, server, progress)
     # A server that restores while it starts is ready when it has.
-    log.restore_seconds = result.seconds + (log.phases["start"] if at_start else 0.0)
+    starting = log.phases["start"] if at_start else 0.0
+    log.restore_seconds = result.seconds + starting
+    log.green_seconds = None if result.green_seconds is None else result.green_seconds + starting
     log.findings += result.findings
     if result.error and not result.is_kept:
         raise result.error

@@ -239,6 +239,8 @@ def _bring_back(
     )
     if not batch.failures:
         log.restore_seconds = sum(result.seconds for result in batch.results)
+        green = [r.green_seconds for r in batch.results if r.green_seconds is not None]
+        log.green_seconds = sum(green) if len(green) == len(batch.results) else None
     return batch.failures
 
 

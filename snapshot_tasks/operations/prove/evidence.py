@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from snapshot_tasks.checks.expected import GREEN_SECONDS, Cost, Expected, Restored, look
+from snapshot_tasks.checks.expected import Cost, Expected, Restored, look, settle
 from snapshot_tasks.checks.restored import check_restored
 from snapshot_tasks.domain.findings import Concern, Finding, Status
 from snapshot_tasks.operations.restore.into_empty import RestoreResult
@@ -32,7 +32,8 @@ def look_again(
     """Return what a collection is after the restart; None if it is missing."""
     if collection not in server.collections.names():
         return None
-    status = server.collections.wait_green(collection, GREEN_SECONDS)
+    settle(expected, collection, server)
+    status = server.collections.wait_green(collection, server.endpoint.green_seconds)
     return look(expected, collection, server, progress, version=version, status=status)
 
 

@@ -9,12 +9,12 @@ from dataclasses import dataclass, replace
 from uuid import uuid4
 
 from snapshot_tasks.checks.expected import (
-    GREEN_SECONDS,
     Cost,
     Restored,
     expected_recorded,
     expected_sealed,
     look,
+    settle,
 )
 from snapshot_tasks.checks.file import verified
 from snapshot_tasks.checks.restored import check_restored, restored_error
@@ -57,6 +57,9 @@ class Untouched(Damaged):
 class RestoreResult:
     """What a restore did and found.
 
+    `seconds` is how long it took until every point was there, `green_seconds` until the optimizer
+    was done (None if it was not waited for, or not done in time).
+
     `restored` is the restored collection, for further checks. `safety_snapshot` has the replaced
     collection; `safety_findings` say what looked suspicious about it.
     """
@@ -68,6 +71,7 @@ class RestoreResult:
     restored: Restored | None = None
     points_count: int | None = None
     seconds: float = 0.0
+    green_seconds: float | None = None
     way: str = ""
     safety_snapshot: str | None = None
     safety_findings: tuple[Finding, ...] = ()
@@ -109,12 +113,15 @@ def bring_back(
     start = time.monotonic()
     try:
         way = _send(plan, server, sha256, upload_name, progress)
-        with progress.phase("waiting until it is green"):
-            status = server.collections.wait_green(plan.target, GREEN_SECONDS)
+        expected = expected_recorded(plan.snapshot, plan.target)
+        with progress.phase("waiting until every point is there"):
+            settle(expected, plan.target, server)
         for alias in plan.aliases + plan.kept_aliases:
             server.collections.create_alias(alias, plan.target)
         seconds = time.monotonic() - start
-        expected = expected_recorded(plan.snapshot, plan.target)
+        with progress.phase("waiting until it is green"):
+            status = server.collections.wait_green(plan.target, server.endpoint.green_seconds)
+        green_seconds = time.monotonic() - start if status == "green" else None
         restored = look(
             expected, plan.target, server, progress, version=plan.server_version, status=status
         )
@@ -128,6 +135,7 @@ def bring_back(
             restored=restored,
             points_count=restored.actual.points_count,
             seconds=seconds,
+            green_seconds=green_seconds,
             way=way,
         )
     except Untouched:
