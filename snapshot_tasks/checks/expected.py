@@ -15,6 +15,7 @@ from snapshot_tasks.domain.search_parity import Probe
 from snapshot_tasks.domain.snapshot import Snapshot
 from snapshot_tasks.qdrant.server import Server
 from snapshot_tasks.system.progress import Progress
+from snapshot_tasks.system.untrusted import JsonObject
 
 COUNT_SECONDS = 60.0
 
@@ -139,11 +140,18 @@ def look(
     *,
     version: str,
     status: str | None = None,
+    lifted: JsonObject | None = None,
 ) -> Restored:
-    """Ask the server to describe a collection. Raises `NotFound` if it does not exist."""
+    """Ask the server to describe a collection. Raises `NotFound` if it does not exist.
+
+    `lifted` are the limits that were switched off to read it; they are compared all the same.
+    """
+    actual = server.collections.state(collection)
+    if lifted:
+        actual = replace(actual, config={**actual.config, "strict_mode_config": lifted})
     return Restored(
         expected=expected,
-        actual=server.collections.state(collection),
+        actual=actual,
         collection=collection,
         endpoint=server.endpoint,
         server_version=version,

@@ -49,7 +49,8 @@ def check_count(restored: Restored) -> Iterator[Finding]:
     elif expected.moving_between and (actual or not count):
         yield _count_of_moving(actual, expected.moving_between)
     elif count == actual:
-        yield Finding(check="count", status=Status.OK, message=f"{actual:,} points, exactly")
+        message = f"{actual:,} points, {restored.actual.count_way or 'exactly'}"
+        yield Finding(check="count", status=Status.OK, message=message)
     else:
         message = f"expected {count:,} points, found {actual:,}"
         yield Finding(check="count", status=Status.FAIL, message=message, concern=Concern.COUNT)

@@ -41,11 +41,12 @@ class Count:
     """How many points a collection shows, and how many it hides until they are optimized.
 
     With `prevent_unoptimized`, counts, scrolls and searches leave out such deferred points; a
-    snapshot has them.
+    snapshot has them. `way` says how they were counted if an exact count was refused.
     """
 
     shown: int
     hidden: int = 0
+    way: str = ""
 
     @property
     def total(self) -> int:
@@ -57,7 +58,8 @@ class Count:
 class CollectionState:
     """The state of a live collection: its exact count, and everything except the points.
 
-    `hidden_count` is the number of points that are not in `points_count` (`Count`).
+    `hidden_count` is the number of points that are not in `points_count`, and `count_way` says how
+    they were counted if not by an exact count (`Count`).
     """
 
     points_count: int
@@ -65,6 +67,7 @@ class CollectionState:
     payload_schema: JsonObject
     aliases: tuple[str, ...]
     hidden_count: int = 0
+    count_way: str = ""
 
     @property
     def total_count(self) -> int:

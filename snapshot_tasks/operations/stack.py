@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from snapshot_tasks.catalog.folder import Catalog
 from snapshot_tasks.domain.endpoint import Endpoint
@@ -20,11 +20,15 @@ from snapshot_tasks.system.progress import Progress
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StackReport:
-    """The server's version, the exact count of each collection, and the aliases."""
+    """The server's version, the exact count of each collection, and the aliases.
+
+    `ways` says how those collections were counted that refuse an exact count.
+    """
 
     version: str
     collections: tuple[tuple[str, int], ...]
     aliases: dict[str, str]
+    ways: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,9 +95,10 @@ def stack_report(endpoint: Endpoint, *, timeout_seconds: float) -> StackReport:
     """Ask a running Qdrant for its collections. Raises `Unreachable` if it does not respond."""
     with Server(endpoint, operation_timeout_seconds=timeout_seconds) as server:
         version = server.version()
-        counts = tuple(
-            (name, server.collections.count(name)) for name in server.collections.names()
-        )
+        counts = {name: server.collections.count_all(name) for name in server.collections.names()}
         return StackReport(
-            version=version, collections=counts, aliases=server.collections.aliases()
+            version=version,
+            collections=tuple((name, count.shown) for name, count in counts.items()),
+            aliases=server.collections.aliases(),
+            ways={name: count.way for name, count in counts.items() if count.way},
         )

@@ -7,15 +7,20 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from snapshot_tasks.domain.collection import CollectionState, Count, optimizer_is_off
+from snapshot_tasks.domain.strict_mode import Limits, within
+from snapshot_tasks.qdrant.errors import refuses_exact
 from snapshot_tasks.qdrant.guard import is_scoped
 from snapshot_tasks.qdrant.http import Http
 from snapshot_tasks.qdrant.paths import collection_path
+from snapshot_tasks.system.errors import ServerFailure
 from snapshot_tasks.system.untrusted import JsonObject
 
 POLL_SECONDS = 0.05
 COUNT_POLL_SECONDS = 0.2
 # A count that stays the same for so long does not change any more, if nothing is running.
 CALM_SECONDS = 3.0
+ID_BATCH = 10_000
+SCROLLED = "by a scroll of their ids, because strict mode refuses exact counts"
 # How often to count again because the optimizer has shown some points meanwhile.
 COUNTING_ATTEMPTS = 5
 
@@ -42,10 +47,46 @@ class Collections:
 
     def count(self, collection: str) -> int:
         """Return the exact number of points (`points_count` is approximate during writes)."""
-        answer = self._http.send(
-            "POST", f"{collection_path(collection)}/points/count", body={"exact": True}, long=True
-        )
-        return int(answer["count"])
+        return self._count(collection)[0]
+
+    def _count(self, collection: str) -> tuple[int, str]:
+        """Return the exact number of points, and how they were counted if that was refused."""
+        path = f"{collection_path(collection)}/points/count"
+        try:
+            answer = self._http.send("POST", path, body={"exact": True}, long=True)
+        except ServerFailure as error:
+            if not refuses_exact(error):
+                raise
+            return self._scrolled(collection), SCROLLED
+        return int(answer["count"]), ""
+
+    def _scrolled(self, collection: str) -> int:
+        """Count the ids: strict mode can refuse an exact count, but never a scroll."""
+        limit = within(ID_BATCH, Limits.of(self.config(collection)).points)
+        body: dict[str, Any] = {"limit": limit, "with_payload": False, "with_vector": False}
+        path, count = f"{collection_path(collection)}/points/scroll", 0
+        while True:
+            answer = self._http.send("POST", path, body=body, long=True)
+            count += len(answer["points"])
+            body["offset"] = answer.get("next_page_offset")
+            if body["offset"] is None:
+                return count
+
+    def lift_limits(self, collection: str) -> JsonObject | None:
+        """Switch strict mode off and return its settings, which are kept; None if it was off."""
+        strict: JsonObject | None = self.config(collection).get("strict_mode_config")
+        if not strict or not strict.get("enabled"):
+            return None
+        self._switch_limits(collection, is_on=False)
+        return strict
+
+    def restore_limits(self, collection: str) -> None:
+        """Switch strict mode on again, with the settings that it had."""
+        self._switch_limits(collection, is_on=True)
+
+    def _switch_limits(self, collection: str, *, is_on: bool) -> None:
+        body = {"strict_mode_config": {"enabled": is_on}}
+        self._http.send("PATCH", collection_path(collection), body=body, long=True)
 
     def config(self, collection: str) -> JsonObject:
         """Return the configuration."""
@@ -57,11 +98,11 @@ class Collections:
         path = collection_path(collection)
         hidden = _hidden(self._http.get(path))
         for _ in range(COUNTING_ATTEMPTS):
-            before, shown = hidden, self.count(collection)
+            before, (shown, way) = hidden, self._count(collection)
             # What becomes visible between two requests would be counted twice, or not at all.
             if not before or (hidden := _hidden(self._http.get(path))) == before:
                 break
-        return Count(shown=shown, hidden=hidden)
+        return Count(shown=shown, hidden=hidden, way=way)
 
     def wait_count(
         self, collection: str, fits: Callable[[int], bool], timeout_seconds: float
@@ -107,6 +148,7 @@ class Collections:
         return CollectionState(
             points_count=count.shown,
             hidden_count=count.hidden,
+            count_way=count.way,
             config=info["config"],
             payload_schema=schema,
             aliases=tuple(sorted(a["alias_name"] for a in owned)),

@@ -9,6 +9,7 @@ from __future__ import annotations
 import httpx
 
 from snapshot_tasks.domain.endpoint import Endpoint
+from snapshot_tasks.qdrant.limits import TOO_MANY
 from snapshot_tasks.system.errors import (
     CredentialsRefused,
     NotFound,
@@ -32,6 +33,7 @@ OLD_STORAGE_WAY_OUT = (
 )
 # An index that was dropped while it was written to disk fails the next flush (1.17.0).
 _UNFLUSHED = ("last background flush failed",)
+_EXACT_REFUSED = ("exact search disabled",)
 # The right that a token lacks if it is a right on the whole server.
 _GLOBAL_RIGHT = ("global",)
 
@@ -59,9 +61,14 @@ def refusal(response: httpx.Response, endpoint: Endpoint) -> TaskError:
             f"The disk of Qdrant at {endpoint.url} is full: {reason}.",
             hint="Free space on the server, then run this again.",
         )
+    hint = "See the server's log: `inv stack.logs`."
+    if status == TOO_MANY:
+        hint = (
+            "Raise the rate limit of the collection (strict_mode_config), or run this again later."
+        )
     return ServerFailure(
         f"Qdrant at {endpoint.url} responded {status}: {reason}.",
-        hint="See the server's log: `inv stack.logs`.",
+        hint=hint,
         status=status,
     )
 
@@ -102,6 +109,11 @@ def is_unflushed(error: TaskError) -> bool:
     again after its flush interval.
     """
     return _says(error.message, _UNFLUSHED)
+
+
+def refuses_exact(error: TaskError) -> bool:
+    """Return whether strict mode (`search_allow_exact: false`) refuses exact results."""
+    return _says(error.message, _EXACT_REFUSED)
 
 
 def _says(text: str, phrases: tuple[str, ...]) -> bool:

@@ -19,6 +19,7 @@ from snapshot_tasks.qdrant.guard import (
     tls_context,
     tls_error,
 )
+from snapshot_tasks.qdrant.limits import Patience
 from snapshot_tasks.system.errors import Unreachable
 
 # Connecting may take a sixth of the time that a response may take: 5 s of 30.
@@ -76,7 +77,7 @@ class Http:
         files: Mapping[str, Any] | None = None,
         long: bool = False,
     ) -> Any:
-        """Send once without ever retrying, and return `result`."""
+        """Send once, never again unless a rate limit delays it, and return `result`."""
         with self._meanings(path):
             return self.result(
                 self.raw(method, path, body=body, params=params, files=files, long=long)
@@ -91,7 +92,7 @@ class Http:
         timeout = self._patience(long=True)
         with (
             self._meanings(path),
-            self._client.stream(method, path, json=body, timeout=timeout) as response,
+            _streamed(self._client, method, path, json=body, timeout=timeout) as response,
         ):
             refuse_redirect(response)
             if not response.is_success:
@@ -109,12 +110,18 @@ class Http:
         files: Mapping[str, Any] | None = None,
         long: bool = False,
     ) -> httpx.Response:
-        """Send once and return the response; a lost connection raises httpx's own error."""
-        response = self._client.request(
-            method, path, json=body, params=params, files=files, timeout=self._patience(long)
-        )
-        refuse_redirect(response)
-        return response
+        """Send once and return the response; a lost connection raises httpx's own error.
+
+        What a rate limit delays is sent again, except a file, which was already read.
+        """
+        patience = Patience()
+        while True:
+            response = self._client.request(
+                method, path, json=body, params=params, files=files, timeout=self._patience(long)
+            )
+            refuse_redirect(response)
+            if files or not patience.waits_for(response):
+                return response
 
     @contextmanager
     def stream(self, path: str, *, headers: Mapping[str, str]) -> Iterator[httpx.Response]:
@@ -122,7 +129,7 @@ class Http:
         with (
             self._meanings(path),
             self._new_client(streaming=True) as client,
-            client.stream("GET", path, headers=headers) as response,
+            _streamed(client, "GET", path, headers=headers) as response,
         ):
             refuse_redirect(response)
             if not response.is_success:
@@ -189,3 +196,16 @@ class Http:
             raise Unreachable(
                 f"{self.endpoint.url}{path} is not a valid URL: {error}.", hint=_START
             ) from error
+
+
+@contextmanager
+def _streamed(
+    client: httpx.Client, method: str, path: str, **request: Any
+) -> Iterator[httpx.Response]:
+    """Send once and yield the response; what a rate limit delays is sent again."""
+    patience = Patience()
+    while True:
+        with client.stream(method, path, **request) as response:
+            if not patience.waits_for(response):
+                yield response
+                return

@@ -25,6 +25,7 @@ from snapshot_tasks.domain.fingerprint import (
     Name,
     Point,
 )
+from snapshot_tasks.domain.strict_mode import Limits, within
 from snapshot_tasks.qdrant.http import BATCH_ANSWERS, GrpcClosed, Http
 from snapshot_tasks.qdrant.paths import collection_path
 from snapshot_tasks.system.children import ChildFailed, ask
@@ -67,8 +68,7 @@ class Reader:
             self._http.close()
             raise
         self.points_count = int(described.get("points_count") or 0)
-        strict = described["config"].get("strict_mode_config") or {}
-        self._limit = (strict.get("max_query_limit") if strict.get("enabled") else None) or ID_BATCH
+        self._limits = Limits.of(described["config"])
 
     def close(self) -> None:
         """Close the connection."""
@@ -76,7 +76,7 @@ class Reader:
 
     def batch(self, wanted: int) -> int:
         """Return how many points to request at once: strict mode may allow fewer than wanted."""
-        return min(wanted, self._limit)
+        return within(wanted, self._limits.points)
 
     def points(self, *, vectors: bool) -> Iterator[list[Point]]:
         """Yield every point with its payload, with or without its vectors."""
@@ -90,8 +90,9 @@ class Reader:
 
     def retrieve(self, ids: list[int | str], *, vectors: bool) -> Iterator[Point]:
         """Yield those of these points that still exist."""
-        for start in range(0, len(ids), BATCH):
-            body = {"ids": ids[start : start + BATCH], "with_payload": True, "with_vector": vectors}
+        size = within(BATCH, self._limits.reads)
+        for start in range(0, len(ids), size):
+            body = {"ids": ids[start : start + size], "with_payload": True, "with_vector": vectors}
             yield from map(_from_json, self._ask("/points", body))
 
     def _scroll(self, batch: int, **what: bool) -> Iterator[list[dict[str, Any]]]:

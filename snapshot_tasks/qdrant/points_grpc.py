@@ -23,6 +23,7 @@ from snapshot_tasks.domain.endpoint import Endpoint, Tls
 from snapshot_tasks.domain.fingerprint import VECTOR, Accumulator, Name, Point
 from snapshot_tasks.qdrant.guard import refuse_exposed_key
 from snapshot_tasks.qdrant.http import BATCH_ANSWERS, GrpcClosed
+from snapshot_tasks.qdrant.limits import Patience
 from snapshot_tasks.system.children import say
 from snapshot_tasks.system.errors import CredentialsRefused, ServerFailure, TaskError, Unreachable
 
@@ -74,13 +75,16 @@ def read_vectors(endpoint: Endpoint, collection: str, *, batch: int) -> Iterator
                 request, timeout=BATCH_ANSWERS * endpoint.answer_seconds, metadata=metadata
             )
 
-        call = ask()
+        call, patience = ask(), Patience()
         while call is not None:
             try:
                 answer = call.result()
             except grpc.RpcError as error:
+                if _delayed(error, patience):
+                    call = ask()
+                    continue
                 raise _meaning(error, endpoint, first=first) from error
-            first, call = False, None
+            first, call, patience = False, None, Patience()
             if answer.HasField("next_page_offset"):
                 # The server reads the next batch while this one is hashed here.
                 request.offset.CopyFrom(answer.next_page_offset)
@@ -130,6 +134,13 @@ def _channel(endpoint: Endpoint) -> Any:
     )
     credentials = grpc.ssl_channel_credentials(ca, key, certificate)
     return grpc.secure_channel(target, credentials, options=options)
+
+
+def _delayed(error: Any, patience: Patience) -> bool:
+    """Wait if a rate limit refused the request; return whether to send it again."""
+    if error.code() is not grpc.StatusCode.RESOURCE_EXHAUSTED:
+        return False
+    return patience.waits(dict(error.trailing_metadata() or ()).get("retry-after"))
 
 
 def _meaning(error: Any, endpoint: Endpoint, *, first: bool) -> Exception:

@@ -19,6 +19,7 @@ def stack_json(report: StackReport) -> dict[str, Any]:
         "qdrant_version": report.version,
         "collections": [{"name": n, "points_count": count} for n, count in report.collections],
         "aliases": report.aliases,
+        "counted_otherwise": report.ways,
     }
 
 
@@ -35,6 +36,8 @@ def render_stack(report: StackReport) -> None:
         ("collection", "#points", "aliases"),
         [(name, f"{count:,}", ", ".join(owned[name]) or "–") for name, count in report.collections],
     )
+    for name, way in report.ways.items():
+        tell(f"The points of {name} were counted {way}.")
 
 
 def up_json(selection: Selection, done: StackUp) -> dict[str, Any]:

@@ -118,7 +118,10 @@ def read_on_fresh_server(
         load=(file.name, collection) if needs_start_up(config, version) else None,
     )
     request = RestoreRequest(
-        snapshot=snapshot, verified_sha256=sha256, loaded_at_start=fresh.load is not None
+        snapshot=snapshot,
+        verified_sha256=sha256,
+        loaded_at_start=fresh.load is not None,
+        is_throwaway=True,
     )
     with servers.engine().fresh(fresh, progress) as server:
         with Server(server.endpoint, operation_timeout_seconds=timeout) as connection:

@@ -346,6 +346,7 @@ def _restore(
         target=_target(request.snapshot),
         verified_sha256=sha256,
         loaded_at_start=at_start,
+        is_throwaway=True,
     )
     with (
         Server(endpoint, operation_timeout_seconds=request.operation_timeout_seconds) as server,
@@ -363,6 +364,10 @@ def _restore(
     with log.phase("contents"):
         log.findings += points_evidence(result, expected)
     request.observe(endpoint, result.target)
+    if result.are_limits_lifted:
+        # After the restart, they are compared again.
+        with Server(endpoint, operation_timeout_seconds=endpoint.answer_seconds) as server:
+            server.collections.restore_limits(result.target)
 
 
 def _compare_again(
@@ -373,7 +378,9 @@ def _compare_again(
         Server(endpoint, operation_timeout_seconds=request.operation_timeout_seconds) as server,
         log.phase("compare"),
     ):
-        again = look_again(expected, target, server, progress, version=log.server_version)
+        again = look_again(
+            expected, target, server, progress, version=log.server_version, is_throwaway=True
+        )
         log.findings += evidence_again(again, Cost.DESCRIBED)
     with log.phase("contents"):
         log.findings += evidence_again(again, Cost.READ)

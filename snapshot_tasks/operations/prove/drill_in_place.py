@@ -250,7 +250,9 @@ def _compare_again(
     version = server.version()
     for source in sources:
         collection = source.collection
-        again = look_again(source.expected, collection, server, progress, version=version)
+        again = look_again(
+            source.expected, collection, server, progress, version=version, is_throwaway=False
+        )
         for cost in Cost:
             findings = evidence_again(again, cost)
             log.findings += _named(findings, collection, len(sources))

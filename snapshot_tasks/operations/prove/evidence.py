@@ -27,14 +27,32 @@ def points_evidence(result: RestoreResult, expected: Expected) -> tuple[Finding,
 
 
 def look_again(
-    expected: Expected, collection: str, server: Server, progress: Progress, *, version: str
+    expected: Expected,
+    collection: str,
+    server: Server,
+    progress: Progress,
+    *,
+    version: str,
+    is_throwaway: bool,
 ) -> Restored | None:
-    """Return what a collection is after the restart; None if it is missing."""
+    """Return what a collection is after the restart; None if it is missing.
+
+    On a throw-away server, its limits are lifted before it is read.
+    """
     if collection not in server.collections.names():
         return None
+    lifted = server.collections.lift_limits(collection) if is_throwaway else None
     settle(expected, collection, server)
     status = server.collections.wait_green(collection, server.endpoint.green_seconds)
-    return look(expected, collection, server, progress, version=version, status=status)
+    return look(
+        expected,
+        collection,
+        server,
+        progress,
+        version=version,
+        status=status,
+        lifted=lifted,
+    )
 
 
 def evidence_again(restored: Restored | None, cost: Cost) -> tuple[Finding, ...]:

@@ -73,6 +73,7 @@ class RestoreResult:
     seconds: float = 0.0
     green_seconds: float | None = None
     way: str = ""
+    are_limits_lifted: bool = False
     safety_snapshot: str | None = None
     safety_findings: tuple[Finding, ...] = ()
 
@@ -113,6 +114,7 @@ def bring_back(
     start = time.monotonic()
     try:
         way = _send(plan, server, sha256, upload_name, progress)
+        lifted = server.collections.lift_limits(plan.target) if plan.is_throwaway else None
         expected = expected_recorded(plan.snapshot, plan.target)
         with progress.phase("waiting until every point is there"):
             settle(expected, plan.target, server)
@@ -123,7 +125,13 @@ def bring_back(
             status = server.collections.wait_green(plan.target, server.endpoint.green_seconds)
         green_seconds = time.monotonic() - start if status == "green" else None
         restored = look(
-            expected, plan.target, server, progress, version=plan.server_version, status=status
+            expected,
+            plan.target,
+            server,
+            progress,
+            version=plan.server_version,
+            status=status,
+            lifted=lifted,
         )
         described = check_restored(restored, Cost.DESCRIBED)
         if plan.reindex:
@@ -137,6 +145,7 @@ def bring_back(
             seconds=seconds,
             green_seconds=green_seconds,
             way=way,
+            are_limits_lifted=lifted is not None,
         )
     except Untouched:
         removed()

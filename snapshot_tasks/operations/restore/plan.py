@@ -47,6 +47,7 @@ class RestoreRequest:
     returns how much free space the server's disk has, or None if that is unknown. `reindex` makes
     payload indexes anew that find too little. `loaded_at_start` means that the server was started
     with the snapshot, so the collection exists already and only needs to be compared.
+    `is_throwaway` means that nobody else uses the server, so that limits on reading can be lifted.
     """
 
     snapshot: Snapshot
@@ -57,6 +58,7 @@ class RestoreRequest:
     free_bytes: FreeBytes = lambda: None
     reindex: bool = False
     loaded_at_start: bool = False
+    is_throwaway: bool = False
     journal: Journal = NO_JOURNAL
 
 
@@ -78,6 +80,7 @@ class RestorePlan:
     reindex: bool = False
     sharding: CustomSharding | None = None
     loaded_at_start: bool = False
+    is_throwaway: bool = False
 
     def steps(self) -> list[str]:
         """Return the plan in words."""
@@ -160,6 +163,7 @@ def plan_restore(request: RestoreRequest, server: Server) -> RestorePlan:
         warnings=() if skip else _version_warnings(snapshot, version),
         sharding=None if skip else refuse_unfit(snapshot, server, version, request.loaded_at_start),
         loaded_at_start=request.loaded_at_start,
+        is_throwaway=request.is_throwaway,
         needed_bytes=_needed_bytes(snapshot, server, version),
         free_bytes=None if skip else request.free_bytes(),
         named_by_alias=named if target != named else "",
