@@ -50,7 +50,7 @@ def strict_mode_of(live: Live, name: str) -> dict[str, Any]:
 
 
 @VERSIONS
-@pytest.mark.parametrize("settings", [NO_EXACT, SMALL, NO_EXACT | SMALL | {"read_rate_limit": 400}])
+@pytest.mark.parametrize("settings", [NO_EXACT, SMALL, NO_EXACT | SMALL | {"read_rate_limit": 1000}])
 def test_a_strict_collection_goes_the_whole_way(
     version: str,
     settings: dict[str, Any],
