@@ -34,6 +34,7 @@ POINTS = 60
 VERSIONS = pytest.mark.parametrize("version", ["qdrant", "older_qdrant"])
 NO_EXACT = {"search_allow_exact": False}
 SMALL = {"max_query_limit": 1, "search_max_hnsw_ef": 16}
+LIMITED = NO_EXACT | SMALL | {"read_rate_limit": 1000}
 
 
 def strict(live: Live, name: str, **settings: Any) -> None:
@@ -50,7 +51,7 @@ def strict_mode_of(live: Live, name: str) -> dict[str, Any]:
 
 
 @VERSIONS
-@pytest.mark.parametrize("settings", [NO_EXACT, SMALL, NO_EXACT | SMALL | {"read_rate_limit": 1000}])
+@pytest.mark.parametrize("settings", [NO_EXACT, SMALL, LIMITED])
 def test_a_strict_collection_goes_the_whole_way(
     version: str,
     settings: dict[str, Any],

@@ -24,7 +24,7 @@ from snapshot_tasks.qdrant.indexes import PayloadIndexes
 from snapshot_tasks.qdrant.points import read_fingerprint
 from snapshot_tasks.qdrant.server import Server
 from snapshot_tasks.sealing.reader import NO_INDEXES, Contents, read_contents
-from snapshot_tasks.system.errors import RestoreIncomplete
+from snapshot_tasks.system.errors import NotFound, RestoreIncomplete
 from snapshot_tasks.system.progress import Progress
 
 
@@ -99,6 +99,7 @@ def read_on_fresh_server(
 
     Raises:
         RestoreIncomplete: if the fresh server cannot restore it.
+        NotFound: if the fresh server hides points.
     """
     start = time.monotonic()
     collection = "restored"
@@ -129,6 +130,11 @@ def read_on_fresh_server(
         if result.error or result.points_count is None:
             raise result.error or RestoreIncomplete(
                 "The fresh server returned no points.", hint="Run this again."
+            )
+        if result.restored and (hidden := result.restored.actual.hidden_count):
+            raise NotFound(
+                f"The fresh server hides {hidden:,} points until they are optimized.",
+                hint="Let the collection's optimizer run, then take the snapshot again.",
             )
         with progress.phase(
             "reading every point from a fresh server", total_points=result.points_count

@@ -14,6 +14,7 @@ from snapshot_tasks.catalog.journal import (
     TRIAL,
     Pending,
 )
+from snapshot_tasks.checks.expected import COUNT_SECONDS
 from snapshot_tasks.domain.snapshot import Snapshot
 from snapshot_tasks.operations.restore.into_empty import differs, remove_half_made
 from snapshot_tasks.operations.restore.replace import put_back
@@ -134,9 +135,14 @@ def _add_aliases(target: str, wanted: tuple[str, ...], server: Server) -> None:
 
 
 def _is_void(target: str, server: Server) -> bool:
-    """Return whether a collection is completely empty, so that deleting it loses nothing."""
+    """Return whether a collection is completely empty, so that deleting it loses nothing.
+
+    The first count after a restore can be 0 for a moment, so it is never judged by one look.
+    """
     state = server.collections.state(target)
-    return not (state.points_count or state.aliases or state.payload_schema)
+    if state.total_count or state.aliases or state.payload_schema:
+        return False
+    return not server.collections.wait_count(target, bool, COUNT_SECONDS).total
 
 
 def _found(catalog: Catalog, path: object) -> Snapshot | None:
