@@ -58,12 +58,12 @@ class NativeEngine:
         self.up_with({}, timeout_seconds=timeout_seconds, progress=progress)
 
     def starts_empty(self) -> str:
-        """Return the version of a binary that is here already, if there is no data yet."""
+        """Return the version that is here or would be installed, if there is no data yet."""
         settings = self._settings
         if self._running() or any((self._home / "storage" / "collections").glob("*")):
             return ""
         binary = settings.engine.binary or find_binary(settings, settings.engine.version)
-        return (binary_version(binary) or "") if binary else ""
+        return (binary_version(binary) or "") if binary else settings.engine.version
 
     def up_with(
         self, load: Mapping[str, Path], *, timeout_seconds: float, progress: Progress

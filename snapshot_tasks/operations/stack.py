@@ -9,7 +9,7 @@ from snapshot_tasks.catalog.folder import Catalog
 from snapshot_tasks.domain.endpoint import Endpoint
 from snapshot_tasks.engines.base import Engine, EngineStatus
 from snapshot_tasks.engines.select import Selection
-from snapshot_tasks.operations.batch import Batch
+from snapshot_tasks.operations.batch import Batch, for_each
 from snapshot_tasks.operations.restore.into_empty import RestoreResult
 from snapshot_tasks.operations.restore.many import loadable, restore_missing
 from snapshot_tasks.operations.restore.unfinished import tidied
@@ -65,7 +65,8 @@ def stack_up(
         Unreachable: if it is not ready in time.
         SettingsError: if a port is in use or the compose file is missing.
     """
-    load = loadable(engine, catalog, progress) if restore else {}
+    newest = for_each(catalog.collections(), catalog.newest, name=str).results
+    load = loadable(engine, newest, progress) if restore else {}
     engine.up_with(load, timeout_seconds=ready_timeout_seconds, progress=progress)
     restored: Batch[RestoreResult] = Batch()
     if restore:

@@ -147,7 +147,8 @@ def test_a_drill_in_place_deletes_nothing_that_never_comes_back(
 
 
 @pytest.mark.usefixtures("newer")
-def test_an_empty_stack_starts_with_the_file(tmp_path: Path) -> None:
+@pytest.mark.parametrize("how", ["stack.up", "snapshot.pull"])
+def test_an_empty_stack_starts_with_the_file(tmp_path: Path, how: str) -> None:
     """Its aliases come back too, and the next start is without that argument."""
     with own_stack(tmp_path) as stack:
         assert stack("stack.up").code == 0
@@ -158,8 +159,13 @@ def test_an_empty_stack_starts_with_the_file(tmp_path: Path) -> None:
         loader.plain("other", points=20)
         loader.close()
         assert stack("snapshot.create", "--all").code == 0
+        (tmp_path / "bucket").mkdir()
+        bucket = {"QDRANT_OFFSITE_URL": (tmp_path / "bucket").as_uri()}
+        if how == "snapshot.pull":
+            assert stack("snapshot.push", "--all", **bucket).code == 0
         assert stack("stack.down", "--volumes", "--yes").code == 0
-        ran = stack("stack.up", "--json")
+        words = ("--all", "--restore") if how == "snapshot.pull" else ()
+        ran = stack(how, *words, "--json", **bucket)
         assert ran.code == 0, ran.stderr
         ways = {r["collection"]: r["way"] for r in ran.document["result"]["restored"]}
         assert ways == {"kept": "start-up", "other": "file"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from snapshot_tasks.catalog.folder import Catalog
 from snapshot_tasks.domain.endpoint import Endpoint
@@ -11,7 +12,7 @@ from snapshot_tasks.domain.snapshot import Snapshot
 from snapshot_tasks.engines.base import Engine
 from snapshot_tasks.operations.batch import Batch
 from snapshot_tasks.operations.restore.into_empty import RestoreResult
-from snapshot_tasks.operations.restore.many import restore_each
+from snapshot_tasks.operations.restore.many import loadable, restore_each
 from snapshot_tasks.operations.restore.unfinished import tidied
 from snapshot_tasks.qdrant.server import Server
 from snapshot_tasks.system.progress import Progress
@@ -34,11 +35,13 @@ def restore_pulled(
     Raises:
         Unreachable: if Qdrant does not respond, or is not ready in time.
     """
+    load: dict[str, Path] = {}
     if engine:
-        engine.up(timeout_seconds=ready_timeout_seconds, progress=progress)
+        load = loadable(engine, snapshots, progress)
+        engine.up_with(load, timeout_seconds=ready_timeout_seconds, progress=progress)
         endpoint = replace(endpoint, mounts=engine.mounts())
     with (
         Server(endpoint, operation_timeout_seconds=operation_timeout_seconds) as server,
         tidied(catalog, "snapshot.pull", server, progress),
     ):
-        return restore_each(snapshots, catalog.journal, server, progress)
+        return restore_each(snapshots, catalog.journal, server, progress, loaded=load.values())

@@ -56,7 +56,7 @@ def restore_missing(
     return replace(restored, failures=(*newest.failures, *restored.failures))
 
 
-def loadable(engine: Engine, catalog: Catalog, progress: Progress) -> dict[str, Path]:
+def loadable(engine: Engine, snapshots: Iterable[Snapshot], progress: Progress) -> dict[str, Path]:
     """Return, by collection, the intact snapshots that a server only restores when it starts empty.
 
     Whatever is wrong with one of the others is said when it is restored.
@@ -64,8 +64,7 @@ def loadable(engine: Engine, catalog: Catalog, progress: Progress) -> dict[str, 
     version = engine.starts_empty()
     if not version:
         return {}
-    newest = for_each(catalog.collections(), catalog.newest, name=str).results
-    wanted = [s for s in newest if s.manifest and needs_start_up(s.manifest.config, version)]
+    wanted = [s for s in snapshots if s.manifest and needs_start_up(s.manifest.config, version)]
     sound = for_each(wanted, lambda s: verified(s, progress).snapshot, name=lambda s: s.name)
     return {str(s.collection): s.path for s in sound.results}
 
