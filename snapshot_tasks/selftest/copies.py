@@ -9,6 +9,7 @@ import struct
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from heapq import nsmallest
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -20,6 +21,7 @@ from snapshot_tasks.domain.names import (
     MANIFEST_SUFFIX,
     PROBES_SUFFIX,
 )
+from snapshot_tasks.domain.search_parity import sample_key
 from snapshot_tasks.domain.snapshot import Snapshot
 from snapshot_tasks.sealing.unpack import unpack
 from snapshot_tasks.selftest.rewrite import (
@@ -35,6 +37,7 @@ from snapshot_tasks.selftest.rewrite import (
 from snapshot_tasks.system.files import sha256_of
 
 SAMPLE_POINTS = 64
+ID_BATCH = 10_000
 TEXT_BYTES = 6
 MIN_VALUES = 3
 # Searches find little without graphs that have this share of all points.
@@ -302,7 +305,10 @@ def is_dense(vector: Any) -> bool:
 
 
 def read_sample(file: Path, scratch: Path) -> tuple[Point, ...]:
-    """Return some points of each shard of an intact file, read by the reader."""
+    """Return points of each shard of an intact file, read by the reader: the first, then others.
+
+    New points are in another segment than old ones, and often have larger ids.
+    """
     import qdrant_edge as edge
 
     scratch.mkdir()
@@ -310,18 +316,43 @@ def read_sample(file: Path, scratch: Path) -> tuple[Point, ...]:
     for shard in unpack(file, scratch):
         opened = edge.EdgeShard.load(str(shard.folder))
         try:
-            records, _ = opened.scroll(
-                edge.ScrollRequest(limit=SAMPLE_POINTS, with_payload=True, with_vector=True)
-            )
+            for record in opened.retrieve(_sampled_ids(opened), True, True):
+                vectors = record.vector if isinstance(record.vector, dict) else {"": record.vector}
+                points.append(
+                    Point(
+                        shard=shard.name,
+                        id=_identity(record.id),
+                        payload=record.payload or {},
+                        vectors=vectors,
+                    )
+                )
         finally:
             opened.close()
-        for record in records:
-            vectors = record.vector if isinstance(record.vector, dict) else {"": record.vector}
-            identity = record.id if isinstance(record.id, int) else str(record.id)
-            points.append(
-                Point(shard=shard.name, id=identity, payload=record.payload or {}, vectors=vectors)
-            )
     return tuple(points)
+
+
+def _sampled_ids(shard: Any) -> list[Any]:
+    """Return the first ids of a shard, and others that are chosen by their hashes."""
+    import qdrant_edge as edge
+
+    first: list[Any] = []
+    chosen: list[Any] = []
+    offset = None
+    while True:
+        request = edge.ScrollRequest(
+            offset=offset, limit=ID_BATCH, with_payload=False, with_vector=False
+        )
+        records, offset = shard.scroll(request)
+        ids = [record.id for record in records]
+        first = first or ids[:SAMPLE_POINTS]
+        others = (identity for identity in (*chosen, *ids) if identity not in first)
+        chosen = nsmallest(SAMPLE_POINTS, others, key=lambda each: sample_key(_identity(each)))
+        if offset is None:
+            return first + chosen
+
+
+def _identity(identity: Any) -> int | str:
+    return identity if isinstance(identity, int) else str(identity)
 
 
 def _encodings(vector: Sequence[float]) -> Iterator[bytes]:

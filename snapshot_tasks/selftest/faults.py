@@ -1,6 +1,6 @@
 """Every known fault that the checks must catch: one function each, listed at the end.
 
-A fault must affect live data. A flipped bit in preallocated space, in an index or in an old
+A fault must affect live data, or what finds it. A flipped bit in preallocated space or in an old
 version of a point would not change what is restored, so there is nothing to catch.
 """
 
@@ -112,13 +112,15 @@ def _delete_vector(copy: Copy) -> None:
 
 def _drop_point(copy: Copy) -> None:
     """Remove one entry from the log of ids, as if the point had never been written."""
-    live = copy.live_id()
-    if "mutable" not in live.member.name or live.member.is_sparse:
-        raise NotApplicable("the ids are not stored as a log")
-    content = read_at(copy.file, live.member.data, live.member.stored_bytes)
-    start = live.position - live.member.data - 1
-    end = start + 1 + live.size + NUMBER_BYTES
-    copy.rewrite({live.member.name: content[:start] + content[end:]})
+    for live in copy.live_ids():
+        if "mutable" not in live.member.name or live.member.is_sparse:
+            continue
+        content = read_at(copy.file, live.member.data, live.member.stored_bytes)
+        start = live.position - live.member.data - 1
+        end = start + 1 + live.size + NUMBER_BYTES
+        copy.rewrite({live.member.name: content[:start] + content[end:]})
+        return
+    raise NotApplicable("no sampled id is stored in a log")
 
 
 def _delete_point(copy: Copy) -> None:

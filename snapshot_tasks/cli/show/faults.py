@@ -28,8 +28,14 @@ a drill (a restore test on a fresh server) must catch the fault.
 
 `inv snapshot.verify` checks the size, the sha256, the archive and the description (of the
 collection, in the manifest). With `--level content` it also checks the contents.
-`inv snapshot.test-restore` is the drill. Every fault affects live data: a flipped bit in
-preallocated space, in an old version of a point or in an index would not change what is restored.
+`inv snapshot.test-restore` is the drill. Every fault affects live data, or what finds it: a flipped
+bit in preallocated space or in an old version of a point would not change what is restored.
+
+With `--all-members`, the self-test also zeroes, randomises and drops ranges of every kind of file
+in the snapshot. Much of that is harmless, so it compares the restored collection with a restore
+without damage, before and after a restart: points, payloads and vectors, filters and facets of
+every payload index, exact and HNSW answers. Whatever no check catches must be identical there. Only
+HNSW answers may differ while the recall stays nearly the same. `--only` chooses faults by name.
 
 {table}
 
