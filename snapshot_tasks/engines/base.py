@@ -39,13 +39,27 @@ class FreshRequest:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LastWords:
+    """The state of a throw-away server that failed, and the end of its log.
+
+    `exit_code` is None while it runs; it is negative for the signal that ended it.
+    """
+
+    exit_code: int | None = None
+    disk_full: bool = False
+    log: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FreshServer:
-    """A throw-away, empty Qdrant on its own free ports."""
+    """A throw-away, empty Qdrant on its own free ports. `room_hint` says where it needs space."""
 
     endpoint: Endpoint
     version_note: str
     restart: Callable[[], None]
     removal: Callable[[], str]
+    last_words: Callable[[], LastWords] = LastWords
+    room_hint: str = ""
 
 
 class Engine(Protocol):

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from snapshot_tasks.domain.endpoint import Endpoint, Mount
-from snapshot_tasks.engines.base import FreshRequest, FreshServer
+from snapshot_tasks.engines.base import FreshRequest, FreshServer, LastWords
 from snapshot_tasks.engines.compose_client import check_alive, must
 from snapshot_tasks.engines.compose_document import DRILL_SNAPSHOTS, KEPT, SERVICE, drill_document
 from snapshot_tasks.engines.compose_leftovers import remove_labelled
@@ -23,6 +23,7 @@ from snapshot_tasks.system.progress import Progress
 from snapshot_tasks.system.scratch import is_gone, owner_of, scratch_folder
 
 TEAR_DOWN_ATTEMPTS = 3
+LOG_LINES = "200"
 # Variables that would make Compose read more than the drill's own document.
 _NOTHING_ELSE = dict.fromkeys(("COMPOSE_ENV_FILES", "COMPOSE_FILE", "COMPOSE_PROFILES"), "")
 
@@ -89,6 +90,8 @@ def drill_server(
                 version_note=version_note,
                 restart=stack.restart,
                 removal=lambda: stack.removal,
+                last_words=stack.last_words,
+                room_hint="Free space where Docker keeps its volumes (`docker system df`).",
             )
         finally:
             with process.shielded():
@@ -151,6 +154,17 @@ class _DrillStack:
         must(self.run("up", "--detach") if self.loading else self.run("restart", SERVICE))
         self.wait()
 
+    def last_words(self) -> LastWords:
+        """Return how its Qdrant is, and what it said last."""
+        state = self.run("ps", "--all", "--format", "{{.State}} {{.ExitCode}}", SERVICE)
+        name, _, code = state.stdout.strip().partition(" ")
+        said = self.run("logs", "--no-color", "--no-log-prefix", "--tail", LOG_LINES, SERVICE)
+        ended = name in ("exited", "dead", "restarting") and code.isdigit()
+        return LastWords(
+            exit_code=_with_signal(int(code)) if ended else None,
+            log=tuple((said.stdout + said.stderr).splitlines()),
+        )
+
     def tear_down(self, progress: Progress) -> None:
         """Remove the whole project. Report what could not be removed, hiding no earlier error."""
         # A client that was interrupted together with this run may still be working.
@@ -164,6 +178,11 @@ class _DrillStack:
         progress.note(
             f"Could not clean up the drill: {done.last_words}. Remove it with: {self.removal}"
         )
+
+
+def _with_signal(code: int) -> int:
+    """Return an exit code as Python has it: negative for the signal that ended a program."""
+    return 128 - code if code > 128 else code
 
 
 def _remove_leftovers(progress: Progress) -> None:

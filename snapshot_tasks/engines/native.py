@@ -15,7 +15,7 @@ from snapshot_tasks.domain.endpoint import Endpoint, Mount
 from snapshot_tasks.domain.findings import Finding, fail, ok, warn
 from snapshot_tasks.domain.versions import known
 from snapshot_tasks.engines.arguments import cluster_environment, load_argv, single_node_argv
-from snapshot_tasks.engines.base import EngineStatus, FreshRequest, FreshServer
+from snapshot_tasks.engines.base import EngineStatus, FreshRequest, FreshServer, LastWords
 from snapshot_tasks.engines.binary import binary_version, find_binary, live_binary, obtain_binary
 from snapshot_tasks.engines.ports import check_ports
 from snapshot_tasks.qdrant.server import Server
@@ -27,6 +27,9 @@ from snapshot_tasks.system.progress import Progress
 from snapshot_tasks.system.scratch import scratch_folder
 
 READY_POLL_SECONDS = 0.03
+LOG_LINES = 200
+# A disk with less is called full: what a server has mapped keeps the space that it could get.
+FULL_BYTES = 4 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,6 +184,13 @@ class NativeEngine:
             process.stop(pids[-1])
             start()
 
+        def last_words() -> LastWords:
+            return LastWords(
+                exit_code=process.ended_with(pids[-1]),
+                disk_full=shutil.disk_usage(home).free < FULL_BYTES,
+                log=tuple(files.tail(log, LOG_LINES)),
+            )
+
         started = False
         try:
             start()
@@ -197,6 +207,8 @@ class NativeEngine:
                 version_note=note,
                 restart=restart,
                 removal=lambda: f"kill {pids[-1]}; rm -r {home}",
+                last_words=last_words,
+                room_hint="Set TMPDIR to a folder with more free space, on a disk.",
             )
         finally:
             if not (started and request.keep):

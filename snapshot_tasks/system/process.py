@@ -294,12 +294,24 @@ def _all_in(folder: Path) -> list[int]:
     return found
 
 
+def ended_with(pid: int) -> int | None:
+    """Return the exit code of a child that `spawn` started, negative for a signal; else None."""
+    _reap(pid)
+    return _EXIT_CODES.get(pid)
+
+
+# A status can be collected only once, and whoever looks at a process may be the one to do it.
+_EXIT_CODES: dict[int, int] = {}
+
+
 def _reap(pid: int) -> None:
     """Collect the exit status if the process is our child, so that no zombie is left."""
     try:
-        os.waitpid(pid, os.WNOHANG)
+        ended, status = os.waitpid(pid, os.WNOHANG)
     except ChildProcessError:
         return
+    if ended:
+        _EXIT_CODES[pid] = os.waitstatus_to_exitcode(status)
 
 
 def port_is_free(port: int) -> bool:

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Inv, Live
+from tests.integration.conftest import Samples
 from tests.support.disks import need_disks, small_disk
-from tests.support.world import assert_error
+from tests.support.world import assert_error, proofs_of
 
 POINTS = 3000
 
@@ -49,3 +50,16 @@ def test_a_small_tmpdir_is_no_damage(
     with small_tmp(tmp_path / "small", monkeypatch, size):
         verified = outside("snapshot.verify", "--collection", name, "--level", "content")
         assert_error(verified, 15, "TMPDIR")
+
+
+@pytest.mark.parametrize("size", ["3m", "8m", "24m", "60m"])
+def test_a_drill_without_room_proves_nothing(
+    inv: Inv, samples: Samples, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: str
+) -> None:
+    """The disk of the throw-away server fills up before, during or after the restore: 15."""
+    file = samples.put("rich", inv.root / "qdrant_snapshots")
+    with small_tmp(tmp_path / "small", monkeypatch, size):
+        ran = inv("snapshot.test-restore", "--collection", "sample-rich")
+        assert_error(ran, 15, "TMPDIR")
+    assert proofs_of(file) == []
+    assert "never" in inv("snapshot.list").stdout

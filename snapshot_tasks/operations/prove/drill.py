@@ -28,25 +28,27 @@ from snapshot_tasks.operations.prove.evidence import (
     prefixed,
 )
 from snapshot_tasks.operations.prove.expectation import expectation
+from snapshot_tasks.operations.prove.fresh_failure import (
+    AWAY,
+    NOT_PROVEN_HINT,
+    SAYS_NOTHING,
+    meaning,
+)
 from snapshot_tasks.operations.restore.demands import config_of, needs_start_up
 from snapshot_tasks.operations.restore.one import restore
 from snapshot_tasks.operations.restore.plan import RestoreRequest
+from snapshot_tasks.qdrant.errors import is_full_disk
 from snapshot_tasks.qdrant.server import Server
 from snapshot_tasks.system.errors import (
     BudgetMissed,
     Damaged,
     NotFound,
     RestoreIncomplete,
+    StorageError,
     TaskError,
     Unreachable,
 )
 from snapshot_tasks.system.progress import Clock, Progress
-
-NOT_PROVEN_HINT = (
-    "Do not rely on it. Take and test a new one with `inv snapshot.test-restore --create`."
-)
-
-_AWAY = "Check whether this machine ran out of memory or disk space, then run this again."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -184,8 +186,11 @@ def drill(
     Without a seal, the file is read first, and the restore is compared with that.
 
     Raises:
-        Unreachable, NotFound: if no Qdrant could be started; there is no proof then.
-        StorageError: if there is no space to read a file without a seal; there is no proof either.
+        Unreachable, NotFound: if no Qdrant could be started, or it no longer responds.
+        StorageError: if there is no space to read a file without a seal, or to restore it.
+        Stopped: if something ended the fresh Qdrant from outside.
+
+    None of these says anything about the snapshot, so there is no proof then.
     """
     log, error = Log(), None
     started_at = clock()
@@ -194,7 +199,8 @@ def drill(
         expected = _expect(request.snapshot, log, progress)
         _on_fresh_server(request, sha256, expected, engine, log, progress)
     except TaskError as failure:
-        if not log.server_version and not failed(log.findings):
+        nothing_said = not log.server_version or isinstance(failure, SAYS_NOTHING)
+        if nothing_said and not failed(log.findings):
             raise
         error = failure
         if not failed(log.findings):
@@ -276,9 +282,8 @@ def _on_fresh_server(
             with log.phase("restart"), progress.phase("restarting the fresh Qdrant"):
                 server.restart()
             _compare_again(request, expected, server.endpoint, log, progress)
-        except Unreachable as error:
-            message = f"The fresh Qdrant stopped unexpectedly: {error}"
-            raise Unreachable(message, hint=_AWAY) from error
+        except TaskError as error:
+            raise meaning(error, server) from error
         finally:
             if request.keep:
                 log.kept = f"{server.endpoint.url} (remove it with: {server.removal()})"
@@ -321,6 +326,8 @@ def _started(
         except Unreachable as error:
             if wanted.load is None:
                 raise
+            if is_full_disk(error.message):
+                raise StorageError(error.message, hint=AWAY) from error
             log.server_version = version
             raise RestoreIncomplete(
                 f"Qdrant {version} did not start with {request.snapshot.name}: {error.message}",
