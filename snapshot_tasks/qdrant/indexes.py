@@ -10,11 +10,15 @@ from urllib.parse import quote
 
 from snapshot_tasks.domain.endpoint import Endpoint
 from snapshot_tasks.domain.index_counts import IndexCount
+from snapshot_tasks.domain.strict_mode import Limits, within
+from snapshot_tasks.qdrant.errors import refuses_exact
 from snapshot_tasks.qdrant.http import BATCH_ANSWERS, Http
 from snapshot_tasks.qdrant.paths import collection_path
 from snapshot_tasks.system.errors import ServerFailure
 
 BATCH = 1000
+# With fewer points a request, a scroll takes too many requests to count with it.
+LEAST_SCROLLED = 100
 _KEY = re.compile(r'"[^"]*"|[^."\[\]]+')
 PointId = int | str
 
@@ -102,17 +106,29 @@ class PayloadIndexes:
         except ServerFailure as error:
             if error.is_internal:
                 raise
-            return None
+            return self._scrolled(body["filter"]) if refuses_exact(error) else None
         return int(answer["count"])
+
+    def _scrolled(self, condition: Any) -> int | None:
+        """Count what a filter finds by a scroll; None if strict mode makes it too slow."""
+        limit = self._limit()
+        if limit < LEAST_SCROLLED:
+            return None
+        only_ids = {"limit": limit, "with_payload": False, "with_vector": False}
+        body, count = {"filter": condition, **only_ids}, 0
+        while True:
+            answer = self._http.send("POST", f"{self._path}/points/scroll", body=body, long=True)
+            count += len(answer["points"])
+            body["offset"] = answer.get("next_page_offset")
+            if body["offset"] is None:
+                return count
 
     def _described(self) -> Any:
         return self._http.get(self._path)
 
     def _limit(self) -> int:
         """Return how many points strict mode allows at once, up to a batch."""
-        strict = self._described()["config"].get("strict_mode_config") or {}
-        allowed = strict.get("max_query_limit") if strict.get("enabled") else None
-        return min(allowed or BATCH, BATCH)
+        return within(BATCH, Limits.of(self._described()["config"]).points)
 
 
 def _first_key(field: str) -> str:

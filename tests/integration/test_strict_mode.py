@@ -66,6 +66,9 @@ def test_a_strict_collection_goes_the_whole_way(
     snapshot = take_from(live, name, catalog)
     assert snapshot.manifest is not None
     assert (snapshot.manifest.points_count, snapshot.manifest.source_moved) == (POINTS, False)
+    counted = [count.source for count in snapshot.index_counts if count.condition]
+    assert counted
+    assert (None in counted) is (settings == LIMITED)
     report = stack_report(live.fresh.endpoint, timeout_seconds=60)
     assert dict(report.collections)[name] == POINTS
     assert (name in report.ways) is ("search_allow_exact" in settings)
