@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import os
 import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from importlib.metadata import version as package_version
+from pathlib import Path
 
 from snapshot_tasks.checks.cluster import refuse_incomplete, refuse_several_nodes
 from snapshot_tasks.checks.indexes import CHECK as INDEXES
@@ -27,10 +29,12 @@ from snapshot_tasks.checks.promises import (
 from snapshot_tasks.checks.vector_names import check_vector_names
 from snapshot_tasks.domain.findings import Finding, Status, fail, ok, warn
 from snapshot_tasks.domain.quotas import exceeded_quotas
+from snapshot_tasks.domain.snapshot import Snapshot
 from snapshot_tasks.domain.versions import known, unknown_because
 from snapshot_tasks.engines.select import drill_engine, live_engine
 from snapshot_tasks.qdrant.indexes import PayloadIndexes
 from snapshot_tasks.qdrant.server import Server
+from snapshot_tasks.sealing.room import HINT, room_of
 from snapshot_tasks.system.errors import (
     CredentialsRefused,
     NotFound,
@@ -38,6 +42,7 @@ from snapshot_tasks.system.errors import (
     StorageError,
     TaskError,
 )
+from snapshot_tasks.system.files import is_in_memory
 
 MIN_FREE_BYTES = 1 << 30
 _UNKNOWN_VERSION = (
@@ -155,6 +160,32 @@ def check_folder(patient: Patient) -> Iterator[Finding]:
         yield ok("folder", message)
 
 
+def check_scratch(patient: Patient) -> Iterator[Finding]:
+    """The temporary folder has the room that reading the newest snapshot takes."""
+    folder = Path(tempfile.gettempdir())
+    in_memory, free = is_in_memory(folder), shutil.disk_usage(folder).free
+    kind = "tmpfs, " if in_memory else ""
+    message = f"TMPDIR is {folder}, {kind}{free / 1e9:.1f} GB free"
+    needed = _room(patient.newest, in_memory=in_memory)
+    if needed is None:
+        yield ok("temporary folder", message)
+    elif free < needed:
+        lacking = f"{message}, but the newest snapshot needs up to {needed / 1e9:.1f} GB"
+        yield warn("temporary folder", lacking, HINT)
+    else:
+        yield ok("temporary folder", f"{message}; the newest snapshot needs {needed / 1e9:.1f} GB")
+
+
+def _room(newest: Snapshot | None, *, in_memory: bool) -> int | None:
+    """Return how much space a snapshot needs; None if there is none, or it is damaged."""
+    if newest is None:
+        return None
+    try:
+        return room_of(newest.path).enough_bytes(in_memory=in_memory)
+    except (OSError, ValueError):
+        return None
+
+
 def check_latest(patient: Patient) -> Iterator[Finding]:
     """The latest link points to the newest snapshot."""
     target = patient.catalog.latest_target(patient.settings.collection)
@@ -196,6 +227,7 @@ DOCTOR_CHECKS: dict[str, Check] = {
     INDEXES: check_payload_indexes,
     "cluster": check_cluster,
     "folder": check_folder,
+    "temporary folder": check_scratch,
     "latest link": check_latest,
     "newest snapshot": check_newest,
     "compose file": check_configuration,

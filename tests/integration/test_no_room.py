@@ -63,3 +63,17 @@ def test_a_drill_without_room_proves_nothing(
         assert_error(ran, 15, "TMPDIR")
     assert proofs_of(file) == []
     assert "never" in inv("snapshot.list").stdout
+
+
+def test_the_doctor_names_the_temporary_folder(
+    inv: Inv, samples: Samples, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the room that the newest snapshot needs, before something fails for the lack of it."""
+    samples.put("rich", inv.root / "qdrant_snapshots")
+    inv.environment["QDRANT_COLLECTION_NAME"] = "sample-rich"
+    roomy = " ".join(inv("doctor").stdout.split())
+    assert "OK temporary folder TMPDIR is" in roomy
+    with small_tmp(tmp_path / "small", monkeypatch, "40m") as disk:
+        said = inv("doctor").stdout
+        assert f"TMPDIR is {disk}, tmpfs" in said
+        assert "the newest snapshot needs up to" in said
