@@ -14,7 +14,7 @@ from snapshot_tasks.catalog.load import load_manifest
 from snapshot_tasks.domain.names import manifest_path
 
 CALLS = 3
-MANY = 1000
+MANY, MOST = 1000, 10_000
 BARE = '''from invoke import task
 
 
@@ -54,23 +54,22 @@ def own_list(asked: Asked) -> int:
     return CALLS
 
 
-def _catalogue(asked: Asked, count: int) -> int:
-    """List a catalogue of that many entries, each with the manifest of the measured snapshot."""
+def _catalogue(asked: Asked, count: int, *task: str) -> int:
+    """Run a task on a catalogue of that many entries with the manifest of the measured snapshot."""
     sample = Path(asked["snapshot"])
     text = manifest_path(sample).read_text(encoding="utf-8")
     manifest = load_manifest(manifest_path(sample))
     assert manifest
     with tempfile.TemporaryDirectory() as folder:
         for number in range(count):
-            name = (
-                f"bench_20250101_{number // 3600:02}{number // 60 % 60:02}{number % 60:02}.snapshot"
-            )
+            name = f"bench_20250101_{number // 3600:02}{number // 60 % 60:02}{number % 60:02}"
+            name += ".snapshot"
             (Path(folder) / name).touch()
             own = text.replace(manifest.snapshot, name)
             (Path(folder) / f"{name}.json").write_text(own, encoding="utf-8")
         asked["clock"]()
         for _ in range(CALLS):
-            _inv("snapshot.list", cwd=PROJECT_ROOT, QDRANT_SNAPSHOT_DIR=folder)
+            _inv(*(task or ("snapshot.list",)), cwd=PROJECT_ROOT, QDRANT_SNAPSHOT_DIR=folder)
         asked["clock"](end=True)
     return CALLS
 
@@ -85,9 +84,21 @@ def list_many(asked: Asked) -> int:
     return _catalogue(asked, MANY)
 
 
+def list_most(asked: Asked) -> int:
+    """`inv snapshot.list` with ten thousand snapshots."""
+    return _catalogue(asked, MOST)
+
+
+def prune_most(asked: Asked) -> int:
+    """`inv snapshot.prune --dry-run` with ten thousand snapshots."""
+    return _catalogue(asked, MOST, "snapshot.prune", "--dry-run", "--keep-daily", "7")
+
+
 CONTESTANTS: dict[str, Contestant] = {
     "inv --list, one bare task": bare_list,
     "inv --list": own_list,
     "snapshot.list, 1 snapshot": list_one,
     "snapshot.list, 1,000 snapshots": list_many,
+    "snapshot.list, 10,000 snapshots": list_most,
+    "snapshot.prune --dry-run, 10,000 snapshots": prune_most,
 }

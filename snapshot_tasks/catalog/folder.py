@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
@@ -39,6 +40,8 @@ from snapshot_tasks.system.files import (
 
 # A snapshot under this name is being removed.
 DROPPED_PREFIX = ".drop-"
+# What some hundred manifests consist of.
+MANY_OBJECTS = 100_000
 _TAKE_ONE = "Take one with `inv snapshot.create`, or choose one from `inv snapshot.list`."
 
 
@@ -65,20 +68,23 @@ class Catalog:
     def entries(self, collection: str | None = None) -> list[Snapshot]:
         """Return the snapshots, newest first, of one collection or of all."""
         found: list[Snapshot] = []
-        for item in _scan(self.folder):
-            if _is_snapshot(item):
-                # Another run may be removing it right now.
-                with suppress(FileNotFoundError):
-                    found.append(load_snapshot(Path(item.path)))
+        with _no_collector():
+            for item in _scan(self.folder):
+                if _is_snapshot(item):
+                    # Another run may be removing it right now.
+                    with suppress(FileNotFoundError):
+                        found.append(load_snapshot(Path(item.path)))
         wanted = [s for s in found if collection is None or s.collection == collection]
         return sorted(wanted, key=lambda s: (s.created_at, len(s.name), s.name), reverse=True)
 
-    def collections(self) -> list[str]:
+    def collections(self, entries: Iterable[Snapshot] | None = None) -> list[str]:
         """Return the collections that have a snapshot to restore by default.
 
         A collection whose latest link dangles counts too, because the user should know about it.
+        `entries` are the snapshots if they were read already.
         """
-        taken = {s.collection for s in self.entries() if s.collection and not s.is_safety}
+        entries = self.entries() if entries is None else entries
+        taken = {s.collection for s in entries if s.collection and not s.is_safety}
         return sorted(taken | {name for item in _scan(self.folder) if (name := _pointer_of(item))})
 
     def newest(self, collection: str) -> Snapshot:
@@ -229,6 +235,24 @@ class Catalog:
                 f"{link.name} points to {os.readlink(link)}, which does not exist.",
                 hint=f"Restore that file, or remove {link} to use the newest snapshot left.",
             )
+
+
+@contextmanager
+def _no_collector() -> Iterator[None]:
+    """Keep the garbage collector from looking at all manifests again and again.
+
+    They contain no cycles, and in a large folder it took most of the time. Those of a small folder
+    are not worth it.
+    """
+    was_enabled, before = gc.isenabled(), sum(gc.get_count())
+    gc.disable()
+    try:
+        yield
+        if sum(gc.get_count()) - before > MANY_OBJECTS:
+            gc.freeze()
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def _scan(folder: Path) -> list[os.DirEntry[str]]:

@@ -59,6 +59,15 @@ def promises(
     )
 
 
+def by_collection(entries: Iterable[Snapshot]) -> dict[str, list[Snapshot]]:
+    """Return the snapshots of each collection, in the same order; those of none are left out."""
+    found: dict[str, list[Snapshot]] = {}
+    for entry in entries:
+        if entry.collection is not None:
+            found.setdefault(entry.collection, []).append(entry)
+    return found
+
+
 def own_of(collection: str, entries: Iterable[Snapshot]) -> list[Snapshot]:
     """Return a collection's snapshots without its safety snapshots."""
     return [s for s in entries if s.collection == collection and not s.is_safety]

@@ -21,6 +21,7 @@ from snapshot_tasks.domain.probes_file import ProbesFile
 from snapshot_tasks.domain.seal import Seal
 from snapshot_tasks.system.errors import Damaged, Refused, SettingsError
 from snapshot_tasks.system.untrusted import (
+    MAX_NUMBER,
     finite,
     optional,
     parse_json,
@@ -242,6 +243,6 @@ def _sanity(document: Mapping[str, Any]) -> Mapping[str, Any] | None:
     typed({"without_vector": 0} | sanity, "without_vector", int)
     for key in ("zero_vectors", "nan_vectors", "payload_keys"):
         counts = typed({key: {}} | sanity, key, dict)
-        for name in counts:
-            typed(counts, name, int)
+        if not all(type(count) is int and 0 <= count < MAX_NUMBER for count in counts.values()):
+            raise TypeError(f"{key} has a count that is no number")
     return sanity

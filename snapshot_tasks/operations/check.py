@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from snapshot_tasks.catalog.folder import Catalog
 from snapshot_tasks.catalog.runs import read_runs
 from snapshot_tasks.checks.promises import (
+    by_collection,
     check_pointer,
     check_pushed,
     check_runs,
@@ -77,10 +78,11 @@ def judge(promised: Promised, catalog: Catalog, *, now: datetime) -> Judgement:
             hint="Check that its disk is mounted and QDRANT_SNAPSHOT_DIR is right, or run"
             " `inv snapshot.create`.",
         )
-    names = catalog.collections() if promised.collections is None else promised.collections
     entries = catalog.entries()
+    names = catalog.collections(entries) if promised.collections is None else promised.collections
+    own = by_collection(entries)
     judged = [
-        Judged(title=name, findings=_of_collection(promised, catalog, entries, name, now))
+        Judged(title=name, findings=_of_collection(promised, catalog, own.get(name, ()), name, now))
         for name in dict.fromkeys(names)
     ]
     of_tasks = _of_tasks(promised, catalog, now)

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from snapshot_tasks.catalog.folder import Catalog
+from snapshot_tasks.checks.promises import by_collection
 from snapshot_tasks.domain.retention import (
     FAILED,
     REPLACED,
@@ -44,11 +45,12 @@ def plan_all(
     Raises:
         NotFound: if one of them, or the catalogue, has no snapshots.
     """
+    entries = by_collection(catalog.entries())
     if collections is None:
-        collections = sorted({e.collection for e in catalog.entries() if e.collection})
+        collections = sorted(entries)
     if not collections:
         raise NotFound("There are no snapshots.", hint="Take one with `inv snapshot.create`.")
-    return [plan_prune(catalog, name, policy, now=now) for name in collections]
+    return [_plan(catalog, name, entries.get(name, []), policy, now=now) for name in collections]
 
 
 def plan_prune(catalog: Catalog, collection: str, policy: Policy, *, now: datetime) -> Plan:
@@ -57,7 +59,17 @@ def plan_prune(catalog: Catalog, collection: str, policy: Policy, *, now: dateti
     Raises:
         NotFound: if the collection has no snapshots.
     """
-    entries = catalog.entries(collection)
+    return _plan(catalog, collection, catalog.entries(collection), policy, now=now)
+
+
+def _plan(
+    catalog: Catalog,
+    collection: str,
+    entries: Sequence[Snapshot],
+    policy: Policy,
+    *,
+    now: datetime,
+) -> Plan:
     if not entries:
         raise NotFound(
             f"There is no snapshot of {collection} in {catalog.folder}.",

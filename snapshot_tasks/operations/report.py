@@ -140,7 +140,7 @@ def collect(
         StorageError: if the folder cannot be read.
     """
     entries = catalog.entries()
-    by_name: dict[str, list[Snapshot]] = {name: [] for name in catalog.collections()}
+    by_name: dict[str, list[Snapshot]] = {name: [] for name in catalog.collections(entries)}
     for entry in entries:
         if entry.collection:
             by_name.setdefault(entry.collection, []).append(entry)

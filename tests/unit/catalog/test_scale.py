@@ -1,0 +1,75 @@
+"""Work grows with the folder, not with its square; `inv bench` measures how long it takes."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from snapshot_tasks.catalog import folder as catalog_folder
+from snapshot_tasks.catalog.folder import Catalog
+from snapshot_tasks.cli.show.table import MAX_RICH_ROWS, table
+from snapshot_tasks.domain.retention import Policy
+from snapshot_tasks.operations.check import Promised, judge
+from snapshot_tasks.operations.prune import plan_all
+from snapshot_tasks.operations.report import collect
+from snapshot_tasks.system.untrusted import MAX_JSON_DEPTH, parse_json
+from tests.support.manifests import TAKEN_AT, catalogued
+
+HOURS = timedelta(hours=26)
+
+
+@pytest.fixture
+def loaded(catalog: Catalog, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """The snapshots that are read, of a folder with six collections of two each."""
+    for number in range(12):
+        catalogued(catalog, collection=f"c{number % 6}", taken_at=TAKEN_AT - number * HOURS)
+    read: list[Path] = []
+    load = catalog_folder.load_snapshot
+    monkeypatch.setattr(
+        catalog_folder, "load_snapshot", lambda path: read.append(path) or load(path)
+    )
+    return read
+
+
+def test_each_manifest_is_read_once(catalog: Catalog, loaded: list[Path]) -> None:
+    """By a check of all collections, a plan for all of them, and the report."""
+    promised = Promised(collections=None, max_age=HOURS, max_proof_age=HOURS)
+    judge(promised, catalog, now=TAKEN_AT)
+    assert len(loaded) == 12
+    plan_all(catalog, None, Policy(keep_last=1), now=TAKEN_AT)
+    assert len(loaded) == 24
+    collect(catalog, now=TAKEN_AT, max_age=HOURS, max_proof_age=HOURS)
+    assert len(loaded) == 36
+
+
+@pytest.mark.parametrize("text", ['"]["', '"\\""', '"{" ', "[]{}"[:2], '{"a]": ["}", {}]}'])
+def test_brackets_in_strings_are_no_nesting(text: str) -> None:
+    """The fast way and the careful way agree with the parser."""
+    assert parse_json(text) is not None
+    many = "[" + ",".join([text] * 200) + "]"
+    assert len(parse_json(many)) == 200
+
+
+@pytest.mark.parametrize("pair", ["[]", '[""]'])
+def test_the_depth_is_limited_either_way(pair: str) -> None:
+    """Nested up to the limit is read; one more is refused, with escapes and without."""
+    for inner in ("1", '"\\\\"'):
+        deep = MAX_JSON_DEPTH - 1
+        assert parse_json("[" * deep + inner + "]" * deep)
+        with pytest.raises(ValueError, match="deeply"):
+            parse_json("[" * (deep + 1) + inner + "]" * (deep + 1))
+    assert parse_json(pair) in ([], [""])
+
+
+def test_a_long_table_is_like_a_short_one(capsys: pytest.CaptureFixture[str]) -> None:
+    """Columns are aligned, wide characters included, and nothing is left out."""
+    rows = [("a" * (n % 9), "漢字" if n % 2 else "x", str(n)) for n in range(MAX_RICH_ROWS + 1)]
+    table("", ("name", "kind", "#number"), rows)
+    long = capsys.readouterr().out.splitlines()
+    table("", ("name", "kind", "#number"), rows[:-1])
+    short = capsys.readouterr().out.splitlines()
+    words = [line.split() for line in short if "─" not in line]
+    assert [line.split() for line in long if "─" not in line][: len(words) - 1] == words[:-1]
+    assert str(MAX_RICH_ROWS) in long[-2]
