@@ -9,8 +9,10 @@ import pytest
 
 from snapshot_tasks.catalog import folder as catalog_folder
 from snapshot_tasks.catalog.folder import Catalog
+from snapshot_tasks.catalog.load import load_snapshot
 from snapshot_tasks.cli.show.table import MAX_RICH_ROWS, table
 from snapshot_tasks.domain.retention import Policy
+from snapshot_tasks.domain.snapshot import Snapshot
 from snapshot_tasks.operations.check import Promised, judge
 from snapshot_tasks.operations.prune import plan_all
 from snapshot_tasks.operations.report import collect
@@ -26,10 +28,12 @@ def loaded(catalog: Catalog, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     for number in range(12):
         catalogued(catalog, collection=f"c{number % 6}", taken_at=TAKEN_AT - number * HOURS)
     read: list[Path] = []
-    load = catalog_folder.load_snapshot
-    monkeypatch.setattr(
-        catalog_folder, "load_snapshot", lambda path: read.append(path) or load(path)
-    )
+
+    def load(path: Path) -> Snapshot:
+        read.append(path)
+        return load_snapshot(path)
+
+    monkeypatch.setattr(catalog_folder, "load_snapshot", load)
     return read
 
 
