@@ -9,6 +9,8 @@ from snapshot_tasks.domain.findings import Concern, Finding, Status
 from snapshot_tasks.domain.fingerprint import PAYLOAD_NAME, Fingerprint, Name, Sealed
 
 MAX_DROP_SHARE = 0.1
+# A share of the points that no collection in use would have without a good vector.
+MOST_SHARE = 0.5
 # Updates may delete points, but rarely half of a collection.
 LEAST_SHARE = 0.5
 
@@ -66,11 +68,16 @@ def check_sanity(
     *,
     max_drop: float = MAX_DROP_SHARE,
 ) -> Iterator[Finding]:
-    """Warn about anything suspicious, mostly compared with the collection's previous snapshot."""
+    """Warn about anything suspicious, mostly compared with the collection's previous snapshot.
+
+    That one may be just as bad, so it is told every time if most vectors are zeros or NaN.
+    """
     before: Mapping[str, Any] = previous or {}
     for key, words in (("zero_vectors", "are all zeros"), ("nan_vectors", "contain NaN")):
         for name, count in sanity[key].items():
-            if count and count > before.get(key, {}).get(name, 0):
+            # What was as bad before is no news, unless most vectors are: that is never right.
+            most = count >= points_count * MOST_SHARE
+            if count and (most or count > before.get(key, {}).get(name, 0)):
                 yield _warn(f"{count:,} vectors ({name or 'unnamed'}) {words}")
     if sanity["without_vector"] > before.get("without_vector", 0):
         yield _warn(f"{sanity['without_vector']:,} points have no vector")

@@ -324,6 +324,22 @@ def test_what_looks_suspicious_about_a_new_snapshot_is_reported(
     assert "previous snapshot" not in ran.stdout
 
 
+def test_a_broken_collection_is_told_every_time(qdrant: Live, name: str, inv: Inv) -> None:
+    """All vectors are zero, twice in a row: `--strict` refuses both, and the drill prints it."""
+    live = {"QDRANT_URL": qdrant.url, "QDRANT_ENGINE": "external", "QDRANT_DRILL_ENGINE": "native"}
+    config = {"vectors": {"size": 4, "distance": "Dot"}}
+    qdrant.loader.request("PUT", f"/collections/{name}", config)
+    points = [{"id": number, "vector": [0.0] * 4} for number in range(50)]
+    qdrant.loader.request("PUT", f"/collections/{name}/points", {"points": points})
+    words = "50 vectors (unnamed) are all zeros"
+    for _ in range(2):
+        assert_error(inv("snapshot.create", "--collection", name, "--strict", **live), 21, words)
+        ran = inv("snapshot.test-restore", "--create", "--collection", name, **live)
+        assert ran.code == 0, ran.stderr
+        assert words in ran.stdout
+        assert "PROVEN:" in ran.stdout
+
+
 def test_all_goes_on_past_one_that_cannot_be_read(samples: Samples, inv: Inv, folder: Path) -> None:
     """`--all` still proves the others, and names the one that is refused."""
     plain, rich = samples.put("plain", folder), samples.put("rich", folder)
