@@ -102,7 +102,8 @@ def _of_field(http: Http, path: str, field: str) -> dict[str, Any]:
         return _answer(lambda: http.send("POST", f"{path}/{what}", body=body, long=True))
 
     facets = ask("facet", {"key": field, "limit": FACETS, "exact": True})
-    hits = facets["hits"] if isinstance(facets, dict) else []
+    # A value that only deleted points have may be listed, with no points.
+    hits = [hit for hit in facets["hits"] if hit["count"]] if isinstance(facets, dict) else []
     hits = sorted(hits, key=lambda hit: (-hit["count"], str(hit["value"])))
     conditions = [
         *({"key": field, "match": {"value": hit["value"]}} for hit in hits[:FILTERED_VALUES]),
