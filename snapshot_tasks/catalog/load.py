@@ -52,11 +52,11 @@ def load_snapshot(path: Path) -> Snapshot:
         size_bytes, changed_at = status.st_size, datetime.fromtimestamp(status.st_mtime, UTC)
         if manifest is None and problem is None and path.is_symlink():
             problem = _elsewhere(path)
-    named_collection, named_time = parse_name(path.name)
+    named = (manifest.collection, manifest.created_at) if manifest else parse_name(path.name)
     return Snapshot(
         path=path,
-        collection=manifest.collection if manifest else named_collection,
-        created_at=((manifest.created_at if manifest else named_time) or changed_at),
+        collection=named[0],
+        created_at=named[1] or changed_at,
         size_bytes=size_bytes,
         manifest=manifest,
         manifest_problem=problem,

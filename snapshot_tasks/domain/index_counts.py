@@ -22,7 +22,7 @@ from snapshot_tasks.domain.index_values import EXACT, HELD, MAX_TEXT, held_of, i
 from snapshot_tasks.domain.payload_path import Unsure, parse_path, values_at
 from snapshot_tasks.system.untrusted import optional, typed
 
-VALUES = 8
+VALUES = 32
 TEXT = "text"
 # Qdrant parses numbers of up to 15 digits exactly; others may differ in their last bit.
 _SHORT = 15

@@ -10,7 +10,6 @@ import math
 import re
 import unicodedata
 from collections.abc import Mapping
-from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, NoReturn, TypeVar
 
@@ -19,12 +18,12 @@ _COMMANDING = frozenset(("Cc", "Cf", "Cs", "Zl", "Zp"))
 # A value takes up to a hundred bytes in memory, but can be as short as two bytes in the text.
 MAX_JSON_VALUES = 250_000
 # The limit of serde_json, which Qdrant reads these documents with.
-MAX_JSON_DEPTH = 128
+# That of orjson when it writes.
+MAX_JSON_DEPTH = 255
 MAX_NUMBER = 1 << 63
 _T = TypeVar("_T")
 JsonObject = Mapping[str, Any]
 _HALF = re.compile(r"\\u[dD][89a-fA-F]")
-_NO_BRACKET = bytes(set(range(256)) - set(b"[]{}"))
 # A string, or anything between strings and brackets.
 _NO_BRACKETS = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|[^][{}"]+|"', re.DOTALL)
 
@@ -54,10 +53,17 @@ def parse_json(data: bytes | str, *, strict: bool = False) -> Any:
     text = data.decode("utf-8") if isinstance(data, bytes) else data
     if text.count(",") + text.count("[") + text.count("{") > MAX_JSON_VALUES:
         raise ValueError(f"more than {MAX_JSON_VALUES:,} values")
+    try:
+        value = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return _parse_otherwise(text, strict=strict)
+    _refuse_deep(value)
+    return value
+
+
+def _parse_otherwise(text: str, *, strict: bool) -> Any:
     _check_depth(text)
-    with suppress(orjson.JSONDecodeError):
-        return orjson.loads(text)
-    # It rejects invalid JSON, NaN and surrogates; Python's parser tells them apart.
+    # orjson rejects invalid JSON, NaN and surrogates; Python's parser tells them apart.
     value = json.loads(text, parse_constant=_refuse) if strict else json.loads(text)
     if _HALF.search(text):
         # Only Python accepts a lone surrogate, and then cannot encode it.
@@ -107,29 +113,22 @@ def _escaped(character: str) -> str:
     return character.encode("unicode_escape", "backslashreplace").decode()
 
 
+def _refuse_deep(value: Any) -> None:
+    """Refuse what is nested too deeply; orjson writes faster than anything else could count."""
+    import orjson
+
+    try:
+        orjson.dumps(value)
+    except TypeError as error:
+        raise ValueError("nested too deeply") from error
+
+
 def _check_depth(text: str) -> None:
-    if "\\" not in text and _is_shallow(text):
-        return
     depth = 0
     for bracket in _NO_BRACKETS.sub("", text):
         depth += 1 if bracket in "[{" else -1
         if depth >= MAX_JSON_DEPTH:
             raise ValueError("nested too deeply")
-
-
-def _is_shallow(text: str) -> bool:
-    """Return whether a text without escapes is certainly not nested too deeply: it is faster.
-
-    Every other piece between quotes is outside of strings. Each round removes the innermost pairs.
-    """
-    structure = "".join(text.split('"')[::2]).encode(errors="replace").translate(None, _NO_BRACKET)
-    for _ in range(MAX_JSON_DEPTH):
-        if not structure:
-            return True
-        if len(inner := structure.replace(b"{}", b"").replace(b"[]", b"")) == len(structure):
-            return False
-        structure = inner
-    return False
 
 
 def _refuse(constant: str) -> NoReturn:

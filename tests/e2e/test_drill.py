@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 from collections.abc import Callable
@@ -138,10 +139,9 @@ def test_a_drill_that_must_fail_fails_and_is_torn_down(
 ) -> None:
     """A file that differs from its manifest is a failed proof with its own exit code."""
     (seed,) = seeds.folder.glob(f"{SMALL}_[0-9]*.snapshot")
+    for file in seed.parent.glob(f"{seed.name}*"):
+        shutil.copy(file, tmp_path)
     tampered = tmp_path / seed.name
-    tampered.write_bytes(seed.read_bytes())
-    manifest = seed.with_name(seed.name + ".json")
-    (tmp_path / manifest.name).write_bytes(manifest.read_bytes())
     tamper(live, tampered)
     with untouched(live):
         done = drill(live, "--snapshot", str(tampered))
