@@ -18,8 +18,8 @@ _COMMANDING = frozenset(("Cc", "Cf", "Cs", "Zl", "Zp"))
 # A value takes up to a hundred bytes in memory, but can be as short as two bytes in the text.
 MAX_JSON_VALUES = 250_000
 # The limit of serde_json, which Qdrant reads these documents with.
-# That of orjson when it writes.
-MAX_JSON_DEPTH = 255
+# Those of orjson when it writes, and of Qdrant when it reads.
+MAX_JSON_DEPTH, STRICT_JSON_DEPTH = 255, 128
 MAX_NUMBER = 1 << 63
 _T = TypeVar("_T")
 JsonObject = Mapping[str, Any]
@@ -43,7 +43,7 @@ def is_harmless(character: str) -> bool:
 
 
 def parse_json(data: bytes | str, *, strict: bool = False) -> Any:
-    """Parse a JSON document; `strict` rejects NaN, which only Python accepts.
+    """Parse a JSON document; `strict` rejects what Qdrant does: NaN, and deeper nesting.
 
     Raises:
         ValueError: if it is not valid JSON, nested too deeply, or has too many values.
@@ -53,6 +53,8 @@ def parse_json(data: bytes | str, *, strict: bool = False) -> Any:
     text = data.decode("utf-8") if isinstance(data, bytes) else data
     if text.count(",") + text.count("[") + text.count("{") > MAX_JSON_VALUES:
         raise ValueError(f"more than {MAX_JSON_VALUES:,} values")
+    if strict:
+        _check_depth(text, STRICT_JSON_DEPTH)
     try:
         value = orjson.loads(text)
     except orjson.JSONDecodeError:
@@ -62,7 +64,7 @@ def parse_json(data: bytes | str, *, strict: bool = False) -> Any:
 
 
 def _parse_otherwise(text: str, *, strict: bool) -> Any:
-    _check_depth(text)
+    _check_depth(text, MAX_JSON_DEPTH)
     # orjson rejects invalid JSON, NaN and surrogates; Python's parser tells them apart.
     value = json.loads(text, parse_constant=_refuse) if strict else json.loads(text)
     if _HALF.search(text):
@@ -123,11 +125,11 @@ def _refuse_deep(value: Any) -> None:
         raise ValueError("nested too deeply") from error
 
 
-def _check_depth(text: str) -> None:
+def _check_depth(text: str, limit: int) -> None:
     depth = 0
     for bracket in _NO_BRACKETS.sub("", text):
         depth += 1 if bracket in "[{" else -1
-        if depth >= MAX_JSON_DEPTH:
+        if depth >= limit:
             raise ValueError("nested too deeply")
 
 
