@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
+from snapshot_tasks.domain.manifest import SCHEMA
 from tests.e2e.conftest import Seeds, running
 from tests.e2e.stack import (
     BIG,
@@ -144,9 +145,9 @@ def test_a_damaged_file_is_loud_and_spares_the_others(stack: Stack, seeds: Seeds
 def test_a_manifest_of_the_future_is_refused(stack: Stack, seeds: Seeds) -> None:
     """A newer schema is not guessed: the one-shot fails and restores nothing from it."""
     files = seeds.give(stack, SMALL)
-    stack.manifest(files[SMALL], schema=2)
+    stack.manifest(files[SMALL], schema=SCHEMA + 1)
     assert up(stack) == 24
-    assert "schema 2" in stack.log()
+    assert f"schema {SCHEMA + 1}" in stack.log()
     with stack.loader() as loader:
         assert loader.names() == []
 
