@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -42,22 +43,23 @@ def load_snapshot(path: Path) -> Snapshot:
         manifest = load_manifest(manifest_path(path))
     except TaskError as error:
         problem = error
-    size_bytes, changed_at = 0, datetime.fromtimestamp(path.lstat().st_mtime, UTC)
+    status = path.lstat()
+    is_link = stat.S_ISLNK(status.st_mode)
     # A disk that is not mounted, or not readable, or a link to itself.
-    lost = path.is_symlink() and not os.path.isfile(path)
+    lost = is_link and not os.path.isfile(path)
     if lost:
         problem = _lost(path)
-    else:
+    elif is_link:
         status = path.stat()
-        size_bytes, changed_at = status.st_size, datetime.fromtimestamp(status.st_mtime, UTC)
-        if manifest is None and problem is None and path.is_symlink():
+        if manifest is None and problem is None:
             problem = _elsewhere(path)
+    changed_at = datetime.fromtimestamp(status.st_mtime, UTC)
     named = (manifest.collection, manifest.created_at) if manifest else parse_name(path.name)
     return Snapshot(
         path=path,
         collection=named[0],
         created_at=named[1] or changed_at,
-        size_bytes=size_bytes,
+        size_bytes=0 if lost else status.st_size,
         manifest=manifest,
         manifest_problem=problem,
         changed_at=changed_at,

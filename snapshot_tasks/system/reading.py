@@ -16,7 +16,9 @@ def read_text(path: Path, *, max_bytes: int) -> str:
         ValueError: if it is too large, not UTF-8, or not a regular file.
     """
     with _opened(path) as file:
-        data = file.read(max_bytes + 1)
+        # Python reserves the memory for all that is asked for; some files do not know their size.
+        size = os.fstat(file.fileno()).st_size or max_bytes
+        data = file.read(min(size, max_bytes) + 1)
     if len(data) > max_bytes:
         raise ValueError(f"larger than {max_bytes >> 20} MiB")
     return data.decode("utf-8")
