@@ -10,6 +10,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from importlib.metadata import version as package_version
 from pathlib import Path
 
@@ -128,7 +129,7 @@ def check_payload_indexes(patient: Patient) -> Iterator[Finding]:
     with patient.server() as server:
         if name not in server.collections.names():
             return
-        with PayloadIndexes(server.endpoint, name) as indexes:
+        with closing(PayloadIndexes(server.endpoint, name)) as indexes:
             yield from check_live_sample(indexes, name)
 
 

@@ -28,8 +28,8 @@ def judge_restored(counts: Sequence[IndexCount], found: Sequence[int | None]) ->
     equals only the source was already wrong there.
     """
     asked = [(count, n) for count, n in zip(counts, found, strict=True) if n is not None]
-    compared = [(c, n) for c, n in asked if c.file is not None or c.source is not None]
-    wrong = [(c, n) for c, n in compared if c.differs(c.source if c.file is None else c.file, n)]
+    compared = [(c, n) for c, n in asked if c.expected is not None]
+    wrong = [(c, n) for c, n in compared if c.differs(c.expected, n)]
     for field, group in by_field(wrong):
         yield _judged(field, group)
     if not compared:
@@ -86,8 +86,7 @@ def mend(collection: str, field: str) -> str:
 def _judged(field: str, group: Sequence[tuple[IndexCount, int]]) -> Finding:
     damaged = [(c, n) for c, n in group if n != c.source and not _is_excused(c, n)]
     worst, n = worst_of(damaged or group)
-    expected = worst.source if worst.file is None else worst.file
-    message = f"finds {n:,} of {expected:,} points for {worst.words}"
+    message = f"finds {n:,} of {worst.expected:,} points for {worst.words}"
     check = f"{PREFIX}{field}"
     if damaged:
         return fail(check, message, REINDEX, Concern.INDEXES)
@@ -117,7 +116,6 @@ def worst_of(group: Sequence[tuple[IndexCount, int]]) -> tuple[IndexCount, int]:
 
     def missing(pair: tuple[IndexCount, int]) -> tuple[bool, int]:
         count, n = pair
-        expected = count.source if count.file is None else count.file
-        return bool(count.condition), abs((expected or 0) - n)
+        return bool(count.condition), abs((count.expected or 0) - n)
 
     return max(group, key=missing)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import replace
 from typing import Any
 
@@ -27,7 +28,7 @@ def check_restored_indexes(
     """
     counts = [count for count in counts if same_version or count.file is not None]
     try:
-        with PayloadIndexes(endpoint, collection) as indexes:
+        with closing(PayloadIndexes(endpoint, collection)) as indexes:
             found = indexes.found(counts)
     except ServerFailure as error:
         yield fail(CHECK, f"the server fails to count: {error.message}", REINDEX, Concern.INDEXES)

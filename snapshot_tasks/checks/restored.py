@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
-from snapshot_tasks.checks.contents import check_contents, check_with_pending
+from snapshot_tasks.checks.contents import LEAST_SHARE, check_contents, check_with_pending
 from snapshot_tasks.checks.expected import Cost, Restored
 from snapshot_tasks.checks.hidden import contents_of_file, hidden_points, not_seen
 from snapshot_tasks.checks.live_indexes import check_restored_indexes
@@ -19,8 +19,6 @@ from snapshot_tasks.system.untrusted import JsonObject, printable
 
 MAX_LISTED = 5
 UNSETTLED_REMEDY = "Create or delete the index after a restore, as the application needs it."
-# Updates may delete points while a snapshot is taken, but rarely half of a collection.
-LEAST_SHARE_OF_MOVING = 0.5
 # What a vector is made of; its other keys say how it is stored and searched.
 _VECTOR_KEYS = ("size", "distance", "datatype", "multivector_config", "modifier")
 _SHARDING_KEYS = ("shard_number", "sharding_method")
@@ -187,7 +185,7 @@ def restored_error(what: str, findings: Sequence[Finding], *, hint: str) -> Task
 def _count_of_moving(actual: int, between: tuple[int, int]) -> Finding:
     low, high = sorted(between)
     status = Status.OK if low <= actual <= high else Status.WARN
-    if actual < low * LEAST_SHARE_OF_MOVING:
+    if actual < low * LEAST_SHARE:
         status = Status.FAIL
     message = f"{actual:,} points; the source had between {low:,} and {high:,} during the snapshot"
     return Finding(check="count", status=status, message=message, concern=Concern.COUNT)

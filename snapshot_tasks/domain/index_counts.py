@@ -64,6 +64,11 @@ class IndexCount:
             return "all its points"
         return json.dumps(self.condition, ensure_ascii=False)
 
+    @property
+    def expected(self) -> int | None:
+        """What it must be: what the payloads say, else what the source found, if that is known."""
+        return self.source if self.file is None else self.file
+
     def differs(self, expected: int | None, found: int) -> bool:
         """Return whether two answers differ; of sizes, only one of an index that holds nothing.
 

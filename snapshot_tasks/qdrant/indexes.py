@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from types import TracebackType
 from typing import Any
 from urllib.parse import quote
 
@@ -24,10 +23,7 @@ PointId = int | str
 
 
 class PayloadIndexes:
-    """Asks the payload indexes of one collection.
-
-    Use it as a context manager, so that the connection is closed.
-    """
+    """Asks the payload indexes of one collection, over a connection that is to be closed."""
 
     def __init__(self, endpoint: Endpoint, collection: str) -> None:
         self._http = Http(
@@ -35,15 +31,8 @@ class PayloadIndexes:
         )
         self._path = collection_path(collection)
 
-    def __enter__(self) -> PayloadIndexes:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Close the connection."""
         self._http.close()
 
     def schema(self) -> dict[str, Any]:
@@ -67,13 +56,8 @@ class PayloadIndexes:
     def payloads(self, field: str = "") -> Iterator[Any]:
         """Yield the payload of every point; for a field, with no more than its first key."""
         wanted = {"include": [_first_key(field)]} if field else True
-        body: dict[str, Any] = {"limit": self._limit(), "with_payload": wanted}
-        while True:
-            answer = self._http.send("POST", f"{self._path}/points/scroll", body=body, long=True)
-            yield from (point["payload"] for point in answer["points"])
-            body["offset"] = answer.get("next_page_offset")
-            if body["offset"] is None:
-                return
+        for points in self._scroll({"limit": self._limit(), "with_payload": wanted}):
+            yield from (point["payload"] for point in points)
 
     def sample(self) -> dict[PointId, Any]:
         """Return the payloads of up to 1,000 points, chosen at random by the server."""
@@ -114,14 +98,17 @@ class PayloadIndexes:
         limit = self._limit()
         if limit < LEAST_SCROLLED:
             return None
-        only_ids = {"limit": limit, "with_payload": False, "with_vector": False}
-        body, count = {"filter": condition, **only_ids}, 0
+        body = {"filter": condition, "limit": limit, "with_payload": False, "with_vector": False}
+        return sum(map(len, self._scroll(body)))
+
+    def _scroll(self, body: dict[str, Any]) -> Iterator[list[dict[str, Any]]]:
+        """Yield batch after batch of the points that a scroll finds."""
         while True:
             answer = self._http.send("POST", f"{self._path}/points/scroll", body=body, long=True)
-            count += len(answer["points"])
-            body["offset"] = answer.get("next_page_offset")
-            if body["offset"] is None:
-                return count
+            yield answer["points"]
+            if answer.get("next_page_offset") is None:
+                return
+            body = {**body, "offset": answer["next_page_offset"]}
 
     def _described(self) -> Any:
         return self._http.get(self._path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from typing import Any
 
 from snapshot_tasks.domain.endpoint import Endpoint
@@ -53,7 +54,7 @@ def take_picture(
             ways.insert(0, (COMPARED, EXACT))
         for words, way in ways:
             picture[f"{words} {name}".strip()] = _searched(endpoint, collection, name, ids, way)
-    with PayloadIndexes(endpoint, collection) as indexes:
+    with closing(PayloadIndexes(endpoint, collection)) as indexes:
         # How many points an index holds varies from restore to restore, without any damage.
         schema = _answer(lambda: {f: {**i, "points": 0} for f, i in indexes.schema().items()})
         filters = [count for count in counts if count.condition]

@@ -86,7 +86,7 @@ def test_indexes_find_what_the_payloads_say(
     certain = {count.field for count in counts if count.file is not None and count.condition}
     assert certain == set(INDEXES)
     assert len([c for c in counts if c.file]) > 60
-    with PayloadIndexes(live.fresh.endpoint, name) as indexes:
+    with closing(PayloadIndexes(live.fresh.endpoint, name)) as indexes:
         assert indexes.found(counts) == [count.source for count in counts]
 
 
@@ -129,7 +129,7 @@ def test_fields_may_have_any_name(
     live.loader.fill(name, ({"id": n, "vector": [1, 2, 3, n], "payload": values} for n in range(9)))
     counts = take(live, name).index_counts
     assert {c.field for c in counts if c.condition and c.file == c.source == 9} == set(fields)
-    with PayloadIndexes(live.fresh.endpoint, name) as indexes:
+    with closing(PayloadIndexes(live.fresh.endpoint, name)) as indexes:
         for field in fields:
             assert len(list(indexes.payloads(field))) == 9
             assert next(iter(indexes.payloads(field))).keys() <= values.keys()
@@ -302,7 +302,7 @@ def test_a_source_that_is_written_to_is_not_called_a_liar(
     counts = [replace(c, source=None) for c in take(qdrant, name).index_counts]
     change = {"payload": {"lang": "en"}, "filter": {"must": [{"has_id": list(range(300))}]}}
     qdrant.loader.request("POST", f"/collections/{name}/points/payload", change)
-    with PayloadIndexes(qdrant.fresh.endpoint, name) as indexes:
+    with closing(PayloadIndexes(qdrant.fresh.endpoint, name)) as indexes:
         asked = ask_source(indexes, counts, Silent(), moved=False)
     assert not any(count.is_wrong for count in asked)
     changed = [c for c in asked if c.field == "lang" and "match" in c.condition]

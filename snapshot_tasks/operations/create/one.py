@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -287,7 +288,7 @@ def _with_source_indexes(
     reading = sealing.reading
     if reading is None or not reading.index_counts or sealing.taken.after.hidden_count:
         return sealing
-    with PayloadIndexes(server.endpoint, collection) as indexes:
+    with closing(PayloadIndexes(server.endpoint, collection)) as indexes:
         counts = ask_source(indexes, reading.index_counts, progress, moved=sealing.taken.changed)
     return replace(sealing, reading=replace(reading, index_counts=counts))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -158,7 +159,7 @@ def _count_on(
     if not payload_schema:
         return ()
     counter = IndexCounter(payload_schema)
-    with PayloadIndexes(endpoint, collection) as indexes:
+    with closing(PayloadIndexes(endpoint, collection)) as indexes:
         for payload in indexes.payloads():
             counter.take(payload)
     return counter.counts()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
+from contextlib import closing
 from dataclasses import dataclass, replace
 
 from snapshot_tasks.catalog.proofs import keep_proof
@@ -172,7 +173,7 @@ def _verify_source(
 ) -> tuple[Finding, ...]:
     comparison = compare_source(snapshot, endpoint, progress)
     collection = snapshot.collection or ""
-    with PayloadIndexes(endpoint, collection) as indexes:
+    with closing(PayloadIndexes(endpoint, collection)) as indexes:
         counts = ask_source(indexes, snapshot.index_counts, progress, moved=not comparison.is_same)
     return (comparison.finding(), *wrong_on_source(counts, collection))
 

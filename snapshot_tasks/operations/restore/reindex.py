@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+
 from snapshot_tasks.checks.expected import Cost, Restored
 from snapshot_tasks.checks.indexes import made_anew, wrong_fields
 from snapshot_tasks.checks.restored import check_restored
@@ -21,7 +23,7 @@ def reindexed(
     if not wrong:
         return findings
     schema = restored.actual.payload_schema
-    with PayloadIndexes(restored.endpoint, restored.collection) as indexes:
+    with closing(PayloadIndexes(restored.endpoint, restored.collection)) as indexes:
         for field in wrong:
             with progress.phase(f"making the payload index {field} anew"):
                 indexes.make_anew(field, schema[field])
