@@ -14,6 +14,8 @@ from importlib import import_module
 from urllib.parse import urlsplit
 
 from snapshot_tasks.domain.endpoint import is_loopback
+from snapshot_tasks.system.errors import SettingsError
+from snapshot_tasks.system.proxies import proxy_for
 from snapshot_tasks.system.untrusted import printable
 
 # The longest time that a task waits for its alarms at the end.
@@ -118,13 +120,15 @@ def _send(message: Message) -> str:
             refused = words.startswith("OK (")
             return f"the server responded {printable(words, limit=MAX_REASON)}" if refused else ""
 
+    # Never use a proxy for connections to this machine.
+    proxy = None if is_loopback(message.host) else proxy_for(message.url)
     with httpx.Client(
         timeout=DEADLINE_SECONDS,
         # Loading the certificate bundle takes longer than a whole request over plain HTTP.
-        verify=is_https,
+        verify=httpx.create_ssl_context() if is_https else False,
         follow_redirects=False,
-        # Never use a proxy for connections to this machine.
-        trust_env=not is_loopback(message.host),
+        proxy=proxy.url if proxy else None,
+        trust_env=False,
     ) as client:
         return retrying(post)
 
@@ -133,5 +137,5 @@ def _reason(error: Exception) -> str:
     """Return the reason without a URL; only the texts of transport errors never contain one."""
     import httpx
 
-    words = str(error) if isinstance(error, httpx.TransportError) else ""
+    words = str(error) if isinstance(error, httpx.TransportError | SettingsError) else ""
     return printable((words or type(error).__name__).rstrip("."), limit=MAX_REASON)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
-from urllib.request import getproxies
 
 import httpx
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential
@@ -21,6 +20,7 @@ from snapshot_tasks.qdrant.guard import (
 )
 from snapshot_tasks.qdrant.limits import Patience
 from snapshot_tasks.system.errors import Unreachable
+from snapshot_tasks.system.proxies import proxy_for
 
 # Connecting may take a sixth of the time that a response may take: 5 s of 30.
 CONNECT_SHARE = 1 / 6
@@ -38,10 +38,13 @@ class Http:
 
     Raises:
         Refused: if the key would be sent unencrypted to another machine.
+        SettingsError: if the environment chooses a proxy that cannot be used.
     """
 
     def __init__(self, endpoint: Endpoint, *, operation_timeout_seconds: float) -> None:
         refuse_exposed_key(endpoint)
+        # Never use a proxy for a server on this machine.
+        self._proxy = None if endpoint.is_loopback else proxy_for(endpoint.url)
         self.endpoint = endpoint
         self.operation_timeout_seconds = operation_timeout_seconds
         # Loading the certificate bundle costs more than a whole request over plain HTTP.
@@ -145,6 +148,12 @@ class Http:
                 f"Could not establish a trusted connection to {self.endpoint.url}: {reason}.",
                 hint=TLS_HINT,
             )
+        if self._proxy:
+            return Unreachable(
+                f"Cannot reach Qdrant at {self.endpoint.url} through the proxy {self._proxy}:"
+                f" {reason}.",
+                hint=f"Check the proxy, or name {self.endpoint.host} in NO_PROXY.",
+            )
         return Unreachable(f"Cannot reach Qdrant at {self.endpoint.url}: {reason}.", hint=_START)
 
     def _new_client(self, *, streaming: bool = False) -> httpx.Client:
@@ -154,7 +163,7 @@ class Http:
             headers["api-key"] = endpoint.api_key
         transport = None
         # Through a proxy, use httpx, which supports every kind; the proxy is slower anyway.
-        if streaming and (endpoint.is_loopback or not getproxies()):
+        if streaming and self._proxy is None:
             from snapshot_tasks.qdrant.streaming import Streaming
 
             transport = Streaming(self._tls)
@@ -165,8 +174,9 @@ class Http:
             verify=self._tls or False,
             follow_redirects=False,
             transport=transport,
-            # Never use a proxy for a server on this machine.
-            trust_env=not endpoint.is_loopback,
+            proxy=self._proxy.url if self._proxy else None,
+            # The proxy was chosen above; and no `.netrc` may send other credentials.
+            trust_env=False,
         )
 
     def _patience(self, long: bool) -> httpx.Timeout:

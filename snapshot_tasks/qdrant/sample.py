@@ -7,6 +7,7 @@ from itertools import islice
 from typing import Any
 
 from snapshot_tasks.domain.endpoint import Endpoint
+from snapshot_tasks.system.proxies import proxy_for
 
 BATCH = 100
 
@@ -24,8 +25,14 @@ def load_points(
     from qdrant_client import QdrantClient, models
 
     # The versions are judged by the table of versions, not by their distance.
+    proxy = None if endpoint.is_loopback else proxy_for(endpoint.url)
     client = QdrantClient(
-        url=endpoint.url, api_key=endpoint.api_key, timeout=60, check_compatibility=False
+        url=endpoint.url,
+        api_key=endpoint.api_key,
+        timeout=60,
+        check_compatibility=False,
+        proxy=proxy.url if proxy else None,
+        trust_env=False,
     )
     try:
         client.create_collection(

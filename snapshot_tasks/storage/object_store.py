@@ -20,6 +20,7 @@ from obstore.store import AzureStore, GCSStore, S3Store
 from snapshot_tasks.storage.base import AlreadyThere, Protected, Stored
 from snapshot_tasks.storage.place import Place
 from snapshot_tasks.system.errors import NotFound, StorageError
+from snapshot_tasks.system.proxies import set_variables
 from snapshot_tasks.system.untrusted import printable
 
 if TYPE_CHECKING:
@@ -169,6 +170,8 @@ class ObjectStore:
                 " environment or in .env.",
             )
         hint = _UNCONDITIONAL if "NotImplemented" in reason else _AGAIN
+        if "sending request" in reason and (proxies := set_variables()):
+            hint = f"Check the proxy in {' and '.join(proxies)}, or NO_PROXY. {hint}"
         return StorageError(f"{self.url}: {reason}.", hint=hint)
 
     def _reason(self, name: str, text: str) -> str:
