@@ -56,6 +56,12 @@ _SAME_VERSION = "Set QDRANT_VERSION to the server's version, or change the serve
 Check = Callable[[Patient], Iterator[Finding]]
 
 
+def check_settings(patient: Patient) -> Iterator[Finding]:
+    """No name in `.env` is misspelt, or is one that only other tools read."""
+    for wrong in patient.settings.misnamed:
+        yield warn("settings", wrong.message, wrong.remedy)
+
+
 def check_engine(patient: Patient) -> Iterator[Finding]:
     """Which engine is used and why, and whether it works."""
     selection = live_engine(patient.settings)
@@ -105,7 +111,7 @@ def check_credentials(patient: Patient) -> Iterator[Finding]:
 
 def check_collection(patient: Patient) -> Iterator[Finding]:
     """The configured collection exists."""
-    name = patient.settings.collection
+    name = patient.collection
     with patient.server() as server:
         owner = server.collections.aliases().get(name)
         if owner:
@@ -117,7 +123,8 @@ def check_collection(patient: Patient) -> Iterator[Finding]:
                 f"The collection {name} does not exist.",
                 hint="Set QDRANT_COLLECTION_NAME, or restore it with `inv snapshot.restore`.",
             )
-        yield ok("collection", f"{name}, {server.collections.count(name):,} points")
+        only = "" if name == patient.settings.collection else ", the only one"
+        yield ok("collection", f"{name}{only}, {server.collections.count(name):,} points")
         if patient.newest is None:
             # Otherwise the promises about the newest snapshot say it.
             yield from check_vector_names(server.collections.config(name), server.version())
@@ -125,7 +132,7 @@ def check_collection(patient: Patient) -> Iterator[Finding]:
 
 def check_payload_indexes(patient: Patient) -> Iterator[Finding]:
     """Filters on the live collection find what its points' payloads say."""
-    name = patient.settings.collection
+    name = patient.collection
     with patient.server() as server:
         if name not in server.collections.names():
             return
@@ -137,8 +144,8 @@ def check_cluster(patient: Patient) -> Iterator[Finding]:
     """The server has the whole collection, because it is the only node."""
     with patient.server() as server:
         refuse_several_nodes(server)
-        if patient.settings.collection in server.collections.names():
-            refuse_incomplete(server, patient.settings.collection)
+        if patient.collection in server.collections.names():
+            refuse_incomplete(server, patient.collection)
     yield ok("cluster", "the server has every shard")
 
 
@@ -189,7 +196,7 @@ def _room(newest: Snapshot | None, *, in_memory: bool) -> int | None:
 
 def check_latest(patient: Patient) -> Iterator[Finding]:
     """The latest link points to the newest snapshot."""
-    target = patient.catalog.latest_target(patient.settings.collection)
+    target = patient.catalog.latest_target(patient.collection)
     yield from as_warnings([check_pointer(patient.newest, target.name if target else None)])
 
 
@@ -197,7 +204,7 @@ def check_newest(patient: Patient) -> Iterator[Finding]:
     """The newest snapshot is recent and intact, and one was proven recently."""
     if patient.newest:
         patient.newest.check_manifest()
-    collection = patient.settings.collection
+    collection = patient.collection
     yield from as_warnings(
         promises(
             collection,
@@ -221,6 +228,7 @@ def check_drills(patient: Patient) -> Iterator[Finding]:
 
 # The label of a check's first line is also the label of an error that it raises.
 DOCTOR_CHECKS: dict[str, Check] = {
+    "settings": check_settings,
     "engine": check_engine,
     "server": check_server,
     "credentials": check_credentials,

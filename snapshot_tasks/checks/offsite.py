@@ -37,14 +37,12 @@ def check_offsite(patient: Patient) -> Iterator[Finding]:
 def _look_at(repository: Repository, patient: Patient) -> Finding:
     markers = [
         item
-        for item in repository.markers(patient.settings.collection)
+        for item in repository.markers(patient.collection)
         if isinstance(item, Marker) and not item.safety
     ]
     newest = max(markers, key=lambda marker: marker.created_at, default=None)
     if newest is None:
-        return warn(
-            CHECK, f"{repository.url} has no snapshot of {patient.settings.collection}", _PUSH
-        )
+        return warn(CHECK, f"{repository.url} has no snapshot of {patient.collection}", _PUSH)
     old = patient.now - newest.created_at
     how_old = f"{age(old.total_seconds())} old"
     if patient.newest and patient.newest.created_at > newest.created_at:

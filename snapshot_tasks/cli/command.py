@@ -75,7 +75,10 @@ class Run:
         """The settings. Raises `SettingsError` with all wrong ones."""
         from snapshot_tasks.settings import load_settings
 
-        return load_settings(self.root, defaults=self.defaults)
+        loaded = load_settings(self.root, defaults=self.defaults)
+        for wrong in loaded.misnamed:
+            self.progress.note(f"{wrong.message}. {wrong.remedy}")
+        return loaded
 
     def would(self, *steps: str) -> Outcome:
         """Return the outcome of a dry run: the steps that it skipped."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -70,7 +70,37 @@ def find_snapshot(run: Run, catalog: Catalog, snapshot: str, collection: str) ->
     """Return the snapshot that the flags select. Raises `NotFound` if there is none."""
     if snapshot:
         return catalog.find(snapshot)
-    return catalog.newest(collection or run.settings.collection)
+    return catalog.newest(collection or collection_in(run, catalog))
+
+
+def collection_in(run: Run, catalog: Catalog) -> str:
+    """Return the collection of the settings, else the only one in the catalogue.
+
+    Raises:
+        NotFound: if none is named and there are several.
+    """
+    return _default_collection(run, catalog.collections)
+
+
+def collection_on(run: Run, server: Server) -> str:
+    """Return the collection of the settings, else the only one on the server.
+
+    Raises:
+        NotFound: if none is named and there are several.
+    """
+    return _default_collection(run, server.collections.names)
+
+
+def _default_collection(run: Run, names: Callable[[], Sequence[str]]) -> str:
+    from snapshot_tasks.operations.choose import only_collection
+
+    default = run.settings.collection
+    if not run.settings.is_default_collection:
+        return default
+    chosen = only_collection(default, names())
+    if chosen != default:
+        run.progress.note(f"collection: {chosen}, the only one")
+    return chosen
 
 
 def create_defaults(run: Run) -> CreateDefaults:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from secrets import choice
 
 from snapshot_tasks.catalog.folder import Catalog
@@ -10,7 +10,29 @@ from snapshot_tasks.domain.snapshot import Snapshot
 from snapshot_tasks.operations.batch import Batch, for_each
 from snapshot_tasks.system.errors import NotFound
 
+MAX_CANDIDATES = 10
 _TAKE_ONE = "Take one with `inv snapshot.create`."
+
+
+def only_collection(default: str, names: Sequence[str]) -> str:
+    """Return the default collection if it exists, else the only one.
+
+    Without any, it is the default, whose absence the caller reports.
+
+    Raises:
+        NotFound: if there are several others, because choosing one would be a guess.
+    """
+    if default in names or not names:
+        return default
+    if len(names) == 1:
+        return names[0]
+    shown = ", ".join(sorted(names)[:MAX_CANDIDATES])
+    more = ", …" if len(names) > MAX_CANDIDATES else ""
+    raise NotFound(
+        f"QDRANT_COLLECTION_NAME is not set, and there are {len(names)} collections:"
+        f" {shown}{more}.",
+        hint="Set it in .env, or pass `--collection NAME`.",
+    )
 
 
 def to_test(
@@ -19,7 +41,7 @@ def to_test(
     created: Sequence[Snapshot] = (),
     snapshot: str = "",
     collection: str = "",
-    default_collection: str,
+    default_collection: Callable[[], str],
     every: bool = False,
     at_random: bool = False,
 ) -> Batch[Snapshot]:
@@ -35,11 +57,11 @@ def to_test(
     if every:
         return newest_of_all(catalog, collection)
     if at_random:
-        chosen = random_older(catalog, collection or default_collection)
+        chosen = random_older(catalog, collection or default_collection())
     elif snapshot:
         chosen = catalog.find(snapshot)
     else:
-        chosen = catalog.newest(collection or default_collection)
+        chosen = catalog.newest(collection or default_collection())
     return Batch(results=(chosen,))
 
 

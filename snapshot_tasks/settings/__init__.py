@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from snapshot_tasks.domain.retention import Policy
 from snapshot_tasks.settings.engine import EngineSettings, read_engine
+from snapshot_tasks.settings.foreign import Misnamed
 from snapshot_tasks.settings.keep import read_policy
 from snapshot_tasks.settings.offsite import OffsiteSettings, read_offsite
 from snapshot_tasks.settings.qdrant import QdrantSettings, read_qdrant
@@ -35,6 +36,9 @@ class Settings:
 
     project_root: Path
     collection: str
+    # Nothing names the collection, so a single one elsewhere may be meant.
+    is_default_collection: bool = False
+    misnamed: tuple[Misnamed, ...] = ()
     snapshot_dir: Path
     max_drop_percent: float
     post_create_hook: tuple[str, ...] = field(repr=False)
@@ -74,6 +78,7 @@ def load_settings(
     settings = Settings(
         project_root=project_root,
         collection=values.text("QDRANT_COLLECTION_NAME") or "informasi-umum-itb",
+        is_default_collection=values.text("QDRANT_COLLECTION_NAME") is None,
         snapshot_dir=read_snapshot_dir(values, project_root),
         max_drop_percent=values.percent("QDRANT_MAX_DROP_PERCENT", 10.0),
         post_create_hook=read_hook(values, problems),
@@ -90,7 +95,7 @@ def load_settings(
         # A setting that two groups need is read twice.
         text = "; ".join(dict.fromkeys(problems))
         raise SettingsError(f"{text}.", hint=_hint(defaults))
-    return settings
+    return replace(settings, misnamed=values.misnamed())
 
 
 def only_in_environment(

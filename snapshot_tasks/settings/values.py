@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from snapshot_tasks.domain.endpoint import Tls
 from snapshot_tasks.domain.versions import is_version
+from snapshot_tasks.settings.foreign import Misnamed, misnamed
 from snapshot_tasks.storage.stores import parse_place
 from snapshot_tasks.system.reading import read_text
 from snapshot_tasks.system.spans import parse_span
@@ -57,6 +58,10 @@ class Values:
             f"{name}: expected the name of a setting in tasks.py"
             for name in sorted(self._defaults.keys() - self._known)
         ]
+
+    def misnamed(self) -> tuple[Misnamed, ...]:
+        """Return the names that other tools read, or that are misspelt; call this last."""
+        return misnamed(self._values, self._known)
 
     def beginning_with(self, prefixes: tuple[str, ...]) -> dict[str, str]:
         """Return every value with such a prefix, unchanged: they are settings of other programs."""

@@ -45,7 +45,9 @@ def test_what_to_test(catalog: Catalog) -> None:
     films = catalogued(catalog, collection="films", aliases=())
 
     def names(**flags: Any) -> list[str]:
-        return [s.name for s in to_test(catalog, default_collection="books", **flags).results]
+        return [
+            s.name for s in to_test(catalog, default_collection=lambda: "books", **flags).results
+        ]
 
     assert names() == [books.name]
     assert names(collection="films") == [films.name]

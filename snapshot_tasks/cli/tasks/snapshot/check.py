@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from snapshot_tasks.cli.command import Outcome, Run, Span, command
 from snapshot_tasks.cli.show.ci import tell_ci
-from snapshot_tasks.cli.wiring import now, open_catalog
+from snapshot_tasks.cli.wiring import collection_in, now, open_catalog
 from snapshot_tasks.system.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -40,14 +40,15 @@ def check(
         raise SettingsError(
             "--all and --collection cannot be combined.", hint="Use only one of them."
         )
+    catalog = open_catalog(run)
     promised = Promised(
-        collections=None if all else collection or [run.settings.collection],
+        collections=None if all else collection or [collection_in(run, catalog)],
         max_age=_given("max-age", max_age),
         max_proof_age=_given("max-proof-age", max_proof_age),
         off_site=bool(run.settings.offsite.urls),
     )
     at = now()
-    judgement = judge(promised, open_catalog(run), now=at)
+    judgement = judge(promised, catalog, now=at)
     tell_ci(run, [checked_promises(judged, at) for judged in judgement.judged])
     return Outcome(
         result=promises_json(judgement),

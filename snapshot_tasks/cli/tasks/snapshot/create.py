@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 from snapshot_tasks.cli.command import Outcome, Run, command
-from snapshot_tasks.cli.wiring import connect, create_defaults, now, open_catalog, run_hook
+from snapshot_tasks.cli.wiring import (
+    collection_on,
+    connect,
+    create_defaults,
+    now,
+    open_catalog,
+    run_hook,
+)
 from snapshot_tasks.domain.failure import joined
 from snapshot_tasks.system.errors import SettingsError
 
@@ -50,8 +57,8 @@ def create(
     if policy:
         check_policy(policy)
     catalog = open_catalog(run, output_dir)
-    names = collection or [run.settings.collection]
     if run.dry:
+        names = collection or [run.settings.collection]
         return run.would(
             f"take a snapshot of {'all' if all else ', '.join(names)} and save it in"
             f" {catalog.folder}",
@@ -63,6 +70,7 @@ def create(
         tidied(catalog, "snapshot.create", server, run.progress),
     ):
         defaults = create_defaults(run)
+        names = server.collections.names() if all else collection or [collection_on(run, server)]
         requests = [
             defaults.request(
                 name,
@@ -71,7 +79,7 @@ def create(
                 seal=not no_seal,
                 strict=strict,
             )
-            for name in (server.collections.names() if all else dict.fromkeys(names))
+            for name in dict.fromkeys(names)
         ]
         done = create_and_prune(requests, policy, server, catalog, run.progress, clock=now)
     failures = (*done.failures, *run_hook(run, done.snapshots))

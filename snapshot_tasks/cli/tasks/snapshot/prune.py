@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from snapshot_tasks.cli.command import Count, Outcome, Run, Span, command
 from snapshot_tasks.cli.console import say, tell
-from snapshot_tasks.cli.wiring import PLACE_HELP, now, open_catalog, repositories
+from snapshot_tasks.cli.wiring import PLACE_HELP, collection_in, now, open_catalog, repositories
 from snapshot_tasks.domain.failure import joined
 from snapshot_tasks.system.errors import SettingsError
 
@@ -82,10 +82,13 @@ def prune(
         rules["max_age"] = span
     policy = replace(run.settings.keep, **rules)
     check_policy(policy)
-    names = None if all else list(dict.fromkeys(collection or [run.settings.collection]))
     dry = run.dry or dry_run
     if remote or from_:
+        names = None if all else list(dict.fromkeys(collection or [run.settings.collection]))
         return _prune_off_site(run, repositories(run, from_), names, policy, dry=dry, yes=yes)
+    if not all:
+        collection = collection or [collection_in(run, open_catalog(run))]
+    names = None if all else list(dict.fromkeys(collection or ()))
     return _prune_here(run, names, policy, dry=dry, yes=yes)
 
 

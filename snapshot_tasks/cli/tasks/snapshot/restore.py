@@ -9,6 +9,7 @@ from snapshot_tasks.cli.command import Outcome, Run, Seconds, command
 from snapshot_tasks.cli.wiring import (
     COLLECTION_HELP,
     SNAPSHOT_HELP,
+    collection_in,
     connect,
     create_defaults,
     find_snapshot,
@@ -70,7 +71,7 @@ def restore(
         if not dry:
             stack.enter_context(tidied(catalog, "snapshot.restore", server, run.progress))
         if if_missing and not snapshot and not as_:
-            names = catalog.collections() if all else [collection or run.settings.collection]
+            names = catalog.collections() if all else [collection or collection_in(run, catalog)]
             return _restore_missing(run, catalog, server, names, dry=dry, reindex=reindex)
         save = safety_saver(create_defaults(run), server, catalog, run.progress, clock=now)
         request = RestoreRequest(

@@ -10,6 +10,8 @@ from snapshot_tasks.cli.show.ci import JUNIT_HELP, tell_ci
 from snapshot_tasks.cli.wiring import (
     COLLECTION_HELP,
     SNAPSHOT_HELP,
+    collection_in,
+    collection_on,
     connect,
     create_defaults,
     now,
@@ -87,7 +89,7 @@ def drill(
             catalog,
             snapshot=snapshot,
             collection=collection,
-            default_collection=run.settings.collection,
+            default_collection=lambda: collection_in(run, catalog),
             every=all,
             at_random=random,
             created=[one.snapshot for one in created],
@@ -118,8 +120,8 @@ def _take(run: Run, catalog: Catalog, collection: str) -> Created:
     from snapshot_tasks.operations.create.many import create_tidied
 
     catalog.make_folder()
-    request = create_defaults(run).request(collection or run.settings.collection)
     with connect(run) as server:
+        request = create_defaults(run).request(collection or collection_on(run, server))
         return create_tidied(request, server, catalog, run.progress, clock=now)
 
 
