@@ -21,11 +21,12 @@ from typing import TYPE_CHECKING, Any
 from invoke.config import Config
 from invoke.context import Context
 from invoke.exceptions import Exit
+from invoke.parser.argument import Argument
 from invoke.tasks import Task, task
 
 from snapshot_tasks.cli.calling import CALLING, NamedTask, named, named_document
 from snapshot_tasks.cli.console import PRINTED, TerminalProgress, ask, say, tell
-from snapshot_tasks.cli.flags import Count, Seconds, Span
+from snapshot_tasks.cli.flags import Count, Seconds, Span, as_given, refuse_empty
 from snapshot_tasks.cli.redaction import document_without_key, without_key
 from snapshot_tasks.cli.watching import Watch, begin_watch
 from snapshot_tasks.system.errors import Interrupted, Refused, TaskError, Unforeseen
@@ -108,6 +109,14 @@ class Run:
             )
 
 
+class FlaggedTask(NamedTask):
+    """A task in which `-c` is `--collection`; Invoke would take it for its own `-c`."""
+
+    def get_arguments(self, ignore_unknown_help: bool | None = None) -> list[Argument]:
+        """Return the flags; those that name things know whether they were given."""
+        return [as_given(flag) for flag in super().get_arguments(ignore_unknown_help)]
+
+
 def project_root(config: Config) -> Path:
     """Return the folder in which Invoke found `tasks.py`, else the current folder."""
     found: str | None = config._project_prefix  # Invoke has no public name for it
@@ -139,11 +148,16 @@ def command(
             run = Run(name, root=root, dry=dry, json=json, defaults=defaults)
             is_real = not run.dry and not flags.get("dry_run")
             watch = begin_watch(name, root, defaults) if watched and is_real else None
-            _finish(run, lambda: function(run, **flags), watch)
+
+            def work() -> Outcome:
+                refuse_empty(flags)
+                return function(run, **flags)
+
+            _finish(run, work, watch)
 
         body.__signature__ = _signature(function)  # type: ignore[attr-defined]
         made: NamedTask = task(
-            klass=NamedTask,
+            klass=FlaggedTask,
             name=name.rpartition(".")[2],
             help={**help, "json": JSON_HELP},
             iterable=list(iterable),

@@ -1,13 +1,22 @@
-"""Flags for numbers and durations; Invoke reports a wrong value like its own errors."""
+"""Flags for numbers and durations, and those that name things and must not be empty.
+
+Invoke reports a wrong number or duration like its own errors.
+"""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from datetime import timedelta
+from typing import Any
 
 from invoke.exceptions import ParseError
+from invoke.parser.argument import Argument
 
+from snapshot_tasks.system.errors import SettingsError
 from snapshot_tasks.system.spans import parse_span
+
+COLLECTION, SHORT_COLLECTION = "collection", "c"
 
 
 class Count(int):
@@ -41,3 +50,56 @@ class Span(str):
             self.value: timedelta | None = parse_span(text) if text else None
         except ValueError as error:
             raise ParseError(f"Expected {error}, got {text!r}.") from error
+
+
+class Given(str):
+    """A text that was given on the command line, unlike a default; it may be empty."""
+
+    __slots__ = ()
+
+
+class NameFlag(Argument):
+    """A flag that names one or several things, and knows whether its value was given."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        # Invoke takes a list flag without a value for one that is not there.
+        self.raw_value = None
+
+    def set_value(self, value: Any, cast: bool = True) -> None:
+        """Keep the value as one that was given."""
+        super().set_value(Given(value), cast)
+        if self.kind is str:
+            self._value = Given(value)
+
+
+def as_given(flag: Argument) -> Argument:
+    """Return a flag that names things as one that knows whether it was given; others stay.
+
+    Only `--collection` has a short form.
+    """
+    is_collection = flag.names[0] == COLLECTION
+    if flag.kind is not list and not is_collection:
+        return flag
+    return NameFlag(
+        names=(*flag.names, SHORT_COLLECTION) if is_collection else flag.names,
+        kind=flag.kind,
+        default=flag.default,
+        help=flag.help,
+        attr_name=flag.attr_name,
+    )
+
+
+def refuse_empty(flags: Mapping[str, object]) -> None:
+    """Refuse names that are empty, such as those of an unset variable in a script.
+
+    Raises:
+        SettingsError: instead of acting on the default, which nobody asked for.
+    """
+    for name, value in flags.items():
+        values = value if isinstance(value, list) else [value]
+        if any(isinstance(one, Given) and not one.strip() for one in values):
+            raise SettingsError(
+                f"--{name.rstrip('_').replace('_', '-')} is empty.",
+                hint="Give it a value, or leave the flag out to use the default.",
+            )
