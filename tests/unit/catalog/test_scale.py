@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from snapshot_tasks.catalog import folder as catalog_folder
 from snapshot_tasks.catalog.folder import Catalog
 from snapshot_tasks.catalog.load import load_snapshot
+from snapshot_tasks.cli.show import snapshots
 from snapshot_tasks.cli.show.table import MAX_RICH_ROWS, table
 from snapshot_tasks.domain.retention import Policy
 from snapshot_tasks.domain.snapshot import Snapshot
 from snapshot_tasks.operations.check import Promised, judge
 from snapshot_tasks.operations.prune import plan_all
 from snapshot_tasks.operations.report import collect
-from snapshot_tasks.system.untrusted import MAX_JSON_DEPTH, parse_json
+from snapshot_tasks.system.untrusted import MAX_JSON_DEPTH, MAX_JSON_VALUES, parse_json
+from tests.conftest import Inv
 from tests.support.manifests import TAKEN_AT, catalogued
 
 HOURS = timedelta(hours=26)
@@ -65,6 +68,40 @@ def test_the_depth_is_limited_either_way(pair: str) -> None:
         with pytest.raises(ValueError, match="deeply"):
             parse_json("[" * (deep + 1) + inner + "]" * (deep + 1))
     assert parse_json(pair) in ([], [""])
+
+
+def test_the_number_of_values_is_limited() -> None:
+    """The shortest text with too many values is refused, and one with as many as allowed is read.
+
+    A text that cannot have so many is not counted.
+    """
+    assert len(parse_json("[" + "1," * (MAX_JSON_VALUES - 1) + "1]")) == MAX_JSON_VALUES
+    with pytest.raises(ValueError, match="more than 250,000 values"):
+        parse_json("[" + "1," * MAX_JSON_VALUES + "1]")
+    with pytest.raises(ValueError, match="more than 250,000 values"):
+        parse_json("[" * (MAX_JSON_VALUES + 1))
+
+
+@pytest.mark.parametrize("flags", [(), ("--json",)])
+def test_a_listing_builds_only_what_is_shown(
+    inv: Inv, monkeypatch: pytest.MonkeyPatch, flags: tuple[str, ...]
+) -> None:
+    """The objects for --json are built if it is given, and otherwise only the table."""
+    folder = inv.root / "snapshots"
+    folder.mkdir()
+    catalogued(Catalog(folder))
+    built: list[Snapshot] = []
+
+    def build(snapshot: Snapshot) -> dict[str, Any]:
+        built.append(snapshot)
+        return {"snapshot": snapshot.name}
+
+    monkeypatch.setattr(snapshots, "snapshot_json", build)
+    ran = inv("snapshot.list", *flags, QDRANT_SNAPSHOT_DIR=str(folder))
+    assert ran.code == 0
+    assert len(built) == len(flags)
+    if flags:
+        assert ran.document["result"]["snapshots"] == [{"snapshot": built[0].name}]
 
 
 def test_a_long_table_is_like_a_short_one(capsys: pytest.CaptureFixture[str]) -> None:

@@ -38,8 +38,10 @@ def list_(
     snapshots = catalog.entries(collection or None)
     if collection and not snapshots:
         raise catalog.none_of(collection)
+    # In a large folder, this takes as long as printing the table.
+    result = {"snapshots": [snapshot_json(s) for s in snapshots]} if run.json else {}
     return Outcome(
-        result={"snapshots": [snapshot_json(s) for s in snapshots]},
+        result=result,
         render=lambda: render_snapshots(snapshots, now()),
     )
 
