@@ -119,12 +119,17 @@ concurrency:
 
 jobs:
   snapshot:
-    if: vars.QDRANT_URL != ''
     runs-on: ubuntu-latest
     timeout-minutes: 60
     env:
 {environment}\
     steps:
+      - name: Check that QDRANT_URL is set
+        run: |
+          if [ -z "$QDRANT_URL" ]; then
+            echo "::error::The variable QDRANT_URL is not set, so no snapshot was taken."
+            exit 1
+          fi
       - uses: actions/checkout@v4
       - uses: actions/setup-python@v5
         with:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import textwrap
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from itertools import islice, pairwise
@@ -138,6 +141,28 @@ def test_a_workflow_has_the_rules_that_pruning_off_site_needs() -> None:
     for line in ('LAST: "3"', 'WEEKLY: "4"', "MAX_AGE: 90d", 'MINIMUM: "2"'):
         assert f"      QDRANT_KEEP_{line}\n" in text
     assert "KEEP_DAILY" not in text
+
+
+@pytest.mark.parametrize(("url", "code"), [("", 1), ("https://qdrant.example:6333", 0)])
+def test_a_workflow_without_its_url_fails(url: str, code: int) -> None:
+    """A job that is skipped looks like success; its first step, run by bash as on a runner, fails.
+
+    There is no runner here, so only the shell of this step is run.
+    """
+    [text] = FORMATS["github"](request_for()).files.values()
+    assert not re.search(r"^    if:", text, re.MULTILINE)
+    [first] = re.findall(r"    steps:\n      - name: .*\n        run: \|\n((?: {10}.*\n)+)", text)
+    script = textwrap.dedent(first)
+    assert "${{" not in script
+    ran = subprocess.run(
+        ["bash", "-e", "-c", script],
+        env={"PATH": os.environ["PATH"], "QDRANT_URL": url},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ran.returncode == code
+    assert ("::error::" in ran.stdout) is bool(code)
 
 
 def test_a_workflow_pins_what_this_projects_own_pins() -> None:
@@ -307,7 +332,7 @@ def test_a_workflow_installs_what_the_project_uses() -> None:
     assert "pip install" not in own
     command = installed("inv", install="pip install -r requirements.txt")
     [text] = FORMATS["github"](request_for(command=command, push=True)).files.values()
-    steps = re.findall(r"run: (.*)", text)
+    steps = re.findall(r"run: ([^|\n].*)", text)
     assert steps == [
         "pip install -r requirements.txt",
         "inv qdrant.snapshot.create snapshot.push --all",
