@@ -4,8 +4,9 @@ An index that lost its contents still exists, and the points are whole; only fil
 deletions by filter miss points. So the pass that seals a file also counts, for each index, what a
 few filters must find: the k values whose hashes are smallest (such a value is kept from its first
 occurrence on, so its count is exact and the counts of several readers can be added), ranges with
-fixed bounds, quarters of the map, and `is_empty`. The words of a text index are its tokenizer's, so
-a filter for one is only compared with what the source found.
+fixed bounds, quarters of the map, and `is_empty`. How words are found, what is null and how many
+values a point has is the business of each index, so filters for these are only compared with what
+the source found.
 """
 
 from __future__ import annotations
@@ -15,10 +16,12 @@ from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 from zlib import crc32
 
-from snapshot_tasks.domain.index_values import EXACT, HELD, MAX_TEXT, held_of, is_empty
+from snapshot_tasks.domain.index_values import EXACT, HELD, MAX_TEXT, held_of, is_empty, moment_text
 from snapshot_tasks.domain.payload_path import Unsure, parse_path, values_at
 from snapshot_tasks.system.untrusted import optional, typed
 
@@ -159,6 +162,7 @@ class FieldCounter:
             yield IndexCount(
                 field=self.field, condition={"is_empty": {"key": self.field}}, file=self._empty
             )
+        yield from self._only_of_source()
         if self.kind == TEXT:
             yield from self._words()
         else:
@@ -199,6 +203,11 @@ class FieldCounter:
         self._values = {value: self._values[value] for value in kept}
         self._worst = _rank(kept[-1]) if len(kept) == VALUES else None
 
+    def _only_of_source(self) -> Iterator[IndexCount]:
+        several = {"key": self.field, "values_count": {"gte": 2}}
+        for condition in ({"is_null": {"key": self.field}}, several):
+            yield IndexCount(field=self.field, condition=condition, file=None)
+
     def _words(self) -> Iterator[IndexCount]:
         for word in sorted(self._values, key=_rank):
             yield self._count({"key": self.field, "match": {"text": word}}, 0)
@@ -222,12 +231,15 @@ class FieldCounter:
             return
         if self._params.get("range") is False:
             return
-        before: int | None = None
-        for number, bound in enumerate(self._bounds):
-            count = sum(n for bucket, n in self._highest.items() if bucket > number)
-            if count != before:
+        found = [
+            (sum(n for bucket, n in self._highest.items() if bucket > number), bound)
+            for number, bound in enumerate(self._bounds)
+        ]
+        for count, same in groupby(found, key=itemgetter(0)):
+            bounds = [bound for _, bound in same]
+            # Of bounds that find the same points, the first and the last say everything.
+            for bound in dict.fromkeys((bounds[0], bounds[-1])):
                 yield self._count({"key": self.field, "range": {"gte": bound}}, count)
-            before = count
 
     @property
     def _is_unsure(self) -> bool:
@@ -272,7 +284,8 @@ def _rank(value: Any) -> tuple[int, str]:
 def _exactly(kind: str, value: Any) -> dict[str, Any] | None:
     """Return a range of one value, if Qdrant parses exactly that value from JSON."""
     if kind == "datetime":
-        return None
+        text = moment_text(value)
+        return {"range": {"gte": text, "lte": text}} if text else None
     digits = repr(value).lstrip("-").replace(".", "").partition("e")[0].strip("0")
     if len(digits) > _SHORT or not 1e-15 < abs(value) < 1e15:
         return None

@@ -75,6 +75,14 @@ def moment(value: Any) -> int | None:
     return _moment(value) if isinstance(value, str) else None
 
 
+def moment_text(microseconds: int) -> str | None:
+    """Return a time as Qdrant parses it exactly; None outside the years 1 to 9999."""
+    try:
+        return (_EPOCH + timedelta(microseconds=microseconds)).isoformat()
+    except OverflowError:
+        return None
+
+
 # Many points share a time, and parsing one takes five times as long as anything else here.
 @lru_cache(maxsize=4096)
 def _moment(value: str) -> int | None:

@@ -112,20 +112,34 @@ def test_a_few_values_are_counted_exactly_however_many_there_are() -> None:
 
 
 def test_ranges_are_only_asked_where_they_tell_something() -> None:
-    """Equal counts at several bounds are asked once."""
+    """Equal counts at several bounds are asked at the first and the last of them."""
     ranges = [
         (c.condition["range"]["gte"], c.file)
         for c in counted("n", "integer", [{"n": [-5, 3]}, {"n": 20}, {"n": "x"}])
         if "range" in c.condition
     ]
-    assert ranges == [(-(2**53) + 1, 2), (10, 1), (1000, 0)]
+    assert ranges == [(-(2**53) + 1, 2), (1, 2), (10, 1), (1000, 0), (10**12, 0)]
+
+
+def test_moments_are_matched_to_the_microsecond() -> None:
+    """An index whose times have all become the same one still answers to many ranges."""
+    asked = counted("t", "datetime", [{"t": "2025-01-01T12:00:00.5Z"}])
+    exact = [c.condition["range"] for c in asked if "lte" in c.condition.get("range", {})]
+    moment = "2025-01-01T12:00:00.500000+00:00"
+    assert exact == [{"gte": moment, "lte": moment}]
 
 
 @pytest.mark.parametrize(("off", "left"), [("lookup", "range"), ("range", "match")])
 def test_an_index_is_not_asked_what_it_cannot_answer(off: str, left: str) -> None:
     """Qdrant would answer from the payloads, by other rules."""
     asked = counted("n", "integer", [{"n": 1}], **{off: False})
-    assert {key for c in asked for key in c.condition} == {"is_empty", "key", left}
+    assert {key for c in asked for key in c.condition} == {
+        "is_empty",
+        "is_null",
+        "key",
+        "values_count",
+        left,
+    }
 
 
 def test_numbers_that_json_may_round_are_not_matched_exactly() -> None:
