@@ -67,8 +67,11 @@ def check_sanity(
     previous_count: int | None,
     *,
     max_drop: float = MAX_DROP_SHARE,
+    has_vectors: bool = True,
 ) -> Iterator[Finding]:
     """Warn about anything suspicious, mostly compared with the collection's previous snapshot.
+
+    A collection may be without any vectors (`has_vectors`): then no point lacks one.
 
     That one may be just as bad, so it is told every time if most vectors are zeros or NaN.
     """
@@ -79,7 +82,7 @@ def check_sanity(
             most = count >= points_count * MOST_SHARE
             if count and (most or count > before.get(key, {}).get(name, 0)):
                 yield _warn(f"{count:,} vectors ({name or 'unnamed'}) {words}")
-    if sanity["without_vector"] > before.get("without_vector", 0):
+    if has_vectors and sanity["without_vector"] > before.get("without_vector", 0):
         yield _warn(f"{sanity['without_vector']:,} points have no vector")
     gone = sorted(set(before.get("payload_keys", {})) - set(sanity["payload_keys"]))
     if gone:

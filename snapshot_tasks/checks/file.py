@@ -13,6 +13,7 @@ from snapshot_tasks.domain.manifest import Manifest
 from snapshot_tasks.domain.proof import BYTES, CONTENT, SOURCE, VERIFY, Proof
 from snapshot_tasks.domain.snapshot import RENAME, Snapshot
 from snapshot_tasks.sealing.archive import ArchiveSummary, check_archive
+from snapshot_tasks.sealing.unpack import point_of_the_future
 from snapshot_tasks.system.errors import ContentsDiffer, Damaged, Refused, StorageError, TaskError
 from snapshot_tasks.system.files import sha256_of
 from snapshot_tasks.system.progress import Clock, Progress
@@ -24,6 +25,7 @@ _ONE_NODE = (
     "It is not a backup of the whole collection. Clusters of several nodes are not supported yet."
 )
 REPLICAS = "replicas"
+_FUTURE = "Qdrant would confirm later writes to it, but drop them. Use an older snapshot."
 _HINT = "Do not restore it. Use an older one from `inv snapshot.list`, or an off-site copy."
 
 
@@ -115,6 +117,16 @@ def verified(snapshot: Snapshot, progress: Progress) -> Verification:
         Damaged: for any other file that is not as it was taken.
     """
     return _sound(verify(snapshot, progress))
+
+
+def check_point_versions(snapshot: Snapshot) -> Iterator[Finding]:
+    """No point has a version from the future: a server shows it, but drops every later write to it.
+
+    A drill cannot see that in a restored collection, because it writes no points. The file must
+    have passed `verify`.
+    """
+    if reason := point_of_the_future(snapshot.path):
+        yield fail("point versions", reason, _FUTURE)
 
 
 def _sound(verification: Verification) -> Verification:

@@ -113,6 +113,27 @@ def test_an_index_lost_from_the_file_is_not_proven(
     }
 
 
+def test_points_of_the_future_are_not_proven(
+    qdrant: Live, name: str, take: Take, engine: NativeEngine, tmp_path: Path
+) -> None:
+    """Versions that are all ones: every point is restored, but no later update of it is kept."""
+    qdrant.loader.plain(name, points=10)
+    copy = Copy.of(take(qdrant, name).path, tmp_path / "copy")
+    versions = [m for m in copy.members("id_tracker.versions") if m.size]
+    copy.rewrite({member.name: b"\xff" * member.size for member in versions})
+    copy.resign()
+    report = drilled(copy.file, engine)
+    assert [f.check for f in report.findings if f.status.value == "FAIL"] == ["point versions"]
+    assert report.error is not None
+    restored = f"{name}-restored"
+    path = f"/collections/{restored}/snapshots/recover"
+    qdrant.loader.request("PUT", path, {"location": f"file://{copy.file}"})
+    points = f"/collections/{restored}/points"
+    change = {"points": [1], "payload": {"group": "changed"}}
+    qdrant.loader.request("POST", f"{points}/payload", change)
+    assert qdrant.loader.request("GET", f"{points}/1")["payload"]["group"] == "g1"
+
+
 @pytest.mark.parametrize("which", ["qdrant", "older_qdrant"])
 def test_fields_may_have_any_name(
     which: str, name: str, take: Take, request: pytest.FixtureRequest

@@ -44,7 +44,7 @@ from snapshot_tasks.system.errors import (
     Unreachable,
 )
 from snapshot_tasks.system.progress import Clock, Progress
-from snapshot_tasks.system.untrusted import printable
+from snapshot_tasks.system.untrusted import JsonObject, printable
 
 SEALING_ATTEMPTS = 3
 DRAIN_SECONDS = 30.0
@@ -293,6 +293,11 @@ def _with_source_indexes(
     return replace(sealing, reading=replace(reading, index_counts=counts))
 
 
+def _has_vectors(config: JsonObject) -> bool:
+    params = config.get("params") or {}
+    return bool(params.get("vectors") or params.get("sparse_vectors"))
+
+
 def _findings(
     sealing: _Sealing, previous: Manifest | None, request: CreateRequest
 ) -> tuple[Finding, ...]:
@@ -308,6 +313,7 @@ def _findings(
         previous.sanity if previous else None,
         previous.points_count if previous else None,
         max_drop=request.max_drop,
+        has_vectors=_has_vectors(sealing.taken.after.config),
     )
     wrong = wrong_on_source(sealing.reading.index_counts, request.collection)
     return (*changed, *sanity, *wrong)

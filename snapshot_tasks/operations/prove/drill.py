@@ -11,7 +11,7 @@ from typing import Any
 
 from snapshot_tasks.catalog.proofs import keep_proof
 from snapshot_tasks.checks.expected import Cost, Expected
-from snapshot_tasks.checks.file import verify
+from snapshot_tasks.checks.file import check_point_versions, verify
 from snapshot_tasks.checks.restored import restored_error
 from snapshot_tasks.checks.vector_names import check_vector_names
 from snapshot_tasks.domain.cluster import is_custom
@@ -236,6 +236,7 @@ def _check_file(snapshot: Snapshot, log: Log, progress: Progress) -> str:
     log.sha256 = verification.sha256
     if verification.error:
         raise verification.error
+    log.findings += check_point_versions(snapshot)
     return verification.sha256
 
 

@@ -53,3 +53,10 @@ def test_most_vectors_are_told_even_if_they_were_as_bad_before(
     found = list(check_sanity(counts, 50, counts, 50))
     assert bool(found) == told
     assert bool(list(check_sanity(counts, 50, None, None))) == bool(count)
+
+
+@pytest.mark.parametrize("has_vectors", [True, False])
+def test_points_lack_a_vector_only_where_the_collection_has_some(has_vectors: bool) -> None:
+    """Payloads without any vectors are a good collection, and `--strict` accepts it."""
+    counts = sanity(without=50)
+    assert bool(list(check_sanity(counts, 50, None, None, has_vectors=has_vectors))) == has_vectors

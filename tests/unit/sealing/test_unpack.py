@@ -16,7 +16,7 @@ import pytest
 
 from snapshot_tasks.sealing import unpack as unpack_module
 from snapshot_tasks.sealing.room import room_of
-from snapshot_tasks.sealing.unpack import Shard, unpack
+from snapshot_tasks.sealing.unpack import Shard, point_of_the_future, unpack
 from snapshot_tasks.system.errors import Damaged, StorageError
 from tests.support.archives import (
     Entry,
@@ -270,6 +270,20 @@ def test_no_point_is_from_the_future(scratch: Path, file: str, newest: int, soun
         assert shard.newest_point == max(newest, 5)
     else:
         assert f"operation {newest}" in assert_refused(scratch, content)
+
+
+def test_a_point_of_the_future_is_found_without_unpacking(scratch: Path) -> None:
+    """Versions that are all ones, in a growing segment; a log of another form says nothing."""
+    versions = Entry(name="snapshot/files/mutable_id_tracker.versions", data=b"\xff" * 16)
+    entries = entries_with_logs(operations=9)
+    damaged = replaced(entries, "0/segments/seg-1.tar", segment(also=[versions]))
+    unknown = replaced(damaged, "0/wal/open-1", b"x" * 64)
+    said = [
+        point_of_the_future(write_snapshot(scratch / "a.snapshot", archive(each)))
+        for each in (entries, damaged, unknown)
+    ]
+    assert [bool(text) for text in said] == [False, True, False]
+    assert not [path for path in scratch.iterdir() if path.is_dir()]
 
 
 def test_each_shard_has_its_own_log(scratch: Path) -> None:
