@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from snapshot_tasks.selftest.copies import Copy
 from tests.conftest import Inv, Live, Ran
 from tests.integration.conftest import managing, own_stack
 from tests.support.collections import Loader
@@ -191,6 +192,18 @@ def test_it_refuses_a_damaged_file(shared: Inv) -> None:
     assert_error(ran, 20, "damaged")
     assert processes_below(shared.root) == running
     assert collections(shared) == {"main": 200}
+
+
+def test_it_refuses_points_of_the_future(shared: Inv, tmp_path: Path) -> None:
+    """They come back, but never change again: said before anything is deleted."""
+    before = collections(shared)
+    copy = Copy.of(snapshot_of(shared), tmp_path / "copy")
+    versions = [m for m in copy.members("id_tracker.versions") if m.size]
+    copy.rewrite({member.name: b"\xff" * member.size for member in versions})
+    copy.resign()
+    ran = in_place(shared, "--snapshot", str(copy.file), "--yes")
+    assert_error(ran, 20, "a point was changed by operation")
+    assert collections(shared) == before
 
 
 def test_it_refuses_a_version_that_this_server_does_not_restore(prepared: Inv) -> None:
