@@ -1,10 +1,42 @@
-# The one-shot restore service: runs the code of `snapshot.restore` in an image.
+# Everything in one image: the tasks as `qdrant-snapshots`, and a native Qdrant for drills (docs/image.md).
 ARG PYTHON_IMAGE=python:3.11-slim
-FROM ${PYTHON_IMAGE}
-WORKDIR /app
+ARG QDRANT_VERSION=1.17.0
+FROM qdrant/qdrant:v${QDRANT_VERSION} AS qdrant
+
+FROM ${PYTHON_IMAGE} AS packages
 COPY requirements.txt ./
-RUN pip install --no-cache-dir --requirement requirements.txt
+# The tests of numpy are a tenth of all packages; nothing here runs them.
+RUN python -m venv /opt/venv \
+    && /opt/venv/bin/pip install --no-cache-dir --requirement requirements.txt \
+    && /opt/venv/bin/pip uninstall --yes pip setuptools \
+    && find /opt/venv -type d -name tests -prune -exec rm -r {} +
 # Where the package is in the build context: an installed package is a context by itself.
 ARG SNAPSHOT_TASKS_PACKAGE=snapshot_tasks
-COPY ${SNAPSHOT_TASKS_PACKAGE} ./snapshot_tasks
-CMD ["python", "-m", "snapshot_tasks", "snapshot.restore", "--all", "--if-missing", "--timeout", "300"]
+COPY ${SNAPSHOT_TASKS_PACKAGE} /opt/tasks/snapshot_tasks
+RUN /opt/venv/bin/python -m compileall -q /opt/tasks \
+    && printf '%s\n' '#!/opt/venv/bin/python' 'from snapshot_tasks.cli.program import main' 'main()' \
+    > /opt/tasks/qdrant-snapshots \
+    && chmod 755 /opt/tasks/qdrant-snapshots
+
+FROM ${PYTHON_IMAGE}
+COPY --from=qdrant /qdrant/qdrant /usr/local/bin/qdrant
+# The official binary needs it, and an image of Python alone does not have it.
+COPY --from=qdrant /usr/lib/*/libunwind*.so.* /usr/local/lib/
+# Fails here, instead of in a drill, if this Qdrant does not run on this base. A volume on /snapshots
+# starts with these rights, so any user that a cluster chooses (of group 0) can write to it.
+RUN ldconfig && qdrant --version && install -d -m 2770 -o 10001 -g 0 /snapshots /work
+COPY --from=packages /opt/venv /opt/venv
+COPY --from=packages /opt/tasks /opt/tasks
+# The root file system may be read-only: only /snapshots and /tmp are written to.
+ENV PATH=/opt/tasks:/opt/venv/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
+    PYTHONPATH=/opt/tasks \
+    PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONUNBUFFERED=1 \
+    HOME=/tmp \
+    QDRANT_BINARY=/usr/local/bin/qdrant \
+    QDRANT_DRILL_ENGINE=native \
+    QDRANT_ENGINE=external \
+    QDRANT_SNAPSHOT_DIR=/snapshots
+WORKDIR /work
+USER 10001:0
+ENTRYPOINT ["qdrant-snapshots"]

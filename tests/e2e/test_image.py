@@ -1,0 +1,52 @@
+"""The image of the Dockerfile, used by itself: no compose file, no Docker inside, no root."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from tests.conftest import ROOT
+from tests.e2e.conftest import Seeds
+from tests.e2e.stack import SMALL, Stack, ask_docker
+
+ANYBODY = "54321:0"
+
+
+@pytest.fixture(scope="module")
+def image(docker: None) -> Iterator[str]:
+    """The image, built from the repository on the Python base of this machine."""
+    tag = f"qst-e2e-image-{uuid4().hex[:8]}"
+    base = os.environ.get("PYTHON_IMAGE")
+    arguments = ["--build-arg", f"PYTHON_IMAGE={base}"] if base else []
+    ask_docker("build", "--quiet", "--tag", tag, *arguments, str(ROOT))
+    yield tag
+    ask_docker("image", "rm", "--force", tag)
+
+
+def test_it_is_not_root_and_starts_the_tasks(image: str) -> None:
+    """Without arguments it lists the tasks; its user is not root."""
+    user = ask_docker("image", "inspect", "--format", "{{.Config.User}}", image)
+    assert user.partition(":")[0] not in ("", "0", "root")
+    assert "snapshot.create" in ask_docker("run", "--rm", image)
+
+
+@pytest.mark.usefixtures("drill_turn")
+def test_a_drill_inside_proves(image: str, stack: Stack, seeds: Seeds) -> None:
+    """Any user, a read-only root, no capability and no network are enough for a proof."""
+    seeds.give(stack, SMALL)
+    folder: Path = stack.snapshots
+    folder.chmod(0o777)
+    for file in folder.iterdir():
+        file.chmod(0o644)
+    limits = ["--read-only", "--tmpfs", "/tmp:mode=1777", "--cap-drop", "ALL", "--network", "none"]
+    limits += ["--security-opt", "no-new-privileges", "--user", ANYBODY]
+    mount = ("--volume", f"{folder}:/snapshots")
+    drill = ("snapshot.test-restore", "--collection", SMALL, "--json")
+    document = json.loads(ask_docker("run", "--rm", *limits, *mount, image, *drill))
+    assert document["ok"], document
+    assert len(document["result"]["drills"]) == 1
