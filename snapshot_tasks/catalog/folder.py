@@ -56,9 +56,9 @@ class Catalog:
         """The operations that runs have started on a server; use it only under the lock."""
         return Journal(self.folder)
 
-    def lock(self, task: str) -> AbstractContextManager[None]:
-        """Lock the folder for one run. Raises `Locked` at once if another run has locked it."""
-        return folder_lock(self.folder, task=task)
+    def lock(self, task: str, *, wait_seconds: float = 0.0) -> AbstractContextManager[None]:
+        """Lock the folder for one run. Raises `Locked` if another run holds it for longer."""
+        return folder_lock(self.folder, task=task, wait_seconds=wait_seconds)
 
     def make_folder(self) -> None:
         """Create the folder if it is missing. Raises `StorageError` if that is not possible."""

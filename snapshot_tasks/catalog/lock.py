@@ -22,11 +22,11 @@ LOCK_NAME = ".lock"
 
 
 @contextmanager
-def folder_lock(folder: Path, *, task: str) -> Iterator[None]:
+def folder_lock(folder: Path, *, task: str, wait_seconds: float = 0.0) -> Iterator[None]:
     """Hold the folder's lock for the block; a folder that cannot be written needs no lock.
 
     Raises:
-        Locked: at once, if another run holds it; the message describes that run.
+        Locked: if another run holds it for longer; the message describes that run.
     """
     descriptor = _open(folder)
     if descriptor is None:
@@ -34,7 +34,7 @@ def folder_lock(folder: Path, *, task: str) -> Iterator[None]:
         return
     try:
         with storage_errors(folder):
-            _take(descriptor, folder)
+            _take(descriptor, folder, wait_seconds)
             if is_writable(descriptor):
                 _sign(descriptor, task)
         yield
@@ -60,8 +60,8 @@ def _open(folder: Path) -> int | None:
             return None
 
 
-def _take(descriptor: int, folder: Path) -> None:
-    if not try_lock(descriptor):
+def _take(descriptor: int, folder: Path, wait_seconds: float) -> None:
+    if not try_lock(descriptor, wait_seconds=wait_seconds):
         raise Locked(
             f"Another run is using {folder}: {_holder(descriptor)}.",
             hint="Wait until it ends, then run this again.",

@@ -27,13 +27,15 @@ End = Callable[[Pending, Catalog, Server, Progress], bool]
 
 
 @contextmanager
-def tidied(catalog: Catalog, task: str, server: Server, progress: Progress) -> Iterator[None]:
+def tidied(
+    catalog: Catalog, task: str, server: Server, progress: Progress, *, wait_seconds: float = 0.0
+) -> Iterator[None]:
     """Hold the catalogue's lock for the block, and first finish or undo what killed runs started.
 
     Raises:
-        Locked: if another run holds it.
+        Locked: if another run holds it for longer.
     """
-    with catalog.lock(task):
+    with catalog.lock(task, wait_seconds=wait_seconds):
         tidy(catalog, server, progress)
         yield
 

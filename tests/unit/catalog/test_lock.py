@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -171,3 +172,23 @@ def test_another_users_lock_is_taken_all_the_same(tmp_path: Path) -> None:
             folder_lock(tmp_path, task="two"),
         ):
             pass
+
+
+def test_a_run_can_wait_for_the_holder(tmp_path: Path) -> None:
+    """A restore at the start of a stack waits for the backup that is running."""
+    holder = folder_lock(tmp_path, task="snapshot.create")
+    holder.__enter__()
+    timer = threading.Timer(0.3, holder.__exit__, (None, None, None))
+    timer.start()
+    with folder_lock(tmp_path, task="snapshot.restore", wait_seconds=30):
+        timer.join()
+
+
+def test_waiting_for_the_holder_has_a_bound(tmp_path: Path) -> None:
+    """A run that never ends does not keep the others for ever."""
+    with (
+        folder_lock(tmp_path, task="snapshot.create"),
+        pytest.raises(Locked, match=r"snapshot\.create"),
+        folder_lock(tmp_path, task="snapshot.restore", wait_seconds=0.1),
+    ):
+        pass

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from typing import TYPE_CHECKING
 
 from snapshot_tasks.cli.command import Outcome, Run, Seconds, command
@@ -38,7 +38,8 @@ if TYPE_CHECKING:
         "reindex": "Make payload indexes anew that find too little, from the payloads.",
         "yes": "Confirm the replacement without asking.",
         "dry-run": "Print the plan and change nothing.",
-        "timeout": "Wait up to this many seconds for Qdrant to become ready.",
+        "timeout": "Wait up to this many seconds for Qdrant to become ready, and then for another "
+        "run that holds the snapshot folder.",
     },
     watched=True,
 )
@@ -69,7 +70,11 @@ def restore(
             with run.progress.phase("waiting for Qdrant"):
                 server.wait_ready(timeout)
         if not dry:
-            stack.enter_context(tidied(catalog, "snapshot.restore", server, run.progress))
+            with run.progress.phase("waiting for other runs") if timeout else nullcontext():
+                held = tidied(
+                    catalog, "snapshot.restore", server, run.progress, wait_seconds=timeout
+                )
+                stack.enter_context(held)
         if if_missing and not snapshot and not as_:
             names = catalog.collections() if all else [collection or collection_in(run, catalog)]
             return _restore_missing(run, catalog, server, names, dry=dry, reindex=reindex)
