@@ -10,6 +10,7 @@ from typing import Protocol
 
 from snapshot_tasks.domain.endpoint import Endpoint, Mount
 from snapshot_tasks.domain.findings import Finding
+from snapshot_tasks.system.errors import Refused
 from snapshot_tasks.system.progress import Progress
 
 
@@ -19,6 +20,41 @@ class EngineStatus:
 
     running: bool
     detail: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DownPlan:
+    """What is stopped and deleted when the live Qdrant is taken down, and what stays and why.
+
+    `forbidden` are places of the data that belong to others too: with any, nothing may be stopped.
+    `removed` is whether what is stopped is removed as well.
+    """
+
+    delete_data: bool
+    stops: tuple[str, ...] = ()
+    deletes: tuple[str, ...] = ()
+    stays: tuple[str, ...] = ()
+    forbidden: tuple[str, ...] = ()
+    removed: bool = True
+
+    @property
+    def steps(self) -> tuple[str, ...]:
+        """What will be done, a line each."""
+        return (
+            *(f"stop {one}" for one in self.stops),
+            *(f"delete {one}" for one in self.deletes),
+            *(f"keep {one}" for one in self.stays),
+        )
+
+    def checked(self) -> DownPlan:
+        """Return this plan. Raises `Refused` if the data is not Qdrant's alone to delete."""
+        if self.forbidden:
+            raise Refused(
+                "The data cannot be deleted, because it is not only Qdrant's: "
+                f"{'; '.join(self.forbidden)}. Nothing was stopped.",
+                hint="Delete it yourself, or give Qdrant a volume of its own.",
+            )
+        return self
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,8 +133,17 @@ class Engine(Protocol):
         """
         ...
 
-    def down(self, *, delete_data: bool) -> None:
-        """Stop the live Qdrant; its data is kept unless `delete_data`."""
+    def plan_down(self, *, delete_data: bool) -> DownPlan:
+        """Return what `down` would stop and delete; its data is kept unless `delete_data`."""
+        ...
+
+    def down(self, plan: DownPlan) -> None:
+        """Do what the plan lists, and nothing else; afterwards, make sure that it is done.
+
+        Raises:
+            Refused: if the data is not Qdrant's alone, or if what runs has changed since the plan.
+            Unreachable: if something is still there afterwards.
+        """
         ...
 
     def restart(self, *, timeout_seconds: float, progress: Progress) -> None:
@@ -150,3 +195,11 @@ class Engine(Protocol):
     ) -> AbstractContextManager[FreshServer]:
         """Run an empty Qdrant for the block. The live one and its data are never touched."""
         ...
+
+
+def changed_since() -> Refused:
+    """Return the error for a stack that is no longer what was shown and agreed to."""
+    return Refused(
+        "What runs has changed since it was listed; nothing was stopped or deleted.",
+        hint="Run this again and look at the new list.",
+    )

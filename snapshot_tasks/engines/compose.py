@@ -11,7 +11,13 @@ from typing import Any
 
 from snapshot_tasks.domain.endpoint import Endpoint, Mount
 from snapshot_tasks.domain.findings import Finding
-from snapshot_tasks.engines.base import EngineStatus, FreshRequest, FreshServer
+from snapshot_tasks.engines.base import (
+    DownPlan,
+    EngineStatus,
+    FreshRequest,
+    FreshServer,
+    changed_since,
+)
 from snapshot_tasks.engines.compose_checks import check_docker, check_document, check_leftovers
 from snapshot_tasks.engines.compose_client import (
     COMMAND_SECONDS,
@@ -29,6 +35,7 @@ from snapshot_tasks.engines.compose_document import (
     qdrant_service,
     snapshot_mounts,
 )
+from snapshot_tasks.engines.compose_down import carry_out, docker_state, plan_down
 from snapshot_tasks.engines.compose_drill import drill_server
 from snapshot_tasks.engines.compose_files import ComposeFiles, compose_files
 from snapshot_tasks.engines.ports import check_ports
@@ -74,9 +81,18 @@ class ComposeEngine:
         """Start it without them."""
         self.up(timeout_seconds=timeout_seconds, progress=progress)
 
-    def down(self, *, delete_data: bool) -> None:
-        """Stop the whole stack; its volumes stay unless `delete_data`."""
-        must(self._run("down", *(("--volumes",) if delete_data else ())))
+    def plan_down(self, *, delete_data: bool) -> DownPlan:
+        """Return the containers of Qdrant and of the restore service, and Qdrant's own volumes."""
+        document = self._whole
+        return plan_down(document, docker_state(document), delete_data=delete_data)
+
+    def down(self, plan: DownPlan) -> None:
+        """Stop these containers; the other services of the stack are never touched."""
+        document = self._whole
+        state = docker_state(document)
+        if plan_down(document, state, delete_data=plan.delete_data) != plan.checked():
+            raise changed_since()
+        carry_out(plan, state)
 
     def restart(self, *, timeout_seconds: float, progress: Progress) -> None:
         """Stop and start the service; this also applies changed settings."""
@@ -136,7 +152,15 @@ class ComposeEngine:
         Raises:
             SettingsError: if a file is missing or Compose rejects it.
         """
-        answer = self._run("config", "--format", "json")
+        return self._config()
+
+    @cached_property
+    def _whole(self) -> dict[str, Any]:
+        """The same with the services of all profiles, because their containers may still run."""
+        return self._config("--profile", "*")
+
+    def _config(self, *options: str) -> dict[str, Any]:
+        answer = self._run(*options, "config", "--format", "json")
         if not answer.ok:
             if compose_version() is None:
                 raise no_docker(answer.last_words)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from snapshot_tasks.domain.endpoint import Mount
 from snapshot_tasks.domain.findings import Finding
-from snapshot_tasks.engines.base import EngineStatus, FreshRequest, FreshServer
+from snapshot_tasks.engines.base import DownPlan, EngineStatus, FreshRequest, FreshServer
 from snapshot_tasks.system.errors import SettingsError
 from snapshot_tasks.system.progress import Progress
 
@@ -34,7 +34,11 @@ class ExternalEngine:
         """Refuse."""
         raise _unmanaged()
 
-    def down(self, *, delete_data: bool) -> None:
+    def plan_down(self, *, delete_data: bool) -> DownPlan:
+        """Refuse."""
+        raise _unmanaged()
+
+    def down(self, plan: DownPlan) -> None:
         """Refuse."""
         raise _unmanaged()
 

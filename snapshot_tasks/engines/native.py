@@ -15,13 +15,20 @@ from snapshot_tasks.domain.endpoint import Endpoint, Mount
 from snapshot_tasks.domain.findings import Finding, fail, ok, warn
 from snapshot_tasks.domain.versions import known
 from snapshot_tasks.engines.arguments import cluster_environment, load_argv, single_node_argv
-from snapshot_tasks.engines.base import EngineStatus, FreshRequest, FreshServer, LastWords
+from snapshot_tasks.engines.base import (
+    DownPlan,
+    EngineStatus,
+    FreshRequest,
+    FreshServer,
+    LastWords,
+    changed_since,
+)
 from snapshot_tasks.engines.binary import binary_version, find_binary, live_binary, obtain_binary
 from snapshot_tasks.engines.ports import check_ports
 from snapshot_tasks.qdrant.server import Server
 from snapshot_tasks.settings import Settings
 from snapshot_tasks.system import files, process
-from snapshot_tasks.system.errors import NotFound, SettingsError, Unreachable
+from snapshot_tasks.system.errors import NotFound, Refused, SettingsError, Unreachable
 from snapshot_tasks.system.files import PRIVATE, PRIVATE_FOLDER, storage_errors, write_text
 from snapshot_tasks.system.progress import Progress
 from snapshot_tasks.system.scratch import scratch_folder
@@ -84,19 +91,43 @@ class NativeEngine:
             url = f"http://localhost:{running.http_port}"
             _wait_ready(url, running.pid, self._log_path, timeout_seconds)
 
-    def down(self, *, delete_data: bool) -> None:
+    def plan_down(self, *, delete_data: bool) -> DownPlan:
+        """Return the process and the folder of the server at `QDRANT_URL`.
+
+        Raises:
+            Refused: if this project's server listens elsewhere.
+        """
+        running, port = self._running(), self._settings.engine.http_port
+        if running and running.http_port != port:
+            raise Refused(
+                f"No Qdrant of this project runs at {self._settings.engine.url}; its own listens "
+                f"on port {running.http_port}. Nothing was stopped.",
+                hint=f"Set QDRANT_URL to http://localhost:{running.http_port} to act on that one.",
+            )
+        deletes = delete_data and self._home.exists()
+        return DownPlan(
+            delete_data=delete_data,
+            stops=(f"process {running.pid}",) if running else (),
+            deletes=(f"folder {self._home}",) if deletes else (),
+        )
+
+    def down(self, plan: DownPlan) -> None:
         """Stop the live server: interrupt, terminate, kill."""
-        running = self._running()
-        if running is not None:
-            process.stop(running.pid)
-        self._state_path.unlink(missing_ok=True)
-        if delete_data and self._home.exists():
+        if self.plan_down(delete_data=plan.delete_data) != plan:
+            raise changed_since()
+        self._stop()
+        if plan.deletes:
             with storage_errors(self._home):
                 shutil.rmtree(self._home)
 
+    def _stop(self) -> None:
+        if running := self._running():
+            process.stop(running.pid)
+        self._state_path.unlink(missing_ok=True)
+
     def restart(self, *, timeout_seconds: float, progress: Progress) -> None:
         """Stop and start the live server; this also applies changed settings."""
-        self.down(delete_data=False)
+        self._stop()
         self.up(timeout_seconds=timeout_seconds, progress=progress)
 
     def status(self) -> EngineStatus:

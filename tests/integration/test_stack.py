@@ -13,11 +13,12 @@ import psutil
 import pytest
 
 from tests.conftest import NEWER, OLDER, Inv, Live
-from tests.integration.conftest import Samples
+from tests.integration.conftest import Samples, managing
 from tests.support.collections import Loader
 from tests.support.ports import free_ports
 from tests.support.world import (
     assert_error,
+    end_processes_below,
     ended,
     flip_byte,
     processes_below,
@@ -278,3 +279,19 @@ def test_two_projects_do_not_see_each_other(stack: Inv, tmp_path: Path) -> None:
     assert len(processes_below(stack.root)) == 1
     assert collections(stack) == {}
     assert tree(stack.root / "qdrant_snapshots") == []
+
+
+def test_down_spares_a_server_at_another_address(inv: Inv) -> None:
+    """It acts on the server that QDRANT_URL names, and stops no other one of the project: 24."""
+    stack = managing(inv)
+    try:
+        assert stack("stack.up").code == 0
+        before = processes_below(stack.root)
+        [port] = free_ports(1)
+        elsewhere = {"QDRANT_HTTP_PORT": str(port), "QDRANT_URL": f"http://localhost:{port}"}
+        assert_error(stack("stack.down", "--volumes", "--yes", **elsewhere), 24, str(port))
+        assert processes_below(stack.root) == before
+        assert stack("stack.down").code == 0
+        assert "Nothing to stop" in stack("stack.down").stdout
+    finally:
+        end_processes_below(stack.root)

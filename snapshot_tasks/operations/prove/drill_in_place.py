@@ -30,7 +30,7 @@ from snapshot_tasks.domain.fingerprint import Fingerprint
 from snapshot_tasks.domain.snapshot import Snapshot
 from snapshot_tasks.domain.vector_names import refused_names
 from snapshot_tasks.domain.versions import Fit, version_fit
-from snapshot_tasks.engines.base import Engine
+from snapshot_tasks.engines.base import DownPlan, Engine
 from snapshot_tasks.operations.batch import for_each
 from snapshot_tasks.operations.prove.drill import DrillReport, Log, as_finding
 from snapshot_tasks.operations.prove.evidence import (
@@ -79,11 +79,13 @@ def drill_in_place(
     catalog: Catalog,
     progress: Progress,
     *,
+    plan: DownPlan,
     clock: Clock,
 ) -> DrillReport:
     """Delete the live data, restore it from snapshots, and compare it with the former data.
 
-    A collection that cannot be restored does not stop the others. The proof says how it ended.
+    `plan` lists what is stopped and deleted, and was agreed to; if it is no longer right, nothing
+    is. A collection that cannot be restored does not stop the others. The proof says how it ended.
 
     Raises:
         Refused: before anything is deleted, if a collection could not be restored as it is.
@@ -104,13 +106,16 @@ def drill_in_place(
             if source.snapshot is request.snapshot:
                 log.sha256 = sha256
     try:
-        with log.phase("down"), progress.phase("deleting the live data (down -v)"):
-            engine.down(delete_data=True)
+        with log.phase("down"), progress.phase("deleting the live data"):
+            engine.down(plan)
         with log.phase("start"):
             engine.up(timeout_seconds=request.ready_timeout_seconds, progress=progress)
         error = _bring_back_and_compare(sources, request, engine, endpoint, log, progress)
     except KeyboardInterrupt:
         raise Interrupted("Interrupted.", hint=DELETED_HINT) from None
+    except Refused:
+        # The stack is no longer what was agreed to; nothing was stopped.
+        raise
     except TaskError as failure:
         failure.hint = DELETED_HINT
         raise

@@ -24,6 +24,7 @@ from snapshot_tasks.system.errors import SettingsError
 if TYPE_CHECKING:
     from snapshot_tasks.catalog.folder import Catalog
     from snapshot_tasks.domain.snapshot import Snapshot
+    from snapshot_tasks.engines.base import DownPlan, Engine
     from snapshot_tasks.operations.create.one import Created
     from snapshot_tasks.operations.prove.drill import DrillReport
 
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
         "in-place": "Use the real stack: deletes its data and restores it; asks first, or needs "
         "--yes.",
         "yes": "Confirm --in-place without asking.",
+        "dry-run": "Only list what would be done, such as what --in-place stops and deletes.",
         "keep": "Leave the fresh Qdrant running so that you can inspect it.",
         "max-seconds": "Fail with 23 if the restore takes longer.",
         "engine-version": "Rehearse an upgrade: test on this Qdrant version and report what "
@@ -56,6 +58,7 @@ def drill(
     random: bool = False,
     in_place: bool = False,
     yes: bool = False,
+    dry_run: bool = False,
     keep: bool = False,
     max_seconds: float = Seconds(0),
     engine_version: str = "",
@@ -79,7 +82,10 @@ def drill(
         )
     version = _version(engine_version)
     catalog = open_catalog(run)
-    if run.dry:
+    if run.dry or dry_run:
+        if in_place:
+            steps = _plan_in_place(run)[1].steps
+            return run.would(*steps, "restore every collection from its snapshot, and compare it")
         return run.would("restore into an empty Qdrant, compare, and discard it")
     with catalog.lock("snapshot.test-restore"):
         # Ask first: a new snapshot whose drill is refused would have no hook and no report.
@@ -151,12 +157,15 @@ def _fresh(
 
 
 def _in_place(run: Run, catalog: Catalog, yes: bool) -> Callable[[Snapshot], DrillReport]:
-    from snapshot_tasks.engines.select import managed_engine, restore_endpoint
+    from snapshot_tasks.engines.select import restore_endpoint
     from snapshot_tasks.operations.prove.drill_in_place import InPlaceRequest, drill_in_place
 
     settings = run.settings
-    engine = managed_engine(settings).engine
-    question = "This deletes all data of the live Qdrant and restores it from snapshots."
+    engine, plan = _plan_in_place(run)
+    question = (
+        "This deletes all data of the live Qdrant and restores it from snapshots: "
+        f"{'; '.join(plan.steps)}."
+    )
     run.consent(question, yes=yes)
 
     def work(entry: Snapshot) -> DrillReport:
@@ -166,6 +175,15 @@ def _in_place(run: Run, catalog: Catalog, yes: bool) -> Callable[[Snapshot], Dri
             ready_timeout_seconds=settings.qdrant.ready_timeout_seconds,
         )
         endpoint = restore_endpoint(settings)
-        return drill_in_place(request, engine, endpoint, catalog, run.progress, clock=now)
+        return drill_in_place(
+            request, engine, endpoint, catalog, run.progress, plan=plan, clock=now
+        )
 
     return work
+
+
+def _plan_in_place(run: Run) -> tuple[Engine, DownPlan]:
+    from snapshot_tasks.engines.select import managed_engine
+
+    engine = managed_engine(run.settings).engine
+    return engine, engine.plan_down(delete_data=True).checked()

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from snapshot_tasks.cli.command import Outcome, Run, command
 from snapshot_tasks.cli.wiring import said
+from snapshot_tasks.system.errors import Interrupted
+
+AGAIN = "What was listed may be done in part; `inv stack.status` shows it. Run this again."
 
 
 @command(
@@ -11,23 +14,33 @@ from snapshot_tasks.cli.wiring import said
     help={
         "volumes": "Delete the data as well; asks first, or needs --yes.",
         "yes": "Confirm the deletion without asking.",
+        "dry-run": "Only list what would be stopped and deleted.",
     },
 )
-def down(run: Run, volumes: bool = False, yes: bool = False) -> Outcome:
-    """Stop Qdrant; its data is kept unless --volumes is given."""
+def down(run: Run, volumes: bool = False, yes: bool = False, dry_run: bool = False) -> Outcome:
+    """Stop Qdrant and nothing else; its data is kept unless --volumes is given."""
     from snapshot_tasks.engines.select import managed_engine
 
-    selection = managed_engine(run.settings)
-    what = "stop Qdrant" + (" and delete all of its data" if volumes else "")
-    if run.dry:
-        return run.would(what)
+    engine = managed_engine(run.settings).engine
+    plan = engine.plan_down(delete_data=volumes).checked()
+    if run.dry or dry_run:
+        return run.would(*(plan.steps or (f"find nothing to stop ({engine.status().detail})",)))
     if volumes:
-        run.consent("This deletes all data of the live Qdrant.", yes=yes)
-    with run.progress.phase("stopping Qdrant"):
-        selection.engine.down(delete_data=volumes)
-    return said(
-        {"engine": selection.engine.name, "data_deleted": volumes},
-        "Qdrant is stopped and its data is deleted."
-        if volumes
-        else "Qdrant is stopped; its data is kept.",
-    )
+        run.consent(f"This deletes the data of the live Qdrant: {'; '.join(plan.steps)}.", yes=yes)
+    try:
+        with run.progress.phase("stopping Qdrant"):
+            engine.down(plan)
+    except KeyboardInterrupt:
+        raise Interrupted("Interrupted.", hint=AGAIN) from None
+    result = {
+        "engine": engine.name,
+        "data_deleted": volumes,
+        "stopped": list(plan.stops),
+        "deleted": list(plan.deletes),
+        "kept": list(plan.stays),
+    }
+    if not plan.stops and not plan.deletes:
+        url = run.settings.engine.url
+        return said(result, f"Nothing to stop: no Qdrant of this project runs at {url}.")
+    ending = "its data is deleted" if volumes else "its data is kept"
+    return said(result, f"Qdrant is stopped; {ending} ({'; '.join(plan.steps)}).")

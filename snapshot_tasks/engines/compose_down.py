@@ -1,0 +1,297 @@
+"""Which containers and volumes of a stack are Qdrant's alone, and so may be stopped and deleted.
+
+`plan_down` is pure; the rest asks Docker, and removes by id and name only what the plan lists.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+from typing import Any
+
+from snapshot_tasks.engines.base import DownPlan
+from snapshot_tasks.engines.compose_client import COMMAND_SECONDS, docker_problem, no_docker
+from snapshot_tasks.engines.compose_document import (
+    CONFIGURATION,
+    SERVICE,
+    STORAGE,
+    JsonObject,
+    qdrant_service,
+)
+from snapshot_tasks.system import process
+from snapshot_tasks.system.errors import Unreachable
+
+RESTORE_SERVICE = "qdrant-restore"
+OURS = (SERVICE, RESTORE_SERVICE)
+PROJECT_LABEL = "com.docker.compose.project"
+SERVICE_LABEL = "com.docker.compose.service"
+STORAGE_SETTING = "QDRANT__STORAGE__STORAGE_PATH"
+WORKING_DIR = "/qdrant"
+_ANONYMOUS = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mounted:
+    """A mount of the Qdrant service. `source` is the volume's real name, or a folder."""
+
+    kind: str
+    source: str
+    target: str
+    writable: bool
+
+    @property
+    def is_anonymous(self) -> bool:
+        """Whether the volume has no name, so that a new container does not get it again."""
+        return self.kind == "volume" and bool(_ANONYMOUS.fullmatch(self.source))
+
+    def __str__(self) -> str:
+        what = "volume" if self.kind == "volume" else "folder"
+        return f"{what} {self.source} ({self.target})"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DockerState:
+    """What Docker has: our containers, the volumes that exist, and who else mounts each."""
+
+    containers: tuple[JsonObject, ...] = ()
+    volumes: Mapping[str, JsonObject] = field(default_factory=dict)
+    users: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+def plan_down(document: JsonObject, state: DockerState, *, delete_data: bool) -> DownPlan:
+    """Return what is stopped and deleted, and what stays and why.
+
+    `forbidden` names each place of the data that is not only Qdrant's.
+    """
+    mounts, storage = mounted(document, state), _storage(document, state)
+    data = _data_mounts(mounts, storage)
+    removed = delete_data or (bool(data) and not any(m.is_anonymous for m in data))
+    deletes, stays, forbidden = [], [], []
+    for mount in mounts if delete_data else ():
+        why = _why_not(mount, document, state)
+        if not why:
+            deletes.append(f"volume {mount.source}")
+        elif mount in data or (not data and _may_hold_data(mount)):
+            forbidden.append(f"{mount}: {why}")
+        else:
+            stays.append(f"{mount}: {why}")
+    return DownPlan(
+        delete_data=delete_data,
+        stops=tuple(_described(one, removed=removed) for one in state.containers),
+        deletes=tuple(sorted(set(deletes))),
+        stays=tuple(stays),
+        forbidden=tuple(forbidden),
+        removed=removed,
+    )
+
+
+def mounted(document: JsonObject, state: DockerState) -> tuple[Mounted, ...]:
+    """Return the mounts of the service: those of its containers, and those in the document.
+
+    Volumes that do not exist are left out.
+    """
+    found: dict[Mounted, None] = {}
+    for one in state.containers:
+        if _label(one, SERVICE_LABEL) == SERVICE:
+            found |= dict.fromkeys(_of_container(one))
+    seen = {(m.kind, m.target) for m in found}
+    found |= {m: None for m in _of_document(document) if (m.kind, m.target) not in seen}
+    return tuple(m for m in found if m.kind != "volume" or m.source in state.volumes)
+
+
+def volume_names(document: JsonObject, containers: tuple[JsonObject, ...]) -> tuple[str, ...]:
+    """Return the names of all volumes that the Qdrant service mounts or would mount."""
+    ours = [one for one in containers if _label(one, SERVICE_LABEL) == SERVICE]
+    every = [*_of_document(document), *(m for one in ours for m in _of_container(one))]
+    return tuple(sorted({m.source for m in every if m.kind == "volume"}))
+
+
+def _of_container(container: JsonObject) -> Iterator[Mounted]:
+    for mount in container.get("Mounts") or ():
+        kind = str(mount["Type"])
+        source = mount.get("Name") if kind == "volume" else mount.get("Source")
+        yield Mounted(
+            kind=kind,
+            source=str(source or ""),
+            target=str(mount["Destination"]),
+            writable=bool(mount.get("RW", True)),
+        )
+
+
+def _of_document(document: JsonObject) -> Iterator[Mounted]:
+    for volume in qdrant_service(document).get("volumes", ()):
+        source = str(volume.get("source") or "")
+        if volume.get("type") == "volume":
+            source = _real_name(document, source)
+        if source and volume.get("type") in ("volume", "bind"):
+            yield Mounted(
+                kind=str(volume["type"]),
+                source=source,
+                target=str(volume["target"]),
+                writable=not volume.get("read_only"),
+            )
+
+
+def _real_name(document: JsonObject, key: str) -> str:
+    volume = (document.get("volumes") or {}).get(key) or {}
+    return str(volume.get("name") or (f"{document['name']}_{key}" if key else ""))
+
+
+def _storage(document: JsonObject, state: DockerState) -> PurePosixPath:
+    """Return where the server keeps its data; Qdrant reads the name in any case."""
+    given = {str(k): str(v) for k, v in (qdrant_service(document).get("environment") or {}).items()}
+    for one in state.containers:
+        if _label(one, SERVICE_LABEL) == SERVICE:
+            lines = (line.partition("=") for line in one["Config"].get("Env") or ())
+            given |= {name: value for name, _, value in lines}
+    moved = [value for name, value in given.items() if name.upper() == STORAGE_SETTING and value]
+    return PurePosixPath(WORKING_DIR) / (moved[-1] if moved else STORAGE)
+
+
+def _data_mounts(mounts: tuple[Mounted, ...], storage: PurePosixPath) -> tuple[Mounted, ...]:
+    """Return the mounts that hold the storage: the innermost one around it, and those inside."""
+    around = [m for m in mounts if storage.is_relative_to(m.target)]
+    inside = [m for m in mounts if PurePosixPath(m.target).is_relative_to(storage) and m.writable]
+    deepest = max((len(PurePosixPath(m.target).parts) for m in around), default=0)
+    innermost = [m for m in around if len(PurePosixPath(m.target).parts) == deepest]
+    return tuple(dict.fromkeys([*innermost, *inside]))
+
+
+def _may_hold_data(mount: Mounted) -> bool:
+    """Return whether a server that a mounted file configures may keep its data there."""
+    is_configuration = PurePosixPath(mount.target).is_relative_to(CONFIGURATION)
+    return mount.writable and not is_configuration
+
+
+def _why_not(mount: Mounted, document: JsonObject, state: DockerState) -> str:
+    """Return why a mount may not be deleted; empty if it is a volume of this service alone."""
+    if mount.kind != "volume":
+        return "a folder of this machine, which is not Docker's to delete"
+    name = mount.source
+    if any(
+        v and v.get("external") and _real_name(document, key) == name
+        for key, v in (document.get("volumes") or {}).items()
+    ):
+        return "external to this project"
+    if sharing := [*_other_services(name, document), *state.users.get(name, ())]:
+        return f"also mounted by {', '.join(sharing)}"
+    volume = state.volumes[name]
+    if device := (volume.get("Options") or {}).get("device"):
+        return f"its files are in {device}, which Docker does not delete"
+    project = (volume.get("Labels") or {}).get(PROJECT_LABEL)
+    if project != document["name"] and not (project is None and mount.is_anonymous):
+        return f"it belongs to the project {project}" if project else "not made by this project"
+    return ""
+
+
+def _other_services(name: str, document: JsonObject) -> Iterator[str]:
+    for service, described in document["services"].items():
+        if service in OURS:
+            continue
+        of_volumes = any(
+            v.get("type") == "volume" and _real_name(document, str(v.get("source") or "")) == name
+            for v in described.get("volumes", ())
+        )
+        from_ours = any(
+            str(line).partition(":")[0] in OURS for line in described.get("volumes_from", ())
+        )
+        if of_volumes or from_ours:
+            yield f"the service {service}"
+
+
+def _described(container: JsonObject, *, removed: bool) -> str:
+    kept = "" if removed else " (stopped but not removed, because it holds the data)"
+    return f"container {_name(container)}{kept}"
+
+
+def _name(container: JsonObject) -> str:
+    return str(container["Name"]).lstrip("/")
+
+
+def _label(container: JsonObject, label: str) -> str:
+    return str((container["Config"].get("Labels") or {}).get(label, ""))
+
+
+def docker_state(document: JsonObject) -> DockerState:
+    """Ask Docker. Raises `Unreachable` if it does not respond: nothing may be guessed here."""
+    containers = _inspect(
+        "container",
+        *(
+            name
+            for service in OURS
+            for name in _ids(
+                f"label={PROJECT_LABEL}={document['name']}", f"label={SERVICE_LABEL}={service}"
+            )
+        ),
+    )
+    ours = {str(one["Id"]) for one in containers}
+    existing = set(_docker("volume", "ls", "--quiet").split())
+    names = [name for name in volume_names(document, containers) if name in existing]
+    users = {}
+    for name in names:
+        # Docker's filter also accepts a path and a part of a name, so look at what they mount.
+        others = _inspect("container", *(i for i in _ids(f"volume={name}") if i not in ours))
+        users[name] = tuple(
+            f"the container {_name(one)}"
+            for one in others
+            if any(mount.get("Name") == name for mount in one.get("Mounts") or ())
+        )
+    volumes = {str(one["Name"]): one for one in _inspect("volume", *names)}
+    return DockerState(containers=containers, volumes=volumes, users=users)
+
+
+def carry_out(plan: DownPlan, state: DockerState) -> None:
+    """Stop and delete what the plan lists; look again and raise for what is still there.
+
+    Raises:
+        Unreachable: if something could not be stopped or deleted.
+    """
+    ids = [str(one["Id"]) for one in state.containers]
+    volumes = [name.removeprefix("volume ") for name in plan.deletes]
+    if ids:
+        _docker("stop", *ids)
+        if plan.removed:
+            _docker("rm", *ids)
+    if volumes:
+        _docker("volume", "rm", *volumes)
+    _look_again(plan, ids, volumes)
+
+
+def _look_again(plan: DownPlan, ids: list[str], volumes: list[str]) -> None:
+    options = () if not plan.removed else ("--all",)
+    there = set(_docker("ps", *options, "--quiet", "--no-trunc").split())
+    left = [f"container {name}" for name in ids if name in there]
+    existing = set(_docker("volume", "ls", "--quiet").split())
+    left += [f"volume {name}" for name in volumes if name in existing]
+    if left:
+        raise Unreachable(
+            f"Docker says it is done, but this is still there: {', '.join(left)}.",
+            hint="Something may have started it again; see `docker ps -a`, then run this again.",
+        )
+
+
+def _ids(*filters: str) -> list[str]:
+    options = (word for one in filters for word in ("--filter", one))
+    return _docker("ps", "--all", "--quiet", "--no-trunc", *options).split()
+
+
+def _inspect(kind: str, *names: str) -> tuple[JsonObject, ...]:
+    if not names:
+        return ()
+    found: list[dict[str, Any]] = json.loads(_docker(kind, "inspect", *names))
+    return tuple(found)
+
+
+def _docker(*arguments: str) -> str:
+    done = process.run(("docker", *arguments), timeout_seconds=COMMAND_SECONDS)
+    if done.ok:
+        return done.stdout
+    if problem := docker_problem():
+        raise no_docker(problem)
+    raise Unreachable(
+        f"`docker {' '.join(arguments[:2])}` failed: {done.last_words}.",
+        hint="See `docker ps -a` and `docker volume ls`, then run this again.",
+    )
