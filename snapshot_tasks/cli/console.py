@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import sys
 import threading
 import time
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
 HEARTBEAT_SECONDS = 30.0
+# A word with the spaces before it; a command in backticks is one word.
+_WORD = re.compile(r"\s*(?:`[^`]*`|\S)+|\s+")
 
 Amount = Callable[[float], str]
 
@@ -110,8 +113,41 @@ def ask(question: str) -> bool:
     return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
+def cells(text: str) -> int:
+    """Return how many columns of a terminal a text takes; wide letters take two."""
+    if text.isascii():
+        return len(text)
+    from rich.cells import cell_len
+
+    return cell_len(text)
+
+
+def terminal_columns() -> int | None:
+    """Return the width of the terminal on stdout; None for a pipe, which takes any width."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+
+
+def wrapped(text: str, *, hang: int) -> list[str]:
+    """Return a line as the lines that fit on the terminal; the later ones are indented.
+
+    Only at spaces, and never within backticks: names and commands stay whole.
+    """
+    limit = terminal_columns()
+    if limit is None or cells(text) <= limit:
+        return [text]
+    indent = " " * min(hang, limit // 2)
+    lines = [""]
+    for word in _WORD.findall(text):
+        if lines[-1].strip() and cells(lines[-1] + word.rstrip()) > limit:
+            lines[-1] = lines[-1].rstrip()
+            lines.append(indent + word.lstrip())
+        else:
+            lines[-1] += word
+    return lines
+
+
 def output() -> Console:
-    """Return the console for results; without a terminal, it is wide enough for a table."""
+    """Return the console for results, in colour on a terminal."""
     from rich.console import Console
 
     class Recorded(Console):

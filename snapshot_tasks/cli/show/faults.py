@@ -57,7 +57,9 @@ def render_faults(report: SelfTestReport) -> None:
     from snapshot_tasks.cli.show.table import table
 
     columns = tuple(f"#{c}" if c == "seconds" else c for c in COLUMNS)
-    table(f"Faults of {report.snapshot.name}", columns, [_cells(row) for row in report.rows])
+    rows = [_cells(row) for row in report.rows]
+    drop = ("seconds", "re-signed", "as it is")
+    table(f"Faults of {report.snapshot.name}", columns, rows, drop=drop)
     tell(_summary(report))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from snapshot_tasks.cli.console import output, shown
+from snapshot_tasks.cli.console import output, shown, wrapped
 from snapshot_tasks.domain.findings import Finding
 
 _STYLES = {"OK": "green", "WARN": "yellow", "FAIL": "bold red"}
@@ -18,11 +18,13 @@ def render_findings(findings: Sequence[Finding], *, title: str = "") -> None:
     if title:
         console.print(Text(shown(title), style="bold"), soft_wrap=True)
     width = max((len(f.check) for f in findings), default=0)
+    hang = 4 + 2 + width + 2
     for finding in findings:
-        line = Text(f"{finding.status.value:<4}", style=_STYLES[finding.status.value])
+        status = f"{finding.status.value:<4}"
         said = shown(f"{finding.check:<{width}}  {finding.message}")
-        line.append(f"  {said}", style="default")
+        line = Text("\n".join(wrapped(f"{status}  {said}", hang=hang)), style="default")
+        line.stylize(_STYLES[finding.status.value], 0, len(status))
         console.print(line, soft_wrap=True)
         if finding.remedy:
-            remedy = shown(finding.remedy)
-            console.print(Text(f"      {'':<{width}}  fix: {remedy}"), soft_wrap=True)
+            remedy = f"{'':<{hang}}fix: {shown(finding.remedy)}"
+            console.print(Text("\n".join(wrapped(remedy, hang=hang + 5))), soft_wrap=True)

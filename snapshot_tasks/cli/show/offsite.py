@@ -145,6 +145,7 @@ def render_remotes(remotes: Sequence[Remote], now: datetime) -> None:
         "",
         ("snapshot", "collection", "taken", "#points", "#size", "#stored", "proven", "where"),
         [_row(remote, now) for remote in remotes],
+        drop=("stored", "size", "points", "collection", "where", "taken", "proven"),
     )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from snapshot_tasks.cli.console import tell
+from snapshot_tasks.cli.console import tell, wrapped
 from snapshot_tasks.domain.failure import Failure
 from snapshot_tasks.domain.retention import Plan
 from snapshot_tasks.system.units import size
@@ -66,7 +66,9 @@ def render_plans(plans: Sequence[Placed], line: Callable[[str], None]) -> None:
         for decision in plan.decisions:
             word = "keep" if decision.keep else "DROP"
             facts = (word, decision.candidate.name, size(decision.candidate.size_bytes))
-            line("  ".join((*facts, "; ".join(decision.reasons))))
+            said = "  ".join((*facts, "; ".join(decision.reasons)))
+            for part in wrapped(said, hang=6):
+                line(part)
         line(f"{counted(len(plan.dropped))} to delete, {size(plan.freed_bytes)}.")
 
 

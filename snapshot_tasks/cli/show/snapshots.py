@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from snapshot_tasks.cli.console import shown, tell
+from snapshot_tasks.cli.console import shown, tell, wrapped
 from snapshot_tasks.cli.show.table import MAX_CELL, table
 from snapshot_tasks.domain.proof import SOURCE, UNSEALED, Proof, Verdict
 from snapshot_tasks.domain.snapshot import Snapshot
@@ -54,6 +54,7 @@ def render_snapshots(snapshots: Sequence[Snapshot], now: datetime) -> None:
         "",
         ("snapshot", "collection", "taken", "#points", "#size", "sealed", "proven"),
         [_snapshot_row(s, now) for s in snapshots],
+        drop=("sealed", "size", "points", "collection", "taken", "proven"),
     )
 
 
@@ -140,7 +141,8 @@ def render_snapshot(snapshot: Snapshot, now: datetime) -> None:
     width = max(len(key) for key in facts)
     for key, value in facts.items():
         said = "unknown" if value is None else shown(str(value), limit=MAX_CELL)
-        tell(f"{key:<{width}}  {said}")
+        for line in wrapped(f"{key:<{width}}  {said}", hang=width + 2):
+            tell(line, is_file=True)
     if not snapshot.proofs:
         tell("There is no proof yet. `inv snapshot.test-restore` creates one.")
         return
@@ -148,6 +150,7 @@ def render_snapshot(snapshot: Snapshot, now: datetime) -> None:
         "Proofs, newest first",
         ("when", "kind", "ok", "Qdrant", "#restore"),
         [_proof_row(proof, now) for proof in reversed(snapshot.proofs)],
+        drop=("Qdrant", "restore"),
     )
 
 

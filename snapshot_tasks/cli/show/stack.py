@@ -35,6 +35,7 @@ def render_stack(report: StackReport) -> None:
         f"Qdrant {report.version}",
         ("collection", "#points", "aliases"),
         [(name, f"{count:,}", ", ".join(owned[name]) or "–") for name, count in report.collections],
+        drop=("aliases",),
     )
     for name, way in report.ways.items():
         tell(f"The points of {name} were counted {way}.")

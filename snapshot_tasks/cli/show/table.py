@@ -1,64 +1,64 @@
-"""A table on stdout."""
+"""A table on stdout that never breaks a name: where it is too wide, whole columns are dropped."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from snapshot_tasks.cli.console import output, shown, tell
+from snapshot_tasks.cli.console import cells, shown, tell, terminal_columns
 
 # A label can be very long.
 MAX_CELL = 2000
-MAX_RICH_ROWS = 200
+GAP, MARGIN = "   ", "  "
 
 
-def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+def table(
+    title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], *, drop: Sequence[str] = ()
+) -> None:
     """Print a table; a leading `#` marks a column of numbers.
 
-    A long one is printed line by line, a hundred times as fast; a terminal wraps what is too wide.
+    On a terminal that is too narrow, the columns in `drop` are left out, the first of them first.
+    If the first column alone is too wide, the others are printed below it. A pipe gets everything.
     """
-    rows = [[shown(cell, limit=MAX_CELL) for cell in row] for row in rows]
-    if len(rows) > MAX_RICH_ROWS:
-        for line in _lines(title, columns, rows):
-            tell(line, is_file=True)
-        return
-    _print_rich(title, columns, rows)
-
-
-def _lines(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
     names = [column.removeprefix("#") for column in columns]
-    widths = [max(map(_width, cells)) for cells in zip(names, *rows, strict=True)]
-    yield from [shown(title)] if title else []
-    yield ""
-    for row in (names, ["─" * width for width in widths], *rows):
-        cells = zip(columns, widths, row, strict=True)
-        yield ("  " + "   ".join(_padded(*cell) for cell in cells)).rstrip()
-    yield ""
+    kept = [[shown(cell, limit=MAX_CELL) for cell in row] for row in (names, *rows)]
+    marks = [column.startswith("#") for column in columns]
+    for line in [*([shown(title)] if title else []), "", *_fitted(kept, marks, drop), ""]:
+        tell(line, is_file=True)
 
 
-def _padded(column: str, width: int, text: str) -> str:
-    padding = " " * (width - _width(text))
-    return padding + text if column.startswith("#") else text + padding
+def _fitted(rows: list[list[str]], marks: Sequence[bool], drop: Sequence[str]) -> Iterator[str]:
+    limit, kept = terminal_columns(), list(range(len(marks)))
+    widths = [max(map(cells, column)) for column in zip(*rows, strict=True)]
+    if limit is not None and _total(widths, [0]) > limit:
+        return _stacked(rows)
+    for index in (i for name in drop for i, column in enumerate(rows[0]) if column == name):
+        if limit is not None and _total(widths, kept) > limit:
+            kept.remove(index)
+    return _lines(rows, kept, widths, marks)
 
 
-def _width(text: str) -> int:
-    from rich.cells import cell_len
-
-    return len(text) if text.isascii() else cell_len(text)
+def _total(widths: Sequence[int], chosen: Sequence[int]) -> int:
+    return len(MARGIN) + sum(widths[i] for i in chosen) + len(GAP) * max(len(chosen) - 1, 0)
 
 
-def _print_rich(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
+def _stacked(rows: list[list[str]]) -> Iterator[str]:
+    """Yield the first cell of each row, and the others with their names below it."""
+    names = rows[0]
+    for row in rows[1:]:
+        yield f"{MARGIN}{row[0]}"
+        for name, cell in list(zip(names, row, strict=True))[1:]:
+            yield f"{MARGIN}{MARGIN}{name}: {cell}"
 
-    printed = Table(
-        title=Text(shown(title)) if title else None, title_justify="left", box=box.SIMPLE_HEAD
-    )
-    for column in columns:
-        number = column.startswith("#")
-        printed.add_column(
-            column.removeprefix("#"), justify="right" if number else "left", overflow="fold"
-        )
-    for row in rows:
-        printed.add_row(*map(Text, row))
-    output().print(printed)
+
+def _lines(
+    rows: list[list[str]], chosen: Sequence[int], widths: Sequence[int], marks: Sequence[bool]
+) -> Iterator[str]:
+    rules = ["─" * width for width in widths]
+    for row in (rows[0], rules, *rows[1:]):
+        padded = (_padded(row[i], widths[i], is_number=marks[i]) for i in chosen)
+        yield (MARGIN + GAP.join(padded)).rstrip()
+
+
+def _padded(text: str, width: int, *, is_number: bool) -> str:
+    padding = " " * (width - cells(text))
+    return padding + text if is_number else text + padding
