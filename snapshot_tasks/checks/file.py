@@ -12,7 +12,7 @@ from snapshot_tasks.domain.findings import Finding, Status, fail, failed, warn
 from snapshot_tasks.domain.manifest import Manifest
 from snapshot_tasks.domain.proof import BYTES, CONTENT, SOURCE, VERIFY, Proof
 from snapshot_tasks.domain.snapshot import RENAME, Snapshot
-from snapshot_tasks.sealing.archive import ArchiveSummary, check_archive
+from snapshot_tasks.sealing.archive import UNPACK, ArchiveSummary, WholeStorage, check_archive
 from snapshot_tasks.sealing.unpack import point_of_the_future
 from snapshot_tasks.system.errors import ContentsDiffer, Damaged, Refused, StorageError, TaskError
 from snapshot_tasks.system.files import sha256_of
@@ -24,7 +24,7 @@ _DIFFER_HINT = (
 _ONE_NODE = (
     "It is not a backup of the whole collection. Clusters of several nodes are not supported yet."
 )
-REPLICAS = "replicas"
+REPLICAS, KIND = "replicas", "kind"
 _FUTURE = "Qdrant would confirm later writes to it, but drop them. Use an older snapshot."
 _HINT = "Do not restore it. Use an older one from `inv snapshot.list`, or an off-site copy."
 
@@ -48,9 +48,12 @@ class Verification:
         reasons = "; ".join(f.message for f in wrong)
         if all(f.check == REPLICAS for f in wrong):
             return Refused(reasons + ".", hint=_ONE_NODE)
+        if all(f.check == KIND for f in wrong):
+            return Refused(reasons + ".", hint=wrong[0].remedy)
         if all(f.check in (CONTENT, SOURCE, "contents") for f in wrong):
             return ContentsDiffer(f"{self.snapshot.name}: {reasons}.", hint=_DIFFER_HINT)
-        return Damaged(f"{self.snapshot.name} is damaged: {reasons}.", hint=_HINT)
+        hint = UNPACK if any(f.remedy == UNPACK for f in wrong) else _HINT
+        return Damaged(f"{self.snapshot.name} is damaged: {reasons}.", hint=hint)
 
     def proof(self, clock: Clock) -> Proof:
         """Return the line for the snapshot's proofs."""
@@ -193,7 +196,10 @@ def _structure(snapshot: Snapshot) -> Finding:
     try:
         summary: ArchiveSummary = check_archive(snapshot.path)
     except Damaged as error:
-        return Finding(check="archive", status=Status.FAIL, message=error.message.rstrip("."))
+        remedy = UNPACK if error.hint == UNPACK else ""
+        return fail("archive", error.message.rstrip("."), remedy)
+    except WholeStorage as error:
+        return fail(KIND, error.message.rstrip("."), error.hint)
     except Refused as error:
         return Finding(check=REPLICAS, status=Status.FAIL, message=error.message.rstrip("."))
     shards, segments = len(summary.shards), summary.segments_count

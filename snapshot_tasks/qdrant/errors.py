@@ -31,6 +31,10 @@ OLD_STORAGE_WAY_OUT = (
     "It is old, not damaged. Restore it with Qdrant 1.17 or earlier, copy the points into a new"
     " collection there, and take a new snapshot of that."
 )
+LOG_HINT = (
+    "See the server's log: `inv stack.logs`, or for a server that is managed elsewhere, the log of"
+    " its container, service or provider."
+)
 # An index that was dropped while it was written to disk fails the next flush (1.17.0).
 _UNFLUSHED = ("last background flush failed",)
 _EXACT_REFUSED = ("exact search disabled",)
@@ -61,7 +65,16 @@ def refusal(response: httpx.Response, endpoint: Endpoint) -> TaskError:
             f"The disk of Qdrant at {endpoint.url} is full: {reason}.",
             hint="Free space on the server, then run this again.",
         )
-    hint = "See the server's log: `inv stack.logs`."
+    hint = LOG_HINT
+    if status == 413:
+        return ServerFailure(
+            f"The request to {endpoint.url} is too large for the server or a gateway before it"
+            f" (413): {reason}.",
+            hint="Raise the gateway's limit (client_max_body_size in nginx; max_request_size_mb in"
+            " Qdrant), or mount the snapshot folder on the server and set"
+            " QDRANT_SERVER_SNAPSHOT_DIR, which restores from file:// without an upload.",
+            status=status,
+        )
     if status == TOO_MANY:
         hint = (
             "Raise the rate limit of the collection (strict_mode_config), or run this again later."

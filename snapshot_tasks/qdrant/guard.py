@@ -20,6 +20,9 @@ TLS_HINT = (
     " QDRANT_URL."
 )
 
+# What OpenSSL calls a response that is no TLS, by its version.
+_NOT_TLS = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "HTTP_REQUEST")
+
 
 def refuse_exposed_key(endpoint: Endpoint) -> None:
     """Keep the key off a network where others could read it. Nothing has been sent yet.
@@ -61,6 +64,11 @@ def tls_context(tls: Tls) -> ssl.SSLContext:
                 hint="Both must be in PEM format, belong together, and have no password.",
             ) from error
     return context
+
+
+def is_not_tls(error: BaseException) -> bool:
+    """Return whether the server at an https:// URL responded in plain HTTP."""
+    return getattr(tls_error(error), "reason", None) in _NOT_TLS
 
 
 def tls_error(error: BaseException) -> ssl.SSLError | None:

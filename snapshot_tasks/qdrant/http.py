@@ -13,6 +13,7 @@ from snapshot_tasks.domain.endpoint import Endpoint
 from snapshot_tasks.qdrant.errors import refusal
 from snapshot_tasks.qdrant.guard import (
     TLS_HINT,
+    is_not_tls,
     refuse_exposed_key,
     refuse_redirect,
     tls_context,
@@ -27,6 +28,11 @@ CONNECT_SHARE = 1 / 6
 # A batch of points may take this many times as long as a short response.
 BATCH_ANSWERS = 4
 _START = "Check that it is running (`inv stack.up` starts it) and that QDRANT_URL is right."
+# A port that closes the connection, or does not answer in HTTP/1.
+_OTHER_PORT = (
+    "If it was not just restarted, QDRANT_URL may name another port: the REST port is usually 6333,"
+    " while 6334 is for gRPC; a port with TLS needs https://."
+)
 
 
 class GrpcClosed(Exception):
@@ -143,6 +149,12 @@ class Http:
     def unreachable(self, error: httpx.TransportError) -> Unreachable:
         """Return the error for a lost or refused connection."""
         reason = str(error) or type(error).__name__
+        if is_not_tls(error):
+            plain = f"http{self.endpoint.url.removeprefix('https')}"
+            return Unreachable(
+                f"The server at {self.endpoint.url} does not use TLS: {reason}.",
+                hint=f"Set QDRANT_URL to {plain}, or switch TLS on in the server.",
+            )
         if tls_error(error):
             return Unreachable(
                 f"Could not establish a trusted connection to {self.endpoint.url}: {reason}.",
@@ -154,7 +166,8 @@ class Http:
                 f" {reason}.",
                 hint=f"Check the proxy, or name {self.endpoint.host} in NO_PROXY.",
             )
-        return Unreachable(f"Cannot reach Qdrant at {self.endpoint.url}: {reason}.", hint=_START)
+        hint = _OTHER_PORT if isinstance(error, httpx.RemoteProtocolError) else _START
+        return Unreachable(f"Cannot reach Qdrant at {self.endpoint.url}: {reason}.", hint=hint)
 
     def _new_client(self, *, streaming: bool = False) -> httpx.Client:
         endpoint = self.endpoint

@@ -21,6 +21,7 @@ import grpc
 from snapshot_tasks.domain import fingerprint as canon
 from snapshot_tasks.domain.endpoint import Endpoint, Tls
 from snapshot_tasks.domain.fingerprint import VECTOR, Accumulator, Name, Point
+from snapshot_tasks.qdrant.errors import LOG_HINT
 from snapshot_tasks.qdrant.guard import refuse_exposed_key
 from snapshot_tasks.qdrant.http import BATCH_ANSWERS, GrpcClosed
 from snapshot_tasks.qdrant.limits import Patience
@@ -162,7 +163,7 @@ def _meaning(error: Any, endpoint: Endpoint, *, first: bool) -> Exception:
         details = details.replace(endpoint.api_key, "***")
     return ServerFailure(
         f"Qdrant at {endpoint.url} returned a gRPC error: {details}.",
-        hint="See the server's log: `inv stack.logs`.",
+        hint=LOG_HINT,
     )
 
 

@@ -12,6 +12,7 @@ import httpx
 from snapshot_tasks.domain.endpoint import Endpoint
 from snapshot_tasks.qdrant.cluster import Cluster
 from snapshot_tasks.qdrant.collections import POLL_SECONDS, Collections
+from snapshot_tasks.qdrant.errors import LOG_HINT
 from snapshot_tasks.qdrant.guard import tls_error
 from snapshot_tasks.qdrant.http import Http
 from snapshot_tasks.qdrant.snapshots import ServerSnapshots
@@ -83,7 +84,7 @@ class Server:
         self,
         timeout_seconds: float,
         *,
-        hint: str = "The server's log says why: `inv stack.logs`.",
+        hint: str = LOG_HINT,
         check: Callable[[], None] = lambda: None,
     ) -> float:
         """Wait until the server is ready and return how many seconds it took.

@@ -42,6 +42,18 @@ _SEGMENT_FILES = ("segment.json", "version.info")
 # Copies of a segment's databases; only versions before 1.18 make them.
 _ROCKSDB = ("snapshot/db_backup/", "snapshot/payload_index_db_backup/")
 _HINT = "Take a new one with `inv snapshot.create`, or use an older one from `inv snapshot.list`."
+UNPACK = (
+    "A gateway or another tool compressed it. Unpack it (for gzip: `gunzip < FILE > NEW_FILE`), and"
+    " use the unpacked file."
+)
+
+
+class WholeStorage(Refused):
+    """The file is a snapshot of all collections."""
+
+
+class Compressed(ValueError):
+    """The whole file is compressed; what is in it may be intact."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +73,7 @@ def check_archive(path: Path) -> ArchiveSummary:
 
     Raises:
         Damaged: if a rule is broken; the message says which one and where.
+        WholeStorage: if it is a snapshot of all collections.
         Refused: if a node of a cluster made it, and did not have all of the current data.
     """
     with path.open("rb") as file:
@@ -70,7 +83,8 @@ def check_archive(path: Path) -> ArchiveSummary:
         except ValueError as error:
             reason = printable(str(error), limit=MAX_MESSAGE)
             name = printable(path.name)
-            raise Damaged(f"{name} is not a valid snapshot: {reason}.", hint=_HINT) from error
+            hint = UNPACK if isinstance(error, Compressed) else _HINT
+            raise Damaged(f"{name} is not a valid snapshot: {reason}.", hint=hint) from error
 
 
 def read_json(file: IO[bytes], member: Member, name: str) -> Any:
@@ -108,6 +122,7 @@ class _Walk:
         ):
             if member.is_file:
                 self._take(member)
+        self._refuse_whole_storage(file_name)
         for name in _COLLECTION_FILES:
             _require(name in self._names, f"{name} is missing")
         config = self._config
@@ -193,6 +208,15 @@ class _Walk:
             " supported yet.",
         )
 
+    def _refuse_whole_storage(self, file_name: str) -> None:
+        """Refuse a snapshot of all collections, which only a starting server can restore."""
+        if isinstance(self._config, dict) and "collections_mapping" in self._config:
+            raise WholeStorage(
+                f"{printable(file_name)} is a snapshot of the whole storage, not of a collection.",
+                hint="Take one of each collection with `inv snapshot.create --all`. Qdrant restores"
+                " this file only at its start (--storage-snapshot).",
+            )
+
     def _check_shard_count(self, config: dict[str, Any], shards: tuple[str, ...]) -> None:
         params = config.get("params", {})
         _require(isinstance(params, dict), "config.json has no params")
@@ -213,7 +237,8 @@ def _require(holds: bool, message: str) -> None:
 def _refuse_no_tar(start: bytes) -> None:
     _require(bool(start), "it is empty")
     for magic, name in _COMPRESSED.items():
-        _require(not start.startswith(magic), f"it is compressed ({name}), but Qdrant's are not")
+        if start.startswith(magic):
+            raise Compressed(f"it is compressed ({name}), but Qdrant's are not")
 
 
 def _check_json(file: IO[bytes], member: Member, name: str) -> None:

@@ -21,6 +21,8 @@ MAX_JSON_VALUES = 250_000
 # Those of orjson when it writes, and of Qdrant when it reads.
 MAX_JSON_DEPTH, STRICT_JSON_DEPTH = 255, 128
 MAX_NUMBER = 1 << 63
+# Colours, moves of the cursor, and titles of the window; Qdrant colours its log.
+_ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[ -/]*[0-~])")
 _T = TypeVar("_T")
 JsonObject = Mapping[str, Any]
 _HALF = re.compile(r"\\u[dD][89a-fA-F]")
@@ -35,6 +37,11 @@ def printable(text: str, *, limit: int | None = None) -> str:
     if text.isascii() and text.isprintable():
         return text
     return "".join(c if is_harmless(c) else _escaped(c) for c in text)
+
+
+def without_escapes(text: str) -> str:
+    """Return a line of a log without colours, and harmless; a tab stays a space."""
+    return printable(_ESCAPES.sub("", text).replace("\t", " "))
 
 
 def is_harmless(character: str) -> bool:

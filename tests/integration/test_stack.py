@@ -295,3 +295,15 @@ def test_down_spares_a_server_at_another_address(inv: Inv) -> None:
         assert "Nothing to stop" in stack("stack.down").stdout
     finally:
         end_processes_below(stack.root)
+
+
+def test_logs_have_no_escape_codes(stack: Inv) -> None:
+    """Qdrant colours its log; lines for people and JSON are plain, with the text unchanged."""
+    assert stack("stack.up").code == 0
+    log = next((stack.root / ".qdrant").rglob("*.log"))
+    with log.open("a", encoding="utf-8") as file:
+        file.write("\x1b[2m2025\x1b[0m \x1b]0;title\x07\x1b[32mINFO\x1b[0m\tready \x08\n")
+    [line] = stack("stack.logs", "--tail", "1", "--json").document["result"]["lines"]
+    assert line == r"2025 INFO ready \x08"
+    assert stack("stack.logs", "--tail", "1").stdout == line + "\n"
+    assert "\x1b" not in stack("stack.logs").stdout

@@ -221,3 +221,11 @@ def test_a_key_file_with_a_password_asks_nobody(secured: Secured, inv: Inv, tmp_
     subprocess.run(argv, check=True, capture_output=True)
     ran = inv("stack.status", **secured.settings(QDRANT_TLS_KEY_FILE=str(locked)))
     assert_error(ran, 14, "QDRANT_TLS_KEY_FILE", "password")
+
+
+def test_plain_http_on_a_port_with_tls(secured: Secured, inv: Inv) -> None:
+    """The remedy is https://."""
+    url = secured.endpoint.url.replace("https:", "http:")
+    ran = inv("stack.status", **secured.settings(QDRANT_URL=url))
+    assert_error(ran, 13, url)
+    assert "https://" in ran.stderr

@@ -22,7 +22,7 @@ from snapshot_tasks.domain.findings import Finding, failed, loses_points
 from snapshot_tasks.domain.snapshot import Snapshot
 from snapshot_tasks.operations.restore.plan import RestorePlan
 from snapshot_tasks.operations.restore.reindex import reindexed
-from snapshot_tasks.qdrant.errors import is_wrong_checksum, way_out
+from snapshot_tasks.qdrant.errors import LOG_HINT, is_wrong_checksum, way_out
 from snapshot_tasks.qdrant.mounts import server_paths
 from snapshot_tasks.qdrant.server import Server
 from snapshot_tasks.qdrant.snapshots import NotVisible
@@ -235,7 +235,7 @@ def _send(
         if plan.target not in server.collections.names():
             raise RestoreIncomplete(
                 f"Qdrant started with {plan.snapshot.name}, but has no {plan.target}.",
-                hint="See the server's log: `inv stack.logs`.",
+                hint=LOG_HINT,
             )
         return "start-up"
     if plan.sharding:

@@ -11,9 +11,8 @@ import pytest
 from snapshot_tasks.catalog import folder as catalog_folder
 from snapshot_tasks.catalog.folder import Catalog
 from snapshot_tasks.catalog.load import load_snapshot
-from snapshot_tasks.cli.show import snapshots
-from snapshot_tasks.cli.show.table import MAX_RICH_ROWS, table
 from snapshot_tasks.cli.console import cells
+from snapshot_tasks.cli.show import snapshots
 from snapshot_tasks.cli.show.table import table
 from snapshot_tasks.domain.retention import Policy
 from snapshot_tasks.domain.snapshot import Snapshot

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from snapshot_tasks.cli.command import Count, Outcome, Run, command
 from snapshot_tasks.cli.console import tell
+from snapshot_tasks.system.untrusted import without_escapes
 
 
 @command(
@@ -22,10 +23,10 @@ def logs(run: Run, follow: bool = False, tail: int = Count(100), service: str = 
     if follow and not run.json:
         engine.follow_logs(service=service, tail=tail)
         return Outcome(result={})
-    lines = engine.logs(service=service, tail=tail)
+    lines = [without_escapes(line) for line in engine.logs(service=service, tail=tail)]
 
     def render() -> None:
         for line in lines:
-            tell(line)
+            tell(line, is_file=True)
 
     return Outcome(result={"lines": lines}, render=render)
