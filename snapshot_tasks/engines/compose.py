@@ -37,7 +37,7 @@ from snapshot_tasks.engines.compose_document import (
 )
 from snapshot_tasks.engines.compose_down import carry_out, docker_state, plan_down
 from snapshot_tasks.engines.compose_drill import drill_server
-from snapshot_tasks.engines.compose_files import ComposeFiles, compose_files
+from snapshot_tasks.engines.compose_files import ComposeFiles, compose_files, key_environment
 from snapshot_tasks.engines.ports import check_ports
 from snapshot_tasks.qdrant.server import Server
 from snapshot_tasks.settings import Settings
@@ -232,7 +232,11 @@ class ComposeEngine:
         )
 
     def _environment(self, files: ComposeFiles) -> dict[str, str]:
-        return {**self._settings.compose_environment(), **files.environment}
+        return {
+            **self._settings.compose_environment(),
+            **key_environment(self._settings, files),
+            **files.environment,
+        }
 
     def _docker(self, *arguments: str) -> Completed:
         return process.run(("docker", *arguments), timeout_seconds=COMMAND_SECONDS)

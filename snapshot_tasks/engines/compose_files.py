@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -42,6 +42,26 @@ def compose_files(settings: Settings) -> ComposeFiles:
 def own_file(root: Path) -> Path | None:
     """Return the compose file that Docker Compose finds in a folder by itself."""
     return next((root / name for name in DEFAULT_FILES if (root / name).is_file()), None)
+
+
+def key_environment(settings: Settings, files: ComposeFiles) -> dict[str, str]:
+    """Return how a stack gets a key from a file: as the file, if its compose file reads that.
+
+    A stack then has the same environment as after a plain `docker compose up`, so that neither
+    recreates the containers of the other. Any other compose file gets the key itself.
+    """
+    file = settings.qdrant.api_key_file
+    if not file or not any("QDRANT_API_KEY_FILE" in text for text in _texts(settings, files)):
+        return {}
+    return {"QDRANT_API_KEY": "", "QDRANT_API_KEY_FILE": str(file)}
+
+
+def _texts(settings: Settings, files: ComposeFiles) -> Iterator[str]:
+    """Yield the texts of the stack's compose files."""
+    packaged = [Path(files.options[-1])] if files.options else []
+    own = own_file(settings.project_root)
+    for path in settings.engine.compose_files or packaged or ([own] if own else []):
+        yield path.read_text(encoding="utf-8", errors="replace")
 
 
 def packaged_files(root: Path, package: Path = _PACKAGE) -> ComposeFiles:

@@ -18,6 +18,8 @@ class QdrantSettings:
 
     url: str
     api_key: str | None = field(repr=False)
+    # The file that contains the key, if it comes from one.
+    api_key_file: Path | None
     plaintext_key_hosts: tuple[str, ...]
     tls: Tls
     grpc_port: int | None
@@ -39,6 +41,7 @@ def read_qdrant(values: Values, root: Path) -> QdrantSettings:
     return QdrantSettings(
         url=url or f"http://localhost:{read_http_port(values)}",
         api_key=values.secret("QDRANT_API_KEY", "QDRANT_API_KEY_FILE", root),
+        api_key_file=_key_file(values, root),
         plaintext_key_hosts=values.names("QDRANT_ALLOW_PLAINTEXT_KEY"),
         tls=values.tls(root),
         grpc_port=read_grpc_port(values) if _knows_grpc_port(url, values) else None,
@@ -48,6 +51,11 @@ def read_qdrant(values: Values, root: Path) -> QdrantSettings:
         green_timeout_seconds=values.seconds("QDRANT_GREEN_TIMEOUT_SECONDS", GREEN_SECONDS),
         operation_timeout_seconds=values.seconds("QDRANT_OPERATION_TIMEOUT_SECONDS", 3600.0),
     )
+
+
+def _key_file(values: Values, root: Path) -> Path | None:
+    file = values.text("QDRANT_API_KEY_FILE")
+    return root / Path(file).expanduser() if file else None
 
 
 def read_http_port(values: Values) -> int:

@@ -174,6 +174,49 @@ def test_with_a_key_everything_works_and_nobody_else_gets_in(stack: Stack, seeds
     assert KEY not in printed
 
 
+def asked(stack: Stack, key: str = "") -> int:
+    """Return Qdrant's answer to a request with that key; once it is up, if it has to start."""
+    url = f"http://127.0.0.1:{stack.port}/collections"
+    transport = httpx.HTTPTransport(retries=8)
+    with httpx.Client(transport=transport, headers={"api-key": key} if key else {}) as client:
+        return client.get(url).status_code
+
+
+def test_a_key_in_a_file_protects_the_server_for_good(stack: Stack, seeds: Seeds) -> None:
+    """It does after a plain `up`, after a restart, and the tasks recreate nothing."""
+    seeds.give(stack, SMALL)
+    (stack.root / "secret").mkdir()
+    (stack.root / "secret/key").write_text(f"\n {KEY} \r\n", encoding="utf-8")
+    (stack.root / ".env").write_text("QDRANT_API_KEY_FILE=secret/key\n", encoding="utf-8")
+    assert up(stack) == 0, stack.log()
+    assert (asked(stack), asked(stack, "wrong"), asked(stack, KEY)) == (401, 401, 200)
+    assert stack.content(SMALL, KEY) == seeds.content[SMALL]
+    before = stack.identity()
+    assert stack.inv("stack.up", "--json").code == 0
+    assert stack.identity() == before
+    assert stack.compose("restart", "qdrant").code == 0
+    stack.up()
+    assert (asked(stack), asked(stack, KEY)) == (401, 200)
+    assert stack.compose("up", "--detach", "--force-recreate", "--wait", "qdrant").code == 0
+    assert (asked(stack), asked(stack, KEY)) == (401, 200)
+    assert KEY not in stack.compose("config").stdout + stack.log() + stack.log("qdrant")
+
+
+@pytest.mark.parametrize("content", ["", " \r\n", None])
+def test_a_file_without_a_key_starts_nothing(stack: Stack, content: str | None) -> None:
+    """A server that was given a key never runs without one; a missing file is not made a folder."""
+    file = stack.root / "key"
+    if content is not None:
+        file.write_text(content, encoding="utf-8")
+    (stack.root / ".env").write_text("QDRANT_API_KEY_FILE=key\n", encoding="utf-8")
+    done = stack.compose("up", "--detach", "--wait", "qdrant")
+    assert done.code != 0
+    with pytest.raises(httpx.TransportError):
+        httpx.get(f"http://127.0.0.1:{stack.port}/readyz", trust_env=False)
+    assert file.exists() == (content is not None)
+    assert str(file) in done.stderr or "QDRANT_API_KEY_FILE: expected" in stack.log("qdrant")
+
+
 def test_a_missing_snapshot_folder_is_named(stack: Stack) -> None:
     """A mistyped folder stops the start and is named, instead of looking like "no snapshots"."""
     stack.snapshots.rmdir()

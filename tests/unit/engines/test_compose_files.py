@@ -11,6 +11,7 @@ from snapshot_tasks.engines.compose_files import (
     DEFAULT_FILES,
     ComposeFiles,
     compose_files,
+    key_environment,
     packaged_files,
 )
 from snapshot_tasks.settings import Settings
@@ -61,3 +62,29 @@ def test_an_installed_package_has_it_inside(tmp_path: Path) -> None:
         "SNAPSHOT_TASKS_CONTEXT": str(package),
         "SNAPSHOT_TASKS_PACKAGE": ".",
     }
+
+
+@pytest.mark.parametrize("text", ["file: ${QDRANT_API_KEY_FILE:-/dev/null}", "# nothing of it"])
+def test_a_key_file_is_given_as_a_file_to_whoever_reads_it(
+    make_settings: Make, project: Path, text: str
+) -> None:
+    """Any other compose file gets the key itself, as before, and never none at all."""
+    project.mkdir()
+    (project / "docker-compose.yml").write_text(text, encoding="utf-8")
+    key = project / "key"
+    key.write_text("k", encoding="utf-8")
+    settings = make_settings(QDRANT_API_KEY_FILE="key")
+    seen = settings.compose_environment() | key_environment(settings, compose_files(settings))
+    reads_it = {"QDRANT_API_KEY": "", "QDRANT_API_KEY_FILE": str(key)}
+    expected = reads_it if "FILE" in text else {"QDRANT_API_KEY": "k"}
+    assert {name: seen[name] for name in seen if "KEY" in name} == expected
+
+
+def test_the_packages_file_reads_a_key_file(make_settings: Make, project: Path) -> None:
+    """A project without a compose file and without a key gets neither variable."""
+    project.mkdir()
+    (project / "key").write_text("k", encoding="utf-8")
+    settings = make_settings(QDRANT_API_KEY_FILE="key")
+    assert key_environment(settings, compose_files(settings))["QDRANT_API_KEY"] == ""
+    settings = make_settings(QDRANT_API_KEY="k")
+    assert key_environment(settings, compose_files(settings)) == {}
