@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import re
-
-from snapshot_tasks.domain.retention import Policy
-from snapshot_tasks.schedule.request import Command, Request, Schedule
+from snapshot_tasks.schedule.request import Command, Request, Schedule, is_secret, rules
 from snapshot_tasks.system.errors import SettingsError
-from snapshot_tasks.system.spans import format_span
 
 NAME = "qdrant-snapshot.yml"
 # The only folder in which GitHub looks for workflows.
 FOLDER = ".github/workflows"
 # Other kinds of stores use other variables: docs/offsite.md.
 _STORE = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
-_SECRET = re.compile("KEY|SECRET|TOKEN|PASSWORD|SAS|CREDENTIAL|ACCOUNT")
 _HEAD = """\
 # Takes a snapshot of your Qdrant, proves that it restores, and uploads the proof; by
 # `{origin}`. The snapshot itself is deleted with the runner, so that people who can
@@ -35,15 +30,15 @@ def workflow(request: Request) -> Schedule:
     if request.push:
         variables.append("QDRANT_OFFSITE_URL")
         names = list(request.store_names)
-        if not any(map(_SECRET.search, names)):
+        if not any(map(is_secret, names)):
             names += _STORE
-        secrets += [name for name in names if _SECRET.search(name)]
-        variables += [name for name in names if not _SECRET.search(name)]
+        secrets += filter(is_secret, names)
+        variables += [name for name in names if not is_secret(name)]
     environment = {name: f"${{{{ vars.{name} }}}}" for name in variables}
     environment |= {name: f"${{{{ secrets.{name} }}}}" for name in secrets}
     environment["QDRANT_ENGINE"] = "external"
     if request.push:
-        environment |= _rules(request.retention)
+        environment |= _quoted(rules(request.retention))
     if request.push and request.recipients:
         # Public keys: fixed here, so that nobody can forget them and push unencrypted copies.
         environment["QDRANT_AGE_RECIPIENTS"] = f'"{",".join(request.recipients)}"'
@@ -83,13 +78,9 @@ def _push_proof(command: Command) -> str:
     return _PUSH_PROOF.format(program=command.name, push=command.task("snapshot.push"))
 
 
-def _rules(policy: Policy) -> dict[str, str]:
-    """Return the retention as settings: a runner has no `.env`."""
-    numbers = {"last": policy.keep_last, **policy.periods}
-    rules = {f"QDRANT_KEEP_{name.upper()}": f'"{n}"' for name, n in numbers.items() if n}
-    if policy.max_age:
-        rules["QDRANT_KEEP_MAX_AGE"] = format_span(policy.max_age)
-    return rules and rules | {"QDRANT_KEEP_MINIMUM": f'"{policy.keep_minimum}"'}
+def _quoted(settings: dict[str, str]) -> dict[str, str]:
+    """Return numbers as the texts that they are for a setting."""
+    return {name: f'"{value}"' if value.isdigit() else value for name, value in settings.items()}
 
 
 def _and(names: list[str]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -10,9 +11,25 @@ from pathlib import Path
 from snapshot_tasks.domain.retention import Policy
 from snapshot_tasks.schedule.calendar import HOUR, MINUTE, Calendar, calendar, time_of_day
 from snapshot_tasks.system.errors import SettingsError
+from snapshot_tasks.system.spans import format_span
 from snapshot_tasks.system.untrusted import is_harmless, printable
 
 LAUNCHER = "./inv"
+_SECRET = re.compile("KEY|SECRET|TOKEN|PASSWORD|SAS|CREDENTIAL|ACCOUNT")
+
+
+def is_secret(name: str) -> bool:
+    """Whether the value of this variable must not be written into a schedule."""
+    return bool(_SECRET.search(name))
+
+
+def rules(policy: Policy) -> dict[str, str]:
+    """Return the retention as settings, for a machine that has no `.env`."""
+    numbers = {"last": policy.keep_last, **policy.periods}
+    found = {f"QDRANT_KEEP_{name.upper()}": str(n) for name, n in numbers.items() if n}
+    if policy.max_age:
+        found["QDRANT_KEEP_MAX_AGE"] = format_span(policy.max_age)
+    return found and found | {"QDRANT_KEEP_MINIMUM": str(policy.keep_minimum)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +67,19 @@ def launcher(project: Path) -> Command:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Elsewhere:
+    """What a pod must be told, because it has no `.env`; of secrets only the names."""
+
+    url: str = "http://localhost:6333"
+    collection: str | None = None
+    plaintext_hosts: tuple[str, ...] = ()
+    offsite_urls: tuple[str, ...] = ()
+    store_settings: Mapping[str, str] = field(default_factory=dict)
+    secrets: tuple[str, ...] = ()
+    image: str = "qdrant-snapshots"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
     """The project, what runs in it, and when; for systemd also the user and the time limit."""
 
@@ -60,8 +90,10 @@ class Request:
     drill_engine: str
     needs_host_tmp: bool
     every: timedelta
+    drill_every: timedelta
     creates: Calendar
     drills: Calendar
+    checks: Calendar
     all: bool
     retention: Policy
     push: bool
@@ -71,6 +103,7 @@ class Request:
     # What the off-site stores need: the names of their variables, and the recipients of copies.
     store_names: tuple[str, ...] = ()
     recipients: tuple[str, ...] = ()
+    elsewhere: Elsewhere = Elsewhere()
 
     @property
     def create_tasks(self) -> tuple[str, ...]:
@@ -129,6 +162,7 @@ def make_request(
     writes: tuple[Path, ...] = (),
     store_names: tuple[str, ...] = (),
     recipients: tuple[str, ...] = (),
+    elsewhere: Elsewhere = Elsewhere(),
 ) -> Request:
     """Check the options, and return the request.
 
@@ -150,8 +184,10 @@ def make_request(
         drill_engine=drill_engine,
         needs_host_tmp=needs_host_tmp,
         every=every,
+        drill_every=drill_every,
         creates=calendar(every, start, flag="--every"),
         drills=calendar(drill_every, start + later, flag="--drill-every"),
+        checks=calendar(every, start + later + later // 2, flag="--every"),
         all=all,
         retention=retention,
         push=push,
@@ -160,6 +196,7 @@ def make_request(
         writes=writes,
         store_names=store_names,
         recipients=recipients,
+        elsewhere=elsewhere,
     )
 
 

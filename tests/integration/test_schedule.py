@@ -249,6 +249,7 @@ def test_wrong_flags_end_with_14_and_foreign_files_with_24(inv: Inv, tmp_path: P
         ("--drill-every", "5h"),
         ("--at", "noon"),
         ("--every", ""),
+        ("--format", "kubernetes", "--image", ""),
     ):
         assert_error(inv("snapshot.schedule", *flags), 14)
     folder = tmp_path / "out"

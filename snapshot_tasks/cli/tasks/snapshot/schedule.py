@@ -15,7 +15,7 @@ from snapshot_tasks.cli.command import Outcome, Run, Span, command
 from snapshot_tasks.system.errors import SettingsError
 
 if TYPE_CHECKING:
-    from snapshot_tasks.schedule.request import Command, Request
+    from snapshot_tasks.schedule.request import Command, Elsewhere, Request
     from snapshot_tasks.settings import Settings
 
 _DISTRIBUTION = re.compile(r"\bqdrant[-_.]snapshot[-_.]tasks\b", re.IGNORECASE)
@@ -28,13 +28,15 @@ _INSTALLS = {
 @command(
     "snapshot.schedule",
     help={
-        "format": "cron: lines for a crontab; systemd: services and timers; github: a workflow.",
+        "format": "cron: lines for a crontab; systemd: services and timers; github: a workflow; "
+        "kubernetes: CronJobs.",
         "every": "How often to take a snapshot, such as 30min, 6h, 24h or 7d.",
         "at": "Start time in UTC; with a shorter --every, one of the times.",
         "drill-every": "How often to test the restore of the newest snapshot; a workflow tests "
         "every snapshot it takes.",
         "all": "All collections, instead of QDRANT_COLLECTION_NAME.",
         "push": "Copy each snapshot off-site; the default if QDRANT_OFFSITE_URL is set.",
+        "image": "The image of docs/image.md in your registry, for kubernetes.",
         "output-dir": "Write the files to this folder instead of printing them.",
     },
 )
@@ -46,6 +48,7 @@ def schedule(
     drill_every: Span = Span("7d"),  # noqa: B008
     all: bool = False,
     push: bool = False,
+    image: str = "qdrant-snapshots",
     output_dir: str = "",
 ) -> Outcome:
     """Print a ready schedule that takes, prunes, pushes and proves snapshots."""
@@ -57,8 +60,10 @@ def schedule(
         raise SettingsError(
             f"{format!r} is not a format.", hint=f"Use one of {', '.join(FORMATS)}."
         )
-    made = FORMATS[format](_request(run, every, at, drill_every, all, push))
-    if format != "github":
+    if not image:
+        raise SettingsError("--image is empty.", hint="Name the image of docs/image.md.")
+    made = FORMATS[format](_request(run, every, at, drill_every, all, push, image))
+    if format in ("cron", "systemd"):
         _tell_of_environment(run)
     folder = Path(output_dir).absolute()
     if output_dir and run.dry:
@@ -71,7 +76,9 @@ def schedule(
     )
 
 
-def _request(run: Run, every: Span, at: str, drill_every: Span, all: bool, push: bool) -> Request:
+def _request(
+    run: Run, every: Span, at: str, drill_every: Span, all: bool, push: bool, image: str
+) -> Request:
     from snapshot_tasks.engines.select import drill_engine
     from snapshot_tasks.schedule.request import make_request
 
@@ -98,6 +105,23 @@ def _request(run: Run, every: Span, at: str, drill_every: Span, all: bool, push:
         writes=_written(settings),
         store_names=tuple(sorted(settings.offsite.store_variables)),
         recipients=settings.offsite.age_recipients,
+        elsewhere=_elsewhere(settings, image),
+    )
+
+
+def _elsewhere(settings: Settings, image: str) -> Elsewhere:
+    from snapshot_tasks.schedule.request import Elsewhere, is_secret
+
+    watching, stores = settings.watching, settings.offsite.store_variables
+    urls = {"QDRANT_PING_URL": watching.ping_url, "QDRANT_WEBHOOK_URL": watching.webhook_url}
+    return Elsewhere(
+        url=settings.qdrant.url,
+        collection=None if settings.is_default_collection else settings.collection,
+        plaintext_hosts=settings.qdrant.plaintext_key_hosts,
+        offsite_urls=settings.offsite.urls,
+        store_settings={name: stores[name] for name in sorted(stores) if not is_secret(name)},
+        secrets=tuple(name for name, url in urls.items() if url),
+        image=image,
     )
 
 
