@@ -31,9 +31,10 @@ class Cost(Enum):
 class Expected:
     """What a restored collection must match: the manifest's record, or the former live collection.
 
-    `state` is None without a manifest. `moving_between` has the source's exact counts before and
-    after the snapshot if they differ: the file's count is close to them, but not known exactly.
-    `owns_aliases` is False under another name, because the aliases are not recreated then.
+    `state` is None if nothing describes the collection. `moving_between` has the source's exact
+    counts before and after the snapshot if they differ: the file's count is close to them, but not
+    known exactly. `owns_aliases` is False under another name, because the aliases are not recreated
+    then, and `knows_aliases` is False without a manifest, because files do not hold them.
     `sealed`, `probes` and `index_counts` say which points, and which results of searches and
     filters, are expected, if that is known;
     `odd_vectors` are the names of those that have a vector with NaN or infinity.
@@ -48,6 +49,7 @@ class Expected:
     taken_with: str | None = None
     moving_between: tuple[int, int] | None = None
     owns_aliases: bool = True
+    knows_aliases: bool = True
     sealed: Sealed | None = None
     probes: tuple[Probe, ...] = ()
     odd_vectors: frozenset[str] = frozenset()

@@ -21,6 +21,8 @@ from snapshot_tasks.sealing.tar import Budget, Member, content, members
 from snapshot_tasks.system.untrusted import JsonObject
 
 CONFIG, INDEXES = "config.json", "payload_index.json"
+# What a file's config has and no server shows.
+_NEVER_SHOWN = ("uuid",)
 SEGMENT_INDEXES = "snapshot/files/payload_index/config.json"
 
 
@@ -66,18 +68,24 @@ def describe(snapshot: Path, before: CollectionState, after: CollectionState) ->
     )
 
 
-def payload_schema_of(snapshot: Path) -> JsonObject:
-    """Return the payload indexes of a file, as a server shows them; none if their form is unknown.
+def describe_alone(snapshot: Path) -> Described | None:
+    """Return a file's own description, with which no server's can be compared.
 
-    The archive must have passed `check_archive`.
+    None if it has none in a form that is known. The archive must have passed `check_archive`.
     """
     walk = _Walk()
     with snapshot.open("rb") as file:
         try:
             walk.take_all(file)
         except (ValueError, KeyError):
-            return {}
-    return _schema(walk.indexes, {})
+            return None
+    if not isinstance(walk.config, dict) or walk.indexes is None:
+        return None
+    return Described(
+        config={key: value for key, value in walk.config.items() if key not in _NEVER_SHOWN},
+        payload_schema=_schema(walk.indexes, {}),
+        unsettled=tuple(sorted(walk.unsettled_by_log() | walk.unsettled_by_segments())),
+    )
 
 
 def _config(found: Any, before: JsonObject, after: JsonObject) -> JsonObject:

@@ -16,6 +16,7 @@ from snapshot_tasks.operations.create.one import create
 from snapshot_tasks.operations.create.request import CreateRequest
 from snapshot_tasks.operations.prove import expectation
 from snapshot_tasks.operations.prove.drill import DrillReport, DrillRequest, drill
+from snapshot_tasks.sealing.described import describe_alone
 from snapshot_tasks.system.errors import TaskError
 from snapshot_tasks.system.progress import Silent
 from tests.conftest import NEWER, Inv, Live, now
@@ -109,6 +110,31 @@ def test_a_server_that_restores_other_points_fails(
     assert report.verdict is Verdict.NOT_PROVEN
     assert isinstance(report.error, TaskError)
     assert any("the file has" in message for message in messages(report, "contents"))
+
+
+def test_a_file_without_manifest_describes_its_collection(
+    samples: Samples, folder: Path, engine: NativeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Config and payload indexes must come back as the file has them; aliases are not in it."""
+    file = samples.put("rich", folder, manifest=False)
+    report = prove(file, engine)
+    assert (report.error, report.verdict) == (None, Verdict.RESTORES)
+    for check in ("config", "payload schema"):
+        assert set(messages(report, check)) == {"identical"}
+    assert messages(report, "aliases") == []
+    found = describe_alone(file)
+    assert found is not None
+    hnsw = {**found.config["hnsw_config"], "m": 7}
+    other = dataclasses.replace(
+        found,
+        config={**found.config, "hnsw_config": hnsw},
+        payload_schema={**found.payload_schema, "lost": {"data_type": "keyword"}},
+    )
+    monkeypatch.setattr(expectation, "describe_alone", lambda _: other)
+    report = prove(file, engine)
+    assert report.verdict is Verdict.NOT_PROVEN
+    assert "expected 7, found " in messages(report, "config")[0]
+    assert "lost: expected" in messages(report, "payload schema")[0]
 
 
 def test_a_file_that_cannot_be_read_fails(
