@@ -85,6 +85,11 @@ class Copy:
         """The path of the sealed fingerprint."""
         return self.file.with_name(self.file.name + FINGERPRINT_SUFFIX)
 
+    @property
+    def probes_path(self) -> Path:
+        """The path of the recorded searches."""
+        return self.file.with_name(self.file.name + PROBES_SUFFIX)
+
     def snapshot(self) -> Snapshot:
         """Read the copy as the catalogue reads it."""
         return Catalog(self.file.parent).find(str(self.file))

@@ -217,6 +217,21 @@ def _forge(change: Callable[[Manifest], dict[str, Any]]) -> Callable[[Copy], Non
     return apply
 
 
+def _of_searches(change: Callable[[bytes], bytes | None]) -> Callable[[Copy], None]:
+    """Return a fault that only affects the recorded searches; None loses them."""
+
+    def apply(copy: Copy) -> None:
+        if not copy.probes_path.exists():
+            raise NotApplicable("no searches are recorded beside the manifest")
+        changed = change(copy.probes_path.read_bytes())
+        if changed is None:
+            copy.probes_path.unlink()
+        else:
+            copy.probes_path.write_bytes(changed)
+
+    return apply
+
+
 def _other_distance(config: Any) -> None:
     """Change the distance of the only vector, or of the first named one."""
     vectors = config["params"]["vectors"]
@@ -269,6 +284,9 @@ FAULTS = (
     Fault("count forged in the manifest", _forge(lambda m: {"points_count": m.points_count + 1})),
     Fault("payload indexes lost from the manifest", _forge(lambda m: {"payload_schema": {}})),
     Fault("sealed fingerprint cut short", lambda c: os.truncate(c.fingerprint_path, PAGE)),
+    Fault("recorded searches lost", _of_searches(lambda text: None), resign=False),
+    Fault("recorded searches cut short", _of_searches(lambda text: text[: len(text) // 2])),
+    Fault("recorded searches emptied", _of_searches(lambda text: b"[]\n")),
     Fault("alias lost from the manifest", _forge(lambda m: {"aliases": m.aliases[1:]})),
     Fault("point's version far in the future", _freeze_point),
 )

@@ -117,6 +117,14 @@ def test_faults_of_a_graph_are_caught(graph: Snapshot) -> None:
     assert caught == ["contents", "drill: search", "drill: payload index group"]
 
 
+def test_damaged_searches_are_caught(rich: Snapshot) -> None:
+    """They are beside the manifest, which identifies them; without them, no drill passes."""
+    searches = [fault for fault in FAULTS if fault.name.startswith("recorded searches")]
+    report = run_selftest(rich, tuple(searches))
+    caught = [row.as_it_is.caught_by for row in report.rows if row.as_it_is]
+    assert caught == ["drill: contents", "searches", "searches"]
+
+
 def test_each_level_of_checks_is_needed(rich: Snapshot) -> None:
     """Some faults are caught only by the archive check, the contents or the drill."""
     faults = named(

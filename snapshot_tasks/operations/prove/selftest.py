@@ -273,12 +273,12 @@ class _Testing:
         """Return a function that looks at a restored collection, where that will be compared."""
         if not self.request.all_members:
             return lambda endpoint, collection: None
-        queries: dict[str, list[PointId]] = {}
-        for probe in snapshot.probes:
-            queries.setdefault(probe.vector, []).append(probe.id)
 
         def look(endpoint: Endpoint, collection: str) -> None:
             assert snapshot.manifest is not None
+            queries: dict[str, list[PointId]] = {}
+            for probe in snapshot.probes:
+                queries.setdefault(probe.vector, []).append(probe.id)
             seen = take_picture(
                 endpoint,
                 collection,
