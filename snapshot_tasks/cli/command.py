@@ -114,7 +114,12 @@ class FlaggedTask(NamedTask):
 
     def get_arguments(self, ignore_unknown_help: bool | None = None) -> list[Argument]:
         """Return the flags; those that name things know whether they were given."""
-        return [as_given(flag) for flag in super().get_arguments(ignore_unknown_help)]
+        # Invoke takes each text out of `help`, so a second call would find flags without any.
+        self.help, kept = dict(self.help), self.help
+        try:
+            return [as_given(flag) for flag in super().get_arguments(ignore_unknown_help)]
+        finally:
+            self.help = kept
 
 
 def project_root(config: Config) -> Path:

@@ -48,7 +48,7 @@ class NotFound(TaskError):
 
 
 class Locked(TaskError):
-    """Another run has locked the snapshot folder."""
+    """Another run holds the lock of the snapshot folder."""
 
     exit_code = 11
     kind = "locked"
@@ -76,7 +76,7 @@ class SettingsError(TaskError):
 
 
 class StorageError(TaskError):
-    """A disk or storage is full, not writable or lost."""
+    """A disk or storage is full, not writable or lost; or the hook after a snapshot failed."""
 
     exit_code = 15
     kind = "storage"
@@ -104,21 +104,21 @@ class RestoreIncomplete(TaskError):
 
 
 class BudgetMissed(TaskError):
-    """The result is correct, but later or slower than requested."""
+    """A time limit was missed (`--max-seconds`), or a promise is broken (`snapshot.check`)."""
 
     exit_code = 23
     kind = "budget_missed"
 
 
 class Refused(TaskError):
-    """Unsafe: would overwrite or delete without consent, or versions are incompatible."""
+    """Unsafe: it would overwrite or delete without consent, or versions or nodes do not fit."""
 
     exit_code = 24
     kind = "refused"
 
 
 class Interrupted(TaskError):
-    """Ended by Ctrl-C or a termination signal, after cleaning up."""
+    """Ended by Ctrl-C or a termination signal; nothing half-done is left behind."""
 
     exit_code = 130
     kind = "interrupted"
