@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import re
 import shlex
 import subprocess
@@ -16,7 +15,8 @@ import pytest
 from cronsim import CronSim
 
 from snapshot_tasks.cli.namespace import namespace
-from tests.conftest import ROOT, Inv, Live, Ran
+from tests.conftest import Inv, Live, Ran
+from tests.support.launcher import give_launcher
 from tests.support.systemd import analyze
 from tests.support.world import assert_error
 
@@ -29,20 +29,7 @@ MAX_EXPOSURE = 2.5
 def hostile(inv: Inv, qdrant: Live) -> Iterator[Inv]:
     """`inv` in a folder whose name is special to every reader, with its real launcher."""
     root = inv.root.rename(inv.root.with_name(HOSTILE))
-    for name in ("inv", "requirements.txt"):
-        (root / name).write_bytes((ROOT / name).read_bytes())
-    (root / "inv").chmod(0o755)
-    # Without an environment, plain `inv` finds the package only through this.
-    tasks = f"import sys\nsys.path.insert(0, {str(ROOT)!r})\nfrom snapshot_tasks import namespace\n"
-    (root / "tasks.py").write_text(tasks, encoding="utf-8")
-    python = root / ".venv/bin/python"
-    python.parent.mkdir(parents=True)
-    python.write_text(
-        f'#!/bin/sh\nPYTHONPATH={ROOT} exec {sys.executable} "$@"\n', encoding="utf-8"
-    )
-    python.chmod(0o755)
-    digest = hashlib.sha256((root / "requirements.txt").read_bytes()).hexdigest()
-    (root / ".venv/.requirements.sha256").write_text(f"{digest}  -\n", encoding="utf-8")
+    give_launcher(root)
     (root / ".env").write_text(
         f"QDRANT_ENGINE=external\nQDRANT_DRILL_ENGINE=native\nQDRANT_URL={qdrant.url}\n"
         "QDRANT_COLLECTION_NAME=scheduled\n",
