@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
@@ -22,6 +23,7 @@ from tests.e2e.stack import (
     SMALL,
     SMALL_POINTS,
     Stack,
+    ask_docker,
     copy_project,
     new_stack,
 )
@@ -62,6 +64,17 @@ def _no_settings_from_outside_for_shared_stacks() -> Iterator[None]:
             if name.startswith(("QDRANT_", "COMPOSE_", "GITHUB_")):
                 patch.delenv(name)
         yield
+
+
+@pytest.fixture(scope="module")
+def image(docker: None) -> Iterator[str]:
+    """The image, built from the repository on the Python base of this machine."""
+    tag = f"qst-e2e-image-{uuid4().hex[:8]}"
+    base = os.environ.get("PYTHON_IMAGE")
+    arguments = ["--build-arg", f"PYTHON_IMAGE={base}"] if base else []
+    ask_docker("build", "--quiet", "--tag", tag, *arguments, str(ROOT))
+    yield tag
+    ask_docker("image", "rm", "--force", tag)
 
 
 @contextmanager

@@ -3,29 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Iterator
 from pathlib import Path
-from uuid import uuid4
 
 import pytest
 
-from tests.conftest import ROOT
 from tests.e2e.conftest import Seeds
 from tests.e2e.stack import SMALL, Stack, ask_docker
 
 ANYBODY = "54321:0"
-
-
-@pytest.fixture(scope="module")
-def image(docker: None) -> Iterator[str]:
-    """The image, built from the repository on the Python base of this machine."""
-    tag = f"qst-e2e-image-{uuid4().hex[:8]}"
-    base = os.environ.get("PYTHON_IMAGE")
-    arguments = ["--build-arg", f"PYTHON_IMAGE={base}"] if base else []
-    ask_docker("build", "--quiet", "--tag", tag, *arguments, str(ROOT))
-    yield tag
-    ask_docker("image", "rm", "--force", tag)
 
 
 def test_it_is_not_root_and_starts_the_tasks(image: str) -> None:
