@@ -3,7 +3,7 @@
 from snapshot_tasks.cli.namespace import add_tasks, build_namespace
 
 # Tasks for the development of this project itself, which nobody else's namespace has.
-DEVELOPMENT = ("bench", "faults", "lint", "test")
+DEVELOPMENT = ("bench", "docs", "faults", "lint", "test")
 
 namespace = build_namespace()
 for name in DEVELOPMENT:
