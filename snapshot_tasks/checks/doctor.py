@@ -23,6 +23,7 @@ from snapshot_tasks.checks.patient import Patient
 from snapshot_tasks.checks.promises import (
     MAX_AGE,
     MAX_PROOF_AGE,
+    NO_LINKS,
     as_warnings,
     check_pointer,
     promises,
@@ -43,9 +44,10 @@ from snapshot_tasks.system.errors import (
     StorageError,
     TaskError,
 )
-from snapshot_tasks.system.files import is_in_memory
+from snapshot_tasks.system.files import has_links, is_in_memory, lacking
 
 MIN_FREE_BYTES = 1 << 30
+LACKING_REMEDY = "Snapshots are safe there; for the rest, choose a folder on a disk such as ext4."
 _UNKNOWN_VERSION = (
     "Look for a newer release of this project. Until then, trust only what"
     " `inv snapshot.test-restore` proves."
@@ -166,6 +168,8 @@ def check_folder(patient: Patient) -> Iterator[Finding]:
         yield warn("folder", message, f"Delete files there until {enough}.")
     else:
         yield ok("folder", message)
+    if lacks := lacking(folder):
+        yield warn("file system", f"{folder} lacks {'; '.join(lacks)}", LACKING_REMEDY)
 
 
 def check_scratch(patient: Patient) -> Iterator[Finding]:
@@ -197,6 +201,9 @@ def _room(newest: Snapshot | None, *, in_memory: bool) -> int | None:
 def check_latest(patient: Patient) -> Iterator[Finding]:
     """The latest link points to the newest snapshot."""
     target = patient.catalog.latest_target(patient.collection)
+    if target is None and not has_links(patient.catalog.folder):
+        yield ok("latest link", NO_LINKS)
+        return
     yield from as_warnings([check_pointer(patient.newest, target.name if target else None)])
 
 

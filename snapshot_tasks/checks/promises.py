@@ -25,6 +25,7 @@ from snapshot_tasks.system.units import age
 MAX_AGE = timedelta(hours=26)
 MAX_PROOF_AGE = timedelta(days=8)
 NOT_PROMISED = tuple(f"snapshot.{name}" for name in ("check", "restore", "pull", "verify", "prune"))
+NO_LINKS = "this disk has no symlinks; the newest snapshot is the one with the latest time"
 # The clocks of two machines can differ a little. With a larger difference one of them is wrong,
 # and a snapshot from the future would never count as too old.
 CLOCK_TOLERANCE = timedelta(minutes=5)

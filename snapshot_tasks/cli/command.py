@@ -27,9 +27,17 @@ from invoke.tasks import Task, task
 from snapshot_tasks.cli.calling import CALLING, NamedTask, named, named_document
 from snapshot_tasks.cli.console import PRINTED, TerminalProgress, ask, say, tell
 from snapshot_tasks.cli.flags import Count, Seconds, Span, as_given, refuse_empty
+from snapshot_tasks.cli.outputs import UNWRITABLE, open_outputs, silence
 from snapshot_tasks.cli.redaction import document_without_key, without_key
 from snapshot_tasks.cli.watching import Watch, begin_watch
-from snapshot_tasks.system.errors import Interrupted, Refused, TaskError, Unforeseen
+from snapshot_tasks.system.errors import (
+    Interrupted,
+    Refused,
+    StorageError,
+    TaskError,
+    Unforeseen,
+    meaning_of,
+)
 from snapshot_tasks.system.process import INTERRUPTING_SIGNALS, collect_rarely
 from snapshot_tasks.system.untrusted import finite
 
@@ -147,6 +155,7 @@ def command(
         @functools.wraps(function)
         def body(context: Context, *, json: bool = False, **flags: Any) -> None:
             collect_rarely()
+            open_outputs()
             root, defaults = project_root(context.config), project_defaults(context.config)
             CALLING.begin(context.config, root)
             dry = bool(context.config.run.dry)
@@ -186,7 +195,7 @@ def _finish(run: Run, work: Callable[[], Outcome], watch: Watch | None) -> None:
     outcome = _outcome(run, work)
     if outcome.error:
         outcome = _told(run, outcome, outcome.error)
-    outcome = _printed(run, outcome)
+    outcome = _printed(run, outcome, is_work=watch is not None)
     error = outcome.error
     last_words = (named(f"error: {error.message}"), named(f"  fix: {error.hint}")) if error else ()
     if watch:
@@ -202,8 +211,12 @@ def _finish(run: Run, work: Callable[[], Outcome], watch: Watch | None) -> None:
     raise Exit(code=error.exit_code)
 
 
-def _printed(run: Run, outcome: Outcome) -> Outcome:
-    """Print the result; a bug here is reported like any other."""
+def _printed(run: Run, outcome: Outcome, *, is_work: bool) -> Outcome:
+    """Print the result; a bug here is reported like any other.
+
+    An output that cannot be written fails a task that only shows something. What a task has done
+    stays done.
+    """
     try:
         if run.json:
             document = json_module.dumps(finite(_document(run, outcome)), allow_nan=False)
@@ -213,13 +226,33 @@ def _printed(run: Run, outcome: Outcome) -> Outcome:
             outcome.render()
         sys.stdout.flush()
     except BrokenPipeError:
-        # The reader has closed the pipe; flushing the rest at exit must not fail.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # The reader has seen enough.
+        silence(sys.stdout)
+    except OSError as error:
+        if error.errno not in UNWRITABLE:
+            return _botched(run, error)
+        silence(sys.stdout)
+        return _unwritten(run, outcome, error, is_work=is_work)
     except Exception as error:
-        bug = Unforeseen.of(error)
-        outcome = _told(run, Outcome(result={}, error=bug), bug)
-        if run.json:
-            print(json_module.dumps(_document(run, outcome)))
+        return _botched(run, error)
+    return outcome
+
+
+def _unwritten(run: Run, outcome: Outcome, error: OSError, *, is_work: bool) -> Outcome:
+    words = f"The result could not be written to stdout: {error.strerror}."
+    if is_work or outcome.error:
+        run.progress.note(words)
+        return outcome
+    lost = StorageError(words, hint="Free space where the output goes, then run this again.")
+    return replace(outcome, error=lost)
+
+
+def _botched(run: Run, error: Exception) -> Outcome:
+    """Report a bug in showing a result."""
+    bug = Unforeseen.of(error)
+    outcome = _told(run, Outcome(result={}, error=bug), bug)
+    if run.json:
+        print(json_module.dumps(_document(run, outcome)))
     return outcome
 
 
@@ -235,7 +268,7 @@ def _outcome(run: Run, work: Callable[[], Outcome]) -> Outcome:
     except TaskError as error:
         return _interrupted() if signals else Outcome(result={}, error=error)
     except Exception as error:
-        return Outcome(result={}, error=Unforeseen.of(error))
+        return Outcome(result={}, error=meaning_of(error))
 
 
 def _told(run: Run, outcome: Outcome, error: TaskError) -> Outcome:

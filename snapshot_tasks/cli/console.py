@@ -11,9 +11,10 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, cast
 
 from snapshot_tasks.cli.calling import named
+from snapshot_tasks.cli.outputs import Unfailing, write_error
 from snapshot_tasks.system.units import duration, points, size
 from snapshot_tasks.system.untrusted import printable
 
@@ -71,9 +72,10 @@ def say(message: str, *, style: str = "") -> None:
         from rich.console import Console
         from rich.text import Text
 
-        Console(stderr=True, highlight=False).print(Text(message, style=style), soft_wrap=True)
+        error = cast("IO[str]", Unfailing())
+        Console(file=error, highlight=False).print(Text(message, style=style), soft_wrap=True)
     else:
-        print(message, file=sys.stderr, flush=True)
+        write_error(f"{message}\n")
 
 
 def tell(text: str, *, is_file: bool = False) -> None:
@@ -108,8 +110,11 @@ def _escaped(match: re.Match[str]) -> str:
 
 
 def ask(question: str) -> bool:
-    """Ask on the terminal; anything but a clear yes is a no."""
-    print(f"{printable(question)} Continue? [yes/no] ", end="", file=sys.stderr, flush=True)
+    """Ask on the terminal; anything but a clear yes is a no, and so is a question nobody saw."""
+    try:
+        print(f"{printable(question)} Continue? [yes/no] ", end="", file=sys.stderr, flush=True)
+    except OSError:
+        return False
     return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
@@ -254,7 +259,7 @@ def _new_bar() -> Progress:
         BarColumn(),
         TextColumn("{task.fields[shown]}", markup=False),
         TimeRemainingColumn(),
-        console=Console(stderr=True),
+        console=Console(file=cast("IO[str]", Unfailing())),
         transient=True,
     )
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from snapshot_tasks.domain.failure import Failure, joined
-from snapshot_tasks.system.errors import Interrupted, TaskError, Unforeseen
+from snapshot_tasks.system.errors import Interrupted, TaskError, meaning_of
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -55,7 +55,7 @@ def for_each(
             failures.append(Failure(name=name(item), error=error))
             continue
         except Exception as error:
-            failures.append(Failure(name=name(item), error=Unforeseen.of(error)))
+            failures.append(Failure(name=name(item), error=meaning_of(error)))
             continue
         results.append(result)
         if failed := error_of(result):

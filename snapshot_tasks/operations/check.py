@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from snapshot_tasks.catalog.folder import Catalog
 from snapshot_tasks.catalog.runs import read_runs
 from snapshot_tasks.checks.promises import (
+    NO_LINKS,
     by_collection,
     check_pointer,
     check_pushed,
@@ -16,10 +17,11 @@ from snapshot_tasks.checks.promises import (
     newest_of,
     promises,
 )
-from snapshot_tasks.domain.findings import Finding, fail, failed
+from snapshot_tasks.domain.findings import Finding, fail, failed, ok
 from snapshot_tasks.domain.names import check_collection
 from snapshot_tasks.domain.snapshot import Snapshot
 from snapshot_tasks.system.errors import BudgetMissed, NotFound, StorageError, TaskError
+from snapshot_tasks.system.files import has_links
 
 TASKS = "the tasks"
 CATALOGUE = "the catalogue"
@@ -114,6 +116,8 @@ def _of_collection(
         target = catalog.latest_target(collection)
     except NotFound as error:
         return (*findings, fail("latest link", error.message, error.hint))
+    if newest and target is None and not has_links(catalog.folder):
+        return (*findings, ok("latest link", NO_LINKS))
     return (*findings, check_pointer(newest, target.name if target else None))
 
 

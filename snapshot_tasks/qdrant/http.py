@@ -27,6 +27,8 @@ from snapshot_tasks.system.proxies import proxy_for
 CONNECT_SHARE = 1 / 6
 # A batch of points may take this many times as long as a short response.
 BATCH_ANSWERS = 4
+# Qdrant never sends these: bad gateway, gateway timeout, and two of Cloudflare's time-outs.
+LOST_BY_GATEWAY = (502, 504, 522, 524)
 _START = "Check that it is running (`inv stack.up` starts it) and that QDRANT_URL is right."
 # A port that closes the connection, or does not answer in HTTP/1.
 _OTHER_PORT = (
@@ -129,6 +131,7 @@ class Http:
                 method, path, json=body, params=params, files=files, timeout=self._patience(long)
             )
             refuse_redirect(response)
+            _refuse_gateway(response)
             if files or not patience.waits_for(response):
                 return response
 
@@ -219,6 +222,18 @@ class Http:
             raise Unreachable(
                 f"{self.endpoint.url}{path} is not a valid URL: {error}.", hint=_START
             ) from error
+
+
+def _refuse_gateway(response: httpx.Response) -> None:
+    """Treat a gateway that gave up waiting as a lost connection, because Qdrant may go on.
+
+    Raises:
+        RemoteProtocolError: if the response is such a one.
+    """
+    if response.status_code in LOST_BY_GATEWAY:
+        raise httpx.RemoteProtocolError(
+            f"a gateway answered {response.status_code}", request=response.request
+        )
 
 
 @contextmanager

@@ -23,6 +23,7 @@ from snapshot_tasks.system.files import (
     STAGING_PREFIX,
     publish,
     storage_errors,
+    suppress_unsupported,
     sync_directory,
 )
 from snapshot_tasks.system.locks import lock, try_lock
@@ -161,7 +162,8 @@ def _locked_staging(folder: Path) -> Iterator[Path]:
 
 def _publish_new(staging: Path, path: Path) -> None:
     """Give a staging file a name that does not exist yet, even if others try at the same time."""
-    staging.chmod(PUBLIC)
+    with suppress_unsupported():
+        staging.chmod(PUBLIC)
     with staging.open("rb") as file:
         os.fsync(file.fileno())
     try:

@@ -6,6 +6,8 @@ Nothing outside `cli/` turns an error into a process exit.
 
 from __future__ import annotations
 
+UTF_8 = "Set LC_ALL=C.UTF-8 or PYTHONUTF8=1, then run this again."
+
 
 class TaskError(Exception):
     """Base class of all expected failures; each subclass has its own exit code."""
@@ -137,3 +139,13 @@ class ServerFailure(TaskError):
     def is_internal(self) -> bool:
         """Whether the server failed, and did not just refuse the request."""
         return self.status is not None and self.status >= 500
+
+
+def meaning_of(error: Exception) -> TaskError:
+    """Return the error behind an exception that nothing has caught."""
+    if isinstance(error, UnicodeEncodeError) and error.reason != "surrogates not allowed":
+        name = error.object[:100].encode("ascii", "backslashreplace").decode()
+        return SettingsError(
+            f"The locale of this process cannot write {name} ({error.encoding}).", hint=UTF_8
+        )
+    return Unforeseen.of(error)

@@ -10,11 +10,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from snapshot_tasks.system.errors import StorageError
+from snapshot_tasks.system.errors import UTF_8, StorageError
 
 CHUNK_BYTES = 1 << 20
 STAGING_PREFIX = ".staging-"
 PUBLIC, PRIVATE, PRIVATE_FOLDER = 0o644, 0o600, 0o700
+# What a file system answers that does not have modes, links, or a sync of folders.
+NOT_SUPPORTED = (errno.EINVAL, errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTTY)
+NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -26,10 +29,24 @@ def storage_errors(folder: Path, *, setting: str = "QDRANT_SNAPSHOT_DIR") -> Ite
     """
     try:
         yield
+    except UnicodeEncodeError as error:
+        name = error.object[:100].encode("ascii", "backslashreplace").decode()
+        raise StorageError(
+            f"Cannot write to {folder}: the locale of this process ({error.encoding}) cannot write"
+            f" the name {name}.",
+            hint=UTF_8,
+        ) from error
     except OSError as error:
         reason = error.strerror or str(error)
         if error.errno in NO_SPACE:
             hint = f"Free space there, or choose another folder with {setting}."
+        elif error.errno in NO_LOCKS:
+            hint = (
+                "This disk cannot lock files, and without a lock two runs could spoil each other's"
+                f" work. Mount it with locks, or choose another folder with {setting}."
+            )
+        elif error.errno == errno.EILSEQ:
+            hint = "This disk cannot write that name. Choose a folder on another disk."
         elif error.errno == errno.ELOOP:
             hint = "A link is in place of a file, and links are never written through. Remove it."
         elif error.errno == errno.ENAMETOOLONG:
@@ -49,7 +66,58 @@ def is_in_memory(folder: Path) -> bool:
 
 
 def sync_directory(folder: Path) -> None:
-    """Make renames in `folder` survive a power failure."""
+    """Make renames in `folder` survive a power failure, if its file system can do that."""
+    with suppress_unsupported():
+        _sync(folder)
+
+
+@contextmanager
+def suppress_unsupported() -> Iterator[None]:
+    """Go on if a file system does not have something that a snapshot can be kept without."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in NOT_SUPPORTED:
+            raise
+
+
+def lacking(folder: Path) -> tuple[str, ...]:
+    """Return what the file system of a writable folder lacks; a snapshot is kept without it."""
+    with storage_errors(folder), staging_file(folder) as staging:
+        link = staging.with_name(f"{staging.name}-link")
+        tries: tuple[tuple[str, Callable[[], None]], ...] = (
+            ("symlinks, so there is no latest link", lambda: link.symlink_to(staging.name)),
+            ("file modes, so other users may not be able to read", lambda: _chmod(staging)),
+            ("a sync of folders, so a power cut may lose the last file", lambda: _sync(folder)),
+        )
+        try:
+            return tuple(what for what, attempt in tries if _is_unsupported(attempt))
+        finally:
+            link.unlink(missing_ok=True)
+
+
+def has_links(folder: Path) -> bool:
+    """Return whether symlinks can be made in a folder; True if that cannot be tried."""
+    try:
+        return not any("symlinks" in what for what in lacking(folder))
+    except StorageError:
+        return True
+
+
+def _is_unsupported(attempt: Callable[[], None]) -> bool:
+    try:
+        attempt()
+    except OSError as error:
+        return error.errno in NOT_SUPPORTED
+    return False
+
+
+def _chmod(path: Path) -> None:
+    with path.open("rb") as file:
+        os.fchmod(file.fileno(), PUBLIC)
+
+
+def _sync(folder: Path) -> None:
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -82,7 +150,8 @@ def publish(staging: Path, final: Path, *, mode: int = PUBLIC) -> None:
     """
     descriptor = os.open(staging, os.O_RDONLY)
     try:
-        os.fchmod(descriptor, mode)
+        with suppress_unsupported():
+            os.fchmod(descriptor, mode)
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
@@ -108,11 +177,21 @@ def by_umask() -> int:
 
 
 def point_link(link: Path, target_name: str) -> None:
-    """Point the relative symlink `link` to a file next to it, atomically."""
+    """Point the relative symlink `link` to a file next to it, atomically.
+
+    Where no symlinks can be made, an old one is removed, because it would point to another file.
+    """
     with staging_file(link.parent) as staging:
         staging.unlink()
-        staging.symlink_to(target_name)
-        os.replace(staging, link)
+        try:
+            staging.symlink_to(target_name)
+        except OSError as error:
+            if error.errno not in NOT_SUPPORTED:
+                raise
+            if link.is_symlink():
+                link.unlink()
+        else:
+            os.replace(staging, link)
     sync_directory(link.parent)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from snapshot_tasks.catalog.folder import Catalog
 from snapshot_tasks.domain.failure import Failure
@@ -15,6 +15,7 @@ from snapshot_tasks.operations.create.request import CreateRequest
 from snapshot_tasks.operations.prune import prune_collections
 from snapshot_tasks.operations.restore.unfinished import tidy
 from snapshot_tasks.qdrant.server import Server
+from snapshot_tasks.system.errors import TaskError
 from snapshot_tasks.system.progress import Clock, Progress
 
 
@@ -67,12 +68,16 @@ def create_and_prune(
     progress: Progress,
     *,
     clock: Clock,
+    may_vanish: bool = False,
 ) -> CreatedAndPruned:
     """Take several snapshots; with a policy, delete old ones of collections that have a new one.
 
-    The caller must hold the catalogue's lock.
+    A collection that was deleted meanwhile is only noted if it `may_vanish`, because nobody named
+    it. The caller must hold the catalogue's lock.
     """
     taken = create_each(requests, server, catalog, progress, clock=clock)
+    if may_vanish:
+        taken = _without_vanished(taken, server, progress)
     names = [str(created.snapshot.collection) for created in taken.results]
     pruned: Batch[list[Snapshot]] = Batch()
     if policy:
@@ -82,3 +87,17 @@ def create_and_prune(
         dropped=tuple(snapshot for gone in pruned.results for snapshot in gone),
         failures=(*taken.failures, *pruned.failures),
     )
+
+
+def _without_vanished(taken: Batch[Created], server: Server, progress: Progress) -> Batch[Created]:
+    """Turn the failure of each collection that no longer exists into a note."""
+    if not taken.failures:
+        return taken
+    try:
+        here = server.collections.names()
+    except TaskError:
+        return taken
+    for failure in taken.failures:
+        if failure.name not in here:
+            progress.note(f"{failure.name} was deleted meanwhile, so it has no new snapshot.")
+    return replace(taken, failures=tuple(f for f in taken.failures if f.name in here))

@@ -48,6 +48,7 @@ def create(
     from snapshot_tasks.operations.create.many import create_and_prune
     from snapshot_tasks.operations.prune import check_policy
     from snapshot_tasks.operations.restore.unfinished import tidied
+    from snapshot_tasks.system.files import lacking
 
     if all and collection:
         raise SettingsError(
@@ -81,7 +82,11 @@ def create(
             )
             for name in dict.fromkeys(names)
         ]
-        done = create_and_prune(requests, policy, server, catalog, run.progress, clock=now)
+        if lacks := lacking(catalog.folder):
+            run.progress.note(f"{catalog.folder} lacks {'; '.join(lacks)}.")
+        done = create_and_prune(
+            requests, policy, server, catalog, run.progress, clock=now, may_vanish=all
+        )
     failures = (*done.failures, *run_hook(run, done.snapshots))
     return Outcome(
         result=created_json(done, failures),

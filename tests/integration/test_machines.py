@@ -1,0 +1,215 @@
+"""Other people's disks, outputs, locales and gateways, in front of a real Qdrant."""
+
+from __future__ import annotations
+
+import errno
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import Inv, Live
+from tests.support.proxy import Answer, Exchange, faulty
+from tests.support.world import wait_until
+
+SNAPSHOTS = r"/collections/[^/]+/snapshots"
+
+
+def run_shell(inv: Inv, line: str, **environment: str) -> subprocess.CompletedProcess[bytes]:
+    """Run `inv …` through a shell, which redirects its outputs."""
+    command = line.replace("INV", f"{sys.executable} -m invoke")
+    return subprocess.run(
+        ("bash", "-c", command),
+        cwd=inv.root,
+        env={**os.environ, **inv.environment, **environment},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def taken(inv: Inv) -> list[Path]:
+    """Return the snapshot files of a project."""
+    return list((inv.root / "qdrant_snapshots").glob("*_2*.snapshot"))
+
+
+@pytest.mark.parametrize(
+    "outputs",
+    [">/dev/full", "2>/dev/full", ">&-", "2>&-", ">&- 2>&-", ">/dev/full 2>&1", "--json >&-"],
+)
+def test_an_output_that_cannot_be_written_ends_no_backup(
+    qdrant: Live, name: str, outside: Inv, outputs: str
+) -> None:
+    """The snapshot is whole and catalogued, and the exit code says so."""
+    name = f"{name}-{'-'.join(map(str, outputs.encode()))}"
+    qdrant.loader.plain(name, points=20)
+    ran = run_shell(outside, f"INV snapshot.create --collection {name} {outputs}")
+    assert ran.returncode == 0, ran
+    assert b"Traceback" not in ran.stderr + ran.stdout
+    assert len(taken(outside)) == 1
+    assert outside("snapshot.verify", "--collection", name).code == 0
+
+
+def test_a_list_that_cannot_be_written_is_no_list(outside: Inv) -> None:
+    """A task that only shows something has failed if nobody can see it."""
+    ran = run_shell(outside, "INV doctor --json >/dev/full")
+    assert ran.returncode != 0
+    ran = run_shell(outside, "INV snapshot.list >/dev/full")
+    assert ran.returncode == 15, ran
+    assert b"could not be written" in ran.stderr
+
+
+def test_a_locale_that_cannot_write_a_name(qdrant: Live, name: str, outside: Inv) -> None:
+    """The one collection fails with a remedy; the others have their snapshots."""
+    foreign = f"{name}-été-日本"
+    qdrant.loader.plain(name, points=20)
+    qdrant.loader.plain(foreign, points=20)
+    ascii_only = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    ran = run_shell(outside, "INV snapshot.create --all", **ascii_only)
+    assert b"Traceback" not in ran.stderr, ran.stderr
+    assert len([path for path in taken(outside) if path.name.startswith(f"{name}_")]) == 1
+    assert ran.returncode, ran.stderr
+    assert b"LC_ALL=C.UTF-8" in ran.stderr
+    assert run_shell(outside, "INV snapshot.list", **ascii_only).returncode == 0
+
+
+@pytest.fixture
+def exfat(tmp_path: Path) -> Iterator[Path]:
+    """A real exFAT disk, by FUSE: it has no symlinks, no modes, and no names that are not UTF-8."""
+    place, image = tmp_path / "exfat", tmp_path / "exfat.img"
+    place.mkdir()
+    with image.open("wb") as file:
+        file.truncate(256 << 20)
+    try:
+        subprocess.run(("mkfs.exfat", str(image)), check=True, capture_output=True)
+        found = subprocess.run(
+            ("losetup", "-f", "--show", str(image)), check=True, capture_output=True, text=True
+        )
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("this machine makes no exFAT disks")
+    device = found.stdout.strip()
+    try:
+        mounted = subprocess.run(("mount.exfat-fuse", device, str(place)), check=False)
+        if mounted.returncode:
+            pytest.skip("this machine mounts no exFAT disks")
+        yield place
+        wait_until(lambda: not subprocess.run(("umount", str(place)), check=False).returncode)
+    finally:
+        subprocess.run(("losetup", "-d", device), check=False)
+
+
+def test_a_disk_without_symlinks(qdrant: Live, name: str, outside: Inv, exfat: Path) -> None:
+    """The snapshot is kept, used and checked; what is missing is said once, and by the doctor."""
+    keep_on(qdrant, name, outside, str(exfat), "symlinks")
+
+
+@pytest.mark.parametrize(
+    ("function", "number", "word"),
+    [("fchmod", errno.EPERM, "file modes"), ("symlink", errno.EPERM, "symlinks")],
+)
+def test_a_disk_that_lacks_something(
+    qdrant: Live,
+    name: str,
+    outside: Inv,
+    monkeypatch: pytest.MonkeyPatch,
+    function: str,
+    number: int,
+    word: str,
+) -> None:
+    """As above, with the error that such disks return (this machine has none)."""
+
+    def refuse(*arguments: Any, **options: Any) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, function, refuse)
+    keep_on(qdrant, name, outside, str(outside.root / "qdrant_snapshots"), word)
+
+
+def test_a_disk_that_cannot_sync_folders(
+    qdrant: Live, name: str, outside: Inv, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As above: EINVAL for folders only, as SMB returns it."""
+    sync = os.fsync
+
+    def refuse(descriptor: int) -> None:
+        if Path(f"/proc/self/fd/{descriptor}").is_dir():
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", refuse)
+    keep_on(qdrant, name, outside, str(outside.root / "qdrant_snapshots"), "a sync of folders")
+
+
+def keep_on(qdrant: Live, name: str, inv: Inv, folder: str, word: str) -> None:
+    """Take two snapshots there, and use them."""
+    qdrant.loader.plain(name, points=20)
+    for _ in range(2):
+        made = inv("snapshot.create", "--collection", name, QDRANT_SNAPSHOT_DIR=folder)
+        assert made.code == 0, made.stderr
+        assert made.stderr.count(f"{folder} lacks ") == 1
+        assert word in made.stderr
+    for task in (("snapshot.verify", "--collection", name), ("snapshot.list",)):
+        assert inv(*task, QDRANT_SNAPSHOT_DIR=folder).code == 0
+    doctor = inv("doctor", QDRANT_SNAPSHOT_DIR=folder, QDRANT_COLLECTION_NAME=name)
+    assert doctor.code == 0, doctor.stdout
+    assert word in doctor.stdout
+    checked = inv("snapshot.check", "--collection", name, QDRANT_SNAPSHOT_DIR=folder)
+    assert "the link does not exist" not in checked.stdout + checked.stderr
+
+
+def test_a_disk_without_locks(
+    qdrant: Live, name: str, outside: Inv, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only a lock that cannot be had refuses, and says how to get one (no such disk here)."""
+
+    def refuse(*arguments: Any) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    qdrant.loader.plain(name, points=20)
+    with monkeypatch.context() as patch:
+        patch.setattr("fcntl.flock", refuse)
+        ran = outside("snapshot.create", "--collection", name)
+    assert ran.code == 15, ran.stderr
+    assert "cannot lock files" in ran.stderr
+
+
+def gateway_timeout(exchange: Exchange) -> None:
+    """Let Qdrant do the work, but answer as a gateway that has waited too long."""
+    exchange.forward()
+    exchange.answer(Answer(504, {"Content-Type": "text/html"}, b"<h1>Gateway Time-out</h1>"))
+
+
+def test_a_gateway_that_gives_up_has_lost_an_answer(qdrant: Live, name: str, outside: Inv) -> None:
+    """Qdrant goes on; the snapshot is found in the list, taken, and its copy deleted."""
+    qdrant.loader.plain(name, points=20)
+    with faulty(qdrant.url) as proxy:
+        proxy.on("POST", SNAPSHOTS, gateway_timeout, times=1)
+        ran = outside("snapshot.create", "--collection", name, QDRANT_URL=proxy.url)
+        assert ran.code == 0, ran.stderr
+        assert proxy.requests("POST", SNAPSHOTS) == 1
+    assert qdrant.loader.server_snapshots(name) == []
+
+
+def test_a_collection_deleted_meanwhile_is_noted(qdrant: Live, name: str, outside: Inv) -> None:
+    """With --all, the others have their snapshots, and the next task on the line runs."""
+    first, last = f"{name}-a", f"{name}-z"
+    qdrant.loader.plain(first, points=20)
+    qdrant.loader.plain(last, points=20)
+
+    def delete(exchange: Exchange) -> None:
+        with qdrant.server() as server:
+            server.collections.delete(last)
+        exchange.answer(exchange.forward())
+
+    with faulty(qdrant.url) as proxy:
+        proxy.on("POST", f"/collections/{first}/snapshots", delete, times=1)
+        ran = outside("snapshot.create", "--all", "snapshot.list", QDRANT_URL=proxy.url)
+    assert ran.code == 0, ran.stderr
+    assert f"{last} was deleted meanwhile" in ran.stderr
+    assert first in ran.stdout
+    assert len(taken(outside)) >= 1
