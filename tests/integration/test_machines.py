@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from tests.conftest import Inv, Live
+from tests.support.disks import exfat_disk, need_disks
 from tests.support.proxy import Answer, Exchange, faulty
-from tests.support.world import wait_until
 
 SNAPSHOTS = r"/collections/[^/]+/snapshots"
 
@@ -80,27 +80,10 @@ def test_a_locale_that_cannot_write_a_name(qdrant: Live, name: str, outside: Inv
 
 @pytest.fixture
 def exfat(tmp_path: Path) -> Iterator[Path]:
-    """A real exFAT disk, by FUSE: it has no symlinks, no modes, and no names that are not UTF-8."""
-    place, image = tmp_path / "exfat", tmp_path / "exfat.img"
-    place.mkdir()
-    with image.open("wb") as file:
-        file.truncate(256 << 20)
-    try:
-        subprocess.run(("mkfs.exfat", str(image)), check=True, capture_output=True)
-        found = subprocess.run(
-            ("losetup", "-f", "--show", str(image)), check=True, capture_output=True, text=True
-        )
-    except (OSError, subprocess.CalledProcessError):
-        pytest.skip("this machine makes no exFAT disks")
-    device = found.stdout.strip()
-    try:
-        mounted = subprocess.run(("mount.exfat-fuse", device, str(place)), check=False)
-        if mounted.returncode:
-            pytest.skip("this machine mounts no exFAT disks")
+    """A real exFAT disk: it has no symlinks, no modes, and no names that are not UTF-8."""
+    need_disks()
+    with exfat_disk(tmp_path / "exfat", megabytes=256) as place:
         yield place
-        wait_until(lambda: not subprocess.run(("umount", str(place)), check=False).returncode)
-    finally:
-        subprocess.run(("losetup", "-d", device), check=False)
 
 
 def test_a_disk_without_symlinks(qdrant: Live, name: str, outside: Inv, exfat: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -29,6 +30,29 @@ def small_disk(place: Path, *, size: str) -> Iterator[Path]:
     finally:
         # A program that has just ended may still be using it for a moment.
         wait_until(lambda: not subprocess.run(("umount", str(place)), check=False).returncode)
+
+
+@contextmanager
+def exfat_disk(place: Path, *, megabytes: int) -> Iterator[Path]:
+    """Mount a new exFAT disk by FUSE. Skips on a laptop without it; fails in CI."""
+    if not (shutil.which("mkfs.exfat") and shutil.which("mount.exfat-fuse")):
+        missing("no exFAT on this machine (Debian's packages exfatprogs and exfat-fuse)")
+    place.mkdir(parents=True)
+    image = place.with_suffix(".img")
+    with image.open("wb") as file:
+        file.truncate(megabytes << 20)
+    device = _said("losetup", "--find", "--show", str(image))
+    try:
+        _said("mkfs.exfat", device)
+        _said("mount.exfat-fuse", device, str(place))
+        yield place
+        wait_until(lambda: not subprocess.run(("umount", str(place)), check=False).returncode)
+    finally:
+        subprocess.run(("losetup", "--detach", device), check=False)
+
+
+def _said(*command: str) -> str:
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
 
 
 def fill(disk: Path) -> Path:

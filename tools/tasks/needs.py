@@ -96,6 +96,12 @@ NEEDS = (
         how="install Debian's package restic",
     ),
     Need(
+        name="exFAT",
+        paths=("integration/test_machines.py",),
+        is_there=lambda: _has("mkfs.exfat") and _has("mount.exfat-fuse"),
+        how="install Debian's packages exfatprogs and exfat-fuse",
+    ),
+    Need(
         name="systemd-analyze",
         paths=("integration/test_schedule.py",),
         is_there=partial(_has, "systemd-analyze"),
@@ -107,6 +113,7 @@ NEEDS = (
             "integration/test_bad_input.py",
             "integration/test_create.py",
             "integration/test_faults.py",
+            "integration/test_machines.py",
             "integration/test_offsite.py",
         ),
         is_there=_is_root,
