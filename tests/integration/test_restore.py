@@ -654,6 +654,86 @@ def test_all_needs_if_missing_and_restores_only_what_is_missing(
     assert [r["skipped"] for r in second.document["result"]["restored"]] == [True, True]
 
 
+@pytest.fixture
+def rivals(qdrant: Live, outside: Inv, name: str) -> tuple[str, ...]:
+    """Four snapshots whose aliases and collections had each other's names at different times.
+
+    The collections a and d had the aliases c and b; later b and c were collections. The alias
+    live went from a to d.
+    """
+    a, b, c, d, live = (f"{name}-{letter}" for letter in ("a", "b", "c", "d", "live"))
+    for collection, aliases in ((a, (c, live)), (d, (b, live)), (b, ()), (c, ())):
+        for alias in aliases:
+            drop_alias(qdrant, alias)
+        qdrant.loader.plain(collection, points=10)
+        for alias in aliases:
+            qdrant.loader.alias(alias, collection)
+        made = outside("snapshot.create", "--collection", collection)
+        assert made.code == 0, made.stderr
+        if collection == d:
+            drop_alias(qdrant, b)
+            drop_alias(qdrant, c)
+    return a, b, c, d, live
+
+
+def drop_alias(qdrant: Live, alias: str) -> None:
+    """Delete an alias, if there is one."""
+    if alias in qdrant.loader.aliases():
+        actions = [{"delete_alias": {"alias_name": alias}}]
+        qdrant.loader.request("POST", "/collections/aliases", {"actions": actions})
+
+
+def test_all_collections_come_back_whatever_their_aliases_are(
+    rivals: tuple[str, ...], target: Live, outside: Inv
+) -> None:
+    """A collection beats an alias, and the newest claim of an alias wins; both are foreseen."""
+    a, b, c, d, live = rivals
+    words = ("snapshot.restore", "--all", "--if-missing", "--json")
+    planned = outside(*words, "--dry-run", QDRANT_URL=target.url)
+    assert planned.code == 0, planned.stderr
+    would = planned.document["result"]["would"]
+    assert f"leave out the alias {c} of {a}: a collection has this name" in would
+    assert f"leave out the alias {b} of {d}: a collection has this name" in would
+    assert f"leave out the alias {live} of {a}: a newer snapshot, of {d}, has it" in would
+    assert f"create the alias {live} of {d}" in would
+    assert target.loader.names() == []
+    ran = outside(*words, QDRANT_URL=target.url)
+    assert ran.code == 0, ran.stderr
+    assert set(target.loader.names()) == {a, b, c, d}
+    assert target.loader.aliases() == {live: d}
+    warned = {
+        r["collection"]: [f["message"] for f in r["findings"] if f["status"] == "WARN"]
+        for r in ran.document["result"]["restored"]
+    }
+    assert [c in m for m in warned[a]] == [True, False], warned
+    assert [b in m for m in warned[d]] == [True], warned
+    again = outside(*words, QDRANT_URL=target.url)
+    assert {r["skipped_because"] for r in again.document["result"]["restored"]} == {
+        "already exists"
+    }
+
+
+def test_what_the_server_has_stays_when_all_are_restored(
+    rivals: tuple[str, ...], target: Live, outside: Inv
+) -> None:
+    """An alias there is neither stolen nor overwritten by a collection; both are said."""
+    a, b, c, d, live = rivals
+    target.loader.plain("mine", points=3)
+    target.loader.alias(live, "mine")
+    target.loader.alias(b, "mine")
+    words = ("snapshot.restore", "--all", "--if-missing", "--json")
+    would = outside(*words, "--dry-run", QDRANT_URL=target.url).document["result"]["would"]
+    assert f"leave out the alias {live} of {d}: it belongs to the collection mine" in would
+    assert f"leave out the alias {b} of {d}: it belongs to the collection mine" in would
+    assert f"not restore {b}: it is an alias of the collection mine" in would
+    ran = outside(*words, QDRANT_URL=target.url)
+    assert ran.code == 0, ran.stderr
+    assert set(target.loader.names()) == {"mine", a, c, d}
+    assert target.loader.aliases() == {live: "mine", b: "mine"}
+    because = {r["collection"]: r["skipped_because"] for r in ran.document["result"]["restored"]}
+    assert because == {a: None, b: "is an alias of the collection mine", c: None, d: None}
+
+
 INTERRUPTIONS = {
     "uploading": ("POST", UPLOAD, "before"),
     "uploaded": ("POST", UPLOAD, "after"),

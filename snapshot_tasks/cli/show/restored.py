@@ -19,6 +19,7 @@ def restore_json(result: RestoreResult) -> dict[str, Any]:
         "snapshot": result.snapshot.name,
         "collection": result.target,
         "skipped": result.skipped,
+        "skipped_because": result.skipped_because or None,
         "points_count": result.points_count,
         "seconds": round(result.seconds, 3),
         "green_seconds": None if result.green_seconds is None else round(result.green_seconds, 3),
@@ -49,7 +50,7 @@ def render_restored_all(restored: Batch[RestoreResult], *, nothing: str) -> None
 def render_restored(result: RestoreResult) -> None:
     """Print what a restore did."""
     if result.skipped:
-        tell(f"{result.target}: already exists, left unchanged")
+        tell(f"{result.target}: {result.skipped_because}, left unchanged")
         return
     render_findings(result.findings, title=f"{result.target} from {result.snapshot.name}")
     if result.points_count is not None and not result.error:

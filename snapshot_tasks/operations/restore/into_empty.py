@@ -10,6 +10,7 @@ from uuid import uuid4
 
 from snapshot_tasks.checks.expected import (
     Cost,
+    Expected,
     Restored,
     expected_recorded,
     expected_sealed,
@@ -67,7 +68,7 @@ class RestoreResult:
     snapshot: Snapshot
     target: str
     findings: tuple[Finding, ...] = ()
-    skipped: bool = False
+    skipped_because: str = ""
     restored: Restored | None = None
     points_count: int | None = None
     seconds: float = 0.0
@@ -84,9 +85,21 @@ class RestoreResult:
         return restored_error(self.target, self.findings, hint=hint)
 
     @property
+    def skipped(self) -> bool:
+        """Whether nothing was done, because something of that name exists."""
+        return bool(self.skipped_because)
+
+    @property
     def is_kept(self) -> bool:
         """Whether the points are whole: then a restored collection is never removed."""
         return not loses_points(self.findings)
+
+
+def _without_left(expected: Expected, plan: RestorePlan) -> Expected:
+    """Return what is expected without the aliases that the plan leaves out."""
+    if expected.state is None or not expected.owns_aliases:
+        return expected
+    return replace(expected, state=replace(expected.state, aliases=plan.aliases))
 
 
 def new_upload_name() -> str:
@@ -115,7 +128,7 @@ def bring_back(
     try:
         way = _send(plan, server, sha256, upload_name, progress)
         lifted = server.collections.lift_limits(plan.target) if plan.is_throwaway else None
-        expected = expected_recorded(plan.snapshot, plan.target)
+        expected = _without_left(expected_recorded(plan.snapshot, plan.target), plan)
         with progress.phase("waiting until every point is there"):
             settle(expected, plan.target, server)
         for alias in plan.aliases + plan.kept_aliases:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,22 +15,78 @@ from snapshot_tasks.operations.batch import Batch, for_each
 from snapshot_tasks.operations.restore.demands import needs_start_up
 from snapshot_tasks.operations.restore.into_empty import RestoreResult
 from snapshot_tasks.operations.restore.one import restore
-from snapshot_tasks.operations.restore.plan import RestoreRequest
+from snapshot_tasks.operations.restore.plan import RestoreRequest, skipped_because
 from snapshot_tasks.qdrant.server import Server
 from snapshot_tasks.system.progress import Progress
 
 
-def plan_missing(catalog: Catalog, server: Server, collections: Iterable[str]) -> list[Snapshot]:
-    """Return the newest snapshot of each of these collections that the server lacks.
+def plan_missing(catalog: Catalog, server: Server, collections: Iterable[str]) -> list[str]:
+    """Return in words what restoring these collections will do, with each conflict.
 
     A collection that has no snapshot yet is skipped, and is not a failure.
 
     Raises:
         NotFound: if the newest snapshot of one of them is missing.
     """
-    here = {*server.collections.names(), *server.collections.aliases()}
-    missing = set(collections) & set(catalog.collections()) - here
-    return [catalog.newest(name) for name in sorted(missing)]
+    names, aliases = server.collections.names(), server.collections.aliases()
+    wanted = sorted(set(collections) & set(catalog.collections()))
+    because = {name: skipped_because(name, names, aliases) for name in wanted}
+    missing = [catalog.newest(name) for name in wanted if not because[name]]
+    left = left_aliases(missing, names, aliases)
+    steps = [f"restore {one.name} as {one.collection}" for one in missing]
+    steps += [
+        f"create the alias {alias} of {one.collection}"
+        for one in missing
+        for alias in _claimed(one)
+        if alias not in left[str(one.collection)]
+    ]
+    steps += [
+        f"leave out the alias {alias} of {name}: {why}"
+        for name, reasons in left.items()
+        for alias, why in reasons.items()
+    ]
+    return steps + [
+        f"not restore {name}: it {why}"
+        for name, why in because.items()
+        if name not in names and why
+    ]
+
+
+def left_aliases(
+    snapshots: Sequence[Snapshot], names: Collection[str], aliases: Mapping[str, str]
+) -> dict[str, dict[str, str]]:
+    """Return for each snapshot's collection the recorded aliases that it cannot have, and why.
+
+    A collection is worth more than an alias, and so is what the server has already. Otherwise an
+    alias belongs to the newest snapshot that claims it. `names` and `aliases` are the server's.
+    """
+    collections = {*names, *(str(one.collection) for one in snapshots)}
+    claims: dict[str, Snapshot] = {}
+    for one in sorted(snapshots, key=lambda one: (one.created_at, one.name)):
+        claims.update(dict.fromkeys(_claimed(one), one))
+
+    def why(alias: str, collection: str) -> str:
+        owner = aliases.get(alias, collection)
+        if alias in collections:
+            return "a collection has this name"
+        if owner != collection:
+            return f"it belongs to the collection {owner}"
+        newest = str(claims[alias].collection)
+        return f"a newer snapshot, of {newest}, has it" if newest != collection else ""
+
+    return {
+        name: {alias: reason for alias in _claimed(one) if (reason := why(alias, name))}
+        for one in snapshots
+        if (name := str(one.collection))
+    }
+
+
+def _skipped(snapshot: Snapshot, names: Collection[str], aliases: Mapping[str, str]) -> bool:
+    return bool(skipped_because(str(snapshot.collection), names, aliases))
+
+
+def _claimed(snapshot: Snapshot) -> tuple[str, ...]:
+    return snapshot.manifest.aliases if snapshot.manifest else ()
 
 
 def restore_missing(
@@ -78,7 +134,14 @@ def restore_each(
     reindex: bool = False,
     loaded: Collection[Path] = (),
 ) -> Batch[RestoreResult]:
-    """Restore each snapshot whose collection is missing, and continue after a failure."""
+    """Restore each snapshot whose collection is missing, and continue after a failure.
+
+    The aliases are shared out beforehand, so that none stands in the way of a collection.
+    """
+    snapshots = list(snapshots)
+    names, aliases = server.collections.names(), server.collections.aliases()
+    missing = [s for s in snapshots if s.path in loaded or not _skipped(s, names, aliases)]
+    left = left_aliases(missing, names, aliases)
 
     def work(snapshot: Snapshot) -> RestoreResult:
         request = RestoreRequest(
@@ -87,6 +150,7 @@ def restore_each(
             journal=journal,
             reindex=reindex,
             loaded_at_start=snapshot.path in loaded,
+            left_aliases=left.get(str(snapshot.collection), {}),
         )
         return restore(request, server, progress)
 

@@ -28,7 +28,9 @@ def restore(request: RestoreRequest, server: Server, progress: Progress) -> Rest
     """
     plan = plan_restore(request, server)
     if plan.skip:
-        return RestoreResult(snapshot=plan.snapshot, target=plan.target, skipped=True)
+        return RestoreResult(
+            snapshot=plan.snapshot, target=plan.target, skipped_because=plan.skipped_because
+        )
     if not plan.exists:
         return _restore_anew(plan, request, server, progress)
     sha256 = request.verified_sha256 or verified(plan.snapshot, progress).sha256

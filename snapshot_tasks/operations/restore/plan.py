@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from snapshot_tasks.catalog.journal import NO_JOURNAL, Journal
-from snapshot_tasks.domain.findings import Finding, Status
+from snapshot_tasks.domain.findings import Finding, Status, warn
 from snapshot_tasks.domain.names import check_collection
 from snapshot_tasks.domain.snapshot import Snapshot
 from snapshot_tasks.domain.versions import Fit, known, version_fit
@@ -43,11 +43,12 @@ class RestoreRequest:
     """Which snapshot to restore, and where to. `target` defaults to the snapshot's collection.
 
     `save_existing` takes a safety snapshot of a collection; passing it allows replacing one.
-    `verified_sha256` means that the caller has just read and verified every byte. `free_bytes`
-    returns how much free space the server's disk has, or None if that is unknown. `reindex` makes
-    payload indexes anew that find too little. `loaded_at_start` means that the server was started
-    with the snapshot, so the collection exists already and only needs to be compared.
-    `is_throwaway` means that nobody else uses the server, so that limits on reading can be lifted.
+    `verified_sha256` means that the caller has just read and verified every byte. `left_aliases`
+    are recorded aliases that are not made, each with the reason. `free_bytes` returns how much free
+    space the server's disk has, or None if that is unknown. `reindex` makes payload indexes anew
+    that find too little. `loaded_at_start` means that the server was started with the snapshot, so
+    the collection exists already and only needs to be compared. `is_throwaway` means that nobody
+    else uses the server, so that limits on reading can be lifted.
     """
 
     snapshot: Snapshot
@@ -55,6 +56,7 @@ class RestoreRequest:
     if_missing: bool = False
     save_existing: SaveExisting | None = None
     verified_sha256: str | None = None
+    left_aliases: Mapping[str, str] = field(default_factory=dict)
     free_bytes: FreeBytes = lambda: None
     reindex: bool = False
     loaded_at_start: bool = False
@@ -69,7 +71,7 @@ class RestorePlan:
     snapshot: Snapshot
     target: str
     exists: bool
-    skip: bool
+    skipped_because: str
     aliases: tuple[str, ...]
     kept_aliases: tuple[str, ...]
     server_version: str
@@ -82,10 +84,15 @@ class RestorePlan:
     loaded_at_start: bool = False
     is_throwaway: bool = False
 
+    @property
+    def skip(self) -> bool:
+        """Whether nothing needs to be done."""
+        return bool(self.skipped_because)
+
     def steps(self) -> list[str]:
         """Return the plan in words."""
         if self.skip:
-            return [f"{self.target} already exists: nothing to do"]
+            return [f"{self.target} {self.skipped_because}: nothing to do"]
         name = self.snapshot.name
         steps = [f"check every byte of {name}", self._space()]
         if self.named_by_alias:
@@ -142,13 +149,16 @@ def plan_restore(request: RestoreRequest, server: Server) -> RestorePlan:
     if request.loaded_at_start:
         collections = [name for name in collections if name != named]
     may_replace = request.save_existing is not None
-    skip = request.if_missing and (named in collections or named in aliases)
+    because = skipped_because(named, collections, aliases) if request.if_missing else ""
+    skip = bool(because)
     if not skip:
         _refuse_overwrite(named, named in collections, aliases, may_replace)
     target = aliases.get(named, named) if may_replace else named
     recorded = (
         snapshot.manifest.aliases if snapshot.manifest and target == snapshot.collection else ()
     )
+    left = tuple(alias for alias in recorded if alias in request.left_aliases)
+    recorded = tuple(alias for alias in recorded if alias not in left)
     kept = tuple(a for a, owner in aliases.items() if owner == target and a not in recorded)
     if not skip:
         _refuse_taken_aliases(recorded, target, collections, aliases)
@@ -156,11 +166,16 @@ def plan_restore(request: RestoreRequest, server: Server) -> RestorePlan:
         snapshot=snapshot,
         target=target,
         exists=target in collections,
-        skip=skip,
+        skipped_because=because,
         aliases=recorded,
         kept_aliases=kept,
         server_version=version,
-        warnings=() if skip else _version_warnings(snapshot, version),
+        warnings=()
+        if skip
+        else (
+            *_version_warnings(snapshot, version),
+            *(alias_left(alias, request.left_aliases[alias]) for alias in left),
+        ),
         sharding=None if skip else refuse_unfit(snapshot, server, version, request.loaded_at_start),
         loaded_at_start=request.loaded_at_start,
         is_throwaway=request.is_throwaway,
@@ -171,6 +186,18 @@ def plan_restore(request: RestoreRequest, server: Server) -> RestorePlan:
     )
     _refuse_too_large(plan)
     return plan
+
+
+def alias_left(alias: str, why: str) -> Finding:
+    """Return the warning about a recorded alias that a restore does not make."""
+    return warn("aliases", f"{alias} is not made: {why}", "Point it where it belongs, if needed.")
+
+
+def skipped_because(name: str, collections: Collection[str], aliases: Mapping[str, str]) -> str:
+    """Return why a collection is not missing on a server; empty if it is."""
+    if name in collections:
+        return "already exists"
+    return f"is an alias of the collection {aliases[name]}" if name in aliases else ""
 
 
 def _needed_bytes(snapshot: Snapshot, server: Server, version: str) -> int:

@@ -118,8 +118,7 @@ def _restore_missing(
     from snapshot_tasks.operations.restore.many import plan_missing, restore_missing
 
     if dry:
-        planned = plan_missing(catalog, server, names)
-        return run.would(*(f"restore {one.name} as {one.collection}" for one in planned))
+        return run.would(*plan_missing(catalog, server, names))
     restored = restore_missing(catalog, server, run.progress, collections=names, reindex=reindex)
     nothing = f"There is no snapshot in {catalog.folder} yet, so there is nothing to restore."
     return Outcome(

@@ -190,6 +190,8 @@ def test_a_restore_is_told(catalog: Catalog, capsys: Captured) -> None:
     assert restore_json(done)["safety_findings"] == [WARN.as_json()]
     render_restored(RestoreResult(snapshot=snapshot, target="books", findings=(FAIL,)))
     assert "Restored" not in capsys.readouterr().out
-    render_restored(RestoreResult(snapshot=snapshot, target="books", skipped=True))
+    render_restored(
+        RestoreResult(snapshot=snapshot, target="books", skipped_because="already exists")
+    )
     assert capsys.readouterr().out == "books: already exists, left unchanged\n"
     assert restore_json(done)["findings"] == [OK.as_json()]
