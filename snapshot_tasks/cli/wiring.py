@@ -17,8 +17,10 @@ if TYPE_CHECKING:
     from snapshot_tasks.domain.failure import Failure
     from snapshot_tasks.domain.snapshot import Snapshot
     from snapshot_tasks.offsite.repository import Repository
+    from snapshot_tasks.operations.batch import Batch
     from snapshot_tasks.operations.create.request import CreateDefaults
     from snapshot_tasks.operations.create.seal import FreshServers
+    from snapshot_tasks.operations.offsite.push import Pushed
     from snapshot_tasks.qdrant.server import Server
 
 SNAPSHOT_HELP = "Path, or name from snapshot.list; default: the newest snapshot of the collection."
@@ -129,6 +131,18 @@ def run_hook(run: Run, snapshots: Sequence[Snapshot]) -> tuple[Failure, ...]:
 
     settings = run.settings
     return run_hooks(settings.post_create_hook, snapshots, say, secret=settings.qdrant.api_key)
+
+
+def push_new(
+    run: Run, snapshots: Sequence[Snapshot], targets: Sequence[Repository]
+) -> Batch[Pushed]:
+    """Push new snapshots to each place; a failed push does not stop the others."""
+    from snapshot_tasks.offsite.codec import Packer
+    from snapshot_tasks.operations.offsite.push import PushRequest, push_each
+
+    packer = Packer(run.settings.offsite.age_recipients) if targets else None
+    requests = [PushRequest(snapshot=one, packer=packer) for one in snapshots if packer]
+    return push_each(requests, targets, run.progress, clock=now)
 
 
 TIMEOUT_HELP = (

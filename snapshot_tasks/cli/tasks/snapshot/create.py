@@ -9,6 +9,8 @@ from snapshot_tasks.cli.wiring import (
     create_defaults,
     now,
     open_catalog,
+    push_new,
+    repositories,
     run_hook,
 )
 from snapshot_tasks.domain.failure import joined
@@ -28,6 +30,7 @@ from snapshot_tasks.system.errors import SettingsError
         "strict": "Fail with 21 instead of a warning if the contents look suspicious.",
         "prune": "Then delete old snapshots by the QDRANT_KEEP_... rules, without asking; for"
         " cron.",
+        "push": "Then copy the new snapshots to the off-site places of QDRANT_OFFSITE_URL.",
     },
     watched=True,
     iterable=("collection",),
@@ -42,9 +45,11 @@ def create(
     no_seal: bool = False,
     strict: bool = False,
     prune: bool = False,
+    push: bool = False,
 ) -> Outcome:
     """Take a snapshot of a live collection, check every byte, seal it and catalogue it."""
     from snapshot_tasks.cli.show.created import created_json, render_created_and_pruned
+    from snapshot_tasks.cli.show.offsite import pushed_json, render_pushes
     from snapshot_tasks.operations.create.many import create_and_prune
     from snapshot_tasks.operations.prune import check_policy
     from snapshot_tasks.operations.restore.unfinished import tidied
@@ -57,6 +62,7 @@ def create(
     policy = run.settings.keep if prune else None
     if policy:
         check_policy(policy)
+    targets = repositories(run, None) if push else []
     catalog = open_catalog(run, output_dir)
     if run.dry:
         names = collection or [run.settings.collection]
@@ -64,6 +70,7 @@ def create(
             f"take a snapshot of {'all' if all else ', '.join(names)} and save it in"
             f" {catalog.folder}",
             *(["delete old snapshots by the rules"] if prune else []),
+            *(f"push what was taken to {target.url}" for target in targets),
         )
     catalog.make_folder()
     with (
@@ -87,9 +94,19 @@ def create(
         done = create_and_prune(
             requests, policy, server, catalog, run.progress, clock=now, may_vanish=all
         )
-    failures = (*done.failures, *run_hook(run, done.snapshots))
+    hooked = run_hook(run, done.snapshots)
+    pushed = push_new(run, done.snapshots, targets)
+    failures = (*done.failures, *hooked, *pushed.failures)
+
+    def render() -> None:
+        render_created_and_pruned(done, pruned=prune)
+        render_pushes(pushed.results, ())
+
     return Outcome(
-        result=created_json(done, failures),
-        render=lambda: render_created_and_pruned(done, pruned=prune),
+        result={
+            **created_json(done, failures),
+            "pushed": [pushed_json(one) for one in pushed.results],
+        },
+        render=render,
         error=joined(failures),
     )
