@@ -160,6 +160,8 @@ def drill_document(
                 "ports": [f"127.0.0.1:{http_port}:6333", f"127.0.0.1:{grpc_port}:6334"],
                 "volumes": volumes,
                 "restart": "no",
+                # If memory runs out, it ends and not the live server.
+                "oom_score_adj": 1000,
             }
             | ({"command": [ENTRY_POINT, *map(_literal, arguments)]} if arguments else {})
         },

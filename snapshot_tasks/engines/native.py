@@ -209,6 +209,7 @@ class NativeEngine:
                         load=() if pids else load_argv(request.load, request.folder.resolve()),
                     )
                 )
+            process.end_first(pids[-1])
             _wait_ready(url, pids[-1], log, self._settings.qdrant.ready_timeout_seconds)
 
         def restart() -> None:

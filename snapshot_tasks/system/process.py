@@ -239,6 +239,15 @@ def spawn(argv: Sequence[str], *, cwd: Path, env: Mapping[str, str], log: Path) 
     return child.pid
 
 
+def end_first(pid: int) -> None:
+    """Have the kernel end this process before any other if memory runs out, where it can be told.
+
+    Measured: a damaged index file makes Qdrant 1.16.3 ask for 23 GB.
+    """
+    with suppress(OSError):
+        Path(f"/proc/{pid}/oom_score_adj").write_text("1000", encoding="ascii")
+
+
 def started_at(pid: int) -> float | None:
     """Return when a live process started (seconds since the epoch), or None if it has ended.
 

@@ -46,12 +46,33 @@ def prove(file: Path, engine: NativeEngine, progress: Silent) -> DrillReport:
     return drill(request, engine, progress, clock=now)
 
 
-def send(scratch: Path, number: int) -> None:
-    """Send a signal to the throw-away server."""
+def throwaway(scratch: Path) -> Iterator[psutil.Process]:
+    """Yield the process of the throw-away server."""
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error, OSError):
             if Path(process.cwd()).is_relative_to(scratch) and process.pid != os.getpid():
-                process.send_signal(number)
+                yield process
+
+
+def send(scratch: Path, number: int) -> None:
+    """Send a signal to the throw-away server."""
+    for process in throwaway(scratch):
+        process.send_signal(number)
+
+
+def test_if_memory_runs_out_the_throwaway_server_ends_first(
+    samples: Samples, engine: NativeEngine, tmp_path: Path, scratch: Path
+) -> None:
+    """Measured: a damaged index makes Qdrant ask for 23 GB, beside the live server."""
+    told: list[str] = []
+
+    def look() -> None:
+        scores = [Path(f"/proc/{each.pid}/oom_score_adj") for each in throwaway(scratch)]
+        told.extend(score.read_text().strip() for score in scores)
+
+    file = samples.put("plain", tmp_path / "folder")
+    assert prove(file, engine, AtPhase("reading every point", look)).error is None
+    assert set(told) == {"1000"}
 
 
 @pytest.mark.parametrize("label", ["reading every point", "searching"])
