@@ -80,36 +80,23 @@ class Elsewhere:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
-    """The project, what runs in it, and when; for systemd also the user and the time limit."""
+class Work:
+    """What a schedule runs: the command, and the arguments of each task."""
 
-    project: Path
     command: Command
-    snapshot_dir: Path
-    user: str
-    drill_engine: str
-    needs_host_tmp: bool
-    every: timedelta
-    drill_every: timedelta
-    creates: Calendar
-    drills: Calendar
-    checks: Calendar
     all: bool
     retention: Policy
     push: bool
-    limit_seconds: int
-    # Folders that tasks write to, in addition to the snapshot folder.
-    writes: tuple[Path, ...] = ()
-    # What the off-site stores need: the names of their variables, and the recipients of copies.
-    store_names: tuple[str, ...] = ()
-    recipients: tuple[str, ...] = ()
-    elsewhere: Elsewhere = Elsewhere()
 
     @property
     def create_tasks(self) -> tuple[str, ...]:
         """The arguments that take a snapshot, and update the folder and the off-site copies."""
-        create = self.command.task("snapshot.create")
-        return (create, *self.which, *self._prune, *self.push_tasks)
+        return (*self.create_task, *self.push_tasks)
+
+    @property
+    def create_task(self) -> tuple[str, ...]:
+        """The arguments that take a snapshot, and update the folder."""
+        return (self.command.task("snapshot.create"), *self.which, *self._prune)
 
     @property
     def push_tasks(self) -> tuple[str, ...]:
@@ -133,6 +120,29 @@ class Request:
     @property
     def _prune(self) -> tuple[str, ...]:
         return () if self.retention.is_empty else ("--prune",)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request(Work):
+    """The project, what runs in it, and when; for systemd also the user and the time limit."""
+
+    project: Path
+    snapshot_dir: Path
+    user: str
+    drill_engine: str
+    needs_host_tmp: bool
+    every: timedelta
+    drill_every: timedelta
+    creates: Calendar
+    drills: Calendar
+    checks: Calendar
+    limit_seconds: int
+    # Folders that tasks write to, in addition to the snapshot folder.
+    writes: tuple[Path, ...] = ()
+    # What the off-site stores need: the names of their variables, and the recipients of copies.
+    store_names: tuple[str, ...] = ()
+    recipients: tuple[str, ...] = ()
+    elsewhere: Elsewhere = Elsewhere()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,16 +176,12 @@ def make_request(
 ) -> Request:
     """Check the options, and return the request.
 
-    The drill starts an hour after a snapshot, or halfway to the next one. If both ran at once, the
-    lock would stop one of them with exit code 11.
-
     Raises:
         SettingsError: for an impossible span, a wrong time, or a path that no format can contain.
     """
     for path in (project, snapshot_dir, *writes, *map(Path, command.argv)):
         _check_path(path)
-    start = time_of_day(at)
-    later = min(HOUR, every / 2 // MINUTE * MINUTE)
+    start, later = time_of_day(at), drill_delay(every)
     return Request(
         project=project,
         command=command,
@@ -198,6 +204,14 @@ def make_request(
         recipients=recipients,
         elsewhere=elsewhere,
     )
+
+
+def drill_delay(every: timedelta) -> timedelta:
+    """Return how long after a snapshot the drill starts: an hour, or halfway to the next one.
+
+    If both ran at once, the lock would stop one of them with exit code 11.
+    """
+    return min(HOUR, every / 2 // MINUTE * MINUTE)
 
 
 def _check_path(path: Path) -> None:

@@ -198,6 +198,44 @@ def run_told(
         reader.join(1.0)
 
 
+def run_politely(argv: Sequence[str], tell: Callable[[str], None], *, cwd: Path) -> int:
+    """Run a task, pass on each line that it prints, and return its exit code.
+
+    If this process is interrupted, the task is too, as by Ctrl-C, and gets the time that it needs
+    to clean up. The exit code is negative if a signal has ended it.
+
+    Raises:
+        OSError: if the program cannot be run.
+    """
+    child = reader = None
+    try:
+        # Between its start and the line below, an interruption would leave it behind.
+        with shielded():
+            child = subprocess.Popen(
+                argv,
+                cwd=cwd,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                errors="replace",
+                # Keeps Ctrl-C on a terminal from reaching it twice.
+                start_new_session=True,
+            )
+            reader = threading.Thread(target=_tell_lines, args=(child.stdout, tell), daemon=True)
+            reader.start()
+        return child.wait()
+    except BaseException:
+        if child:
+            child.send_signal(signal.SIGINT)
+            child.wait()
+        raise
+    finally:
+        # A process that it leaves running may keep the output open; do not wait for that.
+        if reader:
+            reader.join(1.0)
+
+
 def _tell_lines(stream: IO[str], tell: Callable[[str], None]) -> None:
     with stream:
         while line := stream.readline(CHUNK_CHARACTERS):

@@ -4,25 +4,16 @@ from __future__ import annotations
 
 import os
 import pwd
-import re
-import sys
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from snapshot_tasks.cli.calling import CALLING, SCRIPT, Way, way
 from snapshot_tasks.cli.command import Outcome, Run, Span, command
+from snapshot_tasks.cli.launching import scheduled_command
 from snapshot_tasks.system.errors import SettingsError
 
 if TYPE_CHECKING:
-    from snapshot_tasks.schedule.request import Command, Elsewhere, Request
+    from snapshot_tasks.schedule.request import Elsewhere, Request
     from snapshot_tasks.settings import Settings
-
-_DISTRIBUTION = re.compile(r"\bqdrant[-_.]snapshot[-_.]tasks\b", re.IGNORECASE)
-_INSTALLS = {
-    "requirements.txt": "pip install -r requirements.txt",
-    "pyproject.toml": "pip install .",
-}
 
 
 @command(
@@ -90,7 +81,7 @@ def _request(
         run.progress.note("Nothing will be pushed until QDRANT_OFFSITE_URL is set.")
     return make_request(
         project=run.root,
-        command=_command(run.root),
+        command=scheduled_command(run.root),
         snapshot_dir=Path(os.path.normpath(settings.snapshot_dir)),
         user=_user(),
         drill_engine=engine.name,
@@ -123,37 +114,6 @@ def _elsewhere(settings: Settings, image: str) -> Elsewhere:
         secrets=tuple(name for name, url in urls.items() if url),
         image=image,
     )
-
-
-def _command(root: Path) -> Command:
-    """Return the command that runs a task on schedule: the called program by its full path."""
-    from snapshot_tasks.schedule.request import Command, launcher
-
-    called, names = way(), CALLING.call.names
-    if called is Way.LAUNCHER:
-        return launcher(root)
-    if called is Way.INV:
-        argv = (*_program("inv", module="invoke"), "--search-root", str(root))
-        return Command(argv=argv, name="inv", names=names, install=_install(root))
-    argv = _program(SCRIPT, module="snapshot_tasks")
-    return Command(argv=argv, name=SCRIPT, names=names, folder=root, install=_install(root))
-
-
-def _program(name: str, *, module: str) -> tuple[str, ...]:
-    """Return a program of this environment by its full path, or else its module."""
-    for path in (Path(sys.argv[0]), Path(sys.executable).with_name(name)):
-        if path.name == name and os.access(path, os.X_OK):
-            return (os.path.abspath(path),)  # noqa: PTH100 - a link, as pipx makes, stays one
-    return (sys.executable, "-m", module)
-
-
-def _install(root: Path) -> str:
-    """Return the command that installs these tasks on a runner, if a file of the project has it."""
-    for name, install in _INSTALLS.items():
-        with suppress(OSError, ValueError):
-            if _DISTRIBUTION.search((root / name).read_text(encoding="utf-8")):
-                return install
-    return ""
 
 
 def _written(settings: Settings) -> tuple[Path, ...]:
