@@ -14,6 +14,7 @@ from contextlib import closing
 from importlib.metadata import version as package_version
 from pathlib import Path
 
+from snapshot_tasks.checks.access import check_credentials
 from snapshot_tasks.checks.cluster import refuse_incomplete, refuse_several_nodes
 from snapshot_tasks.checks.indexes import CHECK as INDEXES
 from snapshot_tasks.checks.live_indexes import check_live_sample
@@ -101,14 +102,6 @@ def _quotas(server: Server) -> Iterator[Finding]:
     if reached:
         message = f"the server refuses writes: {', '.join(reached)}"
         yield warn("quotas", message, "Free memory or disk space there, or raise the quota.")
-
-
-def check_credentials(patient: Patient) -> Iterator[Finding]:
-    """The key gives access to the collections; the readiness check needs no key."""
-    with patient.server() as server:
-        names = server.collections.names()
-    kind = "with the key" if patient.settings.qdrant.api_key else "without a key"
-    yield ok("credentials", f"{len(names)} collection{'s' * (len(names) != 1)} visible {kind}")
 
 
 def check_collection(patient: Patient) -> Iterator[Finding]:

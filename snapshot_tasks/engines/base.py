@@ -166,6 +166,14 @@ class Engine(Protocol):
         """Return the folders of this host that the live Qdrant can read."""
         ...
 
+    def exposed_at(self) -> str:
+        """Return where other machines reach the live Qdrant; empty if they do not.
+
+        Raises:
+            SettingsError: if the engine's configuration is missing or wrong.
+        """
+        ...
+
     def free_bytes(self) -> int | None:
         """Return the free space of the live Qdrant's storage; None if it is unknown."""
         ...

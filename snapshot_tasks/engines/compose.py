@@ -29,6 +29,7 @@ from snapshot_tasks.engines.compose_client import (
 )
 from snapshot_tasks.engines.compose_document import (
     SERVICE,
+    exposed_ports,
     image_for,
     is_built,
     not_to_be_had,
@@ -124,6 +125,10 @@ class ComposeEngine:
     def mounts(self) -> tuple[Mount, ...]:
         """Return the path at which the service sees the snapshot folder."""
         return snapshot_mounts(self.document, self._settings.snapshot_dir)
+
+    def exposed_at(self) -> str:
+        """Return the addresses beyond this machine on which the service is published."""
+        return exposed_ports(self.document)
 
     def free_bytes(self) -> int | None:
         """Return the free space of the container's storage, as reported by its own `df`."""

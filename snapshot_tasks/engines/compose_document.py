@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from snapshot_tasks.domain.endpoint import Mount
+from snapshot_tasks.domain.endpoint import Mount, is_loopback
 from snapshot_tasks.engines.arguments import cluster_environment, load_argv, single_node_argv
 from snapshot_tasks.system.errors import SettingsError
 
@@ -105,6 +105,19 @@ def snapshot_mounts(document: JsonObject, folder: Path) -> tuple[Mount, ...]:
         Mount(host_dir=folder, server_dir=str(volume["target"]))
         for volume in qdrant_service(document).get("volumes", ())
         if volume.get("type") == "bind" and _host_path(volume).resolve() == folder.resolve()
+    )
+
+
+def exposed_ports(document: JsonObject) -> str:
+    """Return the addresses beyond this machine on which the Qdrant service is published."""
+    service = qdrant_service(document)
+    if service.get("network_mode") == "host":
+        return "network_mode: host"
+    ports = [(str(p.get("host_ip") or "0.0.0.0"), p) for p in service.get("ports") or ()]  # noqa: S104
+    return ", ".join(
+        f"published on {address}:{port.get('published') or 'any port'}"
+        for address, port in ports
+        if not is_loopback(address)
     )
 
 

@@ -62,6 +62,10 @@ class ExternalEngine:
         """Return nothing: `QDRANT_SERVER_SNAPSHOT_DIR` says what the server can read."""
         return ()
 
+    def exposed_at(self) -> str:
+        """Return nothing: only the host of `QDRANT_URL` tells."""
+        return ""
+
     def free_bytes(self) -> int | None:
         """Return None: this project cannot see the server's disk."""
         return None

@@ -156,6 +156,10 @@ class NativeEngine:
         running = self._running()
         return _mounts(self._settings.snapshot_dir, running.version) if running else ()
 
+    def exposed_at(self) -> str:
+        """Return nothing: it listens on this machine only."""
+        return ""
+
     def free_bytes(self) -> int | None:
         """Return the free space of the disk with the live server's data."""
         return shutil.disk_usage(self._home).free if self._home.is_dir() else None

@@ -205,9 +205,15 @@ def no_storage(compose_file: Path) -> None:
     edit(compose_file, "      - qdrant_storage:/qdrant/storage\n", "")
 
 
+def published_everywhere(compose_file: Path) -> None:
+    """Publish the port as most examples do, on every address of this machine."""
+    edit(compose_file, "127.0.0.1:${QDRANT_HTTP_PORT", "${QDRANT_HTTP_PORT")
+
+
 @pytest.mark.parametrize(
     ("trap", "check", "status"),
     [
+        (published_everywhere, "access", "FAIL"),
         (latest_image, "image", "FAIL"),
         (read_only_snapshots, "snapshots path", "FAIL"),
         (no_storage, "storage", "FAIL"),
@@ -229,6 +235,17 @@ def test_the_doctor_finds_the_traps_of_a_compose_file(
     assert ran.code == (14 if status == "FAIL" else 0)
     (finding,) = [f for f in ran.document["result"]["findings"] if f["check"] == check]
     assert finding["remedy"]
+
+
+def test_a_server_on_a_network_needs_a_key(live: Stack) -> None:
+    """At another address than this machine's own: a FAIL, or a WARN if the settings trust it."""
+    [network] = live.inspect()["NetworkSettings"]["Networks"].values()
+    address = network["IPAddress"]
+    where = {"QDRANT_ENGINE": "external", "QDRANT_URL": f"http://{address}:6333"}
+    ran = live.inv("doctor", "--json", **where)
+    assert (findings(ran)["access"], ran.code) == ("FAIL", 14)
+    ran = live.inv("doctor", "--json", QDRANT_ALLOW_PLAINTEXT_KEY=address, **where)
+    assert (findings(ran)["access"], ran.code) == ("WARN", 0)
 
 
 def test_a_project_without_a_compose_file_gets_the_packages(live: Stack) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import NEWER, Inv, Live
+from tests.conftest import NEWER, Inv, Live, Ran, native_qdrant
 from tests.integration.conftest import own_stack
 from tests.support.collections import Loader
 from tests.support.ports import free_ports
@@ -143,15 +143,44 @@ def test_each_broken_thing_fails_with_its_remedy(
 
 
 def test_an_alias_is_no_collection_to_back_up(qdrant: Live, outside: Inv) -> None:
-    """An unnecessary key is not a failure; an alias as the configured collection is one."""
+    """An alias as the configured collection is a failure."""
     qdrant.loader.plain(NAME, points=5)
-    ran = outside("doctor", "--json", QDRANT_API_KEY="whatever")
+    ran = outside("doctor", "--json")
     assert ran.code == 0, ran.stderr
     found = {f["check"]: f["status"] for f in ran.document["result"]["findings"]}
     assert (found["credentials"], found["collection"]) == ("OK", "OK")
     qdrant.loader.alias("short", NAME)
     ran = outside("doctor", QDRANT_COLLECTION_NAME="short")
     assert_error(ran, 10, "alias")
+
+
+def access(ran: Ran) -> list[tuple[str, str]]:
+    """Return what the doctor says of a server that is open to others."""
+    found = ran.document["result"]["findings"]
+    return [(f["status"], f["message"]) for f in found if f["check"] == "access"]
+
+
+def test_a_server_that_ignores_the_key_is_open(qdrant: Live, outside: Inv, name: str) -> None:
+    """Someone believes that it is protected: it answers with any key, and without one."""
+    qdrant.loader.plain(name, points=5)
+    here = {"QDRANT_COLLECTION_NAME": name}
+    assert access(outside("doctor", "--json", **here)) == []
+    ran = outside("doctor", "--json", QDRANT_API_KEY="whatever", **here)
+    assert ran.code == 14
+    [(status, message)] = access(ran)
+    assert (status, "answers without the key" in message) == ("FAIL", True)
+    assert "whatever" not in ran.stdout + ran.stderr
+
+
+def test_a_locked_server_is_not_open(inv: Inv, tmp_path: Path) -> None:
+    """The request without the key is refused, as it should be."""
+    (tmp_path / "locked").mkdir()
+    with native_qdrant(NEWER, tmp_path / "locked", QDRANT_API_KEY="sesame") as live:
+        here = {"QDRANT_ENGINE": "external", "QDRANT_URL": live.url}
+        ran = inv("doctor", "--json", QDRANT_API_KEY="sesame", **here)
+    found = {f["check"]: f["status"] for f in ran.document["result"]["findings"]}
+    assert found["credentials"] == "OK"
+    assert access(ran) == []
 
 
 @pytest.mark.parametrize(

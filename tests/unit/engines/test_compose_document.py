@@ -13,6 +13,7 @@ import pytest
 from snapshot_tasks.engines.compose_document import (
     DRILL_SNAPSHOTS,
     drill_document,
+    exposed_ports,
     image_for,
     qdrant_service,
     snapshot_mounts,
@@ -380,3 +381,20 @@ def test_the_mount_of_the_folder_is_found(folder: Path) -> None:
     (mount,) = snapshot_mounts(document, folder)
     assert server_path(mount, folder / "books.snapshot") == "/in/books.snapshot"
     assert server_path(mount, folder.parent / "books.snapshot") is None
+
+
+@pytest.mark.parametrize(
+    ("service", "expected"),
+    [
+        ({}, ""),
+        ({"ports": [{"target": 6333, "published": "6333", "host_ip": "127.0.0.1"}]}, ""),
+        ({"ports": [{"target": 6333, "published": "6333", "host_ip": "::1"}]}, ""),
+        ({"ports": [{"target": 6333, "published": "7"}]}, "published on 0.0.0.0:7"),
+        ({"ports": [{"target": 6333, "host_ip": "0.0.0.0"}]}, "published on 0.0.0.0:any port"),
+        ({"ports": [{"published": "7", "host_ip": "10.0.0.1"}]}, "published on 10.0.0.1:7"),
+        ({"network_mode": "host"}, "network_mode: host"),
+    ],
+)
+def test_where_other_machines_reach_it(service: dict[str, Any], expected: str) -> None:
+    """Only what is published on a loopback address is out of their reach."""
+    assert exposed_ports({"services": {"qdrant": service}}) == expected
