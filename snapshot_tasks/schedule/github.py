@@ -138,8 +138,7 @@ jobs:
         with:
           name: restore-proof
           path: |
-            qdrant_snapshots/*.json
-            qdrant_snapshots/*.jsonl
+            qdrant_snapshots/*.proofs.jsonl
             test-results
           retention-days: 30
 """

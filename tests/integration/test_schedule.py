@@ -15,7 +15,7 @@ import pytest
 from cronsim import CronSim
 
 from snapshot_tasks.cli.namespace import namespace
-from tests.conftest import Inv, Live, Ran
+from tests.conftest import ROOT, Inv, Live, Ran
 from tests.support.launcher import give_launcher
 from tests.support.systemd import analyze
 from tests.support.world import assert_error
@@ -195,6 +195,21 @@ def test_the_workflow_is_valid(inv: Inv, tmp_path: Path, flags: tuple[str, ...])
     [times] = re.findall(r'cron: "(.*)"', text)
     assert f"\n{times} " in crontab
     assert not re.findall(r"(?i)(api_key|secret).*: (?!\$\{\{ secrets\.)", text.split("env:")[1])
+
+
+def test_artifacts_hold_proofs_and_nothing_of_the_points(inv: Inv, qdrant: Live) -> None:
+    """Whoever reads artifacts cannot read data; a manifest and its searches have some of it."""
+    qdrant.loader.plain("uploaded", points=50)
+    ran = inv("snapshot.create", "--collection", "uploaded", QDRANT_URL=qdrant.url)
+    assert ran.code == 0, ran.stderr
+    folder = inv.root / "qdrant_snapshots"
+    assert len(list(folder.glob("uploaded*.json"))) >= 2
+    (folder / "uploaded_1.proofs.jsonl").touch()
+    own = (ROOT / ".github/workflows/restore-proof.yml").read_text(encoding="utf-8")
+    for text in (*printed(inv, "--format", "github").values(), own):
+        patterns = re.findall(r"^ +(qdrant_snapshots/\S+)$", text, re.MULTILINE)
+        found = {path.name for pattern in patterns for path in inv.root.glob(pattern)}
+        assert found == {"uploaded_1.proofs.jsonl"}
 
 
 @pytest.mark.parametrize("name", ["cron", "systemd", "github"])
