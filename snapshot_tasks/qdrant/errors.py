@@ -138,7 +138,7 @@ def _remedy(reason: str) -> str:
     if _says(reason, _GLOBAL_RIGHT):
         return (
             "This needs the right to manage. Set QDRANT_API_KEY to the API key itself or to a token"
-            ' with access "m"; the README lists the rights of each task.'
+            ' with access "m"; docs/security.md lists the rights of each task.'
         )
     return "Set QDRANT_API_KEY or QDRANT_API_KEY_FILE to a key with the right to do this."
 

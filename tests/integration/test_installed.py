@@ -114,7 +114,7 @@ def root(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def own(root: Path) -> Path:
-    """A project with its own tasks.py and compose file, as the README shows."""
+    """A project with its own tasks.py and compose file, as docs/adoption.md shows."""
     (root / "tasks.py").write_text(OWN_TASKS, encoding="utf-8")
     (root / "compose.yaml").write_text(OWN_COMPOSE, encoding="utf-8")
     return root
@@ -140,11 +140,11 @@ def test_the_files_of_the_wheel_are_those_of_the_repository(wheel: Path) -> None
             assert archive.read(f"snapshot_tasks/{name}") == (ROOT / name).read_bytes()
 
 
-def test_the_readme_shows_the_tasks_py_that_is_tried_here() -> None:
+def test_the_page_shows_the_tasks_py_that_is_tried_here() -> None:
     """Word for word, and the same compose file."""
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert f"```python\n# tasks.py\n{OWN_TASKS}```" in readme
-    assert f"```yaml\n# compose.yaml\n{OWN_COMPOSE}```" in readme
+    page = (ROOT / "docs/adoption.md").read_text(encoding="utf-8")
+    assert f"```python\n# tasks.py\n{OWN_TASKS}```" in page
+    assert f"```yaml\n# compose.yaml\n{OWN_COMPOSE}```" in page
 
 
 def test_the_script_in_an_empty_folder(installed: Installed, root: Path) -> None:

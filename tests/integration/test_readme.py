@@ -1,4 +1,4 @@
-"""The README's tour, typed one by one as a newcomer would, with the output that it shows."""
+"""The README and the tour, typed one by one as a newcomer would, with the output shown."""
 
 from __future__ import annotations
 
@@ -8,9 +8,12 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import pytest
+
 from snapshot_tasks.alarms.delivery import DEADLINE_SECONDS
 from snapshot_tasks.checks.expected import COUNT_SECONDS
 from snapshot_tasks.cli.console import HEARTBEAT_SECONDS
+from snapshot_tasks.cli.namespace import TASKS
 from snapshot_tasks.domain.endpoint import ANSWER_SECONDS, GREEN_SECONDS
 from snapshot_tasks.operations.create.one import DRAIN_SECONDS
 from snapshot_tasks.qdrant.download import RESUMES
@@ -19,7 +22,7 @@ from snapshot_tasks.qdrant.search import ANSWERS
 from snapshot_tasks.qdrant.snapshots import INTERRUPTED_SECONDS
 from snapshot_tasks.settings import load_settings
 from snapshot_tasks.storage import bucket as buckets
-from tests.conftest import ROOT, Inv
+from tests.conftest import ROOT, Inv, Live
 from tests.support.ports import free_ports
 
 FOREIGN = ROOT / "snapshot_tasks/settings/foreign.py"
@@ -29,7 +32,7 @@ _BLOCK = re.compile(r"```console\n(.*?)```", re.DOTALL)
 def _steps() -> list[tuple[str, list[str]]]:
     """Return each command of the tour with the lines that must be in its output."""
     steps: list[tuple[str, list[str]]] = []
-    for block in _BLOCK.findall((ROOT / "README.md").read_text(encoding="utf-8")):
+    for block in _BLOCK.findall((ROOT / "docs/tour.md").read_text(encoding="utf-8")):
         for line in block.splitlines():
             if line.startswith("$ "):
                 steps.append((line[2:], []))
@@ -48,7 +51,7 @@ def _shape(line: str) -> str:
     return " ".join(re.sub(r"\d{8}_\d{6}(-\d+)?", "#", line).split())
 
 
-def test_every_command_prints_what_the_readme_shows(inv: Inv) -> None:
+def test_every_command_prints_what_the_tour_shows(inv: Inv) -> None:
     """The tour works as written, and its output is real."""
     shutil.copy(ROOT / "inv", inv.root / "inv")
     http, grpc = free_ports(2)
@@ -82,18 +85,53 @@ def test_every_linked_file_is_there() -> None:
             assert (path.parent / target).exists(), f"{document} links to {target}"
 
 
+@pytest.mark.parametrize("page", ["README.md", "docs/adoption.md"])
+def test_the_three_lines_prove_a_server_that_is_there(page: str, inv: Inv, qdrant: Live) -> None:
+    """As written, with another address; the server itself is not used for the drill."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    [block] = re.findall(r"```sh\n(export QDRANT_URL=.*?)```", text, re.DOTALL)
+    export, *commands = block.splitlines()
+    settings = dict(word.split("=") for word in shlex.split(export)[1:])
+    assert settings.keys() == {"QDRANT_URL", "QDRANT_API_KEY", "QDRANT_ENGINE"}
+    qdrant.loader.clear()
+    qdrant.loader.plain("my-documents", points=20)
+    here = {"QDRANT_URL": qdrant.url, "QDRANT_DRILL_ENGINE": "native"}
+    for command in commands:
+        program, *words = shlex.split(command, comments=True)
+        assert program in ("./inv", "qdrant-snapshots")
+        ran = inv(*words, **{**settings, **here})
+        assert ran.code == 0, ran.stderr
+    assert len(commands) == 2
+    assert "PROVEN: my-documents_" in ran.stdout
+
+
+def test_the_readme_stays_short_and_names_every_task() -> None:
+    """Long tables have pages of their own."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert len(readme.splitlines()) < 250
+    for name in TASKS:
+        assert f"`{name.replace('_', '-')}`" in readme, name
+
+
+def test_every_page_is_linked_from_the_readme() -> None:
+    """Whoever starts there finds all of them."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    for page in (ROOT / "docs").glob("*.md"):
+        assert f"](docs/{page.name}" in readme, page.name
+
+
 def test_every_setting_is_listed() -> None:
-    """The README and .env.example list every setting that the code reads."""
+    """docs/settings.md and .env.example list every setting that the code reads."""
     # Settings of other tools are only recognised, to name the one that is meant.
     files = set((ROOT / "snapshot_tasks/settings").glob("*.py")) - {FOREIGN}
     code = "".join(file.read_text(encoding="utf-8") for file in files)
     example = (ROOT / ".env.example").read_text(encoding="utf-8")
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs/settings.md").read_text(encoding="utf-8")
     names = set(re.findall(r'"(QDRANT_[A-Z_]+)"', code))
     assert len(names) > 10
     for name in names:
         assert name in example, name
-        assert name in readme or name.startswith("QDRANT_RELEASES"), name
+        assert name in page or name.startswith("QDRANT_RELEASES"), name
 
 
 def test_the_timeouts_are_those_of_the_code() -> None:

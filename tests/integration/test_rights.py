@@ -1,4 +1,4 @@
-"""Each task works with the least rights that the README lists, and not with less."""
+"""Each task works with the least rights that docs/security.md lists, and not with less."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ SHOWING = ("stack.status", "doctor")
 
 
 def rows() -> list[tuple[str, str]]:
-    """Return each task of the README's table with the right next to it."""
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    """Return each task of the page's table with the right next to it."""
+    text = (ROOT / "docs/security.md").read_text(encoding="utf-8")
     section = text.partition("## Which task needs which right")[2].partition("\n## ")[0]
     lines = re.findall(r"^\| (`.+`) \| ([a-z-]+)", section, re.MULTILINE)
     return [(task, right) for tasks, right in lines for task in re.findall("`(.+?)`", tasks)]
@@ -90,7 +90,7 @@ def test_the_table_is_there() -> None:
 
 @pytest.mark.parametrize(("task", "right"), rows())
 def test_the_least_right_suffices(with_right: Inv, live: Live, task: str, right: str) -> None:
-    """With the right that the README lists, it works; with the next lower one, it is refused."""
+    """With the right that the page lists, it works; with the next lower one, it is refused."""
     taken = with_right("snapshot.create", QDRANT_API_KEY=TOKENS["read-write"])
     assert taken.code == 0, taken.stderr
     words = task.split()
