@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from snapshot_tasks.domain.endpoint import is_loopback
 from snapshot_tasks.schedule.calendar import DAY, HOUR, Calendar
-from snapshot_tasks.schedule.request import Command, Request, Schedule, is_secret, rules
+from snapshot_tasks.schedule.request import Command, Request, Schedule, rules
 from snapshot_tasks.system.errors import SettingsError
 from snapshot_tasks.system.spans import format_span
 from snapshot_tasks.system.untrusted import is_harmless, printable
@@ -60,7 +60,8 @@ def _secrets(request: Request) -> tuple[str, ...]:
     """Return the names in the Secret, the key first."""
     names = request.elsewhere.secrets
     if request.push:
-        names += tuple(filter(is_secret, request.store_names))
+        settings = request.elsewhere.store_settings
+        names += tuple(name for name in request.store_names if name not in settings)
     return ("QDRANT_API_KEY", *names)
 
 

@@ -15,12 +15,16 @@ from snapshot_tasks.system.spans import format_span
 from snapshot_tasks.system.untrusted import is_harmless, printable
 
 LAUNCHER = "./inv"
-_SECRET = re.compile("KEY|SECRET|TOKEN|PASSWORD|SAS|CREDENTIAL|ACCOUNT")
+# Any other variable of a store may be, or contain, a password, such as a connection string.
+_NO_SECRET = re.compile(
+    "_(REGION|ENDPOINT|ENDPOINT_URL|ENDPOINT_URL_S3|ALLOW_HTTP|CONDITIONAL_PUT|CHECKSUM_ALGORITHM"
+    "|VIRTUAL_HOSTED_STYLE_REQUEST|ROLE_ARN|CLIENT_ID|TENANT_ID)$"
+)
 
 
 def is_secret(name: str) -> bool:
-    """Whether the value of this variable must not be written into a schedule."""
-    return bool(_SECRET.search(name))
+    """Whether the value of this variable of a store must not be written into a schedule."""
+    return not _NO_SECRET.search(name)
 
 
 def rules(policy: Policy) -> dict[str, str]:

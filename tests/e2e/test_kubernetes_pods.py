@@ -77,13 +77,13 @@ def wait_until_ready(loader: Loader) -> None:
             return
 
 
-def run(cluster: Cluster, config: dict[str, str], spec: dict[str, Any]) -> str:
+def start(cluster: Cluster, config: dict[str, str], spec: dict[str, Any], *flags: str) -> str:
     """Run a pod as its spec says; a failure raises."""
     limits, [container] = spec["securityContext"], spec["containers"]
     own = container["securityContext"]
     assert own["readOnlyRootFilesystem"]
     assert not own["allowPrivilegeEscalation"]
-    words = ["run", "--rm", "--network", cluster.network, "--read-only"]
+    words = ["run", *flags, "--network", cluster.network, "--read-only"]
     words += ["--security-opt", "no-new-privileges"]
     words += [f"--cap-drop={name}" for name in own["capabilities"]["drop"]]
     words += ["--user", f"{limits['runAsUser']}:{limits['runAsGroup']}"]
@@ -99,26 +99,59 @@ def run(cluster: Cluster, config: dict[str, str], spec: dict[str, Any]) -> str:
     return ask_docker(*words, cluster.image, *container["args"])
 
 
-@pytest.mark.usefixtures("drill_turn")
-def test_the_pods_take_prove_and_check(cluster: Cluster) -> None:
-    """Within their limits, in the order of their times, with the key of the Secret."""
+@pytest.fixture
+def pods(cluster: Cluster) -> tuple[dict[str, str], list[dict[str, Any]]]:
+    """The ConfigMap and the specs of the three pods; the volume has the group of the pods."""
     request = request_for(elsewhere=Elsewhere(collection=COLLECTION))
     documents = list(yaml.safe_load_all(cronjobs(request).files[FILE]))
     config = next(d["data"] for d in documents if d["kind"] == "ConfigMap")
     jobs = [d["spec"]["jobTemplate"]["spec"] for d in documents if d["kind"] == "CronJob"]
     specs = [job["template"]["spec"] for job in jobs]
-    group = specs[0]["securityContext"]["fsGroup"]
-    ask_docker(
-        "run",
-        "--rm",
-        "--user",
-        "0",
-        "--entrypoint",
-        "chgrp",
-        *("--volume", f"{cluster.folder}:/snapshots", cluster.image, str(group), "/snapshots"),
-    )
-    taken, proven, checked = [run(cluster, config, spec) for spec in specs]
+    as_root = ("--user", "0", "--entrypoint", "chgrp", "--volume", f"{cluster.folder}:/snapshots")
+    group = str(specs[0]["securityContext"]["fsGroup"])
+    ask_docker("run", "--rm", *as_root, cluster.image, group, "/snapshots")
+    return config, specs
+
+
+@pytest.mark.usefixtures("drill_turn")
+def test_the_pods_take_prove_and_check(
+    cluster: Cluster, pods: tuple[dict[str, str], list[dict[str, Any]]]
+) -> None:
+    """Within their limits, in the order of their times, with the key of the Secret."""
+    config, specs = pods
+    taken, proven, checked = [start(cluster, config, spec, "--rm") for spec in specs]
     assert "sealed" in taken
     assert "PROVEN" in proven
     assert "NOT PROVEN" not in proven
     assert "FAIL" not in checked
+
+
+@pytest.mark.usefixtures("drill_turn")
+def test_a_pod_that_is_told_to_stop_stops(
+    cluster: Cluster, pods: tuple[dict[str, str], list[dict[str, Any]]]
+) -> None:
+    """Its task is process 1, for which the kernel drops signals that nobody handles."""
+    config, (create, drill, _) = pods
+    start(cluster, config, create, "--rm")
+    before = sorted(path.name for path in cluster.folder.glob("*.proofs.jsonl"))
+    # Stopped before its first line, it would die of the signal without having begun.
+    name = start(cluster, config, drill, "--detach")
+    try:
+        until = time.monotonic() + 60
+        while "engine: native" not in logs(name):
+            assert time.monotonic() < until
+            time.sleep(0.05)
+        began = time.monotonic()
+        grace = str(drill["terminationGracePeriodSeconds"])
+        ask_docker("stop", "--time", grace, name)
+        assert time.monotonic() - began < float(grace) / 2
+        assert ask_docker("inspect", "--format", "{{.State.ExitCode}}", name) == "130", logs(name)
+    finally:
+        ask_docker("rm", "--force", name)
+    assert sorted(path.name for path in cluster.folder.glob("*.proofs.jsonl")) == before
+
+
+def logs(name: str) -> str:
+    """Return what a container has written until now, on both outputs."""
+    done = subprocess.run(("docker", "logs", name), capture_output=True, text=True, check=True)
+    return done.stdout + done.stderr

@@ -197,6 +197,34 @@ def test_the_workflow_is_valid(inv: Inv, tmp_path: Path, flags: tuple[str, ...])
     assert not re.findall(r"(?i)(api_key|secret).*: (?!\$\{\{ secrets\.)", text.split("env:")[1])
 
 
+def test_no_secret_is_in_what_kubernetes_gets(inv: Inv) -> None:
+    """Not the key, a connection string, a password in an endpoint, or a URL of an alarm."""
+    (key := inv.root / "key").write_text("hush-file\n", encoding="utf-8")
+    ran = inv(
+        *("snapshot.schedule", "--format", "kubernetes", "--image", "registry.example/q:1"),
+        QDRANT_URL="https://qdrant.example",
+        QDRANT_API_KEY_FILE=str(key),
+        QDRANT_COLLECTION_NAME="docs",
+        QDRANT_OFFSITE_URL="az://container/prefix",
+        AZURE_STORAGE_CONNECTION_STRING="AccountKey=hush-string",
+        AZURE_STORAGE_ACCOUNT_NAME="hush-account",
+        AZURE_ENDPOINT="https://you:hush-password@store.example:9000",
+        AZURE_TENANT_ID="known",
+        QDRANT_PING_URL="https://ping.example/hush-ping",
+        QDRANT_WEBHOOK_URL="https://hook.example/hush-hook",
+    )
+    assert ran.code == 0, ran.stderr
+    assert "hush" not in ran.stdout + ran.stderr
+    named = set(re.findall(r"secretKeyRef: \{name: qdrant-snapshot, key: (\w+)", ran.stdout))
+    assert named == {
+        *("QDRANT_API_KEY", "QDRANT_PING_URL", "QDRANT_WEBHOOK_URL", "AZURE_ENDPOINT"),
+        *("AZURE_STORAGE_CONNECTION_STRING", "AZURE_STORAGE_ACCOUNT_NAME"),
+    }
+    for line in ('QDRANT_COLLECTION_NAME: "docs"', 'AZURE_TENANT_ID: "known"'):
+        assert f"\n  {line}\n" in ran.stdout
+    assert ran.stdout.count('image: "registry.example/q:1"') == 3
+
+
 def test_artifacts_hold_proofs_and_nothing_of_the_points(inv: Inv, qdrant: Live) -> None:
     """Whoever reads artifacts cannot read data; a manifest and its searches have some of it."""
     qdrant.loader.plain("uploaded", points=50)

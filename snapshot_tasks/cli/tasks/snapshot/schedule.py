@@ -110,7 +110,11 @@ def _elsewhere(settings: Settings, image: str) -> Elsewhere:
         collection=None if settings.is_default_collection else settings.collection,
         plaintext_hosts=settings.qdrant.plaintext_key_hosts,
         offsite_urls=settings.offsite.urls,
-        store_settings={name: stores[name] for name in sorted(stores) if not is_secret(name)},
+        store_settings={
+            name: value
+            for name, value in sorted(stores.items())
+            if not is_secret(name) and "@" not in value  # an endpoint may contain a password
+        },
         secrets=tuple(name for name, url in urls.items() if url),
         image=image,
     )
