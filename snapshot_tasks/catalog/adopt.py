@@ -12,7 +12,6 @@ from snapshot_tasks.domain.names import PROOFS_SUFFIX, SUFFIX, latest_name, pars
 from snapshot_tasks.domain.snapshot import Snapshot
 from snapshot_tasks.system.errors import NotFound
 from snapshot_tasks.system.files import (
-    point_link,
     publish,
     storage_errors,
     sync_directory,
@@ -53,7 +52,7 @@ def follow_link(catalog: Catalog, found: Snapshot) -> None:
     names_it = os.path.islink(link) and os.readlink(link) == found.name
     if not names_it and _is_newest(catalog, found):
         with storage_errors(catalog.folder):
-            point_link(link, found.name)
+            catalog.point_latest(found.collection, found.name)
 
 
 def _add_proofs(path: Path, proofs: str) -> None:

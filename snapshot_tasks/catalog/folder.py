@@ -8,6 +8,7 @@ import os
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import datetime
+from itertools import count
 from pathlib import Path
 
 from snapshot_tasks.catalog.journal import Journal
@@ -195,8 +196,20 @@ class Catalog:
                 raise
             sync_directory(self.folder)
             if not manifest.safety:
-                point_link(self.folder / latest_name(manifest.collection), final.name)
+                self.point_latest(manifest.collection, final.name)
         return load_snapshot(final)
+
+    def point_latest(self, collection: str, name: str) -> None:
+        """Point the latest link to a snapshot; the caller must hold the lock.
+
+        A file that someone put in its place keeps its bytes, under a name that says no collection.
+        """
+        link = self.folder / latest_name(collection)
+        if os.path.lexists(link) and not os.path.islink(link):
+            names = (f"{collection}_latest.{number}{SUFFIX}" for number in count(1))
+            kept = next(n for n in names if not os.path.lexists(self.folder / n))
+            link.rename(self.folder / kept)
+        point_link(link, name)
 
     def drop(self, snapshot: Snapshot) -> None:
         """Delete a snapshot with all its files; the caller must hold the lock.

@@ -197,7 +197,7 @@ def check_latest(patient: Patient) -> Iterator[Finding]:
     if target is None and not has_links(patient.catalog.folder):
         yield ok("latest link", NO_LINKS)
         return
-    yield from as_warnings([check_pointer(patient.newest, target.name if target else None)])
+    yield from as_warnings([check_pointer(patient.own, target.name if target else None)])
 
 
 def check_newest(patient: Patient) -> Iterator[Finding]:

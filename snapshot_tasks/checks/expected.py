@@ -104,7 +104,7 @@ def expected_recorded(snapshot: Snapshot, target: str) -> Expected:
     is_vague = manifest.source_moved and manifest.seal is None
     return Expected(
         state=manifest.state,
-        taken_with=manifest.qdrant_version,
+        taken_with=manifest.taken_with,
         moving_between=counts if is_vague else None,
         owns_aliases=target == manifest.collection,
         index_counts=snapshot.index_counts,

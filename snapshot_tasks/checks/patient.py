@@ -7,7 +7,7 @@ from datetime import datetime
 from functools import cached_property
 
 from snapshot_tasks.catalog.folder import Catalog
-from snapshot_tasks.checks.promises import newest_of
+from snapshot_tasks.checks.promises import own_of
 from snapshot_tasks.domain.snapshot import Snapshot
 from snapshot_tasks.engines.select import live_endpoint
 from snapshot_tasks.qdrant.server import Server
@@ -46,7 +46,12 @@ class Patient:
     @cached_property
     def newest(self) -> Snapshot | None:
         """The newest snapshot of the configured collection, if there is one."""
-        return newest_of(self.collection, self.catalog.entries())
+        return next(iter(self.own), None)
+
+    @cached_property
+    def own(self) -> list[Snapshot]:
+        """The snapshots of the configured collection, newest first."""
+        return own_of(self.collection, self.catalog.entries())
 
     def server(self) -> Server:
         """Return a connection to the live Qdrant."""

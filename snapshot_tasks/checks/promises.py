@@ -18,6 +18,7 @@ from snapshot_tasks.checks.vector_names import check_vector_names
 from snapshot_tasks.domain.findings import Finding, Status, fail, ok, warn
 from snapshot_tasks.domain.proof import UNSEALED
 from snapshot_tasks.domain.snapshot import RENAME, Snapshot
+from snapshot_tasks.domain.versions import VERSIONS
 from snapshot_tasks.system.errors import Damaged
 from snapshot_tasks.system.spans import format_span
 from snapshot_tasks.system.units import age
@@ -149,7 +150,8 @@ def check_source_indexes(newest: Snapshot) -> Iterator[Finding]:
 def check_names(newest: Snapshot) -> Iterator[Finding]:
     """Yield a warning if later versions of Qdrant will not restore the newest snapshot."""
     if newest.manifest:
-        yield from check_vector_names(newest.manifest.config, newest.manifest.qdrant_version)
+        version = newest.taken_with or VERSIONS[0].number
+        yield from check_vector_names(newest.manifest.config, version)
 
 
 def check_proof(own: Sequence[Snapshot], max_age: timedelta, now: datetime) -> Finding:
@@ -193,15 +195,23 @@ def check_pushed(runs: Iterable[LastRun], max_age: timedelta, now: datetime) -> 
     return ok(check, message)
 
 
-def check_pointer(newest: Snapshot | None, target: str | None) -> Finding:
-    """The latest link points to the newest snapshot; `target` is the name in the link."""
+def check_pointer(own: Sequence[Snapshot], target: str | None) -> Finding:
+    """The latest link points to the newest snapshot; `target` is the name in the link.
+
+    A file that another tool put into the folder does not count until it is imported.
+    """
     check, remedy = "latest link", "The next `inv snapshot.create` updates it."
+    newest = next((s for s in own if s.manifest or s.manifest_problem), next(iter(own), None))
     if newest is None:
         return ok(check, "there is no snapshot yet, so there is no link")
     if target is None:
         return fail(check, "the link does not exist", "The next `inv snapshot.create` creates it.")
     if target != newest.name:
         return fail(check, f"it points to {target}, but the newest is {newest.name}", remedy)
+    if newest is not own[0]:
+        message = f"{target}; {own[0].name} is newer by its name, and has no manifest"
+        path = shlex.quote(str(own[0].path))
+        return warn(check, message, f"{code(f'inv snapshot.import {path}')} adds one.")
     return ok(check, target)
 
 

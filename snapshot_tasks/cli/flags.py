@@ -1,4 +1,4 @@
-"""Flags for numbers and durations, and those that name things and must not be empty.
+"""Flags for numbers and durations, those that name things and must not be empty, and files.
 
 Invoke reports a wrong number or duration like its own errors.
 """
@@ -12,11 +12,14 @@ from typing import Any
 
 from invoke.exceptions import ParseError
 from invoke.parser.argument import Argument
+from invoke.parser.parser import ParseMachine
 
 from snapshot_tasks.system.errors import SettingsError
 from snapshot_tasks.system.spans import parse_span
 
 COLLECTION, SHORT_COLLECTION = "collection", "c"
+# This flag also takes each word that stands alone after its task.
+FILES = "files"
 
 
 class Count(int):
@@ -103,3 +106,21 @@ def refuse_empty(flags: Mapping[str, object]) -> None:
                 f"--{name.rstrip('_').replace('_', '-')} is empty.",
                 hint="Give it a value, or leave the flag out to use the default.",
             )
+
+
+def take_files() -> None:
+    """Let a task with this flag take `FILE…`; in Invoke, a word alone is only ever one value."""
+    handle = ParseMachine.handle
+
+    def handle_or_take(machine: ParseMachine, token: str) -> None:
+        files = machine.context.args.get(FILES) if machine.context else None
+        is_known = token in machine.contexts or token.startswith("-")
+        if isinstance(files, NameFlag) and not is_known and not machine.waiting_for_flag_value:
+            files.value = token
+        else:
+            handle(machine, token)
+
+    ParseMachine.handle = handle_or_take  # type: ignore[method-assign,assignment]
+
+
+take_files()

@@ -14,6 +14,7 @@ TASKS = (
     "engine.install",
     "snapshot.check",
     "snapshot.create",
+    "snapshot.import",
     "snapshot.keep",
     "snapshot.list",
     "snapshot.pin",

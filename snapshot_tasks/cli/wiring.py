@@ -122,6 +122,7 @@ def fresh_servers(run: Run) -> FreshServers:
     return FreshServers(
         engine=lambda: drill_engine(run.settings).engine,
         operation_timeout_seconds=run.settings.qdrant.operation_timeout_seconds,
+        version=run.settings.engine.version,
     )
 
 

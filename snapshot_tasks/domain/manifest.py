@@ -19,6 +19,7 @@ from snapshot_tasks.domain.collection import CollectionState
 from snapshot_tasks.domain.names import check_collection, check_file_name
 from snapshot_tasks.domain.probes_file import ProbesFile
 from snapshot_tasks.domain.seal import Seal
+from snapshot_tasks.domain.versions import UNKNOWN
 from snapshot_tasks.system.errors import Damaged, Refused, SettingsError
 from snapshot_tasks.system.untrusted import (
     MAX_NUMBER,
@@ -61,6 +62,9 @@ class Manifest:
     dropped while it was taken, so a restore may or may not bring them back.
 
     A `safety` snapshot contains a replaced collection. It is kept and listed, but never a default.
+
+    An `imported` file was made by another tool: its source is unknown, and its seal says what was
+    in it when it was imported, not when it was taken.
     """
 
     collection: str
@@ -85,6 +89,7 @@ class Manifest:
     index_counts: tuple[Any, ...] = ()
     hidden_points: int = 0
     safety: bool = False
+    imported: bool = False
     unsettled_indexes: tuple[str, ...] = ()
     schema: int = field(default=SCHEMA)
 
@@ -99,6 +104,11 @@ class Manifest:
         )
 
     @property
+    def taken_with(self) -> str | None:
+        """The version of Qdrant that made the file; None if that is unknown."""
+        return None if self.qdrant_version == UNKNOWN else self.qdrant_version
+
+    @property
     def description(self) -> str:
         """The hex SHA-256 of everything that is expected of a restore except its points."""
         document = self.as_json()
@@ -107,6 +117,8 @@ class Manifest:
             described["indexes"] = document["indexes"]
         if self.unsettled_indexes:
             described["unsettled_indexes"] = document["unsettled_indexes"]
+        if self.imported:
+            described["imported"] = True
         text = json.dumps(described, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
 
@@ -193,6 +205,7 @@ def _parse(document: Mapping[str, Any], name: str) -> Manifest:
         index_counts=tuple(document.get("indexes") or ()),
         hidden_points=typed({"hidden_points": 0} | dict(document), "hidden_points", int),
         safety=bool(document.get("safety")),
+        imported=bool(document.get("imported")),
         unsettled_indexes=tuple(map(str, optional(document, "unsettled_indexes", list) or ())),
         schema=schema,
     )

@@ -147,8 +147,19 @@ class Snapshot:
 
     @property
     def is_sealed(self) -> bool:
-        """Whether a fingerprint of its points was recorded when it was taken."""
-        return self.manifest is not None and self.manifest.seal is not None
+        """Whether a fingerprint of its points was recorded when it was taken, not at an import."""
+        manifest = self.manifest
+        return manifest is not None and manifest.seal is not None and not manifest.imported
+
+    @property
+    def is_imported(self) -> bool:
+        """Whether another tool made it, and its manifest was made when it was imported."""
+        return self.manifest is not None and self.manifest.imported
+
+    @property
+    def taken_with(self) -> str | None:
+        """The version of Qdrant that made it; None if that is unknown."""
+        return self.manifest.taken_with if self.manifest else None
 
     @property
     def bytes(self) -> Bytes:

@@ -121,6 +121,10 @@ TESTED = tuple(row.number for row in VERSIONS if row.evidence is Evidence.TESTED
 DEFAULT_VERSION = [row.number for row in VERSIONS if row.npm][-1]
 
 
+# The version in the manifest of a file that does not say which one made it.
+UNKNOWN = "unknown"
+
+
 class Fit(Enum):
     """Whether a snapshot of one Qdrant version can be restored into another."""
 

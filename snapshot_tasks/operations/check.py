@@ -14,7 +14,7 @@ from snapshot_tasks.checks.promises import (
     check_pointer,
     check_pushed,
     check_runs,
-    newest_of,
+    own_of,
     promises,
 )
 from snapshot_tasks.domain.findings import Finding, fail, failed, ok
@@ -111,14 +111,14 @@ def _of_collection(
         max_proof_age=promised.max_proof_age,
         now=now,
     )
-    newest = newest_of(collection, entries)
     try:
         target = catalog.latest_target(collection)
     except NotFound as error:
         return (*findings, fail("latest link", error.message, error.hint))
-    if newest and target is None and not has_links(catalog.folder):
+    own = own_of(collection, entries)
+    if own and target is None and not has_links(catalog.folder):
         return (*findings, ok("latest link", NO_LINKS))
-    return (*findings, check_pointer(newest, target.name if target else None))
+    return (*findings, check_pointer(own, target.name if target else None))
 
 
 def _of_tasks(promised: Promised, catalog: Catalog, now: datetime) -> tuple[Finding, ...]:

@@ -216,7 +216,7 @@ def _entry(snapshot: Snapshot) -> Entry:
         created_at=snapshot.created_at,
         size_bytes=snapshot.size_bytes,
         points_count=manifest.points_count if manifest else None,
-        qdrant_version=manifest.qdrant_version if manifest else None,
+        qdrant_version=snapshot.taken_with,
         sealed=manifest.seal is not None if manifest else None,
         label=manifest.label if manifest else None,
         replaced=snapshot.is_safety,

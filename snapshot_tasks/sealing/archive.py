@@ -37,6 +37,8 @@ _COMPRESSED = {
 }
 _SHARD = re.compile("[0-9]{1,10}")
 _COLLECTION_FILES = ("config.json", "version.info")
+# What a shard has in its own folder, and the snapshot of a shard has at its root.
+_SHARD_FOLDERS = ("segments", "wal")
 _SHARD_FILES = ("shard_config.json", "replica_state.json")
 _SEGMENT_FILES = ("segment.json", "version.info")
 # Copies of a segment's databases; only versions before 1.18 make them.
@@ -50,6 +52,10 @@ UNPACK = (
 
 class WholeStorage(Refused):
     """The file is a snapshot of all collections."""
+
+
+class OfOneShard(Refused):
+    """The file is a snapshot of one shard."""
 
 
 class Compressed(ValueError):
@@ -74,12 +80,13 @@ def check_archive(path: Path) -> ArchiveSummary:
     Raises:
         Damaged: if a rule is broken; the message says which one and where.
         WholeStorage: if it is a snapshot of all collections.
+        OfOneShard: if it is a snapshot of one shard.
         Refused: if a node of a cluster made it, and did not have all of the current data.
     """
     with path.open("rb") as file:
         try:
             _refuse_no_tar(file.read(8))
-            return _Walk(file).summary(path.name)
+            return _Walk(file, path.name).summary()
         except ValueError as error:
             reason = printable(str(error), limit=MAX_MESSAGE)
             name = printable(path.name)
@@ -104,8 +111,9 @@ def read_json(file: IO[bytes], member: Member, name: str) -> Any:
 class _Walk:
     """One pass over the outer archive that only remembers names."""
 
-    def __init__(self, file: IO[bytes]) -> None:
+    def __init__(self, file: IO[bytes], name: str) -> None:
         self._file = file
+        self._file_name = name
         self._budget = Budget()
         self._names: set[str] = set()
         self._wal_shards: set[str] = set()
@@ -116,20 +124,20 @@ class _Walk:
         self._uses_rocksdb = False
         self._files_count = 0
 
-    def summary(self, file_name: str) -> ArchiveSummary:
+    def summary(self) -> ArchiveSummary:
         for member in members(
             self._file, "the file", end_markers=(END_MARKER,), budget=self._budget
         ):
             if member.is_file:
                 self._take(member)
-        self._refuse_whole_storage(file_name)
+        self._refuse_whole_storage()
         for name in _COLLECTION_FILES:
             _require(name in self._names, f"{name} is missing")
         config = self._config
         _require(isinstance(config, dict), "config.json is not an object")
         shards = tuple(sorted({n.split("/")[0] for n in self._names if "/" in n}, key=int))
         _require(bool(shards), "it contains no shard")
-        self._refuse_partial(file_name)
+        self._refuse_partial()
         for shard in shards:
             self._check_shard(shard)
         self._check_shard_count(config, shards)
@@ -145,6 +153,8 @@ class _Walk:
     def _take(self, member: Member) -> None:
         name, parts = member.name, member.name.split("/")
         self._files_count += 1
+        if len(parts) > 1 and parts[0] in _SHARD_FOLDERS:
+            self._refuse_of_one_shard()
         if len(parts) > 1:
             _require(bool(_SHARD.fullmatch(parts[0])), f"member {name!r} is not in a shard")
             shard = parts[0]
@@ -196,25 +206,36 @@ class _Walk:
         _require(self._segments.get(shard, 0) > 0, f"shard {shard} has no segment")
         _require(shard in self._wal_shards, f"shard {shard} has no WAL")
 
-    def _refuse_partial(self, file_name: str) -> None:
+    def _refuse_partial(self) -> None:
         """Refuse a node's part of a collection before its empty shards look like damage."""
         if not self._partial:
             return
         reasons = "; ".join(self._partial[shard] for shard in sorted(self._partial, key=int))
         raise Refused(
-            f"{printable(file_name)} is one node's part of a collection:"
+            f"{printable(self._file_name)} is one node's part of a collection:"
             f" {printable(reasons, limit=MAX_MESSAGE)}.",
             hint="It is not a backup of the whole collection. Clusters of several nodes are not"
             " supported yet.",
         )
 
-    def _refuse_whole_storage(self, file_name: str) -> None:
+    def _refuse_of_one_shard(self) -> None:
+        """Refuse a snapshot of a shard, which does not say of which shard it is."""
+        raise OfOneShard(
+            f"{printable(self._file_name)} is a snapshot of one shard, not of a collection.",
+            hint="Take one of the whole collection with `inv snapshot.create`. Qdrant restores this"
+            " file only into a shard that exists (POST …/shards/ID/snapshots/upload), and does not"
+            " check that it is the right one.",
+        )
+
+    def _refuse_whole_storage(self) -> None:
         """Refuse a snapshot of all collections, which only a starting server can restore."""
         if isinstance(self._config, dict) and "collections_mapping" in self._config:
             raise WholeStorage(
-                f"{printable(file_name)} is a snapshot of the whole storage, not of a collection.",
-                hint="Take one of each collection with `inv snapshot.create --all`. Qdrant restores"
-                " this file only at its start (--storage-snapshot).",
+                f"{printable(self._file_name)} is a snapshot of the whole storage, not of a"
+                " collection.",
+                hint="It holds one of each collection: unpack it (`tar -xf FILE`), and use `inv"
+                " snapshot.import` on each. Or take new ones with `inv snapshot.create --all`."
+                " Qdrant restores this file only at its start (--storage-snapshot).",
             )
 
     def _check_shard_count(self, config: dict[str, Any], shards: tuple[str, ...]) -> None:

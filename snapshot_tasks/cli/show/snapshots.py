@@ -24,10 +24,11 @@ def snapshot_json(snapshot: Snapshot) -> dict[str, Any]:
         "size_bytes": snapshot.size_bytes,
         "sha256": snapshot.sha256,
         "points_count": manifest.points_count if manifest else None,
-        "qdrant_version": manifest.qdrant_version if manifest else None,
+        "qdrant_version": snapshot.taken_with,
         "label": manifest.label if manifest else None,
         "source_moved": manifest.source_moved if manifest else None,
         "sealed": bool(manifest and manifest.seal),
+        "imported": snapshot.is_imported,
         "proven_at": proven_at.isoformat() if proven_at else None,
         "restored_at": restored_at.isoformat() if restored_at else None,
         "verdict": snapshot.verdict.value if snapshot.verdict else None,
@@ -69,9 +70,17 @@ def _snapshot_row(snapshot: Snapshot, now: datetime) -> tuple[str, ...]:
         ago(snapshot.created_at, now),
         f"{manifest.points_count:,}" if manifest else "unknown",
         size(snapshot.size_bytes),
-        "unknown" if manifest is None else "yes" if manifest.seal else "no",
+        _sealed(snapshot),
         _state(snapshot, now),
     )
+
+
+def _sealed(snapshot: Snapshot) -> str:
+    if snapshot.manifest is None:
+        return "unknown"
+    if snapshot.manifest.seal is None:
+        return "no"
+    return "at import" if snapshot.is_imported else "yes"
 
 
 def _state(snapshot: Snapshot, now: datetime) -> str:
@@ -131,7 +140,9 @@ def render_snapshot(snapshot: Snapshot, now: datetime) -> None:
             "sha256": manifest.sha256,
             "points": f"{manifest.points_count:,}",
             "source": f"{manifest.source_url}, Qdrant {manifest.qdrant_version}",
-            "source points": f"{before:,} before, {after:,} after",
+            "source points": "unknown"
+            if manifest.imported
+            else f"{before:,} before, {after:,} after",
             "label": manifest.label or "none",
             "aliases": ", ".join(manifest.aliases) or "none",
             "payload indexes": ", ".join(sorted(manifest.payload_schema)) or "none",

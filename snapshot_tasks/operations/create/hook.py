@@ -43,7 +43,7 @@ def hook_environment(snapshot: Snapshot) -> dict[str, str]:
         "SIZE_BYTES": snapshot.size_bytes,
         "SHA256": snapshot.sha256,
         "POINTS_COUNT": manifest.points_count if manifest else None,
-        "QDRANT_VERSION": manifest.qdrant_version if manifest else None,
+        "QDRANT_VERSION": snapshot.taken_with,
         "LABEL": manifest.label if manifest else None,
     }
     return {

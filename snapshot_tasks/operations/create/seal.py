@@ -17,6 +17,7 @@ from snapshot_tasks.domain.index_counts import IndexCount, IndexCounter
 from snapshot_tasks.domain.seal import READER, SERVER, Seal
 from snapshot_tasks.domain.search_parity import Probe
 from snapshot_tasks.domain.snapshot import Snapshot
+from snapshot_tasks.domain.versions import DEFAULT_VERSION
 from snapshot_tasks.engines.base import Engine, FreshRequest
 from snapshot_tasks.operations.restore.demands import config_of, needs_start_up
 from snapshot_tasks.operations.restore.one import restore
@@ -47,10 +48,14 @@ class Reading:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FreshServers:
-    """How to run a fresh server for a seal; the engine is only selected when it is needed."""
+    """How to run a fresh server for a seal; the engine is only selected when it is needed.
+
+    `version` is for a file that does not say which version of Qdrant made it.
+    """
 
     engine: Callable[[], Engine]
     operation_timeout_seconds: float
+    version: str = DEFAULT_VERSION
 
 
 def reading_of(contents: Contents, seconds: float) -> Reading:

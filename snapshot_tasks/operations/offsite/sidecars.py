@@ -58,7 +58,7 @@ def marker_of(snapshot: Snapshot, upload: Upload, *, pinned: bool) -> Marker:
         parts=upload.parts,
         beside=dict(upload.beside),
         points_count=manifest.points_count if manifest else None,
-        qdrant_version=manifest.qdrant_version if manifest else None,
+        qdrant_version=snapshot.taken_with,
         proven_at=proven_at(snapshot),
         restored_at=restored_at(snapshot),
         failed_at=failed_at(snapshot),

@@ -98,7 +98,7 @@ def verify_contents(
     if manifest.seal.sealed_by == SERVER:
         reading = read_on_fresh_server(
             snapshot.path,
-            version=manifest.qdrant_version,
+            version=manifest.taken_with or servers.version,
             sha256=sha256,
             servers=servers,
             progress=progress,

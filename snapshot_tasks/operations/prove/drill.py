@@ -295,7 +295,7 @@ def _on_fresh_server(
 def _wanted(request: DrillRequest) -> FreshRequest:
     """Return what the fresh server must be like for this snapshot."""
     snapshot = request.snapshot
-    taken_with = snapshot.manifest.qdrant_version if snapshot.manifest else request.version
+    taken_with = snapshot.taken_with or request.version
     version, config = request.rehearsed_version or taken_with, config_of(snapshot)
     at_start = needs_start_up(config, version)
     # A server in a container sees only the folder that the file is really in.

@@ -77,7 +77,7 @@ def refuse_unfit(
 
 def _uses_rocksdb(snapshot: Snapshot) -> bool:
     """Look into the file, unless the version that took it has no RocksDB."""
-    if snapshot.manifest and not known(snapshot.manifest.qdrant_version).reads_rocksdb:
+    if snapshot.taken_with and not known(snapshot.taken_with).reads_rocksdb:
         return False
     return check_archive(snapshot.path).uses_rocksdb
 

@@ -246,7 +246,7 @@ def _refuse_taken_aliases(
 
 
 def _version_warnings(snapshot: Snapshot, server_version: str) -> tuple[Finding, ...]:
-    taken_with = snapshot.manifest.qdrant_version if snapshot.manifest else None
+    taken_with = snapshot.taken_with
     fit = version_fit(taken_with, server_version)
     if fit in (Fit.TOO_OLD, Fit.TOO_NEW):
         raise Refused(

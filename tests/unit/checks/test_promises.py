@@ -197,10 +197,10 @@ def test_the_limit_itself_is_kept(catalog: Catalog, margin: timedelta) -> None:
 def test_the_pointer_names_the_newest(catalog: Catalog) -> None:
     """A missing or wrong link breaks the promise; without snapshots, no link is expected."""
     newest = catalogued(catalog)
-    assert check_pointer(newest, newest.name).status is Status.OK
-    assert check_pointer(newest, "other.snapshot").status is Status.FAIL
-    assert check_pointer(newest, None).status is Status.FAIL
-    assert check_pointer(None, None).status is Status.OK
+    assert check_pointer([newest], newest.name).status is Status.OK
+    assert check_pointer([newest], "other.snapshot").status is Status.FAIL
+    assert check_pointer([newest], None).status is Status.FAIL
+    assert check_pointer([], None).status is Status.OK
 
 
 def test_to_the_doctor_they_are_warnings(catalog: Catalog) -> None:
