@@ -132,6 +132,13 @@ def check_point_versions(snapshot: Snapshot) -> Iterator[Finding]:
         yield fail("point versions", reason, _FUTURE)
 
 
+def refuse_points_of_the_future(snapshot: Snapshot) -> None:
+    """Raise `Damaged` if the file has a point that would lose every later write to it."""
+    with _readable(snapshot):
+        for future in check_point_versions(snapshot):
+            raise Damaged(f"{snapshot.name}: {future.message}.", hint=future.remedy)
+
+
 def _sound(verification: Verification) -> Verification:
     if verification.error:
         raise verification.error

@@ -295,13 +295,20 @@ class Fault:
     """A fault and its name. `resign`: it makes sense to adjust the manifest to the damaged file.
 
     A fault `by_member` may be harmless, and is only tried with an adjusted manifest: without it,
-    the SHA-256 tells.
+    the SHA-256 tells. One that is `in_log` is harmless if Qdrant makes anew from the log what was
+    lost from the segments.
     """
 
     name: str
     apply: Callable[[Copy], None]
     resign: bool = True
     by_member: bool = False
+    in_log: bool = False
+
+    @property
+    def may_be_harmless(self) -> bool:
+        """Whether a restore that is identical to one without the fault shows that all is well."""
+        return self.by_member or self.in_log
 
 
 def is_dense(vector: Any) -> bool:

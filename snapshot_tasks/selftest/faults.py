@@ -278,7 +278,7 @@ FAULTS = (
     Fault("other HNSW setting in config.json", _change_config(_other_hnsw)),
     Fault("second half of the HNSW links zeroed", _zero_links),
     Fault("all points flagged as deleted in a payload index", _kill_payload_index),
-    Fault("payload index lost from the file", _lose_payload_index),
+    Fault("payload index lost from the file", _lose_payload_index, in_log=True),
     Fault("manifest and seal of another snapshot", _swap_manifest),
     Fault("sha256 of the manifest forged", _forge(lambda m: {"sha256": "0" * 64}), resign=False),
     Fault("count forged in the manifest", _forge(lambda m: {"points_count": m.points_count + 1})),

@@ -113,8 +113,8 @@ def test_an_index_lost_from_the_file_is_not_proven(
     }
 
 
-def test_points_of_the_future_are_not_proven(
-    qdrant: Live, name: str, take: Take, engine: NativeEngine, tmp_path: Path
+def test_points_of_the_future_are_neither_proven_nor_restored(
+    qdrant: Live, outside: Inv, name: str, take: Take, engine: NativeEngine, tmp_path: Path
 ) -> None:
     """Versions that are all ones: every point is restored, but no later update of it is kept."""
     qdrant.loader.plain(name, points=10)
@@ -126,6 +126,10 @@ def test_points_of_the_future_are_not_proven(
     assert [f.check for f in report.findings if f.status.value == "FAIL"] == ["point versions"]
     assert report.error is not None
     restored = f"{name}-restored"
+    for flags in (["--as", restored], ["--replace", "--yes"]):
+        ran = outside("snapshot.restore", "--snapshot", str(copy.file), *flags)
+        assert_error(ran, 20, "a point was changed by operation")
+    assert (restored in qdrant.loader.names(), qdrant.loader.count(name)) == (False, 10)
     path = f"/collections/{restored}/snapshots/recover"
     qdrant.loader.request("PUT", path, {"location": f"file://{copy.file}"})
     points = f"/collections/{restored}/points"

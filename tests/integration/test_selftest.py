@@ -30,6 +30,7 @@ from snapshot_tasks.system.errors import Refused
 from snapshot_tasks.system.progress import Silent
 from tests.conftest import NEWER, Live, now
 from tests.support.amount import only_full
+from tests.support.collections import plain_points
 from tests.support.world import scratch_left
 
 # The members' fault that Qdrant never notices.
@@ -197,6 +198,26 @@ def test_a_harmless_fault_says_so(graph: Snapshot) -> None:
     assert report.error is None
     assert "harmless: restored identically" in as_markdown(report)
     assert "1 were harmless" in as_markdown(report)
+
+
+@pytest.mark.parametrize("is_index_first", [True, False])
+def test_an_index_that_the_log_brings_back_is_not_missed(
+    qdrant: Live, name: str, tmp_path: Path, *, is_index_first: bool
+) -> None:
+    """Lost before its points, it finds none of them; made after them, the log makes it anew."""
+    config = {"vectors": {"size": 4, "distance": "Dot"}}
+    qdrant.loader.request("PUT", f"/collections/{name}", config)
+    if is_index_first:
+        qdrant.loader.index(name, "group", "keyword")
+    qdrant.loader.fill(name, plain_points(10, 4))
+    if not is_index_first:
+        qdrant.loader.index(name, "group", "keyword")
+    snapshot = taken(qdrant, tmp_path, collection=name)
+    report = run_selftest(snapshot, named("payload index lost from the file"))
+    (row,) = report.rows
+    assert row.resigned is not None
+    assert (report.error, row.is_harmless) == (None, not is_index_first)
+    assert row.resigned.caught_by == ("drill: payload index group" if is_index_first else "")
 
 
 def test_a_snapshot_that_does_not_pass_undamaged_is_refused(rich: Snapshot, tmp_path: Path) -> None:

@@ -29,7 +29,9 @@ a drill (a restore test on a fresh server) must catch the fault.
 `inv snapshot.verify` checks the size, the sha256, the archive and the description (of the
 collection, in the manifest). With `--level content` it also checks the contents.
 `inv snapshot.test-restore` is the drill. Every fault affects live data, or what finds it: a flipped
-bit in preallocated space or in an old version of a point would not change what is restored.
+bit in preallocated space or in an old version of a point would not change what is restored. A lost
+payload index is harmless if the log still creates it after its points; the restored collection is
+then compared with a restore without damage.
 
 With `--all-members`, the self-test also zeroes, randomises and drops ranges of every kind of file
 in the snapshot. Much of that is harmless, so it compares the restored collection with a restore

@@ -21,7 +21,7 @@ from snapshot_tasks.checks.expected import (
     expected_sealed,
     look,
 )
-from snapshot_tasks.checks.file import check_point_versions, verified
+from snapshot_tasks.checks.file import refuse_points_of_the_future, verified
 from snapshot_tasks.checks.restored import check_restored
 from snapshot_tasks.domain.endpoint import Endpoint
 from snapshot_tasks.domain.failure import Failure, joined
@@ -45,7 +45,7 @@ from snapshot_tasks.operations.restore.one import restore
 from snapshot_tasks.operations.restore.plan import RestoreRequest
 from snapshot_tasks.qdrant.points import read_fingerprint
 from snapshot_tasks.qdrant.server import Server
-from snapshot_tasks.system.errors import Damaged, Interrupted, Refused, TaskError
+from snapshot_tasks.system.errors import Interrupted, Refused, TaskError
 from snapshot_tasks.system.progress import Clock, Progress
 
 DELETED_HINT = (
@@ -101,8 +101,7 @@ def drill_in_place(
             sources = _sources(request.snapshot, server, catalog, progress)
         for source in sources:
             sha256 = verified(source.snapshot, progress).sha256
-            for future in check_point_versions(source.snapshot):
-                raise Damaged(f"{source.snapshot.name}: {future.message}.", hint=future.remedy)
+            refuse_points_of_the_future(source.snapshot)
             if source.snapshot is request.snapshot:
                 log.sha256 = sha256
     try:

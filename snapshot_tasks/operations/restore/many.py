@@ -8,7 +8,7 @@ from pathlib import Path
 
 from snapshot_tasks.catalog.folder import Catalog
 from snapshot_tasks.catalog.journal import Journal
-from snapshot_tasks.checks.file import verified
+from snapshot_tasks.checks.file import refuse_points_of_the_future, verified
 from snapshot_tasks.domain.snapshot import Snapshot
 from snapshot_tasks.engines.base import Engine
 from snapshot_tasks.operations.batch import Batch, for_each
@@ -121,8 +121,14 @@ def loadable(engine: Engine, snapshots: Iterable[Snapshot], progress: Progress) 
     if not version:
         return {}
     wanted = [s for s in snapshots if s.manifest and needs_start_up(s.manifest.config, version)]
-    sound = for_each(wanted, lambda s: verified(s, progress).snapshot, name=lambda s: s.name)
-    return {str(s.collection): s.path for s in sound.results}
+
+    def sound(snapshot: Snapshot) -> Snapshot:
+        verified(snapshot, progress)
+        refuse_points_of_the_future(snapshot)
+        return snapshot
+
+    checked = for_each(wanted, sound, name=lambda s: s.name)
+    return {str(s.collection): s.path for s in checked.results}
 
 
 def restore_each(
