@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -122,8 +123,27 @@ class Stack:
         return json.loads(ask_docker("inspect", self.container(service)))[0]
 
     def restore_exit(self) -> int:
-        """Wait for the one-shot restore service and return its exit code."""
-        return int(ask_docker("wait", self.container(RESTORE)))
+        """Wait until the restore service has ended once, and return its last exit code.
+
+        After a failure, Docker starts it again and no longer tells its exit code.
+        """
+        deadline = time.monotonic() + 240
+        while time.monotonic() < deadline:
+            seen = self.inspect(RESTORE)
+            if seen["State"]["Status"] == "exited":
+                return int(seen["State"]["ExitCode"])
+            if seen["RestartCount"]:
+                return int(self.exits()[-1])
+            time.sleep(0.2)
+        raise AssertionError(self.log())
+
+    def exits(self) -> list[str]:
+        """Return each exit code of the restore service since it was created."""
+        options = ("--filter", f"container={self.container(RESTORE)}", "--filter", "event=die")
+        form = "{{.Actor.Attributes.exitCode}}"
+        since = self.inspect(RESTORE)["Created"]
+        told = ask_docker("events", "--since", since, "--until", "0s", "--format", form, *options)
+        return told.split()
 
     def log(self, service: str = RESTORE) -> str:
         """Return the output of a service."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 from collections.abc import Iterator
 
 import httpx
@@ -18,9 +19,11 @@ from tests.e2e.stack import (
     SMALL_POINTS,
     Stack,
     copy_project,
+    edit,
     flip_byte,
     new_stack,
 )
+from tests.support.world import wait_until
 
 KEY = "k$y-#1 with a {brace}"
 
@@ -150,6 +153,19 @@ def test_a_manifest_of_the_future_is_refused(stack: Stack, seeds: Seeds) -> None
     assert f"schema {SCHEMA + 1}" in stack.log()
     with stack.loader() as loader:
         assert loader.names() == []
+
+
+def test_a_restore_that_fails_is_tried_again(stack: Stack, seeds: Seeds) -> None:
+    """A backup holds the folder for longer than the service waits; Qdrant does not stay empty."""
+    seeds.give(stack, SMALL)
+    edit(stack.compose_file, '"--timeout", "300"', '"--timeout", "3"')
+    with (stack.snapshots / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert up(stack) == 11, stack.log()
+        with stack.loader() as loader:
+            assert loader.names() == []
+    wait_until(lambda: stack.exits()[-1] == "0", seconds=60)
+    assert stack.content(SMALL) == seeds.content[SMALL]
 
 
 @pytest.mark.usefixtures("drill_turn")
