@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 from mkdocs.config.defaults import MkDocsConfig
@@ -10,37 +11,46 @@ from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
 ROOT = Path(__file__).resolve().parents[1]
-# What the pages link to outside docs/, and where the site has it. Some servers hide dot files.
-MOVED = {
+DOCS = ROOT / "docs"
+PAGES = {
     "README.md": "index.md",
     "CONTRIBUTING.md": "CONTRIBUTING.md",
     "CHANGELOG.md": "CHANGELOG.md",
-    "LICENSE": "LICENSE.txt",
-    ".env.example": "env.example",
-    ".github/workflows/restore-proof.yml": "restore-proof.yml",
 }
-_LINK = re.compile(r"\]\((?P<target>[^)#:]+)(?P<anchor>#[^)]*)?\)")
+_LINK = re.compile(r"\]\((?P<target>[^)#:\s]+)(?P<anchor>#[^)]*)?\)")
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Add what is outside docs/."""
-    for source, target in MOVED.items():
-        files.append(File.generated(config, target, abs_src_path=str(ROOT / source)))
+    """Add the pages outside docs/, and a copy of each other file that pages link to."""
+    for source in sorted({*PAGES, *linked()}):
+        files.append(File.generated(config, in_site(source), abs_src_path=str(ROOT / source)))
     return files
+
+
+def linked() -> Iterator[str]:
+    """Yield the files outside docs/ that pages link to; one that is missing fails the build."""
+    for page in (*(ROOT / "docs").glob("*.md"), *(ROOT / name for name in PAGES)):
+        for link in _LINK.finditer(page.read_text(encoding="utf-8")):
+            path = (page.parent / link["target"]).resolve()
+            if path.is_file() and path.is_relative_to(ROOT) and not path.is_relative_to(DOCS):
+                yield str(path.relative_to(ROOT))
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
     """Return the page with links that are right in the site, where docs/ is the root."""
-    folder = ROOT if page.file.src_uri in MOVED.values() else ROOT / "docs"
-    return _LINK.sub(
-        lambda link: f"]({moved(folder, link['target'])}{link['anchor'] or ''})", markdown
-    )
+    folder = ROOT if page.file.src_uri in PAGES.values() else DOCS
+
+    def moved(link: re.Match[str]) -> str:
+        path = (folder / link["target"]).resolve()
+        if not path.is_relative_to(ROOT):
+            return link[0]
+        in_docs = path.is_relative_to(DOCS)
+        target = str(path.relative_to(DOCS)) if in_docs else in_site(str(path.relative_to(ROOT)))
+        return f"]({target}{link['anchor'] or ''})"
+
+    return _LINK.sub(moved, markdown)
 
 
-def moved(folder: Path, target: str) -> str:
-    """Return where the site has what a page in this folder links to."""
-    path = (folder / target).resolve()
-    if path.is_relative_to(ROOT / "docs"):
-        return str(path.relative_to(ROOT / "docs"))
-    inside = str(path.relative_to(ROOT))
-    return MOVED.get(inside, inside)
+def in_site(source: str) -> str:
+    """Return where the site has a file outside docs/; some servers hide dot files."""
+    return PAGES.get(source, "/".join(part.lstrip(".") for part in source.split("/")))

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ROOT
+from tools.site import PAGES, linked
 
-SOURCES = ("docs", "tools", "mkdocs.yml", "README.md", "CONTRIBUTING.md", "CHANGELOG.md", "LICENSE")
 ELSEWHERE = re.compile(r"<(?:script|img|iframe|link)\b[^>]*\b(?:src|href)=\"?(?:https?:)?//[^>]*>")
 
 
@@ -58,13 +58,11 @@ def test_reading_asks_no_other_host(site: Path) -> None:
 def test_a_broken_link_fails(link: str, said: str, tmp_path: Path) -> None:
     """To a page, to a heading, to a file outside docs/."""
     root = tmp_path / "checkout"
-    root.mkdir()
-    for name in (*SOURCES, ".env.example", ".github"):
-        path = ROOT / name
-        if path.is_dir():
-            shutil.copytree(path, root / name)
-        else:
-            shutil.copy(path, root / name)
+    for folder in ("docs", "tools"):
+        shutil.copytree(ROOT / folder, root / folder)
+    for name in {"mkdocs.yml", *PAGES, *linked()}:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, root / name)
     with (root / "docs" / "drill.md").open("a", encoding="utf-8") as page:
         page.write(f"\n{link}\n")
     built = build(root, tmp_path / "site")
