@@ -136,6 +136,8 @@ def test_points_of_the_future_are_neither_proven_nor_restored(
     change = {"points": [1], "payload": {"group": "changed"}}
     qdrant.loader.request("POST", f"{points}/payload", change)
     assert qdrant.loader.request("GET", f"{points}/1")["payload"]["group"] == "g1"
+    ran = outside("snapshot.create", "--collection", restored)
+    assert_error(ran, 20, f"The live collection {restored} is damaged", "new collection")
 
 
 @pytest.mark.parametrize("which", ["qdrant", "older_qdrant"])

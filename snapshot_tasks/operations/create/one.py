@@ -35,6 +35,7 @@ from snapshot_tasks.operations.restore.plan import SaveExisting
 from snapshot_tasks.qdrant.indexes import PayloadIndexes
 from snapshot_tasks.qdrant.server import Server
 from snapshot_tasks.sealing.reader import Contents
+from snapshot_tasks.sealing.unpack import point_of_the_future
 from snapshot_tasks.system.errors import (
     ContentsDiffer,
     Damaged,
@@ -179,6 +180,16 @@ def _refuse_alias(name: str, server: Server) -> None:
         )
 
 
+def _blame_the_source(collection: str, staging: Path) -> None:
+    """Raise `Damaged` if the file is unreadable because of points in the live collection."""
+    if reason := point_of_the_future(staging):
+        raise Damaged(
+            f"The live collection {collection} is damaged: {reason}.",
+            hint="Qdrant drops every later write to such points. Copy its points to a new"
+            " collection, or delete it and restore an older snapshot.",
+        )
+
+
 def _take_and_seal(
     request: CreateRequest,
     version: str,
@@ -220,6 +231,7 @@ def _take_and_seal(
         except Damaged as error:
             # A layout that the reader does not know yet is no damage.
             if not (why := unknown_because(version)):
+                _blame_the_source(request.collection, staging)
                 raise
             return _Sealing(taken=taken, unsealed=f"{error.message} {why}.")
         if contents.pending_count == 0 or contents.log_ends == ends:
