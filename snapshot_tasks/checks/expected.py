@@ -34,7 +34,7 @@ class Expected:
     `state` is None if nothing describes the collection. `moving_between` has the source's exact
     counts before and after the snapshot if they differ: the file's count is close to them, but not
     known exactly. `owns_aliases` is False under another name, because the aliases are not recreated
-    then, and `knows_aliases` is False without a manifest, because files do not hold them.
+    then, and `knows_aliases` is False without a manifest or after an import: files hold none.
     `sealed`, `probes` and `index_counts` say which points, and which results of searches and
     filters, are expected, if that is known;
     `odd_vectors` are the names of those that have a vector with NaN or infinity.
@@ -107,6 +107,7 @@ def expected_recorded(snapshot: Snapshot, target: str) -> Expected:
         taken_with=manifest.taken_with,
         moving_between=counts if is_vague else None,
         owns_aliases=target == manifest.collection,
+        knows_aliases=not manifest.imported,
         index_counts=snapshot.index_counts,
         unsettled_indexes=frozenset(manifest.unsettled_indexes),
     )

@@ -15,11 +15,12 @@ from snapshot_tasks.catalog import adopt
 from snapshot_tasks.catalog.folder import Catalog
 from snapshot_tasks.domain.names import latest_name, manifest_path
 from snapshot_tasks.domain.proof import Verdict
+from snapshot_tasks.domain.seal import SERVER
 from snapshot_tasks.operations.create import found, imported
 from tests.conftest import Inv, Live
 from tests.integration.conftest import Samples
 from tests.support.disks import need_disks, small_disk
-from tests.support.world import assert_error, tree
+from tests.support.world import assert_error, edit_manifest, tree
 
 Download = Callable[[str], Path]
 NATIVE = {"QDRANT_DRILL_ENGINE": "native"}
@@ -68,6 +69,7 @@ def test_a_download_is_catalogued_sealed_and_restores(
     assert drilled.code == 0, drilled.stdout + drilled.stderr
     assert "RESTORES" in drilled.stdout
     assert "PROVEN" not in drilled.stdout
+    assert "aliases" not in drilled.stdout
     assert catalog_of.newest(name).verdict is Verdict.RESTORES
     for level in ("bytes", "content", "source"):
         assert outside("snapshot.verify", f"--collection={name}", f"--level={level}").code == 0
@@ -242,3 +244,92 @@ def test_without_room_it_is_15_before_anything(outside: Inv, foreign: Path, tmp_
             ran = outside("snapshot.import", str(file), QDRANT_SNAPSHOT_DIR=str(disk))
             assert_error(ran, 15, str(disk))
             assert [p for p in tree(disk) if "lost+found" not in str(p)] == []
+
+
+def test_it_goes_off_site_and_comes_back_imported(
+    outside: Inv, foreign: Path, tmp_path: Path, catalog_of: Catalog
+) -> None:
+    """Push, prune and pull treat it as any snapshot; the selftest finds each damage of it."""
+    place = tmp_path / "place"
+    place.mkdir()
+    assert outside("snapshot.import", str(foreign)).code == 0
+    [entry] = catalog_of.entries()
+    assert outside("snapshot.push", "-c", "sample-plain", f"--to={place}").code == 0
+    pruned = outside("snapshot.prune", "-c", "sample-plain", "--keep-last=1", "--dry-run")
+    assert pruned.code == 0, pruned.stderr
+    shutil.rmtree(catalog_of.folder)
+    pulled = outside("snapshot.pull", "-c", "sample-plain", f"--from={place}")
+    assert pulled.code == 0, pulled.stderr
+    back = catalog_of.newest("sample-plain")
+    assert (back.manifest, back.is_imported) == (entry.manifest, True)
+    assert outside("snapshot.verify", "-c", "sample-plain", "--level=content").code == 0
+    tested = outside("snapshot.selftest", "-c", "sample-plain", **NATIVE)
+    assert tested.code == 0, tested.stdout + tested.stderr
+
+
+def test_a_file_with_queued_updates_is_sealed_on_a_fresh_server(
+    qdrant: Live, name: str, outside: Inv, download: Download, catalog_of: Catalog
+) -> None:
+    """A delete that finds nothing stays in the log: only a server knows what that restores."""
+    qdrant.loader.plain(name, points=100)
+    qdrant.loader.request("POST", f"/collections/{name}/points/delete", {"points": [999_999]})
+    file = download(name)
+    ran = outside("snapshot.import", str(file), **NATIVE)
+    assert ran.code == 0, ran.stderr
+    manifest = catalog_of.newest(name).manifest
+    assert manifest is not None
+    assert manifest.seal is not None
+    assert (manifest.seal.sealed_by, manifest.points_count) == (SERVER, 100)
+    verified = outside("snapshot.verify", "-c", name, "--level=content", **NATIVE)
+    assert verified.code == 0, verified.stderr
+
+
+def test_a_file_of_an_older_version_is_imported(
+    older_qdrant: Live, name: str, inv: Inv, tmp_path: Path, catalog_of: Catalog
+) -> None:
+    """What 1.16.3 made restores in the version of the settings."""
+    older_qdrant.loader.rich(name)
+    file = downloaded(older_qdrant, f"/collections/{name}/snapshots", tmp_path / "downloads")
+    ran = inv("snapshot.import", str(file), QDRANT_ENGINE="native")
+    assert ran.code == 0, ran.stderr
+    drilled = inv("snapshot.test-restore", "-c", name, QDRANT_ENGINE="native")
+    assert drilled.code == 0, drilled.stdout + drilled.stderr
+    assert "RESTORES" in drilled.stdout
+
+
+def test_a_good_copy_of_what_is_damaged_here_is_not_called_catalogued(
+    outside: Inv, foreign: Path, catalog_of: Catalog
+) -> None:
+    """The damaged one is named, with what repairs it, and that remedy works."""
+    assert outside("snapshot.import", str(foreign)).code == 0
+    [entry] = catalog_of.entries()
+    with entry.path.open("r+b") as stream:
+        stream.seek(5000)
+        stream.write(b"damage")
+    assert_error(outside("snapshot.import", str(foreign)), 20, str(entry.path))
+    shutil.copy(foreign, entry.path)
+    assert "already" in outside("snapshot.import", str(foreign)).stdout
+
+
+def test_without_its_mark_an_imported_snapshot_is_not_believed(
+    outside: Inv, foreign: Path, catalog_of: Catalog
+) -> None:
+    """The seal covers it: an edited manifest cannot turn RESTORES into PROVEN."""
+    assert outside("snapshot.import", str(foreign)).code == 0
+    [entry] = catalog_of.entries()
+    edit_manifest(entry.path, lambda m: m.update(imported=False), bind=False)
+    assert_error(
+        outside("snapshot.verify", "-c", "sample-plain"), 20, "differ from what was sealed"
+    )
+
+
+def test_a_drill_in_place_refuses_to_rely_on_it(
+    stack: Inv, foreign: Path, catalog_of: Catalog
+) -> None:
+    """Nothing live is deleted for a file of which nobody knows the version."""
+    assert stack("snapshot.import", str(foreign), QDRANT_ENGINE="native").code == 0
+    assert stack("stack.up", QDRANT_ENGINE="native").code == 0
+    flags = ("-c", "sample-plain", "--in-place", "--yes")
+    ran = stack("snapshot.test-restore", *flags, QDRANT_ENGINE="native")
+    assert_error(ran, 24, "imported file")
+    assert "sample-plain" in stack("stack.status", QDRANT_ENGINE="native").stdout

@@ -163,7 +163,9 @@ def _problem(snapshot: Snapshot | None, live: Restored, contents: Fingerprint) -
         return "it has no snapshot"
     if snapshot.manifest is None:
         return f"{snapshot.name} has no manifest, so it cannot be compared"
-    taken_with, version = snapshot.manifest.qdrant_version, live.server_version
+    taken_with, version = snapshot.taken_with, live.server_version
+    if taken_with is None:
+        return f"nobody knows which version of Qdrant took {snapshot.name}, an imported file"
     if version_fit(taken_with, version) is not Fit.FITS:
         return f"{snapshot.name} was taken with Qdrant {taken_with}, but this server is {version}"
     if needs_start_up(snapshot.manifest.config, version):
