@@ -13,7 +13,7 @@ from pathlib import Path
 
 from snapshot_tasks.catalog.journal import Journal
 from snapshot_tasks.catalog.load import load_snapshot
-from snapshot_tasks.catalog.lock import folder_lock
+from snapshot_tasks.catalog.lock import Use, folder_lock
 from snapshot_tasks.domain.fingerprint import Fingerprint
 from snapshot_tasks.domain.manifest import Manifest, dump_manifest
 from snapshot_tasks.domain.names import (
@@ -57,9 +57,11 @@ class Catalog:
         """The operations that runs have started on a server; use it only under the lock."""
         return Journal(self.folder)
 
-    def lock(self, task: str, *, wait_seconds: float = 0.0) -> AbstractContextManager[None]:
-        """Lock the folder for one run. Raises `Locked` if another run holds it for longer."""
-        return folder_lock(self.folder, task=task, wait_seconds=wait_seconds)
+    def lock(
+        self, task: str, *, use: Use = Use.WRITE, wait_seconds: float = 0.0
+    ) -> AbstractContextManager[None]:
+        """Lock the folder for one run. Raises `Locked` if another run is in its way for longer."""
+        return folder_lock(self.folder, task=task, use=use, wait_seconds=wait_seconds)
 
     def make_folder(self) -> None:
         """Create the folder if it is missing. Raises `StorageError` if that is not possible."""

@@ -1,6 +1,7 @@
 """Records the operations that a run starts on a server, so that the next run can finish them.
 
-Each entry is a small file in the snapshot folder, written and read only under the folder's lock.
+Each entry is a small file in the snapshot folder, written and read only under the folder's lock, to
+write or to restore.
 So if a run finds an entry, the run that wrote it has ended.
 """
 

@@ -1,7 +1,11 @@
-"""Lets only one run at a time use a snapshot folder.
+"""Keeps runs that cannot work in one snapshot folder at the same time apart.
 
-The kernel's lock (`system/locks.py`) is released when the process that holds it ends. The file only
-shows who holds it.
+The kernel's locks (`system/locks.py`) are released when the process that holds them ends. The files
+only show who holds them.
+
+Two locks: that of the folder, which runs that only read share; and that of the journal
+(`journal.py`), which restores hold while they share the first. Whoever holds the folder alone needs
+no other lock, so an entry of the journal is never that of a run that is still going on.
 """
 
 from __future__ import annotations
@@ -9,9 +13,11 @@ from __future__ import annotations
 import errno
 import json
 import os
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
+from enum import Enum
 from pathlib import Path
 
 from snapshot_tasks.system.errors import Locked
@@ -19,35 +25,73 @@ from snapshot_tasks.system.files import storage_errors
 from snapshot_tasks.system.locks import is_writable, try_lock
 
 LOCK_NAME = ".lock"
+RESTORE_LOCK_NAME = ".restore.lock"
+
+
+class Use(Enum):
+    """What a run does with the folder: `READ` excludes `WRITE`, `RESTORE` both and itself."""
+
+    # Adds or deletes snapshots: no other run may be there.
+    WRITE = "alone"
+    # Only reads snapshots, but restores them into a live server.
+    RESTORE = "shared, one restore at a time"
+    # Only reads snapshots, and appends their proofs.
+    READ = "shared"
 
 
 @contextmanager
-def folder_lock(folder: Path, *, task: str, wait_seconds: float = 0.0) -> Iterator[None]:
+def folder_lock(
+    folder: Path, *, task: str, use: Use = Use.WRITE, wait_seconds: float = 0.0
+) -> Iterator[None]:
     """Hold the folder's lock for the block; a folder that cannot be written needs no lock.
 
     Raises:
         Locked: if another run holds it for longer; the message describes that run.
     """
-    descriptor = _open(folder)
-    if descriptor is None:
+    deadline = time.monotonic() + wait_seconds
+    with ExitStack() as held:
+        lock = _opened(folder / LOCK_NAME, held)
+        journal = None if use is Use.READ else _opened(folder / RESTORE_LOCK_NAME, held)
+        # Where the second lock cannot be had, a restore keeps all other runs out instead.
+        shared = use is Use.READ or (use is Use.RESTORE and journal is not None)
+        if lock is not None:
+            held.enter_context(_taken(lock, folder, task, deadline, shared=shared))
+        if journal is not None and use is Use.RESTORE:
+            held.enter_context(_taken(journal, folder, task, deadline))
         yield
-        return
+
+
+def _opened(path: Path, held: ExitStack) -> int | None:
+    descriptor = _open(path)
+    if descriptor is not None:
+        held.callback(os.close, descriptor)
+    return descriptor
+
+
+@contextmanager
+def _taken(
+    descriptor: int, folder: Path, task: str, deadline: float, *, shared: bool = False
+) -> Iterator[None]:
+    with storage_errors(folder):
+        if not try_lock(descriptor, shared=shared, wait_seconds=deadline - time.monotonic()):
+            raise Locked(
+                f"Another run is using {folder}: {_holder(descriptor)}.",
+                hint="Wait until it ends, then run this again.",
+            )
+        mine = _sign(descriptor, task) if is_writable(descriptor) else b""
     try:
-        with storage_errors(folder):
-            _take(descriptor, folder, wait_seconds)
-            if is_writable(descriptor):
-                _sign(descriptor, task)
         yield
     finally:
-        os.close(descriptor)
+        # Others may still share it, and must not be taken for this run.
+        with suppress(OSError):
+            if shared and mine and os.pread(descriptor, 4096, 0) == mine:
+                os.ftruncate(descriptor, 0)
 
 
-def _open(folder: Path) -> int | None:
-    with storage_errors(folder):
+def _open(path: Path) -> int | None:
+    with storage_errors(path.parent):
         try:
-            return os.open(
-                folder / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644
-            )
+            return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
         except OSError as error:
             if error.errno == errno.ENOENT:
                 return None
@@ -55,25 +99,17 @@ def _open(folder: Path) -> int | None:
                 raise
         try:
             # The lock file of another user: locking it does not require write permission.
-            return os.open(folder / LOCK_NAME, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+            return os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
         except OSError:
             return None
 
 
-def _take(descriptor: int, folder: Path, wait_seconds: float) -> None:
-    if not try_lock(descriptor, wait_seconds=wait_seconds):
-        raise Locked(
-            f"Another run is using {folder}: {_holder(descriptor)}.",
-            hint="Wait until it ends, then run this again.",
-        )
-
-
-def _sign(descriptor: int, task: str) -> None:
+def _sign(descriptor: int, task: str) -> bytes:
     since = datetime.now(UTC).isoformat("T", "seconds")
+    signature = json.dumps({"pid": os.getpid(), "task": task, "since": since}).encode()
     os.ftruncate(descriptor, 0)
-    os.pwrite(
-        descriptor, json.dumps({"pid": os.getpid(), "task": task, "since": since}).encode(), 0
-    )
+    os.pwrite(descriptor, signature, 0)
+    return signature
 
 
 def _holder(descriptor: int) -> str:
@@ -81,4 +117,4 @@ def _holder(descriptor: int) -> str:
         holder = json.loads(os.pread(descriptor, 4096, 0))
         return f"{holder['task']}, process {holder['pid']}, since {holder['since']}"
     except (ValueError, KeyError, TypeError):
-        return "it has only just started"
+        return "it has only just started, or is one of several that read it"

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from snapshot_tasks.catalog.folder import Catalog
+from snapshot_tasks.catalog.lock import Use
 from snapshot_tasks.domain.endpoint import Endpoint
 from snapshot_tasks.engines.base import Engine, EngineStatus
 from snapshot_tasks.engines.select import Selection
@@ -73,7 +74,7 @@ def stack_up(
         mounted = replace(endpoint, mounts=engine.mounts())
         with (
             Server(mounted, operation_timeout_seconds=operation_timeout_seconds) as server,
-            tidied(catalog, "stack.up", server, progress),
+            tidied(catalog, "stack.up", server, progress, use=Use.RESTORE),
         ):
             restored = restore_missing(catalog, server, progress, loaded=load.values())
     report = stack_report(endpoint, timeout_seconds=operation_timeout_seconds)

@@ -11,6 +11,7 @@ from uuid import uuid4
 import pytest
 
 from snapshot_tasks.catalog.folder import Catalog
+from snapshot_tasks.catalog.lock import Use
 from snapshot_tasks.checks.file import verified
 from snapshot_tasks.operations.create.one import Created
 from snapshot_tasks.operations.restore.one import restore
@@ -40,7 +41,7 @@ def tidy_up(catalog: Catalog, live: Live) -> list[str]:
         def note(self, message: str) -> None:
             said.append(message)
 
-    with live.server() as server, tidied(catalog, "test", server, Listening()):
+    with live.server() as server, tidied(catalog, "test", server, Listening(), use=Use.RESTORE):
         return said
 
 

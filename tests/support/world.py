@@ -93,8 +93,9 @@ def assert_error(ran: Ran, code: int, *words: str) -> None:
 
 
 def tree(folder: Path) -> list[str]:
-    """Return the contents of a folder, except the lock file and the file of the last runs."""
-    return sorted(p.name for p in folder.iterdir() if p.name not in (".lock", ".runs.json"))
+    """Return the contents of a folder, except the lock files and the file of the last runs."""
+    ours = (".lock", ".restore.lock", ".runs.json")
+    return sorted(p.name for p in folder.iterdir() if p.name not in ours)
 
 
 def scratch_left(folder: Path) -> list[str]:

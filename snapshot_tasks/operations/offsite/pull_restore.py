@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from snapshot_tasks.catalog.folder import Catalog
+from snapshot_tasks.catalog.lock import Use
 from snapshot_tasks.domain.endpoint import Endpoint
 from snapshot_tasks.domain.snapshot import Snapshot
 from snapshot_tasks.engines.base import Engine
@@ -42,6 +43,6 @@ def restore_pulled(
         endpoint = replace(endpoint, mounts=engine.mounts())
     with (
         Server(endpoint, operation_timeout_seconds=operation_timeout_seconds) as server,
-        tidied(catalog, "snapshot.pull", server, progress),
+        tidied(catalog, "snapshot.pull", server, progress, use=Use.RESTORE),
     ):
         return restore_each(snapshots, catalog.journal, server, progress, loaded=load.values())

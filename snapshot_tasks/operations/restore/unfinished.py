@@ -14,6 +14,7 @@ from snapshot_tasks.catalog.journal import (
     TRIAL,
     Pending,
 )
+from snapshot_tasks.catalog.lock import Use
 from snapshot_tasks.checks.expected import COUNT_SECONDS
 from snapshot_tasks.domain.snapshot import Snapshot
 from snapshot_tasks.operations.restore.into_empty import differs, remove_half_made
@@ -28,14 +29,22 @@ End = Callable[[Pending, Catalog, Server, Progress], bool]
 
 @contextmanager
 def tidied(
-    catalog: Catalog, task: str, server: Server, progress: Progress, *, wait_seconds: float = 0.0
+    catalog: Catalog,
+    task: str,
+    server: Server,
+    progress: Progress,
+    *,
+    use: Use,
+    wait_seconds: float = 0.0,
 ) -> Iterator[None]:
     """Hold the catalogue's lock for the block, and first finish or undo what killed runs started.
 
+    `use` is to write or to restore; to read is not enough for what killed runs started.
+
     Raises:
-        Locked: if another run holds it for longer.
+        Locked: if another run is in its way for longer.
     """
-    with catalog.lock(task, wait_seconds=wait_seconds):
+    with catalog.lock(task, use=use, wait_seconds=wait_seconds):
         tidy(catalog, server, progress)
         yield
 
@@ -43,7 +52,7 @@ def tidied(
 def tidy(catalog: Catalog, server: Server, progress: Progress) -> None:
     """Finish or undo what killed runs started on this server.
 
-    The caller must hold the catalogue's lock.
+    The caller must hold the catalogue's lock, to write or to restore.
     """
     for pending in catalog.journal.pending(server.endpoint.url):
         try:

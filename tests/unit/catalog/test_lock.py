@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from snapshot_tasks.catalog.lock import LOCK_NAME, folder_lock
+from snapshot_tasks.catalog.lock import LOCK_NAME, RESTORE_LOCK_NAME, Use, folder_lock
 from snapshot_tasks.system.errors import Locked, StorageError
 from tests.conftest import ROOT
 
@@ -192,3 +192,77 @@ def test_waiting_for_the_holder_has_a_bound(tmp_path: Path) -> None:
         folder_lock(tmp_path, task="snapshot.restore", wait_seconds=0.1),
     ):
         pass
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "together"),
+    [
+        (Use.READ, Use.READ, True),
+        (Use.READ, Use.RESTORE, True),
+        (Use.RESTORE, Use.READ, True),
+        (Use.RESTORE, Use.RESTORE, False),
+        (Use.WRITE, Use.READ, False),
+        (Use.WRITE, Use.RESTORE, False),
+        (Use.READ, Use.WRITE, False),
+        (Use.RESTORE, Use.WRITE, False),
+    ],
+)
+def test_who_may_be_there_together(tmp_path: Path, first: Use, second: Use, together: bool) -> None:
+    """Readers share the folder, and one restore with them; a writer is alone."""
+    with folder_lock(tmp_path, task="first", use=first):
+        if together:
+            with folder_lock(tmp_path, task="second", use=second):
+                pass
+        else:
+            with pytest.raises(Locked, match="first"):
+                folder_lock(tmp_path, task="second", use=second).__enter__()
+    take(tmp_path)
+
+
+def test_a_reader_that_has_ended_is_not_named(tmp_path: Path) -> None:
+    """Another one still shares the folder, and nobody should wait for the wrong process."""
+    with folder_lock(tmp_path, task="first", use=Use.READ):
+        with folder_lock(tmp_path, task="second", use=Use.READ):
+            pass
+        with pytest.raises(Locked, match="one of several that read"):
+            take(tmp_path)
+
+
+def test_without_the_second_lock_a_restore_is_alone(tmp_path: Path) -> None:
+    """A folder of an earlier version, mounted read-only: two restores never meet in a server."""
+    (tmp_path / LOCK_NAME).touch()
+    real = os.open
+
+    def read_only(path: Any, flags: int, *more: Any) -> int:
+        if flags & os.O_CREAT:
+            raise OSError(errno.EROFS, "Read-only file system")
+        return real(path, flags, *more)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "open", read_only)
+        inside = folder_lock(tmp_path, task="inside", use=Use.RESTORE)
+        inside.__enter__()
+    assert not (tmp_path / RESTORE_LOCK_NAME).exists()
+    for use in Use:
+        with pytest.raises(Locked):
+            folder_lock(tmp_path, task="outside", use=use).__enter__()
+    inside.__exit__(None, None, None)
+    take(tmp_path)
+
+
+def test_a_killed_restore_holds_nothing(tmp_path: Path) -> None:
+    """Neither of its locks outlives it."""
+    text = HOLDER.replace("import folder_lock", "import Use, folder_lock")
+    text = text.replace('task="snapshot.create"', 'task="snapshot.restore", use=Use.RESTORE')
+    argv = [sys.executable, "-c", text, str(tmp_path)]
+    child = subprocess.Popen(argv, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    assert child.stdout is not None
+    assert child.stdout.readline() == "held\n"
+    with pytest.raises(Locked, match=r"snapshot\.restore"):
+        folder_lock(tmp_path, task="test", use=Use.RESTORE).__enter__()
+    child.kill()
+    child.wait()
+    child.stdout.close()
+    for use in Use:
+        with folder_lock(tmp_path, task="test", use=use):
+            pass

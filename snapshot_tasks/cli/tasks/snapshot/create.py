@@ -48,6 +48,7 @@ def create(
     push: bool = False,
 ) -> Outcome:
     """Take a snapshot of a live collection, check every byte, seal it and catalogue it."""
+    from snapshot_tasks.catalog.lock import Use
     from snapshot_tasks.cli.show.created import created_json, render_created_and_pruned
     from snapshot_tasks.cli.show.offsite import pushed_json, render_pushes
     from snapshot_tasks.operations.create.many import create_and_prune
@@ -75,7 +76,7 @@ def create(
     catalog.make_folder()
     with (
         connect(run) as server,
-        tidied(catalog, "snapshot.create", server, run.progress),
+        tidied(catalog, "snapshot.create", server, run.progress, use=Use.WRITE),
     ):
         defaults = create_defaults(run)
         names = server.collections.names() if all else collection or [collection_on(run, server)]

@@ -57,6 +57,7 @@ def restore(
     timeout: float = Seconds(0),
 ) -> Outcome:
     """Restore a snapshot into the running Qdrant and compare the result."""
+    from snapshot_tasks.catalog.lock import Use
     from snapshot_tasks.engines.select import free_bytes
     from snapshot_tasks.operations.create.one import safety_saver
     from snapshot_tasks.operations.restore.plan import RestoreRequest
@@ -72,7 +73,13 @@ def restore(
         if not dry:
             with run.progress.phase("waiting for other runs") if timeout else nullcontext():
                 held = tidied(
-                    catalog, "snapshot.restore", server, run.progress, wait_seconds=timeout
+                    catalog,
+                    "snapshot.restore",
+                    server,
+                    run.progress,
+                    # Replacing a collection takes a safety snapshot of it first.
+                    use=Use.WRITE if replace else Use.RESTORE,
+                    wait_seconds=timeout,
                 )
                 stack.enter_context(held)
         if if_missing and not snapshot and not as_:

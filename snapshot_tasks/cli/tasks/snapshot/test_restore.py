@@ -65,6 +65,7 @@ def drill(
     junit: str = "",
 ) -> Outcome:
     """Run a drill (restore test): restore into an empty Qdrant, compare, restart, compare again."""
+    from snapshot_tasks.catalog.lock import Use
     from snapshot_tasks.cli.show.checked import checked_drill
     from snapshot_tasks.cli.show.drill import drills_json, render_drills
     from snapshot_tasks.operations.choose import to_test
@@ -87,7 +88,8 @@ def drill(
             steps = _plan_in_place(run)[1].steps
             return run.would(*steps, "restore every collection from its snapshot, and compare it")
         return run.would("restore into an empty Qdrant, compare, and discard it")
-    with catalog.lock("snapshot.test-restore"):
+    use = Use.WRITE if create or in_place else Use.READ
+    with catalog.lock("snapshot.test-restore", use=use):
         # Ask first: a new snapshot whose drill is refused would have no hook and no report.
         work = _in_place(run, catalog, yes) if in_place else _fresh(run, keep, max_seconds, version)
         created = [_take(run, catalog, collection)] if create else []
