@@ -9,7 +9,7 @@ from functools import cached_property
 from snapshot_tasks.catalog.folder import Catalog
 from snapshot_tasks.checks.promises import own_of
 from snapshot_tasks.domain.snapshot import Snapshot
-from snapshot_tasks.engines.select import live_endpoint
+from snapshot_tasks.engines.select import live_endpoint, located
 from snapshot_tasks.qdrant.server import Server
 from snapshot_tasks.settings import Settings
 from snapshot_tasks.system.errors import TaskError
@@ -55,4 +55,4 @@ class Patient:
 
     def server(self) -> Server:
         """Return a connection to the live Qdrant."""
-        return Server(live_endpoint(self.settings), operation_timeout_seconds=30)
+        return Server(live_endpoint(located(self.settings)), operation_timeout_seconds=30)

@@ -89,6 +89,17 @@ class Run:
             self.progress.note(f"{wrong.message}. {wrong.remedy}")
         return loaded
 
+    @cached_property
+    def live(self) -> Settings:
+        """The settings with the address of the live Qdrant, which a compose file may have.
+
+        From then on, they are the settings, so that a key from there is never printed either.
+        """
+        from snapshot_tasks.engines.select import located
+
+        self.settings = located(self.settings)
+        return self.settings
+
     def would(self, *steps: str) -> Outcome:
         """Return the outcome of a dry run: the steps that it skipped."""
 

@@ -45,7 +45,7 @@ def connect(run: Run, *, mounted: bool = False) -> Server:
     from snapshot_tasks.engines.select import live_endpoint, restore_endpoint
     from snapshot_tasks.qdrant.server import Server
 
-    endpoint = restore_endpoint(run.settings) if mounted else live_endpoint(run.settings)
+    endpoint = restore_endpoint(run.live) if mounted else live_endpoint(run.live)
     return Server(endpoint, operation_timeout_seconds=run.settings.qdrant.operation_timeout_seconds)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -20,6 +20,16 @@ class EngineStatus:
 
     running: bool
     detail: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Address:
+    """Where an engine's own configuration says that the live Qdrant is, and with which key."""
+
+    url: str
+    http_port: int
+    grpc_port: int | None
+    api_key: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,8 +156,24 @@ class Engine(Protocol):
         """
         ...
 
-    def restart(self, *, timeout_seconds: float, progress: Progress) -> None:
-        """Stop and start the live Qdrant and wait until it is ready."""
+    def restart(self, *, recreate: bool, timeout_seconds: float, progress: Progress) -> None:
+        """Stop and start the live Qdrant and wait until it is ready.
+
+        Only with `recreate`, changed settings are applied, such as another version.
+        """
+        ...
+
+    def changes(self) -> tuple[str, ...]:
+        """Return what `recreate` would change, old → new; nothing if it does not exist yet."""
+        ...
+
+    def address(self) -> Address | None:
+        """Return the address of the live Qdrant if only this engine's configuration knows it.
+
+        Raises:
+            SettingsError: if it cannot be reached from this machine.
+            Unreachable: if it is only known while it runs.
+        """
         ...
 
     def status(self) -> EngineStatus:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from snapshot_tasks.domain.findings import Finding, fail, ok, warn
 from snapshot_tasks.engines.compose_client import compose_version, docker_problem
@@ -12,14 +11,12 @@ from snapshot_tasks.engines.compose_document import (
     KEPT,
     SNAPSHOTS,
     STORAGE,
-    qdrant_service,
     snapshot_mounts,
 )
 from snapshot_tasks.engines.compose_leftovers import find_labelled
+from snapshot_tasks.engines.compose_stack import JsonObject
 from snapshot_tasks.system.errors import Unreachable
 from snapshot_tasks.system.scratch import is_gone
-
-JsonObject = Mapping[str, Any]
 
 
 def check_docker() -> Iterator[Finding]:
@@ -31,13 +28,12 @@ def check_docker() -> Iterator[Finding]:
 
 
 def check_document(
-    document: JsonObject, folder: Path, *, is_packaged: bool = False
+    service: JsonObject, folder: Path, *, is_packaged: bool = False
 ) -> Iterator[Finding]:
-    """Find the traps of a compose file that break backups or restores."""
-    service = qdrant_service(document)
+    """Find the traps of a compose file's Qdrant service that break backups or restores."""
     problems = [*_image_traps(str(service.get("image", ""))), *_mount_traps(service)]
     yield from problems
-    if not snapshot_mounts(document, folder):
+    if not snapshot_mounts(service, folder):
         remedy = f"Mount {folder} read-only below {SNAPSHOTS}."
         message = "Qdrant cannot see the folder, so restores upload the file"
         yield warn("snapshot mount", message, remedy)

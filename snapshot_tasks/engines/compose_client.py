@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from snapshot_tasks.engines.compose_document import SERVICE
 from snapshot_tasks.system import process
 from snapshot_tasks.system.errors import TaskError, Unreachable
 from snapshot_tasks.system.process import Completed
@@ -50,11 +49,11 @@ def must(done: Completed) -> Completed:
     )
 
 
-def check_alive(run: Callable[..., Completed]) -> None:
+def check_alive(run: Callable[..., Completed], service: str) -> None:
     """Raise `Unreachable` with the last log lines if the container exited before it was ready."""
-    state = run("ps", "--all", "--format", "{{.State}}", SERVICE).stdout.split()
+    state = run("ps", "--all", "--format", "{{.State}}", service).stdout.split()
     if state and state[0] in ("exited", "dead", "restarting"):
-        words = run("logs", "--no-color", "--no-log-prefix", "--tail", "3", SERVICE)
+        words = run("logs", "--no-color", "--no-log-prefix", "--tail", "3", service)
         last = " ".join((words.stdout + words.stderr).split())[-400:] or "no output"
         raise Unreachable(
             f"Qdrant exited while it was starting: {last}",

@@ -9,9 +9,11 @@ from typing import Any
 
 from snapshot_tasks.domain.endpoint import Mount, is_loopback
 from snapshot_tasks.engines.arguments import cluster_environment, load_argv, single_node_argv
+from snapshot_tasks.engines.compose_stack import JsonObject
 from snapshot_tasks.system.errors import SettingsError
 
-SERVICE = "qdrant"
+# The name of the only service of a drill.
+DRILL_SERVICE = "qdrant"
 # A label on everything that a drill creates. It identifies the run, so that leftovers of a killed
 # run can be recognised.
 DRILL_LABEL = "io.qdrant-snapshot-tasks.drill"
@@ -60,20 +62,6 @@ _FIXED_SETTINGS = {
     "QDRANT__STORAGE__TEMP_PATH": f"{STORAGE}/snapshots_temp",
 }
 
-JsonObject = Mapping[str, Any]
-
-
-def qdrant_service(document: JsonObject) -> JsonObject:
-    """Return the Qdrant service. Raises `SettingsError` if the file has none."""
-    service = document.get("services", {}).get(SERVICE)
-    if not isinstance(service, dict):
-        raise SettingsError(
-            f"The compose file has no service named {SERVICE}.",
-            hint="Give the Qdrant service this name, set COMPOSE_FILE to the right file, or enable "
-            "the profile of the service with COMPOSE_PROFILES.",
-        )
-    return service
-
 
 def image_for(service: JsonObject, version: str) -> str:
     """Return the service's image in another version; a variant such as `-unprivileged` stays."""
@@ -90,27 +78,26 @@ def is_built(service: JsonObject) -> bool:
     return bool(service.get("build"))
 
 
-def not_to_be_had(why: str) -> SettingsError:
+def not_to_be_had(name: str, why: str) -> SettingsError:
     """Return the error for a drill that needs another image than the one that is built locally."""
     return SettingsError(
-        f"The image comes from `services.{SERVICE}.build`, and a drill cannot build images: {why}.",
-        hint=f"Set `services.{SERVICE}.image` to a Qdrant image (you can keep `build`), or set "
+        f"The image comes from `services.{name}.build`, and a drill cannot build images: {why}.",
+        hint=f"Set `services.{name}.image` to a Qdrant image (you can keep `build`), or set "
         "QDRANT_DRILL_ENGINE=native.",
     )
 
 
-def snapshot_mounts(document: JsonObject, folder: Path) -> tuple[Mount, ...]:
+def snapshot_mounts(service: JsonObject, folder: Path) -> tuple[Mount, ...]:
     """Return the path at which the Qdrant service sees the snapshot folder."""
     return tuple(
         Mount(host_dir=folder, server_dir=str(volume["target"]))
-        for volume in qdrant_service(document).get("volumes", ())
+        for volume in service.get("volumes", ())
         if volume.get("type") == "bind" and _host_path(volume).resolve() == folder.resolve()
     )
 
 
-def exposed_ports(document: JsonObject) -> str:
+def exposed_ports(service: JsonObject) -> str:
     """Return the addresses beyond this machine on which the Qdrant service is published."""
-    service = qdrant_service(document)
     if service.get("network_mode") == "host":
         return "network_mode: host"
     ports = [(str(p.get("host_ip") or "0.0.0.0"), p) for p in service.get("ports") or ()]  # noqa: S104
@@ -122,7 +109,7 @@ def exposed_ports(document: JsonObject) -> str:
 
 
 def drill_document(
-    document: JsonObject,
+    service: JsonObject,
     *,
     version: str,
     http_port: int,
@@ -141,7 +128,6 @@ def drill_document(
     Everything is labelled with `owner`. What the server writes goes to new volumes of the drill's
     project; mounted files, such as a configuration, are kept, but read-only.
     """
-    service = qdrant_service(document)
     volumes, names = _drill_volumes(service, folder)
     given: Mapping[str, Any] = service.get("environment") or {}
     environment = {
@@ -164,7 +150,7 @@ def drill_document(
         copied["security_opt"] = [o for o in copied["security_opt"] if not _names_a_file(o)]
     return {
         "services": {
-            SERVICE: copied
+            DRILL_SERVICE: copied
             | {
                 "image": image_for(service, version),
                 "pull_policy": "missing",

@@ -16,16 +16,13 @@ from snapshot_tasks.engines.base import DownPlan
 from snapshot_tasks.engines.compose_client import COMMAND_SECONDS, docker_problem, no_docker
 from snapshot_tasks.engines.compose_document import (
     CONFIGURATION,
-    SERVICE,
     STORAGE,
-    JsonObject,
-    qdrant_service,
 )
+from snapshot_tasks.engines.compose_stack import JsonObject, Stack
 from snapshot_tasks.system import process
 from snapshot_tasks.system.errors import Unreachable
 
 RESTORE_SERVICE = "qdrant-restore"
-OURS = (SERVICE, RESTORE_SERVICE)
 PROJECT_LABEL = "com.docker.compose.project"
 SERVICE_LABEL = "com.docker.compose.service"
 STORAGE_SETTING = "QDRANT__STORAGE__STORAGE_PATH"
@@ -61,17 +58,17 @@ class DockerState:
     users: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
-def plan_down(document: JsonObject, state: DockerState, *, delete_data: bool) -> DownPlan:
+def plan_down(stack: Stack, state: DockerState, *, delete_data: bool) -> DownPlan:
     """Return what is stopped and deleted, and what stays and why.
 
     `forbidden` names each place of the data that is not only Qdrant's.
     """
-    mounts, storage = mounted(document, state), _storage(document, state)
+    mounts, storage = mounted(stack, state), _storage(stack, state)
     data = _data_mounts(mounts, storage)
     removed = delete_data or (bool(data) and not any(m.is_anonymous for m in data))
     deletes, stays, forbidden = [], [], []
     for mount in mounts if delete_data else ():
-        why = _why_not(mount, document, state)
+        why = _why_not(mount, stack, state)
         if not why:
             deletes.append(f"volume {mount.source}")
         elif mount in data or (not data and _may_hold_data(mount)):
@@ -88,24 +85,29 @@ def plan_down(document: JsonObject, state: DockerState, *, delete_data: bool) ->
     )
 
 
-def mounted(document: JsonObject, state: DockerState) -> tuple[Mounted, ...]:
+def ours(stack: Stack) -> tuple[str, str]:
+    """Return the services that are stopped together."""
+    return (stack.name, RESTORE_SERVICE)
+
+
+def mounted(stack: Stack, state: DockerState) -> tuple[Mounted, ...]:
     """Return the mounts of the service: those of its containers, and those in the document.
 
     Volumes that do not exist are left out.
     """
     found: dict[Mounted, None] = {}
     for one in state.containers:
-        if _label(one, SERVICE_LABEL) == SERVICE:
+        if _label(one, SERVICE_LABEL) == stack.name:
             found |= dict.fromkeys(_of_container(one))
     seen = {(m.kind, m.target) for m in found}
-    found |= {m: None for m in _of_document(document) if (m.kind, m.target) not in seen}
+    found |= {m: None for m in _of_document(stack) if (m.kind, m.target) not in seen}
     return tuple(m for m in found if m.kind != "volume" or m.source in state.volumes)
 
 
-def volume_names(document: JsonObject, containers: tuple[JsonObject, ...]) -> tuple[str, ...]:
+def volume_names(stack: Stack, containers: tuple[JsonObject, ...]) -> tuple[str, ...]:
     """Return the names of all volumes that the Qdrant service mounts or would mount."""
-    ours = [one for one in containers if _label(one, SERVICE_LABEL) == SERVICE]
-    every = [*_of_document(document), *(m for one in ours for m in _of_container(one))]
+    qdrant = [one for one in containers if _label(one, SERVICE_LABEL) == stack.name]
+    every = [*_of_document(stack), *(m for one in qdrant for m in _of_container(one))]
     return tuple(sorted({m.source for m in every if m.kind == "volume"}))
 
 
@@ -121,11 +123,11 @@ def _of_container(container: JsonObject) -> Iterator[Mounted]:
         )
 
 
-def _of_document(document: JsonObject) -> Iterator[Mounted]:
-    for volume in qdrant_service(document).get("volumes", ()):
+def _of_document(stack: Stack) -> Iterator[Mounted]:
+    for volume in stack.service.get("volumes", ()):
         source = str(volume.get("source") or "")
         if volume.get("type") == "volume":
-            source = _real_name(document, source)
+            source = _real_name(stack, source)
         if source and volume.get("type") in ("volume", "bind"):
             yield Mounted(
                 kind=str(volume["type"]),
@@ -135,16 +137,16 @@ def _of_document(document: JsonObject) -> Iterator[Mounted]:
             )
 
 
-def _real_name(document: JsonObject, key: str) -> str:
-    volume = (document.get("volumes") or {}).get(key) or {}
-    return str(volume.get("name") or (f"{document['name']}_{key}" if key else ""))
+def _real_name(stack: Stack, key: str) -> str:
+    volume = (stack.document.get("volumes") or {}).get(key) or {}
+    return str(volume.get("name") or (f"{stack.project}_{key}" if key else ""))
 
 
-def _storage(document: JsonObject, state: DockerState) -> PurePosixPath:
+def _storage(stack: Stack, state: DockerState) -> PurePosixPath:
     """Return where the server keeps its data; Qdrant reads the name in any case."""
-    given = {str(k): str(v) for k, v in (qdrant_service(document).get("environment") or {}).items()}
+    given = {str(k): str(v) for k, v in (stack.service.get("environment") or {}).items()}
     for one in state.containers:
-        if _label(one, SERVICE_LABEL) == SERVICE:
+        if _label(one, SERVICE_LABEL) == stack.name:
             lines = (line.partition("=") for line in one["Config"].get("Env") or ())
             given |= {name: value for name, _, value in lines}
     moved = [value for name, value in given.items() if name.upper() == STORAGE_SETTING and value]
@@ -166,37 +168,37 @@ def _may_hold_data(mount: Mounted) -> bool:
     return mount.writable and not is_configuration
 
 
-def _why_not(mount: Mounted, document: JsonObject, state: DockerState) -> str:
+def _why_not(mount: Mounted, stack: Stack, state: DockerState) -> str:
     """Return why a mount may not be deleted; empty if it is a volume of this service alone."""
     if mount.kind != "volume":
         return "a folder of this machine, which is not Docker's to delete"
     name = mount.source
     if any(
-        v and v.get("external") and _real_name(document, key) == name
-        for key, v in (document.get("volumes") or {}).items()
+        v and v.get("external") and _real_name(stack, key) == name
+        for key, v in (stack.document.get("volumes") or {}).items()
     ):
         return "external to this project"
-    if sharing := [*_other_services(name, document), *state.users.get(name, ())]:
+    if sharing := [*_other_services(name, stack), *state.users.get(name, ())]:
         return f"also mounted by {', '.join(sharing)}"
     volume = state.volumes[name]
     if device := (volume.get("Options") or {}).get("device"):
         return f"its files are in {device}, which Docker does not delete"
     project = (volume.get("Labels") or {}).get(PROJECT_LABEL)
-    if project != document["name"] and not (project is None and mount.is_anonymous):
+    if project != stack.project and not (project is None and mount.is_anonymous):
         return f"it belongs to the project {project}" if project else "not made by this project"
     return ""
 
 
-def _other_services(name: str, document: JsonObject) -> Iterator[str]:
-    for service, described in document["services"].items():
-        if service in OURS:
+def _other_services(name: str, stack: Stack) -> Iterator[str]:
+    for service, described in stack.document["services"].items():
+        if service in ours(stack):
             continue
         of_volumes = any(
-            v.get("type") == "volume" and _real_name(document, str(v.get("source") or "")) == name
+            v.get("type") == "volume" and _real_name(stack, str(v.get("source") or "")) == name
             for v in described.get("volumes", ())
         )
         from_ours = any(
-            str(line).partition(":")[0] in OURS for line in described.get("volumes_from", ())
+            str(line).partition(":")[0] in ours(stack) for line in described.get("volumes_from", ())
         )
         if of_volumes or from_ours:
             yield f"the service {service}"
@@ -215,25 +217,25 @@ def _label(container: JsonObject, label: str) -> str:
     return str((container["Config"].get("Labels") or {}).get(label, ""))
 
 
-def docker_state(document: JsonObject) -> DockerState:
+def docker_state(stack: Stack) -> DockerState:
     """Ask Docker. Raises `Unreachable` if it does not respond: nothing may be guessed here."""
     containers = _inspect(
         "container",
         *(
             name
-            for service in OURS
+            for service in ours(stack)
             for name in _ids(
-                f"label={PROJECT_LABEL}={document['name']}", f"label={SERVICE_LABEL}={service}"
+                f"label={PROJECT_LABEL}={stack.project}", f"label={SERVICE_LABEL}={service}"
             )
         ),
     )
-    ours = {str(one["Id"]) for one in containers}
+    known = {str(one["Id"]) for one in containers}
     existing = set(_docker("volume", "ls", "--quiet").split())
-    names = [name for name in volume_names(document, containers) if name in existing]
+    names = [name for name in volume_names(stack, containers) if name in existing]
     users = {}
     for name in names:
         # Docker's filter also accepts a path and a part of a name, so look at what they mount.
-        others = _inspect("container", *(i for i in _ids(f"volume={name}") if i not in ours))
+        others = _inspect("container", *(i for i in _ids(f"volume={name}") if i not in known))
         users[name] = tuple(
             f"the container {_name(one)}"
             for one in others

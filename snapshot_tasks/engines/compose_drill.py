@@ -8,13 +8,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from snapshot_tasks.domain.endpoint import Endpoint, Mount
 from snapshot_tasks.engines.base import FreshRequest, FreshServer, LastWords
 from snapshot_tasks.engines.compose_client import check_alive, must
-from snapshot_tasks.engines.compose_document import DRILL_SNAPSHOTS, KEPT, SERVICE, drill_document
+from snapshot_tasks.engines.compose_document import (
+    DRILL_SERVICE,
+    DRILL_SNAPSHOTS,
+    KEPT,
+    drill_document,
+)
 from snapshot_tasks.engines.compose_leftovers import remove_labelled
+from snapshot_tasks.engines.compose_stack import JsonObject
 from snapshot_tasks.qdrant.server import Server
 from snapshot_tasks.settings import Settings
 from snapshot_tasks.system import process
@@ -35,7 +40,7 @@ def drill_argv(project: str, *arguments: str) -> tuple[str, ...]:
 
 @contextmanager
 def drill_server(
-    document: dict[str, Any],
+    service: JsonObject,
     request: FreshRequest,
     settings: Settings,
     *,
@@ -43,7 +48,7 @@ def drill_server(
     version_note: str,
     progress: Progress,
 ) -> Iterator[FreshServer]:
-    """Run an empty Qdrant, configured like the one of a resolved compose file.
+    """Run an empty Qdrant, configured like this service of the user's.
 
     Before and after that, remove only what killed drills have left. It is done twice because a
     daemon may still carry out a killed client's request after the first look.
@@ -55,7 +60,7 @@ def drill_server(
         http_port, grpc_port = process.free_ports(2)
         describe = partial(
             drill_document,
-            document,
+            service,
             version=version,
             http_port=http_port,
             grpc_port=grpc_port,
@@ -145,20 +150,20 @@ class _DrillStack:
             server.wait_ready(
                 self.ready_seconds,
                 hint="`inv doctor` checks the compose file.",
-                check=lambda: check_alive(self.run),
+                check=lambda: check_alive(self.run, DRILL_SERVICE),
             )
 
     def restart(self) -> None:
         """Stop and start its Qdrant and wait until it is ready."""
         # What was only for the first start needs another container, with the same volumes.
-        must(self.run("up", "--detach") if self.loading else self.run("restart", SERVICE))
+        must(self.run("up", "--detach") if self.loading else self.run("restart", DRILL_SERVICE))
         self.wait()
 
     def last_words(self) -> LastWords:
         """Return how its Qdrant is, and what it said last."""
-        state = self.run("ps", "--all", "--format", "{{.State}} {{.ExitCode}}", SERVICE)
+        state = self.run("ps", "--all", "--format", "{{.State}} {{.ExitCode}}", DRILL_SERVICE)
         name, _, code = state.stdout.strip().partition(" ")
-        said = self.run("logs", "--no-color", "--no-log-prefix", "--tail", LOG_LINES, SERVICE)
+        said = self.run("logs", "--no-color", "--no-log-prefix", "--tail", LOG_LINES, DRILL_SERVICE)
         ended = name in ("exited", "dead", "restarting") and code.isdigit()
         return LastWords(
             exit_code=_with_signal(int(code)) if ended else None,

@@ -9,6 +9,8 @@ from pathlib import Path
 from snapshot_tasks.settings import Settings
 from snapshot_tasks.system.errors import SettingsError
 
+# A key of the compose file of this project, also where it was copied.
+MARKER = "x-qdrant-snapshot-tasks"
 FILE = "docker-compose.yml"
 DEFAULT_FILES = ("compose.yaml", "compose.yml", FILE, "docker-compose.yaml")
 _PACKAGE = Path(__file__).resolve().parents[1]
@@ -16,9 +18,13 @@ _PACKAGE = Path(__file__).resolve().parents[1]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ComposeFiles:
-    """Docker Compose's options for its files; empty if it finds the project's files itself."""
+    """Docker Compose's options for its files; empty if it finds the project's files itself.
+
+    `is_own` is whether the stack is this project's own and so takes its values from the settings.
+    """
 
     options: tuple[str, ...] = ()
+    is_own: bool = False
     environment: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -34,9 +40,25 @@ def compose_files(settings: Settings) -> ComposeFiles:
             f"COMPOSE_FILE names {missing[0]}, which does not exist.",
             hint="Correct COMPOSE_FILE, or unset it.",
         )
-    if settings.engine.compose_files or own_file(settings.project_root):
-        return ComposeFiles()
-    return packaged_files(settings.project_root)
+    found = own_file(settings.project_root)
+    first = next(iter(settings.engine.compose_files), found)
+    return ComposeFiles(is_own=is_marked(first)) if first else packaged_files(settings.project_root)
+
+
+def has_foreign_file(settings: Settings) -> bool:
+    """Return whether the project has a compose file that is not a copy of this project's."""
+    first = next(iter(settings.engine.compose_files), own_file(settings.project_root))
+    return first is not None and first.is_file() and not is_marked(first)
+
+
+def is_marked(file: Path) -> bool:
+    """Return whether a compose file is this project's own, or a copy of it."""
+    try:
+        lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        # Compose reports it.
+        return False
+    return any(line.startswith(f"{MARKER}:") for line in lines)
 
 
 def own_file(root: Path) -> Path | None:
@@ -72,6 +94,7 @@ def packaged_files(root: Path, package: Path = _PACKAGE) -> ComposeFiles:
     """
     folder = package if (package / FILE).is_file() else package.parent
     return ComposeFiles(
+        is_own=True,
         options=("--project-directory", str(root), "--file", str(folder / FILE)),
         environment={
             "SNAPSHOT_TASKS_CONTEXT": str(folder),

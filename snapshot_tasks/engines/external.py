@@ -42,9 +42,17 @@ class ExternalEngine:
         """Refuse."""
         raise _unmanaged()
 
-    def restart(self, *, timeout_seconds: float, progress: Progress) -> None:
+    def restart(self, *, recreate: bool, timeout_seconds: float, progress: Progress) -> None:
         """Refuse."""
         raise _unmanaged()
+
+    def changes(self) -> tuple[str, ...]:
+        """Refuse."""
+        raise _unmanaged()
+
+    def address(self) -> None:
+        """Return nothing: `QDRANT_URL` says where it is."""
+        return
 
     def status(self) -> EngineStatus:
         """Report that someone else manages the server."""

@@ -125,10 +125,35 @@ class NativeEngine:
             process.stop(running.pid)
         self._state_path.unlink(missing_ok=True)
 
-    def restart(self, *, timeout_seconds: float, progress: Progress) -> None:
-        """Stop and start the live server; this also applies changed settings."""
+    def restart(self, *, recreate: bool, timeout_seconds: float, progress: Progress) -> None:
+        """Stop and start the live server.
+
+        Raises:
+            Refused: if another version would start, and that was not asked for.
+        """
+        changes = self.changes()
+        if changes and not recreate:
+            raise Refused(
+                f"A restart would change the server: {'; '.join(changes)}. Nothing was stopped.",
+                hint="Pass `--recreate` to change it, or set QDRANT_VERSION to what runs.",
+            )
+        for change in changes:
+            progress.note(change)
         self._stop()
         self.up(timeout_seconds=timeout_seconds, progress=progress)
+
+    def changes(self) -> tuple[str, ...]:
+        """Return the version that another start would change."""
+        running, settings = self._running(), self._settings
+        if running is None:
+            return ()
+        binary = settings.engine.binary or find_binary(settings, settings.engine.version)
+        wanted = (binary_version(binary) if binary else None) or settings.engine.version
+        return () if running.version == wanted else (f"Qdrant {running.version} → {wanted}",)
+
+    def address(self) -> None:
+        """Return nothing: the settings decide where it listens."""
+        return
 
     def status(self) -> EngineStatus:
         """Return whether the live server is running, and as which process."""

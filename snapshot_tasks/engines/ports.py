@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from snapshot_tasks.settings import Settings
 from snapshot_tasks.system import process
 from snapshot_tasks.system.errors import SettingsError
@@ -9,15 +11,21 @@ from snapshot_tasks.system.errors import SettingsError
 
 def check_ports(settings: Settings) -> None:
     """Raise `SettingsError` with the process that uses a port, and the setting to change."""
-    wanted = {
-        "QDRANT_HTTP_PORT": settings.engine.http_port,
-        "QDRANT_GRPC_PORT": settings.engine.grpc_port,
-    }
-    for name, port in wanted.items():
+    check_free(
+        {
+            settings.engine.http_port: "set QDRANT_HTTP_PORT to a free port",
+            settings.engine.grpc_port: "set QDRANT_GRPC_PORT to a free port",
+        }
+    )
+
+
+def check_free(wanted: Mapping[int, str]) -> None:
+    """Raise `SettingsError` for the first port that is in use; the values say how to change it."""
+    for port, remedy in wanted.items():
         if not process.port_is_free(port):
             raise SettingsError(
                 f"Port {port} on 127.0.0.1 is in use by {_holder(port)}.",
-                hint=f"Stop it, or set {name} to a free port.",
+                hint=f"Stop it, or {remedy}.",
             )
 
 

@@ -9,6 +9,7 @@ from snapshot_tasks.domain.endpoint import Endpoint, Mount
 from snapshot_tasks.engines.base import Engine
 from snapshot_tasks.engines.compose import ComposeEngine
 from snapshot_tasks.engines.compose_client import docker_problem
+from snapshot_tasks.engines.compose_files import has_foreign_file
 from snapshot_tasks.engines.external import ExternalEngine
 from snapshot_tasks.engines.native import NativeEngine
 from snapshot_tasks.settings import Settings
@@ -58,6 +59,31 @@ def drill_engine(settings: Settings) -> Selection:
     return select_engine(settings, settings.engine.drill, setting=setting)
 
 
+def located(settings: Settings) -> Settings:
+    """Return the settings with the address and the key of the stack, if none is set.
+
+    Only a user's own compose file is asked: what is in this project's comes from the settings.
+
+    Raises:
+        SettingsError: if it is not clear which service is Qdrant, or it cannot be reached.
+        Unreachable: if Docker chooses its port and it does not run.
+    """
+    if not settings.qdrant.is_default_url or not has_foreign_file(settings):
+        return settings
+    address = live_engine(settings).engine.address()
+    if address is None:
+        return settings
+    qdrant = replace(
+        settings.qdrant,
+        url=address.url,
+        is_default_url=False,
+        grpc_port=address.grpc_port,
+        api_key=settings.qdrant.api_key or address.api_key,
+    )
+    engine = replace(settings.engine, http_port=address.http_port)
+    return replace(settings, qdrant=qdrant, engine=engine)
+
+
 def managed_engine(settings: Settings) -> Selection:
     """Return the live engine for a task that manages the server.
 
@@ -65,7 +91,8 @@ def managed_engine(settings: Settings) -> Selection:
         SettingsError: if `QDRANT_URL` is not the address of this engine's server.
     """
     selection = live_engine(settings)
-    if not selection.engine.manages_server or points_at_engine(settings):
+    is_its_own = settings.qdrant.is_default_url or points_at_engine(settings)
+    if not selection.engine.manages_server or is_its_own:
         return selection
     raise SettingsError(
         f"QDRANT_URL is {settings.qdrant.url}, but the {selection.engine.name} engine listens at "

@@ -52,7 +52,7 @@ class StackUp:
 
 def stack_up(
     engine: Engine,
-    endpoint: Endpoint,
+    endpoint: Callable[[], Endpoint],
     catalog: Catalog,
     progress: Progress,
     *,
@@ -61,6 +61,8 @@ def stack_up(
     restore: bool,
 ) -> StackUp:
     """Start Qdrant, wait until it is ready, and restore each missing collection.
+
+    The endpoint may be known only then, because Docker can choose the port.
 
     Raises:
         Unreachable: if it is not ready in time.
@@ -71,13 +73,13 @@ def stack_up(
     engine.up_with(load, timeout_seconds=ready_timeout_seconds, progress=progress)
     restored: Batch[RestoreResult] = Batch()
     if restore:
-        mounted = replace(endpoint, mounts=engine.mounts())
+        mounted = replace(endpoint(), mounts=engine.mounts())
         with (
             Server(mounted, operation_timeout_seconds=operation_timeout_seconds) as server,
             tidied(catalog, "stack.up", server, progress, use=Use.RESTORE),
         ):
             restored = restore_missing(catalog, server, progress, loaded=load.values())
-    report = stack_report(endpoint, timeout_seconds=operation_timeout_seconds)
+    report = stack_report(endpoint(), timeout_seconds=operation_timeout_seconds)
     return StackUp(restored=restored, report=report)
 
 

@@ -39,6 +39,9 @@ class Settings:
     # Nothing names the collection, so a single one elsewhere may be meant.
     is_default_collection: bool = False
     misnamed: tuple[Misnamed, ...] = ()
+    # The names of what is set anywhere, and in tasks.py only; everything else is a default.
+    given: frozenset[str] = frozenset()
+    given_in_tasks: frozenset[str] = frozenset()
     snapshot_dir: Path
     max_drop_percent: float
     post_create_hook: tuple[str, ...] = field(repr=False)
@@ -48,8 +51,13 @@ class Settings:
     keep: Policy
     watching: Watching
 
-    def compose_environment(self) -> dict[str, str]:
-        """Return the environment with which Compose manages the stack of these settings."""
+    def compose_environment(self, *, is_own_file: bool) -> dict[str, str]:
+        """Return the environment with which Compose manages the stack of these settings.
+
+        Compose reads the environment and `.env` by itself, and this would win over both. So no
+        default is in it: a compose file has its own. A user's file gets only what tasks.py sets;
+        the project's own file also gets what other settings decide, such as a port in QDRANT_URL.
+        """
         values = {
             "QDRANT_VERSION": self.engine.version,
             "QDRANT_HTTP_PORT": str(self.engine.http_port),
@@ -57,9 +65,18 @@ class Settings:
             "QDRANT_SNAPSHOT_DIR": str(self.snapshot_dir),
             "QDRANT_COLLECTION_NAME": self.collection,
         }
-        if self.qdrant.api_key:
+        passed = self._passed_on if is_own_file else self.given_in_tasks
+        values = {name: value for name, value in values.items() if name in passed}
+        if self.qdrant.api_key and self.given & {"QDRANT_API_KEY", "QDRANT_API_KEY_FILE"}:
             values["QDRANT_API_KEY"] = self.qdrant.api_key
         return {**values, **self.engine.compose_defaults}
+
+    @property
+    def _passed_on(self) -> frozenset[str]:
+        # These folders are relative to the project, wherever its compose file is.
+        always = {"QDRANT_SNAPSHOT_DIR", "QDRANT_COLLECTION_NAME"}
+        from_url = {"QDRANT_HTTP_PORT"} if "QDRANT_URL" in self.given else set()
+        return self.given | always | from_url
 
 
 def load_settings(
@@ -87,6 +104,8 @@ def load_settings(
         offsite=read_offsite(values, project_root),
         keep=read_policy(values),
         watching=read_watching(values, project_root),
+        given=values.given(),
+        given_in_tasks=values.given_in_tasks(),
     )
     if settings.engine.http_port == settings.engine.grpc_port:
         problems.append("QDRANT_GRPC_PORT: must differ from QDRANT_HTTP_PORT")

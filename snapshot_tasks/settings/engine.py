@@ -36,6 +36,7 @@ class EngineSettings:
     grpc_port: int
     releases_url: str
     releases_api_url: str
+    compose_service: str
     compose_files: tuple[Path, ...]
     compose_defaults: Mapping[str, str] = field(repr=False)
 
@@ -58,6 +59,7 @@ def read_engine(values: Values, root: Path) -> EngineSettings:
         grpc_port=read_grpc_port(values),
         releases_url=values.text("QDRANT_RELEASES_URL") or RELEASES_URL,
         releases_api_url=values.text("QDRANT_RELEASES_API_URL") or RELEASES_API_URL,
+        compose_service=values.text("QDRANT_COMPOSE_SERVICE") or "",
         compose_files=values.paths("COMPOSE_FILE", root),
         compose_defaults=values.defaults_for(COMPOSE_SETTINGS),
     )

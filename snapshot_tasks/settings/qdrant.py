@@ -17,6 +17,8 @@ class QdrantSettings:
     """The live Qdrant. `grpc_port` is None unless it is known to belong to `url`."""
 
     url: str
+    # Nothing says where it is, so a compose file may.
+    is_default_url: bool = False
     api_key: str | None = field(repr=False)
     # The file that contains the key, if it comes from one.
     api_key_file: Path | None
@@ -39,6 +41,7 @@ def read_qdrant(values: Values, root: Path) -> QdrantSettings:
     """Read the settings of the live Qdrant; files are relative to the project's root."""
     url = values.url("QDRANT_URL")
     return QdrantSettings(
+        is_default_url=url is None,
         url=url or f"http://localhost:{read_http_port(values)}",
         api_key=values.secret("QDRANT_API_KEY", "QDRANT_API_KEY_FILE", root),
         api_key_file=_key_file(values, root),

@@ -52,6 +52,14 @@ class Values:
         self._known.update(names)
         return {name: value for name, value in self._defaults.items() if name in names}
 
+    def given(self) -> frozenset[str]:
+        """Return the names that have a value anywhere."""
+        return frozenset(name for name, value in self._values.items() if value.strip())
+
+    def given_in_tasks(self) -> frozenset[str]:
+        """Return the names whose value comes from the defaults of the project's tasks.py."""
+        return frozenset(self._defaults)
+
     def unknown_defaults(self) -> list[str]:
         """Return a problem for each default that no setting has used; call this last."""
         return [

@@ -293,11 +293,12 @@ def test_an_override_file_is_taken_in(stack: Stack, seeds: Seeds) -> None:
 
 
 def test_upgrading_the_image_keeps_the_data(stack: Stack, older_seeds: Seeds) -> None:
-    """Another QDRANT_VERSION and `stack.up`: the new server has the old one's data."""
+    """Another QDRANT_VERSION and `stack.restart --recreate`: it has the old one's data."""
     older_seeds.give(stack, SMALL)
     ok(stack.inv("stack.up", QDRANT_VERSION="1.16.3"))
     assert stack.content(SMALL) == older_seeds.content[SMALL]
-    result = ok(stack.inv("stack.up", "--json")).document["result"]
+    ok(stack.inv("stack.restart", "--recreate", QDRANT_VERSION="1.17.0"))
+    result = ok(stack.inv("stack.status", "--json")).document["result"]
     assert result["qdrant_version"] == "1.17.0"
     assert stack.inspect()["Config"]["Image"].endswith(":v1.17.0")
     assert stack.content(SMALL) == older_seeds.content[SMALL]

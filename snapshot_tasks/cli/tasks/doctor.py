@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import UTC, datetime
 
 from snapshot_tasks.cli.command import Outcome, Run, command
 from snapshot_tasks.cli.show.ci import tell_ci
+from snapshot_tasks.system.errors import TaskError
 
 
 @command("doctor", help={})
@@ -17,6 +19,9 @@ def doctor(run: Run) -> Outcome:
     from snapshot_tasks.cli.show.checked import Checked
     from snapshot_tasks.cli.show.findings import render_findings
 
+    with suppress(TaskError):
+        # If this fails, so do the checks that need the server.
+        _ = run.live
     patient = Patient(
         settings=run.settings, catalog=Catalog(run.settings.snapshot_dir), now=datetime.now(UTC)
     )

@@ -213,7 +213,9 @@ def _bring_back_and_compare(
         with Server(endpoint, operation_timeout_seconds=seconds) as server, log.phase("restore"):
             failures = _bring_back(sources, server, log, progress)
         with log.phase("restart"):
-            engine.restart(timeout_seconds=request.ready_timeout_seconds, progress=progress)
+            engine.restart(
+                recreate=False, timeout_seconds=request.ready_timeout_seconds, progress=progress
+            )
         with Server(endpoint, operation_timeout_seconds=seconds) as server, log.phase("compare"):
             _compare_again(sources, server, log, progress)
     except Interrupted:

@@ -15,9 +15,9 @@ from snapshot_tasks.engines.compose_document import (
     drill_document,
     exposed_ports,
     image_for,
-    qdrant_service,
     snapshot_mounts,
 )
+from snapshot_tasks.engines.compose_stack import find_stack
 from snapshot_tasks.qdrant.mounts import server_path
 from snapshot_tasks.system.errors import SettingsError
 
@@ -93,7 +93,7 @@ def drill(document: dict[str, Any], folder: Path, **changes: Any) -> dict[str, A
         "folder": folder,
         "owner": "machine/start/folders/mine",
     }
-    return drill_document(document, **(facts | changes))
+    return drill_document(find_stack(document).service, **(facts | changes))
 
 
 def with_volumes(*volumes: dict[str, Any], **service: Any) -> dict[str, Any]:
@@ -367,7 +367,7 @@ def test_a_service_without_an_image_takes_the_official_one() -> None:
 def test_a_file_without_qdrant_is_refused(document: dict[str, Any]) -> None:
     """Without the service there is nothing to run."""
     with pytest.raises(SettingsError) as caught:
-        qdrant_service(document)
+        find_stack(document)
     assert caught.value.exit_code == 14
 
 
@@ -378,7 +378,7 @@ def test_the_mount_of_the_folder_is_found(folder: Path) -> None:
         {"type": "bind", "source": str(folder.parent), "target": "/elsewhere"},
         {"type": "bind", "source": str(folder / ".." / folder.name), "target": "/in"},
     )
-    (mount,) = snapshot_mounts(document, folder)
+    (mount,) = snapshot_mounts(find_stack(document).service, folder)
     assert server_path(mount, folder / "books.snapshot") == "/in/books.snapshot"
     assert server_path(mount, folder.parent / "books.snapshot") is None
 
@@ -397,4 +397,4 @@ def test_the_mount_of_the_folder_is_found(folder: Path) -> None:
 )
 def test_where_other_machines_reach_it(service: dict[str, Any], expected: str) -> None:
     """Only what is published on a loopback address is out of their reach."""
-    assert exposed_ports({"services": {"qdrant": service}}) == expected
+    assert exposed_ports(service) == expected

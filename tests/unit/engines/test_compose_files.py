@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -25,10 +26,12 @@ Make = Callable[..., Settings]
 def test_the_projects_own_file_is_left_to_compose(
     make_settings: Make, project: Path, name: str
 ) -> None:
-    """For each name that Compose looks for, no options are passed."""
+    """No options are passed, whatever its name is; a copy of ours is known by its marker."""
     project.mkdir()
     (project / name).touch()
     assert compose_files(make_settings()) == ComposeFiles()
+    shutil.copy(ROOT / "docker-compose.yml", project / name)
+    assert compose_files(make_settings()) == ComposeFiles(is_own=True)
 
 
 def test_a_file_that_is_named_is_left_to_compose(make_settings: Make, project: Path) -> None:
@@ -43,6 +46,7 @@ def test_a_file_that_is_named_is_left_to_compose(make_settings: Make, project: P
 def test_without_one_it_is_the_packages(make_settings: Make, project: Path) -> None:
     """In a checkout, the file and everything its image is built from are at the checkout's root."""
     files = compose_files(make_settings())
+    assert files.is_own
     own = str(ROOT / "docker-compose.yml")
     assert files.options == ("--project-directory", str(project), "--file", own)
     assert files.environment == {

@@ -387,10 +387,22 @@ def test_a_binary_is_an_executable_file(make_settings: Make, tmp_path: Path) -> 
 
 def test_compose_sees_what_the_settings_say(make_settings: Make) -> None:
     """The stack gets exactly these settings; without a key it gets none, not an empty one."""
-    seen = make_settings(QDRANT_HTTP_PORT="7333", QDRANT_GRPC_PORT="7334").compose_environment()
+    settings = make_settings(QDRANT_HTTP_PORT="7333", QDRANT_GRPC_PORT="7334")
+    seen = settings.compose_environment(is_own_file=True)
     assert (seen["QDRANT_HTTP_PORT"], seen["QDRANT_GRPC_PORT"]) == ("7333", "7334")
     assert "QDRANT_API_KEY" not in seen
-    assert make_settings(QDRANT_API_KEY="k").compose_environment()["QDRANT_API_KEY"] == "k"
+    assert "QDRANT_VERSION" not in seen
+    seen = make_settings(QDRANT_API_KEY="k").compose_environment(is_own_file=True)
+    assert seen["QDRANT_API_KEY"] == "k"
+    seen = make_settings(QDRANT_URL="http://localhost:7333").compose_environment(is_own_file=True)
+    assert seen["QDRANT_HTTP_PORT"] == "7333"
+
+
+def test_a_users_compose_file_sees_only_what_compose_cannot_read(project: Path) -> None:
+    """Nothing that would beat its `.env` or its own defaults; what tasks.py sets, it sees."""
+    environment = {"QDRANT_VERSION": "1.16.3", "QDRANT_URL": "http://localhost:7333"}
+    made = load_settings(project, environment, defaults={"QDRANT_GRPC_PORT": 7334})
+    assert made.compose_environment(is_own_file=False) == {"QDRANT_GRPC_PORT": "7334"}
 
 
 @pytest.mark.parametrize("name", ["QDRANT_PING_URL", "QDRANT_WEBHOOK_URL"])
@@ -526,7 +538,7 @@ def test_compose_is_told_of_defaults_it_cannot_find(project: Path) -> None:
     """Compose reads the environment and `.env` itself, which win; it does not read tasks.py."""
     defaults = {"COMPOSE_PROJECT_NAME": "mine", "COMPOSE_FILE": "stack.yml"}
     made = load_settings(project, {"COMPOSE_FILE": "other.yml"}, defaults=defaults)
-    seen = made.compose_environment()
+    seen = made.compose_environment(is_own_file=False)
     assert seen["COMPOSE_PROJECT_NAME"] == "mine"
     assert "COMPOSE_FILE" not in seen
     assert made.engine.compose_files == (project / "other.yml",)

@@ -91,8 +91,8 @@ def _restore(
         return Batch()
     return restore_pulled(
         snapshots,
-        managed_engine_at_url(run.settings),
-        restore_endpoint(run.settings),
+        managed_engine_at_url(run.live),
+        restore_endpoint(run.live),
         catalog,
         run.progress,
         ready_timeout_seconds=timeout or run.settings.qdrant.ready_timeout_seconds,

@@ -91,7 +91,7 @@ def restore(
             target=as_ or (collection if snapshot else "") or None,
             if_missing=if_missing,
             save_existing=save if replace else None,
-            free_bytes=lambda: free_bytes(run.settings),
+            free_bytes=lambda: free_bytes(run.live),
             reindex=reindex,
             journal=catalog.journal,
         )

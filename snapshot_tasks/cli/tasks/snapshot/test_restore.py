@@ -162,7 +162,7 @@ def _in_place(run: Run, catalog: Catalog, yes: bool) -> Callable[[Snapshot], Dri
     from snapshot_tasks.engines.select import restore_endpoint
     from snapshot_tasks.operations.prove.drill_in_place import InPlaceRequest, drill_in_place
 
-    settings = run.settings
+    settings = run.live
     engine, plan = _plan_in_place(run)
     question = (
         "This deletes all data of the live Qdrant and restores it from snapshots: "
@@ -187,5 +187,5 @@ def _in_place(run: Run, catalog: Catalog, yes: bool) -> Callable[[Snapshot], Dri
 def _plan_in_place(run: Run) -> tuple[Engine, DownPlan]:
     from snapshot_tasks.engines.select import managed_engine
 
-    engine = managed_engine(run.settings).engine
+    engine = managed_engine(run.live).engine
     return engine, engine.plan_down(delete_data=True).checked()

@@ -59,7 +59,7 @@ def verify(
     verified = verify_each(
         level,
         chosen,
-        lambda: live_endpoint(run.settings),
+        lambda: live_endpoint(run.live),
         fresh_servers(run),
         run.progress,
         clock=now,

@@ -15,11 +15,11 @@ def status(run: Run) -> Outcome:
     settings = run.settings
     found = stack_status(
         live_engine(settings),
-        lambda: live_endpoint(settings),
+        lambda: live_endpoint(run.live),
         timeout_seconds=settings.qdrant.operation_timeout_seconds,
     )
     return Outcome(
-        result=status_json(found, settings.qdrant.url),
+        result=status_json(found, run.settings.qdrant.url),
         render=lambda: render_status(found),
         error=found.error,
     )

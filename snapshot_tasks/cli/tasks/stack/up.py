@@ -23,13 +23,16 @@ def up(run: Run, no_restore: bool = False, timeout: float = BY_SETTING) -> Outco
     settings = run.settings
     selection = managed_engine(settings)
     if run.dry:
+        changes = selection.engine.changes()
+        kept = tuple(f"keep the container as it is, without {change}" for change in changes)
         return run.would(
-            f"start Qdrant with the {selection.engine.name} engine and restore what is missing"
+            f"start Qdrant with the {selection.engine.name} engine and restore what is missing",
+            *kept,
         )
     run.progress.note(f"engine: {selection.engine.name} ({selection.reason})")
     done = stack_up(
         selection.engine,
-        live_endpoint(settings),
+        lambda: live_endpoint(run.live),
         Catalog(settings.snapshot_dir),
         run.progress,
         ready_timeout_seconds=timeout or settings.qdrant.ready_timeout_seconds,

@@ -1,0 +1,113 @@
+"""Where the Qdrant of a compose file can be reached from this machine, and with which key. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from snapshot_tasks.engines.base import Address
+from snapshot_tasks.engines.compose_stack import JsonObject, Stack
+from snapshot_tasks.system.errors import SettingsError, Unreachable
+
+HTTP_PORT, GRPC_PORT, P2P_PORT = 6333, 6334, 6335
+_PREFIX = "QDRANT__SERVICE__"
+_EVERYWHERE = ("", "0.0.0.0", "::", "127.0.0.1")  # noqa: S104 - compared, not listened at
+
+# What `docker compose port` answers for a port of the container: host:port, or nothing.
+AskPort = Callable[[int], str]
+
+
+def address_of(stack: Stack, ask: AskPort) -> Address:
+    """Return the address of a stack's Qdrant; Docker is asked for ports that it chooses itself.
+
+    Raises:
+        SettingsError: if the service publishes no port.
+        Unreachable: if the port is only known while the container runs, and it does not run.
+    """
+    service = stack.service
+    check_publishes(stack)
+    where = _published(service, _inside(service), ask)
+    if not where:
+        raise Unreachable(
+            f"The service {stack.name} is not running, and Docker chooses its port when it starts.",
+            hint="Start it with `inv stack.up`, or set QDRANT_URL.",
+        )
+    grpc = _published(service, int(_setting(service, "GRPC_PORT") or GRPC_PORT), ask)
+    host, port = where
+    scheme = "https" if _setting(service, "ENABLE_TLS").lower() == "true" else "http"
+    return Address(
+        url=f"{scheme}://{host}:{port}",
+        http_port=port,
+        # The client connects to the same host.
+        grpc_port=grpc[1] if grpc and grpc[0] == host else None,
+        api_key=_setting(service, "API_KEY") or None,
+    )
+
+
+def fixed_ports(service: JsonObject) -> tuple[int, ...]:
+    """Return the ports of this machine that the service needs."""
+    published = (str(port.get("published") or "") for port in service.get("ports", ()))
+    return tuple(int(port) for port in published if port.isdigit() and int(port))
+
+
+def check_publishes(stack: Stack) -> None:
+    """Raise `SettingsError` if the Qdrant of this stack cannot be reached from this machine."""
+    if not publishes(stack.service):
+        raise SettingsError(
+            f"The service {stack.name} publishes no port, so Qdrant cannot be reached from here.",
+            hint="Run the tasks beside it, in a container of the same network"
+            " (examples/compose-sidecar.yml, profile backup). Drills of snapshots that are already"
+            " here need no port: QDRANT_DRILL_ENGINE runs a Qdrant of their own.",
+        )
+
+
+def publishes(service: JsonObject) -> bool:
+    """Return whether the service can be reached from this machine."""
+    return service.get("network_mode") == "host" or bool(_ports(service, _inside(service)))
+
+
+def published_port(service: JsonObject, ask: AskPort) -> int | None:
+    """Return the port at which the running container can be reached, if Docker knows it."""
+    for port in _ports(service, _inside(service)):
+        chosen = ask(int(port["target"])).strip().rpartition(":")[2]
+        return int(chosen) if chosen.isdigit() else None
+    return None
+
+
+def _inside(service: JsonObject) -> int:
+    return int(_setting(service, "HTTP_PORT") or HTTP_PORT)
+
+
+def _published(service: JsonObject, inside: int, ask: AskPort) -> tuple[str, int] | None:
+    if service.get("network_mode") == "host":
+        return "localhost", inside
+    for port in _ports(service, inside):
+        published = str(port.get("published") or "")
+        if published.isdigit() and int(published):
+            return _host(str(port.get("host_ip") or "")), int(published)
+        host, _, chosen = ask(int(port["target"])).strip().rpartition(":")
+        if chosen.isdigit() and int(chosen):
+            return _host(host.strip("[]")), int(chosen)
+    return None
+
+
+def _ports(service: JsonObject, inside: int) -> list[JsonObject]:
+    """Return how a port is published; of the HTTP port, a mounted file may give another number."""
+    tcp = [port for port in service.get("ports") or () if port.get("protocol", "tcp") == "tcp"]
+    found = [port for port in tcp if int(port["target"]) == inside]
+    others = [port for port in tcp if int(port["target"]) not in (GRPC_PORT, P2P_PORT)]
+    return found or (others if inside == HTTP_PORT and len(others) == 1 else [])
+
+
+def _host(address: str) -> str:
+    if address in _EVERYWHERE:
+        return "localhost"
+    return f"[{address}]" if ":" in address else address
+
+
+def _setting(service: JsonObject, name: str) -> str:
+    """Return a setting of Qdrant, which reads these names in any case."""
+    for given, value in (service.get("environment") or {}).items():
+        if given.upper() == _PREFIX + name and value is not None:
+            # `docker compose config` doubles every `$`.
+            return str(value).replace("$$", "$")
+    return ""
