@@ -78,7 +78,9 @@ def test_a_key_file_is_given_as_a_file_to_whoever_reads_it(
     key = project / "key"
     key.write_text("k", encoding="utf-8")
     settings = make_settings(QDRANT_API_KEY_FILE="key")
-    seen = settings.compose_environment() | key_environment(settings, compose_files(settings))
+    seen = settings.compose_environment(is_own_file=True) | key_environment(
+        settings, compose_files(settings)
+    )
     reads_it = {"QDRANT_API_KEY": "", "QDRANT_API_KEY_FILE": str(key)}
     expected = reads_it if "FILE" in text else {"QDRANT_API_KEY": "k"}
     assert {name: seen[name] for name in seen if "KEY" in name} == expected
