@@ -112,7 +112,8 @@ def volume_names(stack: Stack, containers: tuple[JsonObject, ...]) -> tuple[str,
 
 
 def _of_container(container: JsonObject) -> Iterator[Mounted]:
-    for mount in container.get("Mounts") or ():
+    # Docker lists them in another order each time.
+    for mount in sorted(container.get("Mounts") or (), key=lambda one: str(one["Destination"])):
         kind = str(mount["Type"])
         source = mount.get("Name") if kind == "volume" else mount.get("Source")
         yield Mounted(
