@@ -89,6 +89,10 @@ class Journal:
         """Return the operations that ended runs have not finished on a server."""
         return [entry for entry in self._entries() if entry.url == url]
 
+    def left(self) -> list[Pending]:
+        """Return the copies on servers that could not be deleted; this needs no lock."""
+        return [e for e in self._entries() if e.kind == SNAPSHOT and e.facts.get("left")]
+
     def needed(self) -> set[str]:
         """Return the names of snapshots that are needed to finish or undo open operations."""
         paths = [

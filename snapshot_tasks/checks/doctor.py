@@ -10,7 +10,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from importlib.metadata import version as package_version
 from pathlib import Path
 
@@ -25,7 +25,9 @@ from snapshot_tasks.checks.promises import (
     MAX_AGE,
     MAX_PROOF_AGE,
     NO_LINKS,
+    SERVER_COPIES,
     as_warnings,
+    check_left,
     check_pointer,
     promises,
 )
@@ -46,6 +48,7 @@ from snapshot_tasks.system.errors import (
     TaskError,
 )
 from snapshot_tasks.system.files import has_links, is_in_memory, lacking
+from snapshot_tasks.system.units import size
 
 MIN_FREE_BYTES = 1 << 30
 LACKING_REMEDY = "Snapshots are safe there; for the rest, choose a folder on a disk such as ext4."
@@ -216,6 +219,18 @@ def check_newest(patient: Patient) -> Iterator[Finding]:
     )
 
 
+def check_server_copies(patient: Patient) -> Iterator[Finding]:
+    """No copy that a run could not delete is left on the server; others there are counted."""
+    journal = patient.catalog.journal
+    yield from check_left(journal.left())
+    with patient.server() as server, suppress(NotFound):
+        if copies := server.snapshots.of(patient.collection):
+            total = size(sum(copy.size_bytes for copy in copies))
+            yield ok(
+                SERVER_COPIES, f"{patient.collection} has {len(copies)} on the server, {total}"
+            )
+
+
 def check_configuration(patient: Patient) -> Iterator[Finding]:
     """The engine's configuration suits backups and restores."""
     yield from live_engine(patient.settings).engine.check_configuration()
@@ -235,6 +250,7 @@ DOCTOR_CHECKS: dict[str, Check] = {
     "collection": check_collection,
     INDEXES: check_payload_indexes,
     "cluster": check_cluster,
+    SERVER_COPIES: check_server_copies,
     "folder": check_folder,
     "temporary folder": check_scratch,
     "latest link": check_latest,

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from snapshot_tasks.catalog.journal import Pending
 from snapshot_tasks.catalog.runs import LastRun
 from snapshot_tasks.checks.indexes import wrong_on_source
 from snapshot_tasks.checks.vector_names import check_vector_names
@@ -26,6 +27,11 @@ from snapshot_tasks.system.units import age
 MAX_AGE = timedelta(hours=26)
 MAX_PROOF_AGE = timedelta(days=8)
 NOT_PROMISED = tuple(f"snapshot.{name}" for name in ("check", "restore", "pull", "verify", "prune"))
+SERVER_COPIES = "server copies"
+LEFT_REMEDY = (
+    "Let DELETE through to Qdrant, and use a key that may delete. The next `inv snapshot.create`"
+    " then deletes them."
+)
 NO_LINKS = "this disk has no symlinks; the newest snapshot is the one with the latest time"
 # The clocks of two machines can differ a little. With a larger difference one of them is wrong,
 # and a snapshot from the future would never count as too old.
@@ -249,6 +255,17 @@ def _create(collection: str) -> str:
 
 def _test(collection: str) -> str:
     return remedy("snapshot.test-restore", collection, ", and schedule it weekly")
+
+
+def check_left(left: Sequence[Pending]) -> Iterator[Finding]:
+    """No copy that a run could not delete is left on a server, where it takes up space."""
+    if left:
+        names = ", ".join(f"{e.collection}: {e.facts.get('name') or 'unknown'}" for e in left)
+        copies = "1 copy" if len(left) == 1 else f"{len(left)} copies"
+        message = (
+            f"{copies} on {left[0].url} could not be deleted: {names} ({left[0].facts['left']})"
+        )
+        yield warn(SERVER_COPIES, message, LEFT_REMEDY)
 
 
 def _span(old: timedelta) -> str:

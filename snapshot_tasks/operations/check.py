@@ -11,6 +11,7 @@ from snapshot_tasks.catalog.runs import read_runs
 from snapshot_tasks.checks.promises import (
     NO_LINKS,
     by_collection,
+    check_left,
     check_pointer,
     check_pushed,
     check_runs,
@@ -124,7 +125,7 @@ def _of_collection(
 def _of_tasks(promised: Promised, catalog: Catalog, now: datetime) -> tuple[Finding, ...]:
     runs = read_runs(catalog.folder)
     pushed = (check_pushed(runs, promised.max_age, now),) if promised.off_site else ()
-    return (*check_runs(runs, now), *pushed)
+    return (*check_runs(runs, now), *pushed, *check_left(catalog.journal.left()))
 
 
 def _nothing() -> Finding:

@@ -11,6 +11,7 @@ from snapshot_tasks.domain.strict_mode import Limits, within
 from snapshot_tasks.qdrant.errors import refuses_exact
 from snapshot_tasks.qdrant.guard import is_scoped
 from snapshot_tasks.qdrant.http import Http
+from snapshot_tasks.qdrant.lost import or_look
 from snapshot_tasks.qdrant.paths import collection_path
 from snapshot_tasks.system.errors import ServerFailure
 from snapshot_tasks.system.untrusted import JsonObject
@@ -196,13 +197,23 @@ class Collections:
         self._http.send("PUT", collection_path(collection), body=body, long=True)
 
     def create_alias(self, alias: str, collection: str) -> None:
-        """Point a new alias at a collection."""
+        """Point a new alias at a collection; a lost answer is reconciled by looking."""
         action = {"create_alias": {"alias_name": alias, "collection_name": collection}}
-        self._http.send("POST", "/collections/aliases", body={"actions": [action]}, long=True)
+        body = {"actions": [action]}
+        or_look(
+            lambda: self._http.send("POST", "/collections/aliases", body=body, long=True),
+            lambda: self.aliases().get(alias) == collection,
+        )
 
     def delete(self, collection: str) -> None:
-        """Delete a collection. Its server snapshots stay on the server's disk."""
-        self._http.send("DELETE", collection_path(collection), long=True)
+        """Delete a collection. Its server snapshots stay on the server's disk.
+
+        A lost answer is reconciled by looking.
+        """
+        or_look(
+            lambda: self._http.send("DELETE", collection_path(collection), long=True),
+            lambda: collection not in self.names(),
+        )
 
 
 def _hidden(described: Mapping[str, Any]) -> int:

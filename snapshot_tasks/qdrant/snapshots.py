@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -16,6 +17,7 @@ from snapshot_tasks.qdrant.collections import POLL_SECONDS, Collections
 from snapshot_tasks.qdrant.download import Download
 from snapshot_tasks.qdrant.errors import is_not_visible
 from snapshot_tasks.qdrant.http import Http
+from snapshot_tasks.qdrant.lost import LOOKING_SECONDS, or_look, was_sent
 from snapshot_tasks.qdrant.mark import SnapshotMark, date_of
 from snapshot_tasks.qdrant.multipart import FilePart
 from snapshot_tasks.qdrant.paths import collection_path, snapshot_path, snapshots_path
@@ -23,6 +25,8 @@ from snapshot_tasks.system.errors import Damaged, NotFound, TaskError, Unreachab
 
 RECONCILE_POLL_SECONDS = 1.0
 INTERRUPTED_SECONDS = 30.0
+# A collection appears shortly before Qdrant calls itself busy with it.
+RESTORED_LOOKS = 2
 RUNNING = ("creation", "recovery")
 
 
@@ -112,11 +116,15 @@ class ServerSnapshots:
         return any(wanted.match(line) for line in lines)
 
     def delete(self, collection: str, name: str) -> None:
-        """Delete one server snapshot; it is fine if it no longer exists."""
-        try:
-            self._http.send("DELETE", snapshot_path(collection, name), long=True)
-        except NotFound:
-            return
+        """Delete one server snapshot; it is fine if it no longer exists.
+
+        A lost answer is reconciled by looking.
+        """
+        with suppress(NotFound):
+            or_look(
+                lambda: self._http.send("DELETE", snapshot_path(collection, name), long=True),
+                lambda: name not in {snapshot.name for snapshot in self.of(collection)},
+            )
 
     def download(
         self,
@@ -160,6 +168,28 @@ class ServerSnapshots:
                 raise NotVisible(error.message) from error
             raise
 
+    def await_restored(self, collection: str, lost: Unreachable) -> None:
+        """Wait for a restore that Qdrant goes on with although its answer was lost.
+
+        The caller must compare what is there, because the answer could have been an error.
+
+        Raises:
+            Unreachable: the given error, if there is no such collection after a while.
+        """
+        if not was_sent(lost):
+            raise lost
+        start, looks = time.monotonic(), 0
+        while looks < RESTORED_LOOKS:
+            time.sleep(RECONCILE_POLL_SECONDS)
+            busy = here = False
+            with suppress(Unreachable):
+                busy = self.is_busy(collection)
+                here = collection in self._collections.names()
+            looks = looks + 1 if here and not busy else 0
+            limit = self._http.operation_timeout_seconds if busy else LOOKING_SECONDS
+            if not looks and time.monotonic() - start >= limit:
+                raise lost
+
     def upload(
         self,
         collection: str,
@@ -169,16 +199,12 @@ class ServerSnapshots:
         name: str,
         advance: Callable[[int], None],
     ) -> None:
-        """Restore by uploading a local file, and delete the copy that Qdrant keeps.
-
-        If this fails, `discard_upload` deletes that copy.
-        """
+        """Restore by uploading a local file. Qdrant keeps a copy: see `discard_upload`."""
         path = f"{snapshots_path(collection)}/upload"
         params = {"wait": "true", "priority": "snapshot", "checksum": sha256}
         with file.open("rb") as content:
             files = {"snapshot": (name, FilePart(content, advance), "application/octet-stream")}
             self._http.send("POST", path, params=params, files=files, long=True)
-        self.delete(collection, name)
 
     def discard_upload(self, collection: str, name: str) -> None:
         """Delete what an upload left in the server's folder, however the restore ended.

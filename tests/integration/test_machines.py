@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -161,10 +162,10 @@ def test_a_disk_without_locks(
     assert "cannot lock files" in ran.stderr
 
 
-def gateway_timeout(exchange: Exchange) -> None:
+def gateway_timeout(exchange: Exchange, *, status: int = 504) -> None:
     """Let Qdrant do the work, but answer as a gateway that has waited too long."""
     exchange.forward()
-    exchange.answer(Answer(504, {"Content-Type": "text/html"}, b"<h1>Gateway Time-out</h1>"))
+    exchange.answer(Answer(status, {"Content-Type": "text/html"}, b"<h1>Gateway Time-out</h1>"))
 
 
 def test_a_gateway_that_gives_up_has_lost_an_answer(qdrant: Live, name: str, outside: Inv) -> None:
@@ -176,6 +177,105 @@ def test_a_gateway_that_gives_up_has_lost_an_answer(qdrant: Live, name: str, out
         assert ran.code == 0, ran.stderr
         assert proxy.requests("POST", SNAPSHOTS) == 1
     assert qdrant.loader.server_snapshots(name) == []
+
+
+@pytest.mark.parametrize("status", [502, 504, 524])
+def test_a_restore_whose_answer_is_lost_is_not_undone(
+    qdrant: Live, name: str, outside: Inv, status: int
+) -> None:
+    """Qdrant goes on: what it restored is compared and kept, by each way in; no copy stays."""
+    qdrant.loader.plain(name, points=20)
+    qdrant.loader.alias(f"{name}-alias", name)
+    assert outside("snapshot.create", "--collection", name).code == 0
+    lose = partial(gateway_timeout, status=status)
+    mounted = {"QDRANT_SERVER_SNAPSHOT_DIR": str(outside.root / "qdrant_snapshots")}
+    for way, more in (("upload", {}), ("recover", mounted)):
+        qdrant.loader.delete(name)
+        with faulty(qdrant.url) as proxy:
+            proxy.on("POST", f"{SNAPSHOTS}/upload", lose)
+            proxy.on("PUT", f"{SNAPSHOTS}/recover", lose)
+            proxy.on("POST", "/collections/aliases", lose)
+            proxy.on("DELETE", r"/collections/.*", lose)
+            words = ("snapshot.restore", "--collection", name)
+            ran = outside(*words, QDRANT_URL=proxy.url, **more)
+            assert ran.code == 0, ran.stderr
+            assert "looking whether it goes on" in ran.stderr
+            assert proxy.requests("POST", f"{SNAPSHOTS}/upload") == (way == "upload")
+        assert qdrant.loader.count(name) == 20
+        assert qdrant.loader.aliases()[f"{name}-alias"] == name
+        assert qdrant.loader.server_snapshots(name) == []
+
+
+def test_a_replacement_whose_answers_are_all_lost(qdrant: Live, name: str, outside: Inv) -> None:
+    """Trial, safety snapshot, deletion and restore: each is found by looking."""
+    qdrant.loader.plain(name, points=20)
+    assert outside("snapshot.create", "--collection", name).code == 0
+    qdrant.loader.request("POST", f"/collections/{name}/points/delete", {"points": [1]})
+    with faulty(qdrant.url) as proxy:
+        for method, path in (("POST", f"{SNAPSHOTS}(/upload)?"), ("DELETE", "/collections/.*")):
+            proxy.on(method, path, gateway_timeout)
+        words = ("snapshot.restore", "--collection", name, "--replace", "--yes")
+        ran = outside(*words, QDRANT_URL=proxy.url)
+    assert ran.code == 0, ran.stderr
+    assert qdrant.loader.count(name) == 20
+    assert qdrant.loader.server_snapshots(name) == []
+    assert not [other for other in qdrant.loader.names() if other.startswith("trial-")]
+
+
+def test_a_restore_that_never_arrived_is_undone(qdrant: Live, name: str, outside: Inv) -> None:
+    """The gateway answers 504 without Qdrant: 13 after a while, and nothing is there."""
+    qdrant.loader.plain(name, points=20)
+    assert outside("snapshot.create", "--collection", name).code == 0
+    qdrant.loader.delete(name)
+    with faulty(qdrant.url) as proxy:
+        proxy.on("POST", f"{SNAPSHOTS}/upload", lambda e: e.answer(Answer(504, {}, b"")))
+        ran = outside("snapshot.restore", "--collection", name, QDRANT_URL=proxy.url)
+    assert ran.code == 13, ran.stderr
+    assert name not in qdrant.loader.names()
+
+
+@pytest.mark.parametrize("status", [403, 405])
+def test_a_delete_that_is_not_let_through_is_counted(
+    qdrant: Live, name: str, outside: Inv, status: int
+) -> None:
+    """Create succeeds and says what it left; check and doctor count it until a run deletes it."""
+    qdrant.loader.plain(name, points=20)
+    create = ("snapshot.create", "--collection", name)
+    with faulty(qdrant.url) as proxy:
+        proxy.on("DELETE", ".*", lambda e: e.answer(Answer(status, {}, b"not allowed")))
+        outside.environment.update(QDRANT_URL=proxy.url, QDRANT_COLLECTION_NAME=name)
+        made = outside(*create)
+        assert made.code == 0, made.stderr
+        (left,) = qdrant.loader.server_snapshots(name)
+        assert f"Could not delete {left} of {name} on the server" in made.stderr
+        for task in (("snapshot.check", "--collection", name), ("doctor",)):
+            told = outside(*task, COLUMNS="400")
+            assert "1 copy on" in told.stdout + told.stderr, told
+            assert left in told.stdout + told.stderr
+        assert outside(*create).code == 0
+        assert len(qdrant.loader.server_snapshots(name)) == 2
+        checked = outside("snapshot.check", "--collection", name, COLUMNS="400")
+        assert "2 copies on" in checked.stdout + checked.stderr
+        proxy.rules.clear()
+        assert outside(*create).code == 0
+        assert qdrant.loader.server_snapshots(name) == []
+        assert "server copies" not in outside("snapshot.check", "--collection", name).stdout
+
+
+def test_an_upload_whose_copy_cannot_be_deleted_is_kept(
+    qdrant: Live, name: str, outside: Inv
+) -> None:
+    """The collection is whole, so only the copy is reported."""
+    qdrant.loader.plain(name, points=20)
+    assert outside("snapshot.create", "--collection", name).code == 0
+    qdrant.loader.delete(name)
+    with faulty(qdrant.url) as proxy:
+        proxy.on("DELETE", ".*", lambda e: e.answer(Answer(405, {}, b"not allowed")))
+        ran = outside("snapshot.restore", "--collection", name, QDRANT_URL=proxy.url)
+    assert ran.code == 0, ran.stderr
+    assert qdrant.loader.count(name) == 20
+    (left,) = qdrant.loader.server_snapshots(name)
+    assert left in ran.stderr
 
 
 def test_a_collection_deleted_meanwhile_is_noted(qdrant: Live, name: str, outside: Inv) -> None:

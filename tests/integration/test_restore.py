@@ -190,7 +190,7 @@ def test_through_inv_by_upload_and_by_the_configured_folder(
     assert target.loader.aliases()["plain-alias"] == "sample-plain"
 
 
-@pytest.mark.parametrize("fault", [faults.lose_answer, faults.reset, faults.fail])
+@pytest.mark.parametrize("fault", [faults.reset, faults.fail])
 def test_a_failed_upload_leaves_nothing_on_the_server(
     qdrant: Live, target: Live, name: str, take: Take, fault: Act
 ) -> None:
@@ -341,7 +341,7 @@ def assert_put_back(target: Live, name: str, before: dict[str, Any]) -> None:
     assert owned == {f"{name}-old"}
 
 
-@pytest.mark.parametrize("fault", [faults.fail, faults.lose_answer, faults.reset])
+@pytest.mark.parametrize("fault", [faults.fail, faults.reset])
 @pytest.mark.parametrize("before_it", [0, 1])
 def test_a_replace_whose_restore_fails_puts_the_old_back(
     qdrant: Live, target: Live, name: str, catalog: Catalog, fault: Act, before_it: int

@@ -108,15 +108,17 @@ def take(
         # Shielded from interruptions, so that a deleted copy is removed from the journal as well.
         with process.shielded():
             if made is None:
-                settled = server.snapshots.discard_made(
-                    collection, mark, patience_seconds=patience_seconds
+                left = _discard(collection, mark, server, patience_seconds)
+            else:
+                left = "" if keep_server_copy else _forget(collection, made, server)
+            if left:
+                pending.add(**({"name": made.name} if made else {}), left=left)
+                progress.note(
+                    f"Could not delete {made.name if made else 'the copy'} of {collection} on the"
+                    f" server: {left} The next run tries again."
                 )
             else:
-                settled = keep_server_copy or _forget(collection, made, server)
-            if settled:
                 pending.done()
-            else:
-                progress.note("Could not delete the copy on the server; the next run will.")
 
 
 def _create(
@@ -156,12 +158,20 @@ def _flush_seconds(state: CollectionState) -> float:
     return min(MAX_FLUSH_SECONDS, float(seconds))
 
 
-def _forget(collection: str, made: ServerSnapshot, server: Server) -> bool:
+def _discard(collection: str, mark: SnapshotMark, server: Server, patience_seconds: float) -> str:
+    """Delete what a failed request has made; return why that is not certain."""
+    if server.snapshots.discard_made(collection, mark, patience_seconds=patience_seconds):
+        return ""
+    return "it was not found, or not deleted."
+
+
+def _forget(collection: str, made: ServerSnapshot, server: Server) -> str:
+    """Delete the server's copy; return why that failed."""
     try:
         server.snapshots.delete(collection, made.name)
-    except TaskError:
-        return False
-    return True
+    except TaskError as error:
+        return error.message
+    return ""
 
 
 def _download(

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from uuid import uuid4
 
 from snapshot_tasks.checks.expected import (
@@ -260,7 +261,12 @@ def _send(
                 suppress(NotVisible),
                 progress.phase(f"Qdrant is restoring {plan.target} from the mounted folder"),
             ):
-                server.snapshots.recover(plan.target, server_path, sha256)
+                _reconciled(
+                    partial(server.snapshots.recover, plan.target, server_path, sha256),
+                    plan.target,
+                    server,
+                    progress,
+                )
                 return "file"
     except ServerFailure as error:
         meaning = _meaning(plan, error)
@@ -277,10 +283,42 @@ def _send(
         with progress.phase(
             f"uploading {plan.target}", total_bytes=plan.snapshot.size_bytes
         ) as advance:
-            server.snapshots.upload(plan.target, path, sha256, name=upload_name, advance=advance)
-            return "upload"
+            upload = partial(
+                server.snapshots.upload,
+                *(plan.target, path, sha256),
+                name=upload_name,
+                advance=advance,
+            )
+            _reconciled(upload, plan.target, server, progress)
+        _forget_upload(plan.target, upload_name, server, progress)
+        return "upload"
     except ServerFailure as error:
         raise _meaning(plan, error) from error
+
+
+def _reconciled(
+    restore: Callable[[], None], target: str, server: Server, progress: Progress
+) -> None:
+    """Restore; if the answer is lost, wait until Qdrant is done, and let the comparison judge."""
+    try:
+        restore()
+    except Unreachable as lost:
+        progress.note(
+            f"The connection was lost while Qdrant was restoring {target}; looking whether it goes"
+            " on."
+        )
+        server.snapshots.await_restored(target, lost)
+
+
+def _forget_upload(target: str, name: str, server: Server, progress: Progress) -> None:
+    """Delete the copy that Qdrant keeps; a whole collection is not given up for one."""
+    try:
+        server.snapshots.delete(target, name)
+    except TaskError as error:
+        progress.note(
+            f"{name}, the copy that the upload of {target} left on the server, could not be"
+            f" deleted: {error.message} Delete it there."
+        )
 
 
 def _refuse_damaged(plan: RestorePlan, sha256: str, progress: Progress) -> None:

@@ -61,6 +61,7 @@ def tidy(catalog: Catalog, server: Server, progress: Progress) -> None:
                 pending.done()
         except TaskError as error:
             # A leftover that cannot be handled must not prevent new snapshots.
+            pending.add(left=error.message)
             progress.note(
                 f"Could not finish or undo the {pending.kind} of {pending.collection} that a killed"
                 f" run had started: {error.message} {error.hint} It is recorded in {pending.path}."
