@@ -26,7 +26,7 @@ from invoke.tasks import Task, task
 
 from snapshot_tasks.cli.calling import CALLING, NamedTask, named, named_document
 from snapshot_tasks.cli.console import PRINTED, TerminalProgress, ask, say, tell
-from snapshot_tasks.cli.flags import Count, Seconds, Span, as_given, refuse_empty
+from snapshot_tasks.cli.flags import Count, Seconds, Span, as_given, refuse_empty, refuse_unwritable
 from snapshot_tasks.cli.outputs import UNWRITABLE, open_outputs, silence
 from snapshot_tasks.cli.redaction import document_without_key, without_key
 from snapshot_tasks.cli.watching import Watch, begin_watch
@@ -176,6 +176,7 @@ def command(
 
             def work() -> Outcome:
                 refuse_empty(flags)
+                refuse_unwritable(flags)
                 return function(run, **flags)
 
             _finish(run, work, watch)

@@ -20,6 +20,8 @@ from snapshot_tasks.system.spans import parse_span
 COLLECTION, SHORT_COLLECTION = "collection", "c"
 # This flag also takes each word that stands alone after its task.
 FILES = "files"
+# What the user writes about a snapshot, stored as JSON.
+TEXTS = ("label", "note")
 
 
 class Count(int):
@@ -91,6 +93,18 @@ def as_given(flag: Argument) -> Argument:
         help=flag.help,
         attr_name=flag.attr_name,
     )
+
+
+def refuse_unwritable(flags: Mapping[str, object]) -> None:
+    """Refuse texts for a JSON file that are not UTF-8. Raises `SettingsError`."""
+    for name in TEXTS:
+        try:
+            str(flags.get(name, "")).encode()
+        except UnicodeEncodeError:
+            raise SettingsError(
+                f"--{name} is not UTF-8, so it cannot be stored.",
+                hint="Write it in UTF-8, or leave it out.",
+            ) from None
 
 
 def refuse_empty(flags: Mapping[str, object]) -> None:

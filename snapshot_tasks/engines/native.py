@@ -387,6 +387,17 @@ def _mounts(folder: Path, version: str) -> tuple[Mount, ...]:
     return (Mount(host_dir=folder, server_dir=str(folder.resolve())),)
 
 
+def _why_exited(log: Path) -> str:
+    try:
+        str(log).encode()
+    except UnicodeEncodeError:
+        return (
+            f"The name of the folder {log.parent} is not UTF-8, which Qdrant cannot use. Set TMPDIR"
+            " to another one, or move the project if this is its own server."
+        )
+    return f"See its log: {log}."
+
+
 def _wait_ready(url: str, pid: int, log: Path, timeout_seconds: float) -> None:
     deadline = time.monotonic() + timeout_seconds
     with Server(Endpoint(url=url), operation_timeout_seconds=timeout_seconds) as server:
@@ -394,7 +405,7 @@ def _wait_ready(url: str, pid: int, log: Path, timeout_seconds: float) -> None:
             if process.started_at(pid) is None:
                 last = " ".join(files.tail(log, 3)) or "no output"
                 raise Unreachable(
-                    f"Qdrant exited while it was starting: {last}", hint=f"See its log: {log}."
+                    f"Qdrant exited while it was starting: {last}", hint=_why_exited(log)
                 )
             if time.monotonic() >= deadline:
                 raise Unreachable(

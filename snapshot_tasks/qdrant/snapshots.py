@@ -155,8 +155,13 @@ class ServerSnapshots:
         Raises:
             NotVisible: if the server cannot read the file; nothing has changed then.
         """
+        try:
+            location = f"file://{quote(server_path)}"
+        except UnicodeEncodeError as error:
+            # A path that is not UTF-8 cannot be written in JSON.
+            raise NotVisible(f"{error}") from error
         body = {
-            "location": f"file://{quote(server_path)}",
+            "location": location,
             "priority": "snapshot",
             "checksum": sha256,
         }

@@ -296,3 +296,61 @@ def test_a_collection_deleted_meanwhile_is_noted(qdrant: Live, name: str, outsid
     assert f"{last} was deleted meanwhile" in ran.stderr
     assert first in ran.stdout
     assert len(taken(outside)) >= 1
+
+
+ODD = b"odd\xff"
+
+
+def run_odd(inv: Inv, *words: str | bytes, **environment: str | bytes) -> bytes:
+    """Run a task with bytes that are not UTF-8; return its exit code and output."""
+    ran = subprocess.run(
+        (sys.executable, "-m", "invoke", *words),
+        cwd=inv.root,
+        env={**os.environ, **inv.environment, **environment},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        timeout=120,
+        check=False,
+    )
+    assert b"Traceback" not in ran.stderr, ran.stderr
+    return str(ran.returncode).encode() + b" " + ran.stdout + ran.stderr
+
+
+def test_file_names_that_are_not_utf_8(qdrant: Live, name: str, outside: Inv) -> None:
+    """In the folder they are listed as escapes, and no other snapshot suffers."""
+    qdrant.loader.plain(name, points=20)
+    outside.environment["QDRANT_COLLECTION_NAME"] = name
+    assert outside("snapshot.create").code == 0
+    (made,) = taken(outside)
+    folder = os.fsencode(made.parent)
+    for odd in (b"alien\xff_20260101_000000.snapshot", b"\xff.snapshot", b"\xff.txt"):
+        Path(os.fsdecode(folder + b"/" + odd)).write_bytes(made.read_bytes())
+    assert run_odd(outside, "snapshot.list").startswith(b"0 ")
+    assert name.encode() in run_odd(outside, "snapshot.list", "--json")
+    for task in ("snapshot.verify", "snapshot.create", "report", "doctor"):
+        assert run_odd(outside, task).startswith(b"0 "), task
+    shown = run_odd(outside, "snapshot.show", "--snapshot", b"\xff.snapshot", "--json")
+    assert b"alien" not in shown
+    assert run_odd(outside, "snapshot.verify", "--all").count(name.encode())
+
+
+def test_paths_that_are_not_utf_8(qdrant: Live, name: str, outside: Inv, tmp_path: Path) -> None:
+    """A snapshot is taken into, checked and proven from such a folder; what cannot be is said."""
+    qdrant.loader.plain(name, points=20)
+    outside.environment.update(QDRANT_COLLECTION_NAME=name, QDRANT_DRILL_ENGINE="native")
+    root = os.fsencode(tmp_path) + b"/"
+    there: dict[str, str | bytes] = {"QDRANT_SNAPSHOT_DIR": root + ODD}
+    assert run_odd(outside, "snapshot.create", "--output-dir", root + ODD).startswith(b"0 ")
+    assert run_odd(outside, "snapshot.verify", **there).startswith(b"0 ")
+    junit = root + ODD + b".xml"
+    assert run_odd(outside, "snapshot.test-restore", "--junit", junit, **there).startswith(b"0 ")
+    assert Path(os.fsdecode(junit)).stat().st_size
+    scratch = Path(os.fsdecode(root + b"tmp\xff"))
+    scratch.mkdir()
+    odd_scratch: dict[str, str | bytes] = {**there, "TMPDIR": os.fsencode(scratch)}
+    assert run_odd(outside, "snapshot.create", **odd_scratch).startswith(b"0 ")
+    refused = run_odd(outside, "snapshot.test-restore", **odd_scratch)
+    assert refused.startswith(b"13 "), refused
+    assert b"is not UTF-8" in refused
+    labelled = run_odd(outside, "snapshot.create", "--label", ODD, **there)
+    assert labelled.startswith(b"14 "), labelled
