@@ -11,6 +11,14 @@ from tests.e2e.conftest import Seeds
 from tests.e2e.stack import SMALL, Stack, ask_docker
 
 ANYBODY = "54321:0"
+MAX_BYTES = 350_000_000
+IMPORT_ALL = """
+import pkgutil, importlib, sys
+import snapshot_tasks
+for module in pkgutil.walk_packages(snapshot_tasks.__path__, "snapshot_tasks."):
+    if not module.name.endswith("__main__"):
+        importlib.import_module(module.name)
+"""
 
 
 def test_it_is_not_root_and_starts_the_tasks(image: str) -> None:
@@ -18,6 +26,15 @@ def test_it_is_not_root_and_starts_the_tasks(image: str) -> None:
     user = ask_docker("image", "inspect", "--format", "{{.Config.User}}", image)
     assert user.partition(":")[0] not in ("", "0", "root")
     assert "snapshot.create" in ask_docker("run", "--rm", image)
+
+
+def test_it_is_small_and_has_all_that_it_needs(image: str) -> None:
+    """At most 350 MB; every module can be imported, and nothing can install packages."""
+    assert int(ask_docker("image", "inspect", "--format", "{{.Size}}", image)) <= MAX_BYTES
+    python = ("run", "--rm", "--entrypoint", "/opt/venv/bin/python", image)
+    ask_docker(*python, "-c", IMPORT_ALL)
+    found = "import importlib.util as u; print([u.find_spec(n) for n in ('pip', 'setuptools')])"
+    assert ask_docker(*python, "-c", found) == "[None, None]"
 
 
 @pytest.mark.usefixtures("drill_turn")
