@@ -111,6 +111,8 @@ def test_beside_a_foreign_stack(copied: Stack) -> None:
     assert "k$y" not in stack.log(BACKUP)
     assert not any(stack.inspect(BACKUP)["NetworkSettings"]["Ports"].values())
     stops_at_once(stack.container(BACKUP))
+    assert stack.compose("down", "--volumes").code == 0
+    ask_docker("image", "rm", "--force", copied.name)
 
 
 def _base() -> list[str]:
