@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from snapshot_tasks.engines.compose_down import DockerState, plan_down
+from snapshot_tasks.engines.compose_stack import Stack
 
 
 def mount(name: str, target: str) -> dict[str, Any]:
@@ -25,7 +26,7 @@ def test_the_order_in_which_docker_lists_mounts_is_no_change() -> None:
     ]
     plans = [
         plan_down(
-            document,
+            Stack(document=document, name="qdrant"),
             DockerState(
                 containers=(
                     {
