@@ -37,7 +37,8 @@ class DownPlan:
     """What is stopped and deleted when the live Qdrant is taken down, and what stays and why.
 
     `forbidden` are places of the data that belong to others too: with any, nothing may be stopped.
-    `removed` is whether what is stopped is removed as well.
+    `removed` is whether what is stopped is removed as well. With `is_in_memory`, the data is gone
+    as soon as Qdrant stops.
     """
 
     delete_data: bool
@@ -46,6 +47,7 @@ class DownPlan:
     stays: tuple[str, ...] = ()
     forbidden: tuple[str, ...] = ()
     removed: bool = True
+    is_in_memory: bool = False
 
     @property
     def steps(self) -> tuple[str, ...]:
@@ -54,6 +56,7 @@ class DownPlan:
             *(f"stop {one}" for one in self.stops),
             *(f"delete {one}" for one in self.deletes),
             *(f"keep {one}" for one in self.stays),
+            *(("lose the data, which is in memory",) if self.is_in_memory and self.stops else ()),
         )
 
     def checked(self) -> DownPlan:

@@ -82,7 +82,16 @@ def plan_down(stack: Stack, state: DockerState, *, delete_data: bool) -> DownPla
         stays=tuple(stays),
         forbidden=tuple(forbidden),
         removed=removed,
+        is_in_memory=_is_in_memory(stack, storage),
     )
+
+
+def _is_in_memory(stack: Stack, storage: PurePosixPath) -> bool:
+    """Return whether the storage is on a memory disk, which is gone with the container's stop."""
+    given = stack.service.get("tmpfs") or ()
+    paths = [str(one).partition(":")[0] for one in ([given] if isinstance(given, str) else given)]
+    paths += [str(v["target"]) for v in stack.service.get("volumes", ()) if v["type"] == "tmpfs"]
+    return any(storage.is_relative_to(path) for path in paths)
 
 
 def ours(stack: Stack) -> tuple[str, str]:

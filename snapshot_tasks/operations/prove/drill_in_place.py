@@ -1,4 +1,4 @@
-"""The restore test on the real stack: `down -v`, `up`, restore.
+"""The restore test on the real stack: its Qdrant is stopped, emptied, started and restored.
 
 It deletes the live data, so it refuses to start unless every existing collection has an intact
 snapshot that matches it.

@@ -164,9 +164,10 @@ def _in_place(run: Run, catalog: Catalog, yes: bool) -> Callable[[Snapshot], Dri
 
     settings = run.live
     engine, plan = _plan_in_place(run)
+    steps = (*plan.steps, *(f"change {one}" for one in engine.changes()))
     question = (
         "This deletes all data of the live Qdrant and restores it from snapshots: "
-        f"{'; '.join(plan.steps)}."
+        f"{'; '.join(steps)}."
     )
     run.consent(question, yes=yes)
 

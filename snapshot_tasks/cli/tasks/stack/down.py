@@ -34,7 +34,7 @@ def down(run: Run, volumes: bool = False, yes: bool = False, dry_run: bool = Fal
         raise Interrupted("Interrupted.", hint=AGAIN) from None
     result = {
         "engine": engine.name,
-        "data_deleted": volumes,
+        "data_deleted": volumes and bool(plan.deletes or plan.stops),
         "stopped": list(plan.stops),
         "deleted": list(plan.deletes),
         "kept": list(plan.stays),
@@ -42,5 +42,6 @@ def down(run: Run, volumes: bool = False, yes: bool = False, dry_run: bool = Fal
     if not plan.stops and not plan.deletes:
         url = run.settings.engine.url
         return said(result, f"Nothing to stop: no Qdrant of this project runs at {url}.")
-    ending = "its data is deleted" if volumes else "its data is kept"
+    kept = "its data was in memory and is gone" if plan.is_in_memory else "its data is kept"
+    ending = "its data is deleted" if volumes else kept
     return said(result, f"Qdrant is stopped; {ending} ({'; '.join(plan.steps)}).")
