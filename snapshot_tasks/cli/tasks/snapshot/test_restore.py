@@ -85,7 +85,7 @@ def drill(
     catalog = open_catalog(run)
     if run.dry or dry_run:
         if in_place:
-            steps = _plan_in_place(run)[1].steps
+            steps = _plan_in_place(run)[2]
             return run.would(*steps, "restore every collection from its snapshot, and compare it")
         return run.would("restore into an empty Qdrant, compare, and discard it")
     use = Use.WRITE if create or in_place else Use.READ
@@ -163,8 +163,7 @@ def _in_place(run: Run, catalog: Catalog, yes: bool) -> Callable[[Snapshot], Dri
     from snapshot_tasks.operations.prove.drill_in_place import InPlaceRequest, drill_in_place
 
     settings = run.live
-    engine, plan = _plan_in_place(run)
-    steps = (*plan.steps, *(f"change {one}" for one in engine.changes()))
+    engine, plan, steps = _plan_in_place(run)
     question = (
         "This deletes all data of the live Qdrant and restores it from snapshots: "
         f"{'; '.join(steps)}."
@@ -185,8 +184,10 @@ def _in_place(run: Run, catalog: Catalog, yes: bool) -> Callable[[Snapshot], Dri
     return work
 
 
-def _plan_in_place(run: Run) -> tuple[Engine, DownPlan]:
+def _plan_in_place(run: Run) -> tuple[Engine, DownPlan, tuple[str, ...]]:
     from snapshot_tasks.engines.select import managed_engine
 
     engine = managed_engine(run.live).engine
-    return engine, engine.plan_down(delete_data=True).checked()
+    plan = engine.plan_down(delete_data=True).checked()
+    # A new server is started, with the settings as they are now.
+    return engine, plan, (*plan.steps, *(f"change {one}" for one in engine.changes()))
