@@ -8,12 +8,12 @@ from typing import Any
 
 from snapshot_tasks.domain.collection import CollectionState, Count, optimizer_is_off
 from snapshot_tasks.domain.strict_mode import Limits, within
-from snapshot_tasks.qdrant.errors import refuses_exact
+from snapshot_tasks.qdrant.errors import not_qdrant, refuses_exact
 from snapshot_tasks.qdrant.guard import is_scoped
 from snapshot_tasks.qdrant.http import Http
 from snapshot_tasks.qdrant.lost import or_look
 from snapshot_tasks.qdrant.paths import collection_path
-from snapshot_tasks.system.errors import ServerFailure
+from snapshot_tasks.system.errors import NotFound, ServerFailure
 from snapshot_tasks.system.untrusted import JsonObject
 
 POLL_SECONDS = 0.05
@@ -33,8 +33,12 @@ class Collections:
         self._http = http
 
     def names(self) -> list[str]:
-        """Return the collections' names, sorted."""
-        return sorted(c["name"] for c in self._http.get("/collections")["collections"])
+        """Return the collections' names, sorted. Raises `Unreachable` if no Qdrant responds."""
+        try:
+            answer = self._http.get("/collections")
+        except NotFound as error:
+            raise not_qdrant(self._http.endpoint.url) from error
+        return sorted(c["name"] for c in answer["collections"])
 
     def aliases(self) -> dict[str, str]:
         """Return every alias and the collection behind it."""

@@ -16,6 +16,7 @@ from snapshot_tasks.system.errors import (
     ServerFailure,
     StorageError,
     TaskError,
+    Unreachable,
 )
 
 _FULL_DISK = ("no space left", "out of disk", "not enough disk", "insufficient storage")
@@ -40,6 +41,14 @@ _UNFLUSHED = ("last background flush failed",)
 _EXACT_REFUSED = ("exact search disabled",)
 # The right that a token lacks if it is a right on the whole server.
 _GLOBAL_RIGHT = ("global",)
+
+
+def not_qdrant(url: str) -> Unreachable:
+    """Return the error of a server that responds, but not as a Qdrant does."""
+    return Unreachable(
+        f"{url} responded, but does not look like Qdrant.",
+        hint="Set QDRANT_URL to the REST port of Qdrant (default: 6333).",
+    )
 
 
 def refusal(response: httpx.Response, endpoint: Endpoint) -> TaskError:

@@ -10,7 +10,7 @@ import httpx
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential
 
 from snapshot_tasks.domain.endpoint import Endpoint
-from snapshot_tasks.qdrant.errors import refusal
+from snapshot_tasks.qdrant.errors import not_qdrant, refusal
 from snapshot_tasks.qdrant.guard import (
     TLS_HINT,
     is_not_tls,
@@ -207,10 +207,7 @@ class Http:
         try:
             return response.json()["result"]
         except (ValueError, KeyError, TypeError):
-            raise Unreachable(
-                f"{self.endpoint.url} responded, but does not look like Qdrant.",
-                hint="Set QDRANT_URL to the REST port of Qdrant (default: 6333).",
-            ) from None
+            raise not_qdrant(self.endpoint.url) from None
 
     @contextmanager
     def _meanings(self, path: str) -> Iterator[None]:

@@ -12,7 +12,7 @@ import httpx
 from snapshot_tasks.domain.endpoint import Endpoint
 from snapshot_tasks.qdrant.cluster import Cluster
 from snapshot_tasks.qdrant.collections import POLL_SECONDS, Collections
-from snapshot_tasks.qdrant.errors import LOG_HINT
+from snapshot_tasks.qdrant.errors import LOG_HINT, not_qdrant
 from snapshot_tasks.qdrant.guard import tls_error
 from snapshot_tasks.qdrant.http import Http
 from snapshot_tasks.qdrant.snapshots import ServerSnapshots
@@ -60,10 +60,7 @@ class Server:
             raise self._http.unreachable(error) from error
         except (httpx.InvalidURL, ValueError, KeyError, TypeError, AttributeError):
             pass
-        raise Unreachable(
-            f"{self.endpoint.url} responded, but does not look like Qdrant.",
-            hint="Set QDRANT_URL to the REST port of Qdrant (default: 6333).",
-        )
+        raise not_qdrant(self.endpoint.url)
 
     def quotas(self) -> JsonObject:
         """Return the limits of the whole server (`has_quotas` of `domain/versions.py`)."""

@@ -251,7 +251,7 @@ def test_as_must_be_a_possible_name(samples: Samples, outside: Inv) -> None:
     [
         (("snapshot.create", "--collection", "ghost"), 10),
         (("snapshot.restore", "--all"), 24),
-        (("snapshot.test-restore", "--in-place", "--collection=sample-plain"), 24),
+        (("snapshot.test-restore", "--in-place", "--collection=sample-plain"), 14),
         (("stack.down",), 14),
         (("snapshot.list",), 0),
         (("snapshot.verify", "--collection=sample-plain"), 0),
