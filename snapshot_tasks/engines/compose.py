@@ -30,6 +30,7 @@ from snapshot_tasks.engines.compose_checks import check_docker, check_document, 
 from snapshot_tasks.engines.compose_client import (
     COMMAND_SECONDS,
     check_alive,
+    check_container,
     compose_argv,
     compose_version,
     must,
@@ -45,6 +46,11 @@ from snapshot_tasks.engines.compose_document import (
 from snapshot_tasks.engines.compose_down import carry_out, docker_state, plan_down
 from snapshot_tasks.engines.compose_drill import drill_server
 from snapshot_tasks.engines.compose_files import ComposeFiles, compose_files, key_environment
+from snapshot_tasks.engines.compose_first_start import (
+    container_name,
+    first_start_argv,
+    version_if_empty,
+)
 from snapshot_tasks.engines.compose_stack import JsonObject, Stack, candidates, find_stack
 from snapshot_tasks.engines.ports import check_free
 from snapshot_tasks.qdrant.server import Server
@@ -131,14 +137,34 @@ class ComposeEngine:
         }
 
     def starts_empty(self) -> str:
-        """Return nothing: a container would have the snapshots in its command for ever."""
-        return ""
+        """Return the version in the service's image, if it has no data yet."""
+        return version_if_empty(self.stack, docker_state(self._whole))
 
     def up_with(
         self, load: Mapping[str, Path], *, timeout_seconds: float, progress: Progress
     ) -> None:
-        """Start it without them."""
+        """Start it; a container of its own restores these snapshots first, if there are any."""
+        if load:
+            self._start_once_with(load, timeout_seconds, progress)
         self.up(timeout_seconds=timeout_seconds, progress=progress)
+
+    def _start_once_with(
+        self, load: Mapping[str, Path], timeout_seconds: float, progress: Progress
+    ) -> None:
+        stack = self.stack
+        self._check_reachable(stack)
+        check_free(self._remedies(stack, fixed_ports(stack.service)))
+        container = container_name(stack)
+        try:
+            with progress.phase("starting Qdrant with what it only restores at the start"):
+                must(self._run(*first_start_argv(stack, container, load)))
+                url = self._url()
+                with Server(Endpoint(url=url), operation_timeout_seconds=COMMAND_SECONDS) as server:
+                    server.wait_ready(timeout_seconds, check=lambda: check_container(container))
+        finally:
+            with process.shielded():
+                self._docker("stop", "--time", "60", container)
+                self._docker("rm", "--force", container)
 
     def plan_down(self, *, delete_data: bool) -> DownPlan:
         """Return the containers of Qdrant and of the restore service, and Qdrant's own volumes."""

@@ -10,6 +10,7 @@ from snapshot_tasks.system.process import Completed
 
 DAEMON_SECONDS = 2.0
 COMMAND_SECONDS = 900.0
+_ENDED = ("exited", "dead", "restarting")
 
 
 def compose_argv(*arguments: str) -> tuple[str, ...]:
@@ -52,13 +53,24 @@ def must(done: Completed) -> Completed:
 def check_alive(run: Callable[..., Completed], service: str) -> None:
     """Raise `Unreachable` with the last log lines if the container exited before it was ready."""
     state = run("ps", "--all", "--format", "{{.State}}", service).stdout.split()
-    if state and state[0] in ("exited", "dead", "restarting"):
-        words = run("logs", "--no-color", "--no-log-prefix", "--tail", "3", service)
-        last = " ".join((words.stdout + words.stderr).split())[-400:] or "no output"
-        raise Unreachable(
-            f"Qdrant exited while it was starting: {last}",
-            hint="Run `docker compose config` to see its configuration.",
-        )
+    if state and state[0] in _ENDED:
+        raise _exited(run("logs", "--no-color", "--no-log-prefix", "--tail", "3", service))
+
+
+def check_container(name: str) -> None:
+    """The same for a container that is none of the services."""
+    inspect = ("docker", "inspect", "--format", "{{.State.Status}}", name)
+    if process.run(inspect, timeout_seconds=COMMAND_SECONDS).stdout.strip() in _ENDED:
+        logs = ("docker", "logs", "--tail", "3", name)
+        raise _exited(process.run(logs, timeout_seconds=COMMAND_SECONDS))
+
+
+def _exited(words: Completed) -> Unreachable:
+    last = " ".join((words.stdout + words.stderr).split())[-400:] or "no output"
+    return Unreachable(
+        f"Qdrant exited while it was starting: {last}",
+        hint="Run `docker compose config` to see its configuration.",
+    )
 
 
 def no_docker(problem: str) -> TaskError:

@@ -63,8 +63,8 @@ def plan_down(stack: Stack, state: DockerState, *, delete_data: bool) -> DownPla
 
     `forbidden` names each place of the data that is not only Qdrant's.
     """
-    mounts, storage = mounted(stack, state), _storage(stack, state)
-    data = _data_mounts(mounts, storage)
+    mounts = mounted(stack, state)
+    data = data_mounts(mounts, stack, state)
     removed = delete_data or (bool(data) and not any(m.is_anonymous for m in data))
     deletes, stays, forbidden = [], [], []
     for mount in mounts if delete_data else ():
@@ -82,7 +82,7 @@ def plan_down(stack: Stack, state: DockerState, *, delete_data: bool) -> DownPla
         stays=tuple(stays),
         forbidden=tuple(forbidden),
         removed=removed,
-        is_in_memory=_is_in_memory(stack, storage),
+        is_in_memory=_is_in_memory(stack, _storage(stack, state)),
     )
 
 
@@ -109,14 +109,14 @@ def mounted(stack: Stack, state: DockerState) -> tuple[Mounted, ...]:
         if _label(one, SERVICE_LABEL) == stack.name:
             found |= dict.fromkeys(_of_container(one))
     seen = {(m.kind, m.target) for m in found}
-    found |= {m: None for m in _of_document(stack) if (m.kind, m.target) not in seen}
+    found |= {m: None for m in of_document(stack) if (m.kind, m.target) not in seen}
     return tuple(m for m in found if m.kind != "volume" or m.source in state.volumes)
 
 
 def volume_names(stack: Stack, containers: tuple[JsonObject, ...]) -> tuple[str, ...]:
     """Return the names of all volumes that the Qdrant service mounts or would mount."""
     qdrant = [one for one in containers if _label(one, SERVICE_LABEL) == stack.name]
-    every = [*_of_document(stack), *(m for one in qdrant for m in _of_container(one))]
+    every = [*of_document(stack), *(m for one in qdrant for m in _of_container(one))]
     return tuple(sorted({m.source for m in every if m.kind == "volume"}))
 
 
@@ -133,7 +133,8 @@ def _of_container(container: JsonObject) -> Iterator[Mounted]:
         )
 
 
-def _of_document(stack: Stack) -> Iterator[Mounted]:
+def of_document(stack: Stack) -> Iterator[Mounted]:
+    """Yield the mounts that the compose file gives the service."""
     for volume in stack.service.get("volumes", ()):
         source = str(volume.get("source") or "")
         if volume.get("type") == "volume":
@@ -163,8 +164,11 @@ def _storage(stack: Stack, state: DockerState) -> PurePosixPath:
     return PurePosixPath(WORKING_DIR) / (moved[-1] if moved else STORAGE)
 
 
-def _data_mounts(mounts: tuple[Mounted, ...], storage: PurePosixPath) -> tuple[Mounted, ...]:
+def data_mounts(
+    mounts: tuple[Mounted, ...], stack: Stack, state: DockerState
+) -> tuple[Mounted, ...]:
     """Return the mounts that hold the storage: the innermost one around it, and those inside."""
+    storage = _storage(stack, state)
     around = [m for m in mounts if storage.is_relative_to(m.target)]
     inside = [m for m in mounts if PurePosixPath(m.target).is_relative_to(storage) and m.writable]
     deepest = max((len(PurePosixPath(m.target).parts) for m in around), default=0)

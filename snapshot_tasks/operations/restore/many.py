@@ -10,6 +10,7 @@ from snapshot_tasks.catalog.folder import Catalog
 from snapshot_tasks.catalog.journal import Journal
 from snapshot_tasks.checks.file import refuse_points_of_the_future, verified
 from snapshot_tasks.domain.snapshot import Snapshot
+from snapshot_tasks.domain.vector_names import refused_names
 from snapshot_tasks.engines.base import Engine
 from snapshot_tasks.operations.batch import Batch, for_each
 from snapshot_tasks.operations.restore.demands import needs_start_up
@@ -117,10 +118,13 @@ def loadable(engine: Engine, snapshots: Iterable[Snapshot], progress: Progress) 
 
     Whatever is wrong with one of the others is said when it is restored.
     """
-    version = engine.starts_empty()
-    if not version:
+    configs = [(s, s.manifest.config) for s in snapshots if s.manifest]
+    named = [(s, config) for s, config in configs if refused_names(config)]
+    # To ask the engine takes a while, and hardly anyone has such names.
+    version = engine.starts_empty() if named else ""
+    wanted = [s for s, config in named if version and needs_start_up(config, version)]
+    if not wanted:
         return {}
-    wanted = [s for s in snapshots if s.manifest and needs_start_up(s.manifest.config, version)]
 
     def sound(snapshot: Snapshot) -> Snapshot:
         verified(snapshot, progress)
