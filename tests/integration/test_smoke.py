@@ -11,6 +11,10 @@ from tests.conftest import Inv
 from tests.support.ports import free_ports
 
 
+# What would stay in the foreground.
+FLAGS = {"snapshot.keep": ("--health",)}
+
+
 @pytest.fixture
 def alone(inv: Inv) -> Inv:
     """`inv` where nothing responds, neither a Qdrant nor GitHub."""
@@ -23,11 +27,12 @@ def alone(inv: Inv) -> Inv:
 @pytest.mark.parametrize("task", sorted(namespace.task_names))
 def test_a_task_ends_alike_in_a_process_and_in_this_one(alone: Inv, task: str) -> None:
     """One JSON document of that task on stdout, its exit code, and no traceback."""
-    ran = alone.process(task, "--json")
+    words = (task, *FLAGS.get(task, ()), "--json")
+    ran = alone.process(*words)
     assert ran.document["task"] == task
     assert ran.document["exit_code"] == ran.code
     assert "Traceback" not in ran.stderr
-    called = alone(task, "--json")
+    called = alone(*words)
     assert (called.code, called.document["error"]) == (ran.code, ran.document["error"])
 
 
