@@ -10,7 +10,6 @@ from snapshot_tasks.cli.namespace import namespace
 from tests.conftest import Inv
 from tests.support.ports import free_ports
 
-
 # What would stay in the foreground.
 FLAGS = {"snapshot.keep": ("--health",)}
 
