@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import IO
 
@@ -175,27 +176,8 @@ def run_told(
         OSError: if the program cannot be run.
     """
     inherited = {name: value for name, value in os.environ.items() if value.strip() != secret}
-    child = subprocess.Popen(
-        argv,
-        env={**inherited, **env},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-        # Keeps Ctrl-C from reaching the program, so that we can stop it in an orderly way.
-        start_new_session=True,
-    )
-    # A process that it leaves running may keep the output open; do not wait for that.
-    reader = threading.Thread(target=_tell_lines, args=(child.stdout, tell), daemon=True)
-    reader.start()
-    try:
-        return child.wait()
-    except BaseException:
-        _end_group(child, patience_seconds)
-        raise
-    finally:
-        reader.join(1.0)
+    end = partial(_end_group, patience_seconds=patience_seconds)
+    return _run_told(argv, tell, end, env={**inherited, **env})
 
 
 def run_politely(argv: Sequence[str], tell: Callable[[str], None], *, cwd: Path) -> int:
@@ -207,6 +189,18 @@ def run_politely(argv: Sequence[str], tell: Callable[[str], None], *, cwd: Path)
     Raises:
         OSError: if the program cannot be run.
     """
+    return _run_told(argv, tell, _interrupt, cwd=cwd)
+
+
+def _run_told(
+    argv: Sequence[str],
+    tell: Callable[[str], None],
+    end: Callable[[subprocess.Popen[str]], None],
+    *,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+) -> int:
+    """Run a program, pass on its lines, and `end` it if this process is interrupted."""
     child = reader = None
     try:
         # Between its start and the line below, an interruption would leave it behind.
@@ -214,12 +208,13 @@ def run_politely(argv: Sequence[str], tell: Callable[[str], None], *, cwd: Path)
             child = subprocess.Popen(
                 argv,
                 cwd=cwd,
+                env=env,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 text=True,
                 errors="replace",
-                # Keeps Ctrl-C on a terminal from reaching it twice.
+                # Keeps Ctrl-C on a terminal from reaching it, so that we end it in an orderly way.
                 start_new_session=True,
             )
             reader = threading.Thread(target=_tell_lines, args=(child.stdout, tell), daemon=True)
@@ -227,13 +222,17 @@ def run_politely(argv: Sequence[str], tell: Callable[[str], None], *, cwd: Path)
         return child.wait()
     except BaseException:
         if child:
-            child.send_signal(signal.SIGINT)
-            child.wait()
+            end(child)
         raise
     finally:
         # A process that it leaves running may keep the output open; do not wait for that.
         if reader:
             reader.join(1.0)
+
+
+def _interrupt(child: subprocess.Popen[str]) -> None:
+    child.send_signal(signal.SIGINT)
+    child.wait()
 
 
 def _tell_lines(stream: IO[str], tell: Callable[[str], None]) -> None:
