@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -37,6 +37,7 @@ from snapshot_tasks.engines.compose_client import (
     no_docker,
 )
 from snapshot_tasks.engines.compose_document import (
+    STORAGE,
     exposed_ports,
     image_for,
     is_built,
@@ -59,8 +60,6 @@ from snapshot_tasks.system import process
 from snapshot_tasks.system.errors import NotFound, SettingsError
 from snapshot_tasks.system.process import Completed
 from snapshot_tasks.system.progress import Progress
-
-STORAGE = "/qdrant/storage"
 
 
 class ComposeEngine:
@@ -96,11 +95,12 @@ class ComposeEngine:
 
     def _wait(self, timeout_seconds: float, progress: Progress) -> None:
         with progress.phase("waiting for Qdrant"):
-            url = self._url()
-            with Server(Endpoint(url=url), operation_timeout_seconds=COMMAND_SECONDS) as server:
-                server.wait_ready(
-                    timeout_seconds, check=lambda: check_alive(self._run, self.stack.name)
-                )
+            self._wait_ready(timeout_seconds, lambda: check_alive(self._run, self.stack.name))
+
+    def _wait_ready(self, timeout_seconds: float, check: Callable[[], None]) -> None:
+        url = self._url()
+        with Server(Endpoint(url=url), operation_timeout_seconds=COMMAND_SECONDS) as server:
+            server.wait_ready(timeout_seconds, check=check)
 
     def _url(self) -> str:
         """Return where the started container should respond. Raises if it is elsewhere."""
@@ -158,9 +158,7 @@ class ComposeEngine:
         try:
             with progress.phase("starting Qdrant with what it only restores at the start"):
                 must(self._run(*first_start_argv(stack, container, load)))
-                url = self._url()
-                with Server(Endpoint(url=url), operation_timeout_seconds=COMMAND_SECONDS) as server:
-                    server.wait_ready(timeout_seconds, check=lambda: check_container(container))
+                self._wait_ready(timeout_seconds, lambda: check_container(container))
         finally:
             with process.shielded():
                 self._docker("stop", "--time", "60", container)

@@ -11,6 +11,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 
 from snapshot_tasks.catalog.adopt import adopt, follow_link
@@ -80,7 +81,7 @@ class Importer:
             self.progress.note(f"{found.name} is compressed by gzip; a copy is unpacked")
         else:
             check_archive(found.file)
-            if same := self._same(found.size_bytes, lambda: self._hash(found.file)):
+            if same := self._same(found.size_bytes, cache(lambda: self._hash(found.file))):
                 return self._again(same, found)
         found.require_room(self.catalog.folder)
         with self.catalog.staging() as staging, named_as(staging, found.file.name):
