@@ -132,6 +132,18 @@ def check_point_versions(snapshot: Snapshot) -> Iterator[Finding]:
         yield fail("point versions", reason, _FUTURE)
 
 
+def sha256_to_restore(snapshot: Snapshot, progress: Progress) -> str:
+    """Return the SHA-256 of an intact file whose points would keep later writes.
+
+    Raises:
+        Damaged: if it is not intact, or has a point that would lose every later write to it.
+        Refused, StorageError: as `verified`.
+    """
+    sha256 = verified(snapshot, progress).sha256
+    refuse_points_of_the_future(snapshot)
+    return sha256
+
+
 def refuse_points_of_the_future(snapshot: Snapshot) -> None:
     """Raise `Damaged` if the file has a point that would lose every later write to it."""
     with _readable(snapshot):

@@ -21,7 +21,7 @@ from snapshot_tasks.checks.expected import (
     expected_sealed,
     look,
 )
-from snapshot_tasks.checks.file import refuse_points_of_the_future, verified
+from snapshot_tasks.checks.file import sha256_to_restore
 from snapshot_tasks.checks.restored import check_restored
 from snapshot_tasks.domain.endpoint import Endpoint
 from snapshot_tasks.domain.failure import Failure, joined
@@ -100,8 +100,7 @@ def drill_in_place(
             refuse_several_nodes(server)
             sources = _sources(request.snapshot, server, catalog, progress)
         for source in sources:
-            sha256 = verified(source.snapshot, progress).sha256
-            refuse_points_of_the_future(source.snapshot)
+            sha256 = sha256_to_restore(source.snapshot, progress)
             if source.snapshot is request.snapshot:
                 log.sha256 = sha256
     try:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from snapshot_tasks.catalog.folder import Catalog
 from snapshot_tasks.catalog.journal import Journal
-from snapshot_tasks.checks.file import refuse_points_of_the_future, verified
+from snapshot_tasks.checks.file import sha256_to_restore
 from snapshot_tasks.domain.snapshot import Snapshot
 from snapshot_tasks.domain.vector_names import refused_names
 from snapshot_tasks.engines.base import Engine
@@ -127,8 +127,7 @@ def loadable(engine: Engine, snapshots: Iterable[Snapshot], progress: Progress) 
         return {}
 
     def sound(snapshot: Snapshot) -> Snapshot:
-        verified(snapshot, progress)
-        refuse_points_of_the_future(snapshot)
+        sha256_to_restore(snapshot, progress)
         return snapshot
 
     checked = for_each(wanted, sound, name=lambda s: s.name)

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 from snapshot_tasks.catalog.journal import RESTORE
-from snapshot_tasks.checks.file import refuse_points_of_the_future, sha256_to_find, verified
+from snapshot_tasks.checks.file import (
+    refuse_points_of_the_future,
+    sha256_to_find,
+    sha256_to_restore,
+)
 from snapshot_tasks.domain.snapshot import Snapshot
 from snapshot_tasks.operations.restore.into_empty import RestoreResult, bring_back, new_upload_name
 from snapshot_tasks.operations.restore.plan import (
@@ -33,7 +37,7 @@ def restore(request: RestoreRequest, server: Server, progress: Progress) -> Rest
         )
     if not plan.exists:
         return _restore_anew(plan, request, server, progress)
-    sha256 = request.verified_sha256 or _read_sha256(plan.snapshot, progress)
+    sha256 = request.verified_sha256 or sha256_to_restore(plan.snapshot, progress)
     assert request.save_existing is not None
     return replace_collection(
         plan, server, sha256, request.save_existing, request.journal, progress
@@ -70,13 +74,7 @@ def _restore_anew(
 def _checked_sha256(snapshot: Snapshot, server: Server, progress: Progress) -> str:
     """Return the SHA-256 that Qdrant must find; a damaged file is never sent."""
     if not server_paths(server.endpoint, snapshot.path):
-        return _read_sha256(snapshot, progress)
+        return sha256_to_restore(snapshot, progress)
     sha256 = sha256_to_find(snapshot, progress)
-    refuse_points_of_the_future(snapshot)
-    return sha256
-
-
-def _read_sha256(snapshot: Snapshot, progress: Progress) -> str:
-    sha256 = verified(snapshot, progress).sha256
     refuse_points_of_the_future(snapshot)
     return sha256
