@@ -12,8 +12,8 @@ import pytest
 
 from snapshot_tasks.catalog.folder import Catalog
 from snapshot_tasks.catalog.lock import Use
-from snapshot_tasks.checks.file import verified
 from snapshot_tasks.operations.create.one import Created
+from snapshot_tasks.operations.restore import one
 from snapshot_tasks.operations.restore.one import restore
 from snapshot_tasks.operations.restore.plan import RestoreRequest
 from snapshot_tasks.operations.restore.unfinished import tidied
@@ -149,12 +149,13 @@ def test_a_collection_that_comes_to_be_meanwhile_stays(
     qdrant.loader.plain(name, points=20)
     snapshot = take(qdrant, name)
     other = f"{name}-other"
+    checked = one._checked_sha256
 
     def slowly(*arguments: Any) -> Any:
         qdrant.loader.plain(other, points=1)
-        return verified(*arguments)
+        return checked(*arguments)
 
-    monkeypatch.setattr("snapshot_tasks.operations.restore.one.verified", slowly)
+    monkeypatch.setattr(one, "_checked_sha256", slowly)
     with qdrant.server() as server, pytest.raises(Refused, match="was created while"):
         restore(RestoreRequest(snapshot=snapshot, target=other), server, Silent())
     assert qdrant.loader.count(other) == 1
