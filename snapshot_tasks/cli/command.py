@@ -219,7 +219,7 @@ def _finish(run: Run, work: Callable[[], Outcome], watch: Watch | None) -> None:
     if error is None:
         return
     for words, style in zip(last_words, ("bold red", ""), strict=True):
-        say(words, style=style)
+        say(words, style=style, hang=len("error: "))
     raise Exit(code=error.exit_code)
 
 

@@ -64,28 +64,32 @@ class Recorder:
 PRINTED = Recorder()
 
 
-def say(message: str, *, style: str = "") -> None:
-    """Print one line on stderr, in colour on a terminal; the message may have any content."""
+def say(message: str, *, style: str = "", hang: int | None = None) -> None:
+    """Print one line on stderr, in colour on a terminal; the message may have any content.
+
+    With `hang`, a terminal gets it as lines that fit, the later ones indented by that much.
+    """
     message = _one_line(message)
     PRINTED.add(message)
+    text = message if hang is None else "\n".join(_wrap(message, _error_columns(), hang))
     if style and _is_live():
         from rich.console import Console
         from rich.text import Text
 
         error = cast("IO[str]", Unfailing())
-        Console(file=error, highlight=False).print(Text(message, style=style), soft_wrap=True)
+        Console(file=error, highlight=False).print(Text(text, style=style), soft_wrap=True)
     else:
-        write_error(f"{message}\n")
+        write_error(f"{text}\n")
 
 
-def tell(text: str, *, is_file: bool = False) -> None:
+def tell(text: str, *, is_file: bool = False, hang: int | None = None) -> None:
     """Print one line on stdout; names and labels from elsewhere cannot control the terminal.
 
-    A line of a file has its commands translated already.
+    A line of a file has its commands translated already. `hang` is as in `say`.
     """
     line = _harmless(text) if is_file else _one_line(text)
     PRINTED.add(line)
-    print(line)
+    print(line if hang is None else "\n".join(wrapped(line, hang=hang)))
 
 
 def shown(text: str, *, limit: int | None = None) -> str:
@@ -132,12 +136,26 @@ def terminal_columns() -> int | None:
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
+def _error_columns() -> int | None:
+    """Return the width of the terminal on stderr, which stdout may not be on."""
+    if not sys.stderr.isatty():
+        return None
+    try:
+        size = os.get_terminal_size(sys.stderr.fileno())
+    except (OSError, ValueError):
+        return None
+    return shutil.get_terminal_size(fallback=size).columns or None
+
+
 def wrapped(text: str, *, hang: int) -> list[str]:
     """Return a line as the lines that fit on the terminal; the later ones are indented.
 
     Only at spaces, and never within backticks: names and commands stay whole.
     """
-    limit = terminal_columns()
+    return _wrap(text, terminal_columns(), hang)
+
+
+def _wrap(text: str, limit: int | None, hang: int) -> list[str]:
     if limit is None or cells(text) <= limit:
         return [text]
     indent = " " * min(hang, limit // 2)
@@ -173,7 +191,7 @@ class TerminalProgress:
 
     def note(self, message: str) -> None:
         """Print one thing that the user should know."""
-        say(f"note: {message}", style="yellow")
+        say(f"note: {message}", style="yellow", hang=len("note: "))
 
     @contextmanager
     def phase(

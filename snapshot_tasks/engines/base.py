@@ -187,8 +187,8 @@ class Engine(Protocol):
         """Return the last lines of the log."""
         ...
 
-    def follow_logs(self, *, service: str, tail: int) -> None:
-        """Print the log as it grows, until interrupted."""
+    def follow_logs(self, take: Callable[[str], None], *, service: str, tail: int) -> None:
+        """Pass on the log, line by line as it grows, until interrupted."""
         ...
 
     def mounts(self) -> tuple[Mount, ...]:

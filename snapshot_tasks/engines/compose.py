@@ -255,12 +255,13 @@ class ComposeEngine:
         arguments = ("logs", "--no-color", "--tail", str(tail), *self._one(service))
         return must(self._run(*arguments)).stdout.splitlines()
 
-    def follow_logs(self, *, service: str, tail: int) -> None:
-        """Print the log as it grows, until interrupted."""
-        arguments = ("logs", "--follow", "--tail", str(tail), *self._one(service))
+    def follow_logs(self, take: Callable[[str], None], *, service: str, tail: int) -> None:
+        """Pass on the log, line by line as it grows, until interrupted."""
+        arguments = ("logs", "--no-color", "--follow", "--tail", str(tail), *self._one(service))
         files = compose_files(self._settings)
-        process.run_attached(
+        process.run_lines(
             compose_argv(*files.options, *arguments),
+            take,
             cwd=self._settings.project_root,
             env=self._environment(files),
         )

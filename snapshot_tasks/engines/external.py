@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -62,7 +62,7 @@ class ExternalEngine:
         """Refuse."""
         raise _unmanaged()
 
-    def follow_logs(self, *, service: str, tail: int) -> None:
+    def follow_logs(self, take: Callable[[str], None], *, service: str, tail: int) -> None:
         """Refuse."""
         raise _unmanaged()
 

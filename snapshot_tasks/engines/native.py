@@ -6,7 +6,7 @@ import json
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -168,13 +168,13 @@ class NativeEngine:
         """Return the last lines of the log; `service` is only for Compose and is ignored here."""
         return files.tail(self._log_path, tail)
 
-    def follow_logs(self, *, service: str, tail: int) -> None:
-        """Print the log as it grows, until interrupted."""
+    def follow_logs(self, take: Callable[[str], None], *, service: str, tail: int) -> None:
+        """Pass on the log, line by line as it grows, until interrupted."""
         if not self._log_path.exists():
             raise NotFound(
                 f"The log {self._log_path} does not exist yet.", hint="Run `inv stack.up`."
             )
-        process.run_attached(("tail", "-n", str(tail), "-F", str(self._log_path)))
+        process.run_lines(("tail", "-n", str(tail), "-F", str(self._log_path)), take)
 
     def mounts(self) -> tuple[Mount, ...]:
         """Return the snapshot folder, if this version can read files from any path."""

@@ -57,6 +57,7 @@ def ask(
         cwd=cwd,
         env={"PYTHONPATH": _python_path(), "RUST_BACKTRACE": "0"},
         stdin=stdin,
+        is_silent=True,
     )
     if code or "result" not in last:
         raise ChildFailed(last, code)

@@ -128,23 +128,25 @@ def run_lines(
     argv: Sequence[str],
     take: Callable[[str], None],
     *,
-    cwd: Path | None,
-    env: Mapping[str, str],
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
     stdin: str = "",
+    is_silent: bool = False,
 ) -> int:
     """Run a program, pass on each line of its stdout as it arrives, and return its exit code.
 
     If this process is interrupted, the program is killed. `stdin` must be short, because no output
-    is read before all of it is written.
+    is read before all of it is written. A silent program's stderr is dropped.
     """
     with subprocess.Popen(
         argv,
         cwd=cwd,
-        env={**os.environ, **env},
+        env={**os.environ, **(env or {})},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL if is_silent else None,
         text=True,
+        errors="replace",
     ) as child:
         assert child.stdin is not None
         assert child.stdout is not None

@@ -237,11 +237,16 @@ def test_a_url_elsewhere_is_never_managed(qdrant: Live, stack: Inv) -> None:
 
 
 def test_logs_follow_until_interrupted(stack: Inv) -> None:
-    """`stack.logs --follow` prints the log, and Ctrl-C ends it and everything it started."""
+    """Each line comes at once and without colours; Ctrl-C ends it and everything it started."""
     assert stack("stack.up").code == 0
+    log = next((stack.root / ".qdrant").rglob("*.log"))
     process = stack.start("stack.logs", "--follow", "--tail", "3")
     assert process.stdout is not None
     assert process.stdout.readline().strip()
+    with log.open("a", encoding="utf-8") as file:
+        file.write("\x1b[32mINFO\x1b[0m\tgrown\x08\n")
+    lines = iter(process.stdout.readline, "")
+    assert next(line for line in lines if "grown" in line) == "INFO grown\\x08\n"
     [tail] = psutil.Process(process.pid).children()
     process.send_signal(signal.SIGINT)
     ran = ended(process)

@@ -45,7 +45,8 @@ def render_drill(report: DrillReport) -> None:
         f"Restore test of {name} on a fresh Qdrant {report.server_version or '?'} ({report.engine})"
     )
     render_findings(report.findings, title=title)
-    tell("Times: " + ", ".join(f"{phase} {duration(s)}" for phase, s in report.phases.items()))
+    times = ", ".join(f"{phase} {duration(s)}" for phase, s in report.phases.items())
+    tell(f"Times: {times}", hang=len("Times: "))
     if report.restore_seconds is None or report.verdict is Verdict.NOT_PROVEN:
         tell(f"{Verdict.NOT_PROVEN}: {name}.")
     else:

@@ -54,9 +54,7 @@ def selftest(
     if run.dry:
         more = " and those of all its members" if all_members else ""
         return run.would(f"damage copies of {found.name} with {len(request.faults)} faults{more}")
-    selection = drill_engine(settings)
-    run.progress.note(f"engine: {selection.engine.name} ({selection.reason})")
-    report = test_checks(request, selection.engine, run.progress, clock=now)
+    report = test_checks(request, drill_engine(settings).engine, run.progress, clock=now)
     if markdown:
         from snapshot_tasks.system.files import by_umask, storage_errors, write_text
 

@@ -141,8 +141,7 @@ def _fresh(
     from snapshot_tasks.operations.prove.drill import drill as drill_one
 
     settings = run.settings
-    selection = drill_engine(settings)
-    run.progress.note(f"engine: {selection.engine.name} ({selection.reason})")
+    engine = drill_engine(settings).engine
 
     def work(entry: Snapshot) -> DrillReport:
         request = DrillRequest(
@@ -153,7 +152,7 @@ def _fresh(
             keep=keep,
             rehearsed_version=engine_version,
         )
-        return drill_one(request, selection.engine, run.progress, clock=now)
+        return drill_one(request, engine, run.progress, clock=now)
 
     return work
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from contextlib import suppress
+
 from snapshot_tasks.cli.command import Count, Outcome, Run, command
 from snapshot_tasks.cli.console import tell
 from snapshot_tasks.system.untrusted import without_escapes
@@ -21,7 +24,9 @@ def logs(run: Run, follow: bool = False, tail: int = Count(100), service: str = 
 
     engine = managed_engine(run.settings).engine
     if follow and not run.json:
-        engine.follow_logs(service=service, tail=tail)
+        # A reader that has seen enough ends it, as Ctrl-C does.
+        with suppress(BrokenPipeError):
+            engine.follow_logs(_tell, service=service, tail=tail)
         return Outcome(result={})
     lines = [without_escapes(line) for line in engine.logs(service=service, tail=tail)]
 
@@ -30,3 +35,9 @@ def logs(run: Run, follow: bool = False, tail: int = Count(100), service: str = 
             tell(line, is_file=True)
 
     return Outcome(result={"lines": lines}, render=render)
+
+
+def _tell(line: str) -> None:
+    tell(without_escapes(line.rstrip("\n")), is_file=True)
+    # Whoever follows a log through a pipe wants each line now.
+    sys.stdout.flush()

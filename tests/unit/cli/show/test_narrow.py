@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import pty
+import re
 import subprocess
 import sys
 from datetime import timedelta
-from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -94,19 +95,43 @@ def test_a_pipe_gets_one_line_for_each(capsys: Captured) -> None:
     assert "a" * 255 + "   " + "b" * 255 in capsys.readouterr().out
 
 
-def test_the_width_is_that_of_the_terminal(tmp_path: Path) -> None:
+def test_the_width_is_that_of_the_terminal() -> None:
     """On a real pseudo-terminal of 60 columns, the widest column is left out."""
-    code = (
+    text = on_terminal(
         "from snapshot_tasks.cli.show.table import table\n"
-        "table('', ('name', 'other'), [('n' * 50, 'o' * 50)], drop=('other',))\n"
+        "table('', ('name', 'other'), [('n' * 50, 'o' * 50)], drop=('other',))\n",
+        "stdout",
     )
+    assert "n" * 50 in text
+    assert "other" not in text
+
+
+def test_errors_break_between_words_on_a_terminal_only(capsys: Captured) -> None:
+    """Even if only stderr is one; the report on how a task ended has whole lines, as a log has."""
+    code = (
+        "from snapshot_tasks.cli.console import PRINTED, say\nPRINTED.clear()\n"
+        f"say('error: {'some words ' * 9}`inv snapshot.create --all`', hang=7)\n"
+        "print(PRINTED.text, end='')\n"
+    )
+    first, *others = on_terminal(code, "stderr").splitlines()
+    assert max(map(len, (first, *others))) <= 60
+    assert others
+    assert all(re.match(r" {7}\S", line) for line in others)
+    assert "`inv snapshot.create --all`" in others[-1]
+    exec(code)  # noqa: S102 - stderr is no terminal here
+    printed = capsys.readouterr()
+    assert printed.err == printed.out
+    assert len(printed.err.splitlines()) == 1
+
+
+def on_terminal(code: str, stream: str) -> str:
+    """Return what a program writes to a terminal of 60 columns; its other outputs are pipes."""
     ours, theirs = pty.openpty()
-    environment = {n: v for n, v in os.environ.items() if n != "COLUMNS"}
-    command = [sys.executable, "-c", code]
+    environment = {n: v for n, v in os.environ.items() if n != "COLUMNS"} | {"NO_COLOR": "1"}
     subprocess.run(["stty", "cols", "60"], stdin=theirs, check=True)
-    subprocess.run(command, stdout=theirs, env=environment, check=True)
+    outputs: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, stream: theirs}
+    subprocess.run([sys.executable, "-c", code], env=environment, check=True, **outputs)
     os.close(theirs)
     text = os.read(ours, 65536).decode()
     os.close(ours)
-    assert "n" * 50 in text
-    assert "other" not in text
+    return text
