@@ -9,8 +9,7 @@ from snapshot_tasks.checks.promises import MAX_AGE
 from snapshot_tasks.domain.findings import Finding, fail, ok, warn
 from snapshot_tasks.offsite.codec import Packer
 from snapshot_tasks.offsite.marker import Marker
-from snapshot_tasks.offsite.repository import Repository
-from snapshot_tasks.storage.stores import open_store
+from snapshot_tasks.offsite.repository import Repository, open_repository
 from snapshot_tasks.system.errors import TaskError
 from snapshot_tasks.system.units import age
 
@@ -28,7 +27,7 @@ def check_offsite(patient: Patient) -> Iterator[Finding]:
         Packer(patient.settings.offsite.age_recipients).pack(b"")
     for url in patient.settings.offsite.urls:
         try:
-            repository = Repository(open_store(url, patient.settings.offsite.store_variables))
+            repository = open_repository(url, patient.settings.offsite.store_variables)
             yield _look_at(repository, patient)
         except TaskError as error:
             yield fail(CHECK, error.message, error.hint)
@@ -41,6 +40,8 @@ def _look_at(repository: Repository, patient: Patient) -> Finding:
         if isinstance(item, Marker) and not item.safety
     ]
     newest = max(markers, key=lambda marker: marker.created_at, default=None)
+    if newest is None and (sentence := repository.misplaced()):
+        return warn(CHECK, sentence.rstrip("."), "Correct QDRANT_OFFSITE_URL.")
     if newest is None:
         return warn(CHECK, f"{repository.url} has no snapshot of {patient.collection}", _PUSH)
     old = patient.now - newest.created_at

@@ -55,8 +55,8 @@ def repositories(run: Run, urls: Sequence[str] | None) -> list[Repository]:
     Raises:
         SettingsError: if there is none, or a URL is wrong.
     """
-    from snapshot_tasks.offsite.repository import Repository
-    from snapshot_tasks.storage.stores import STORES, open_store
+    from snapshot_tasks.offsite.repository import open_repository
+    from snapshot_tasks.storage.stores import STORES
 
     wanted = dict.fromkeys(urls or run.settings.offsite.urls)
     if not wanted:
@@ -65,7 +65,7 @@ def repositories(run: Run, urls: Sequence[str] | None) -> list[Repository]:
             hint=f"Set QDRANT_OFFSITE_URL, for example to {STORES[0].example}, or pass one with"
             " the flag.",
         )
-    return [Repository(open_store(url, run.settings.offsite.store_variables)) for url in wanted]
+    return [open_repository(url, run.settings.offsite.store_variables) for url in wanted]
 
 
 def find_snapshot(run: Run, catalog: Catalog, snapshot: str, collection: str) -> Snapshot:
@@ -91,6 +91,17 @@ def collection_on(run: Run, server: Server) -> str:
         NotFound: if none is named and there are several.
     """
     return _default_collection(run, server.collections.names)
+
+
+def collection_off_site(run: Run, places: Sequence[Repository]) -> str:
+    """Return the collection of the settings, else the only one in these places.
+
+    Raises:
+        NotFound: if none is named and there are several.
+    """
+    from snapshot_tasks.operations.offsite.listing import collections_off_site
+
+    return _default_collection(run, lambda: collections_off_site(places))
 
 
 def _default_collection(run: Run, names: Callable[[], Sequence[str]]) -> str:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 
 from snapshot_tasks.offsite.codec import OVERHEAD_BYTES, Unpacker
 from snapshot_tasks.offsite.layout import (
     MANIFEST,
+    MARKERS,
     PARTS,
     Key,
     data_of,
@@ -19,7 +21,9 @@ from snapshot_tasks.offsite.layout import (
     parse_marker_name,
 )
 from snapshot_tasks.offsite.marker import MAX_MARKER_BYTES, Blob, Marker, parse_marker
+from snapshot_tasks.offsite.nearest import nearest_place
 from snapshot_tasks.storage.base import Store, Stored
+from snapshot_tasks.storage.stores import open_store
 from snapshot_tasks.system.errors import Damaged, NotFound, Refused, TaskError
 from snapshot_tasks.system.untrusted import printable
 
@@ -41,14 +45,35 @@ class Unreadable:
 
 @dataclass(frozen=True, slots=True)
 class Repository:
-    """A store of pushed snapshots."""
+    """A store of pushed snapshots; `open_place` opens another one with the same credentials."""
 
     store: Store
+    open_place: Callable[[str], Store] | None = None
 
     @property
     def url(self) -> str:
         """The URL of the store."""
         return self.store.url
+
+    def collections(self) -> set[str]:
+        """Return the collections that have a snapshot here, without reading any marker.
+
+        Raises:
+            StorageError: if the store does not respond.
+        """
+        keys = (parse_marker_name(stored.name) for stored in self.store.list(MARKERS))
+        return {key.collection for key in keys if key}
+
+    def misplaced(self) -> str | None:
+        """Return a sentence that names the place which was meant, if this one is empty.
+
+        Raises:
+            StorageError: if the store does not respond.
+        """
+        if self.open_place is None or self.collections():
+            return None
+        near = nearest_place(self.url, self.open_place)
+        return near and f"{self.url} has no snapshots, but {printable(near)} has some."
 
     def markers(self, collection: str | None = None) -> Iterator[Marker | Unreadable]:
         """Yield the snapshots of one collection or of all, in any order.
@@ -163,6 +188,16 @@ class Repository:
             if len(data) > max_bytes:
                 raise Damaged(f"{name} in {self.url} is larger than allowed.", hint=_HINT)
         return bytes(data)
+
+
+def open_repository(url: str, variables: Mapping[str, str]) -> Repository:
+    """Return the repository at a URL or a path, without contacting it.
+
+    Raises:
+        SettingsError: if the URL is wrong, or a variable has an impossible value.
+    """
+    open_place = partial(open_store, variables=variables)
+    return Repository(open_place(url), open_place)
 
 
 def _was_whole(key: Key, objects: Sequence[Stored]) -> bool:

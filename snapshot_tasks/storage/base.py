@@ -49,6 +49,14 @@ class Store(Protocol):
         """
         ...
 
+    def folders(self) -> Iterator[str]:
+        """Yield the names of folders directly in this place, not of all if there are very many.
+
+        Raises:
+            StorageError: if the store cannot be reached or there is no such bucket.
+        """
+        ...
+
     def read(self, name: str, *, offset: int = 0) -> Iterator[bytes]:
         """Yield an object's bytes from an offset on; a lost connection resumes where it stopped.
 

@@ -12,6 +12,7 @@ import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 
 from snapshot_tasks.storage.base import AlreadyThere, Protected, Stored
@@ -28,6 +29,7 @@ from snapshot_tasks.system.files import (
 )
 from snapshot_tasks.system.locks import lock, try_lock
 
+MAX_LISTED = 1000
 _KEPT = (errno.EPERM, errno.EACCES, errno.EROFS)
 _NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.ENOSYS)
 
@@ -53,6 +55,12 @@ class FolderStore:
                         size_bytes=found.st_size,
                         modified_at=datetime.fromtimestamp(found.st_mtime, UTC),
                     )
+
+    def folders(self) -> Iterator[str]:
+        """Yield the names of the folders in this one."""
+        self._check_root()
+        with self._reading(self._root), os.scandir(self._root) as found:
+            yield from (one.name for one in islice(found, MAX_LISTED) if one.is_dir())
 
     def read(self, name: str, *, offset: int = 0) -> Iterator[bytes]:
         """Yield a file's bytes."""

@@ -10,7 +10,7 @@ import re
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, NoReturn, TypeVar, cast
 
 import obstore
@@ -30,6 +30,8 @@ READ_ATTEMPTS = 5
 # How long an interrupted request may take to end, so that its thread ends before Python does.
 PARTING_SECONDS = 2.0
 CHUNK_BYTES = 1 << 20
+# Objects beside the folders are listed too, and there can be millions.
+FOLDERS_SECONDS = 5.0
 MAX_REASON = 300
 _T = TypeVar("_T")
 Client = S3Store | GCSStore | AzureStore
@@ -75,6 +77,17 @@ class ObjectStore:
                 yield Stored(
                     name=meta["path"], size_bytes=meta["size"], modified_at=meta["last_modified"]
                 )
+
+    def folders(self) -> Iterator[str]:
+        """Yield the names of the folders here; none if listing them takes long."""
+        with self._errors(""):
+            try:
+                found = _run(
+                    lambda: obstore.list_with_delimiter(self._client), seconds=FOLDERS_SECONDS
+                )
+            except Empty:
+                return
+        yield from (prefix.rpartition("/")[2] for prefix in found["common_prefixes"])
 
     def read(self, name: str, *, offset: int = 0) -> Iterator[bytes]:
         """Yield an object's bytes; resume a broken download as long as it makes progress."""
@@ -189,12 +202,15 @@ class ObjectStore:
         return printable(" ".join(text.split()), limit=MAX_REASON).rstrip(". ")
 
 
-def _run(ask: Callable[[], _T]) -> _T:
+def _run(ask: Callable[[], _T], *, seconds: float | None = None) -> _T:
     """Run a request to the store so that Ctrl-C can interrupt it.
 
     The request runs in a separate thread, because nothing interrupts the library. Its asyncio
     interface would be interruptible too, but its threads touch Python after they have responded; a
     process that is just exiting then dies with SIGABRT.
+
+    Raises:
+        Empty: if it has not responded within so many seconds.
     """
     done: SimpleQueue[tuple[_T | None, BaseException | None]] = SimpleQueue()
 
@@ -207,7 +223,7 @@ def _run(ask: Callable[[], _T]) -> _T:
     thread = threading.Thread(target=work, name="store", daemon=True)
     thread.start()
     try:
-        result, error = done.get()
+        result, error = done.get(timeout=seconds)
     except BaseException:
         # Give the request a short time to end; one that hangs is left to its thread.
         thread.join(PARTING_SECONDS)

@@ -13,7 +13,7 @@ from snapshot_tasks.storage.base import AlreadyThere, Protected, Store
 from snapshot_tasks.storage.stores import STORES
 from snapshot_tasks.system.errors import NotFound, SettingsError, StorageError
 from tests.contract.conftest import KINDS, REMOTE
-from tests.support.proxy import Answer, Exchange, lose_answer, truncate
+from tests.support.proxy import Answer, Exchange, Hold, lose_answer, truncate
 from tests.support.stores import Bucket, azure_bucket, s3_bucket, s3_client
 
 BIG = bytes(range(256)) * (40 << 12)
@@ -59,6 +59,32 @@ def test_what_was_written_is_read_listed_and_deleted(bucket: Bucket) -> None:
     store.delete(name)
     assert names(store, "data") == []
     assert names(store, "database") == ["database/other"]
+
+
+@every
+def test_folders_are_listed_without_what_is_in_them(bucket: Bucket) -> None:
+    """By name, in the place itself; objects beside them are none."""
+    store = bucket.open()
+    assert list(store.folders()) == []
+    for name in ("one/a", "one/deep/b", "two words/c", "object"):
+        store.write(name, b"x")
+    assert sorted(store.folders()) == ["one", "two words"]
+
+
+@remote
+def test_a_folder_list_that_takes_long_is_given_up(
+    bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A bucket can have millions of objects beside its folders."""
+    monkeypatch.setattr("snapshot_tasks.storage.object_store.FOLDERS_SECONDS", 0.2)
+    monkeypatch.setattr("snapshot_tasks.storage.object_store.PARTING_SECONDS", 0.0)
+    hold = Hold()
+    with bucket.behind_proxy() as (through, proxy):
+        proxy.on("GET", ".*", hold.before)
+        try:
+            assert list(through.open().folders()) == []
+        finally:
+            hold.release.set()
 
 
 @remote

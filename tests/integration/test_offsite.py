@@ -126,6 +126,47 @@ def test_what_lies_off_site_is_listed(inv: Inv, catalog: Catalog, bucket: Bucket
     assert not (inv.root / "qdrant_snapshots").exists()
 
 
+def test_a_typo_in_the_prefix_is_told(inv: Inv, catalog: Catalog, bucket: Bucket) -> None:
+    """An empty place names the one that was meant, wherever it is asked; nothing else is read."""
+    with_store(inv, bucket, QDRANT_COLLECTION_NAME="books")
+    catalogued(catalog, taken_at=TAKEN_AT)
+    give(inv, catalog)
+    succeeded(inv("snapshot.push", "--all"))
+    meant = f"{bucket.url} has some. "
+    for wrong in ("some/prefx", "some2/prefix", "some/prefix/more"):
+        url = bucket.url.replace("some/prefix", wrong)
+        listed = succeeded(inv("snapshot.list", "--remote", "--from", url))
+        assert f"{url} has no snapshots, but {meant}" in listed.stderr
+    url = bucket.url.replace("prefix", "prefx")
+    asked = ("snapshot.pull",), ("snapshot.prune", "--remote", "--keep-last=1", "--dry-run")
+    for words in asked:
+        assert_error(inv(*words, "--from", url), 10, f"{url} has no snapshots, but {bucket.url}")
+    doctor = inv("doctor", QDRANT_OFFSITE_URL=url)
+    assert f"{url} has no snapshots, but {bucket.url} has some" in " ".join(doctor.stdout.split())
+
+
+def test_the_only_collection_off_site_is_taken_and_said(
+    inv: Inv, catalog: Catalog, bucket: Bucket, tmp_path: Path
+) -> None:
+    """On a new machine without QDRANT_COLLECTION_NAME; of several, none is guessed."""
+    catalogued(catalog, taken_at=TAKEN_AT)
+    give(inv, catalog)
+    with_store(inv, bucket)
+    succeeded(inv("snapshot.push", "--all"))
+    new = copy_of(inv, tmp_path / "new machine")
+    pulled = succeeded(new("snapshot.pull"))
+    assert "collection: books, the only one" in pulled.stderr
+    assert Catalog(new.root / "qdrant_snapshots").collections() == ["books"]
+    pruned = new("snapshot.prune", "--remote", "--keep-last=1", "--dry-run")
+    assert "collection: books, the only one" in succeeded(pruned).stderr
+    catalogued(catalog, collection="films", taken_at=TAKEN_AT)
+    shutil.rmtree(inv.root / "qdrant_snapshots")
+    give(inv, catalog)
+    succeeded(inv("snapshot.push", "--all"))
+    for words in (("snapshot.pull",), ("snapshot.prune", "--remote", "--keep-last=1")):
+        assert_error(new(*words), 10, "2 collections: books, films")
+
+
 def test_pruning_off_site_shows_its_plan_and_needs_consent(
     inv: Inv, catalog: Catalog, bucket: Bucket
 ) -> None:

@@ -11,6 +11,8 @@ from snapshot_tasks.offsite.repository import Repository, Unreadable
 from snapshot_tasks.operations.batch import for_each
 from snapshot_tasks.system.errors import NotFound, TaskError
 
+CORRECT_URL = "Correct QDRANT_OFFSITE_URL or `--from`."
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Remote:
@@ -22,10 +24,14 @@ class Remote:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listing:
-    """The snapshots off-site, newest first; and each place or marker that could not be read."""
+    """The snapshots off-site, newest first; and each place or marker that could not be read.
+
+    `misplaced` has a sentence for each empty place near which there are snapshots.
+    """
 
     remotes: tuple[Remote, ...]
     failures: tuple[Failure, ...]
+    misplaced: tuple[str, ...] = ()
 
     @property
     def error(self) -> TaskError | None:
@@ -40,21 +46,39 @@ def list_remote(repositories: Sequence[Repository], collection: str | None = Non
     """
     found: dict[tuple[str, str, str], tuple[Marker, list[Repository]]] = {}
     unreadable: list[Failure] = []
+    misplaced: list[str] = []
 
     def read(repository: Repository) -> None:
         # Snapshots that were read before a place failed count; a pull may need no others.
+        is_empty = True
         for item in repository.markers(collection):
+            is_empty = False
             if isinstance(item, Unreadable):
                 name = f"{item.key.snapshot} in {repository.url}"
                 unreadable.append(Failure(name=name, error=item.error))
             else:
                 identity = (item.collection, item.snapshot, item.sha256)
                 found.setdefault(identity, (item, []))[1].append(repository)
+        if is_empty and (sentence := repository.misplaced()):
+            misplaced.append(sentence)
 
     batch = for_each(repositories, read, name=lambda repository: repository.url)
     remotes = [Remote(marker=marker, repositories=tuple(where)) for marker, where in found.values()]
     remotes.sort(key=lambda r: (r.marker.created_at, r.marker.snapshot), reverse=True)
-    return Listing(remotes=tuple(remotes), failures=(*batch.failures, *unreadable))
+    return Listing(
+        remotes=tuple(remotes),
+        failures=(*batch.failures, *unreadable),
+        misplaced=tuple(misplaced),
+    )
+
+
+def collections_off_site(repositories: Sequence[Repository]) -> list[str]:
+    """Return the collections with a snapshot in these places; one that does not respond has none.
+
+    What lists the snapshots afterwards reports that place.
+    """
+    found = for_each(repositories, Repository.collections, name=lambda repository: repository.url)
+    return sorted(set().union(*found.results))
 
 
 def choose(listing: Listing, *, snapshot: str = "") -> list[Remote]:
@@ -79,6 +103,8 @@ def choose(listing: Listing, *, snapshot: str = "") -> list[Remote]:
         return chosen
     if listing.failures:
         raise listing.failures[0].error
+    if listing.misplaced:
+        raise NotFound(" ".join(listing.misplaced), hint=CORRECT_URL)
     raise NotFound(
         f"There is no such snapshot off-site{f': {snapshot}' if snapshot else ''}.",
         hint="Run `inv snapshot.list --remote` to list the copies; `inv snapshot.push` adds one.",

@@ -19,6 +19,7 @@ from snapshot_tasks.offsite.layout import MANIFEST, Key
 from snapshot_tasks.offsite.marker import Marker
 from snapshot_tasks.offsite.repository import Repository, Unreadable
 from snapshot_tasks.operations.batch import Batch, for_each
+from snapshot_tasks.operations.offsite.listing import CORRECT_URL
 from snapshot_tasks.operations.offsite.push import Pushed
 from snapshot_tasks.system.errors import NotFound
 from snapshot_tasks.system.progress import Progress
@@ -50,10 +51,14 @@ class Dropped:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RemotePlans:
-    """The plans for the snapshots in several places, and the places that did not respond."""
+    """The plans for the snapshots in several places, and the places that did not respond.
+
+    `misplaced` is that of a `Listing`.
+    """
 
     plans: tuple[RemotePlan, ...]
     failures: tuple[Failure, ...] = ()
+    misplaced: tuple[str, ...] = ()
 
 
 def plan_remote(
@@ -103,16 +108,22 @@ def plan_places(
             plan_remote(repository, policy, collection=name, now=now, pinned=pinned)
             for name in names
         )
-        return [plan for plans in found for plan in plans]
+        plans = [plan for plans in found for plan in plans]
+        if not plans and (sentence := repository.misplaced()):
+            misplaced.append(sentence)
+        return plans
 
+    misplaced: list[str] = []
     planned = for_each(repositories, plan_place, name=lambda repository: repository.url)
     plans = tuple(plan for found in planned.results for plan in found)
     if not plans and planned.failures:
         raise planned.failures[0].error
+    if not plans and misplaced:
+        raise NotFound(" ".join(misplaced), hint=CORRECT_URL)
     if not plans:
         message = "There is no such snapshot off-site."
         raise NotFound(message, hint="Run `inv snapshot.list --remote` to list the copies.")
-    return RemotePlans(plans=plans, failures=planned.failures)
+    return RemotePlans(plans=plans, failures=planned.failures, misplaced=tuple(misplaced))
 
 
 def prune_pushed(

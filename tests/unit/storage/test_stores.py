@@ -30,6 +30,10 @@ class ShelfStore:
         """Yield nothing."""
         yield from ()
 
+    def folders(self) -> Iterator[str]:
+        """Yield nothing."""
+        yield from ()
+
     def read(self, name: str, *, offset: int = 0) -> Iterator[bytes]:
         """Yield nothing."""
         yield from ()

@@ -49,9 +49,11 @@ def list_(
 def list_off_site(run: Run, places: Sequence[str] | None, collection: str) -> Outcome:
     """List the copies off-site, newest first."""
     from snapshot_tasks.cli.show.offsite import listing_json, render_remotes
-    from snapshot_tasks.operations.offsite.listing import list_remote
+    from snapshot_tasks.operations.offsite.listing import CORRECT_URL, list_remote
 
     listing = list_remote(repositories(run, places), collection or None)
+    for sentence in listing.misplaced:
+        run.progress.note(f"{sentence} {CORRECT_URL}")
     return Outcome(
         result=listing_json(listing),
         render=lambda: render_remotes(listing.remotes, now()),

@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from snapshot_tasks.cli.command import Count, Outcome, Run, Span, command
 from snapshot_tasks.cli.console import say, tell
-from snapshot_tasks.cli.wiring import PLACE_HELP, collection_in, now, open_catalog, repositories
+from snapshot_tasks.cli.wiring import (
+    PLACE_HELP,
+    collection_in,
+    collection_off_site,
+    now,
+    open_catalog,
+    repositories,
+)
 from snapshot_tasks.domain.failure import joined
 from snapshot_tasks.system.errors import SettingsError
 
@@ -84,8 +91,11 @@ def prune(
     check_policy(policy)
     dry = run.dry or dry_run
     if remote or from_:
-        names = None if all else list(dict.fromkeys(collection or [run.settings.collection]))
-        return _prune_off_site(run, repositories(run, from_), names, policy, dry=dry, yes=yes)
+        places = repositories(run, from_)
+        if not all:
+            collection = collection or [collection_off_site(run, places)]
+        names = None if all else list(dict.fromkeys(collection or ()))
+        return _prune_off_site(run, places, names, policy, dry=dry, yes=yes)
     if not all:
         collection = collection or [collection_in(run, open_catalog(run))]
     names = None if all else list(dict.fromkeys(collection or ()))
@@ -120,11 +130,14 @@ def _prune_off_site(
     yes: bool,
 ) -> Outcome:
     from snapshot_tasks.cli.show.plans import Placed
+    from snapshot_tasks.operations.offsite.listing import CORRECT_URL
     from snapshot_tasks.operations.offsite.prune import plan_places, prune_remote
     from snapshot_tasks.operations.prune import pinned_names
 
     pinned = pinned_names(open_catalog(run))
     planned = plan_places(chosen, names, policy, now=now(), pinned=pinned)
+    for sentence in planned.misplaced:
+        run.progress.note(f"{sentence} {CORRECT_URL}")
 
     def work() -> Pruned:
         pruned = prune_remote(planned.plans, policy, run.progress, now=now(), pinned=pinned)

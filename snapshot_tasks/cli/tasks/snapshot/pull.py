@@ -9,6 +9,7 @@ from snapshot_tasks.cli.wiring import (
     COLLECTION_HELP,
     PLACE_HELP,
     TIMEOUT_HELP,
+    collection_off_site,
     open_catalog,
     repositories,
 )
@@ -59,11 +60,15 @@ def pull(
             "--all cannot be combined with --snapshot or --collection.",
             hint="Remove those flags.",
         )
-    wanted = None if all else collection or (None if snapshot else run.settings.collection)
-    listing = list_remote(repositories(run, from_), wanted)
+    places = repositories(run, from_)
+    is_any = all or (snapshot and not collection)
+    wanted = None if is_any else collection or collection_off_site(run, places)
+    listing = list_remote(places, wanted)
     for failure in listing.failures:
         run.progress.note(f"{failure.name}: {failure.error.message}")
     chosen = choose(listing, snapshot=snapshot)
+    for sentence in listing.misplaced:
+        run.progress.note(sentence)
     if run.dry:
         return run.would(*_steps(chosen, restore=restore))
     catalog = open_catalog(run)

@@ -118,7 +118,7 @@ def test_errors_break_between_words_on_a_terminal_only(capsys: Captured) -> None
     assert others
     assert all(re.match(r" {7}\S", line) for line in others)
     assert "`inv snapshot.create --all`" in others[-1]
-    exec(code)  # noqa: S102 - stderr is no terminal here
+    exec(code)
     printed = capsys.readouterr()
     assert printed.err == printed.out
     assert len(printed.err.splitlines()) == 1
