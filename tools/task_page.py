@@ -24,10 +24,13 @@ INTRODUCTION = """\
 <!-- Written by `./inv docs` from the tasks themselves: change their help, not this page. -->
 
 Every task, its flags and their defaults, as `inv --help TASK` prints them. Every task also accepts
-`--json`, which prints exactly one JSON document on stdout, even on failure. (Only a command line
-that Invoke cannot parse gets a plain-text answer.) `inv --dry TASK` changes nothing anywhere.
-Without `--snapshot`, a task uses the newest snapshot of the collection. Without `--collection`, it
-uses `QDRANT_COLLECTION_NAME`.
+`--json`, which prints exactly one JSON document on stdout, even on failure. `inv --dry TASK` changes
+nothing anywhere. Without `--snapshot`, a task uses the newest snapshot of the collection. Without
+`--collection`, it uses `QDRANT_COLLECTION_NAME`.
+
+Flags of a task come after its name. A mistyped task or flag, or a wrong value, is a wrong setting
+(14), whose remedy names the nearest or what is allowed. One mistake is beyond us: before the task's
+name, plain `inv` itself takes `-c NAME` and `--collection NAME` for a file of tasks, and ends with 1.
 """
 CODES = """\
 ## Exit codes
@@ -39,7 +42,7 @@ They are the same for every task. An error is two lines: what happened, and what
 |---|---|---|
 | 0 | – | Done and, if it is a drill, proven. |
 """
-PARSING = "The command line could not be parsed, or an error without a code of its own."
+PARSING = "An error without a code of its own, or plain `inv` found no tasks."
 
 
 def task_page() -> str:

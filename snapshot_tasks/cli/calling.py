@@ -25,7 +25,7 @@ from invoke.tasks import Task
 LAUNCHER = "SNAPSHOT_TASKS_LAUNCHER"
 SCRIPT = "qdrant-snapshots"
 MODULE = "python -m snapshot_tasks"
-_NAMED = re.compile(r"`inv (?P<task>[a-z][a-z.-]*)")
+_NAMED = re.compile(r"`inv (?P<task>--list|--help|[a-z][a-z.-]*)")
 # The keys of a document whose texts may name a command; all others are data.
 _TEXTS = ("message", "hint", "remedy")
 
@@ -94,19 +94,29 @@ def program(root: Path) -> str:
     """Return the program as the user types it."""
     match way():
         case Way.LAUNCHER:
-            return shlex.quote(_launched_by())
+            launched = shlex.quote(launched_by())
+            return launched if is_launchers(root) else _rooted(launched, root)
         case Way.SCRIPT:
             return SCRIPT
         case Way.MODULE:
             return MODULE
     # In another folder, Invoke needs to know where to look.
     here = Path.cwd()
-    return "inv" if root in (here, *here.parents) else f"inv --search-root {shlex.quote(str(root))}"
+    return "inv" if root in (here, *here.parents) else _rooted("inv", root)
+
+
+def _rooted(program: str, root: Path) -> str:
+    return f"{program} --search-root {shlex.quote(str(root))}"
+
+
+def is_launchers(root: Path) -> bool:
+    """Whether this is the folder of the launcher, in which it looks unless told otherwise."""
+    return Path(launched_by()).resolve().parent == root.resolve()
 
 
 def way() -> Way:
     """Return how this process was called; `python -m invoke` counts as `inv`."""
-    if _launched_by():
+    if launched_by():
         return Way.LAUNCHER
     called = Path(sys.argv[0])
     if called.name == SCRIPT:
@@ -115,7 +125,7 @@ def way() -> Way:
     return Way.MODULE if is_module else Way.INV
 
 
-def _launched_by() -> str:
+def launched_by() -> str:
     """Return the launcher of this process as it was called, or an empty string without one."""
     process, _, launcher = os.environ.get(LAUNCHER, "").partition(" ")
     return launcher if process == str(os.getpid()) else ""

@@ -26,7 +26,7 @@ from invoke.tasks import Task, task
 
 from snapshot_tasks.cli.calling import CALLING, NamedTask, named, named_document
 from snapshot_tasks.cli.console import PRINTED, TerminalProgress, ask, say, tell
-from snapshot_tasks.cli.flags import Count, Seconds, Span, as_given, refuse_empty, refuse_unwritable
+from snapshot_tasks.cli.flags import Count, Seconds, Span, as_ours, refuse_empty, refuse_unwritable
 from snapshot_tasks.cli.outputs import UNWRITABLE, open_outputs, silence
 from snapshot_tasks.cli.redaction import document_without_key, without_key
 from snapshot_tasks.cli.watching import Watch, begin_watch
@@ -132,11 +132,11 @@ class FlaggedTask(NamedTask):
     """A task in which `-c` is `--collection`; Invoke would take it for its own `-c`."""
 
     def get_arguments(self, ignore_unknown_help: bool | None = None) -> list[Argument]:
-        """Return the flags; those that name things know whether they were given."""
+        """Return the flags as ours, which refuse wrong values by their name."""
         # Invoke takes each text out of `help`, so a second call would find flags without any.
         self.help, kept = dict(self.help), self.help
         try:
-            return [as_given(flag) for flag in super().get_arguments(ignore_unknown_help)]
+            return [as_ours(flag) for flag in super().get_arguments(ignore_unknown_help)]
         finally:
             self.help = kept
 
@@ -144,7 +144,8 @@ class FlaggedTask(NamedTask):
 def project_root(config: Config) -> Path:
     """Return the folder in which Invoke found `tasks.py`, else the current folder."""
     found: str | None = config._project_prefix  # Invoke has no public name for it
-    return Path(found) if found else Path.cwd()
+    # `--search-root` may be relative, and a schedule runs elsewhere.
+    return Path(os.path.abspath(found)) if found else Path.cwd()  # noqa: PTH100 - `..`
 
 
 def project_defaults(config: Config) -> Mapping[str, object] | None:
@@ -166,13 +167,9 @@ def command(
         @functools.wraps(function)
         def body(context: Context, *, json: bool = False, **flags: Any) -> None:
             collect_rarely()
-            open_outputs()
-            root, defaults = project_root(context.config), project_defaults(context.config)
-            CALLING.begin(context.config, root)
-            dry = bool(context.config.run.dry)
-            run = Run(name, root=root, dry=dry, json=json, defaults=defaults)
+            run = _begin(name, context.config, json=json)
             is_real = not run.dry and not flags.get("dry_run")
-            watch = begin_watch(name, root, defaults) if watched and is_real else None
+            watch = begin_watch(name, run.root, run.defaults) if watched and is_real else None
 
             def work() -> Outcome:
                 refuse_empty(flags)
@@ -199,6 +196,23 @@ def _signature(function: Callable[..., Outcome]) -> inspect.Signature:
     given = list(inspect.signature(function).parameters.values())
     json = inspect.Parameter("json", inspect.Parameter.KEYWORD_ONLY, default=False)
     return inspect.Signature([*given, json])
+
+
+def _begin(name: str, config: Config, *, json: bool) -> Run:
+    open_outputs()
+    root = project_root(config)
+    CALLING.begin(config, root)
+    dry, defaults = bool(config.run.dry), project_defaults(config)
+    return Run(name, root=root, dry=dry, json=json, defaults=defaults)
+
+
+def end_before(name: str, config: Config, error: TaskError, *, json: bool) -> None:
+    """End as the task would end with this error, although it was never started. Raises `Exit`."""
+
+    def work() -> Outcome:
+        raise error
+
+    _finish(_begin(name, config, json=json), work, None)
 
 
 def _finish(run: Run, work: Callable[[], Outcome], watch: Watch | None) -> None:

@@ -1,12 +1,12 @@
-"""Flags for numbers and durations, those that name things and must not be empty, and files.
+"""The flags of our tasks: numbers, durations, names that must not be empty, and files.
 
-Invoke reports a wrong number or duration like its own errors.
+Whatever is wrong with one is a `SettingsError` that says the flag, its value and what is allowed.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -15,22 +15,25 @@ from invoke.parser.argument import Argument
 from invoke.parser.parser import ParseMachine
 
 from snapshot_tasks.system.errors import SettingsError
+from snapshot_tasks.system.nearest import meant, nearest
 from snapshot_tasks.system.spans import parse_span
+from snapshot_tasks.system.untrusted import printable
 
 COLLECTION, SHORT_COLLECTION = "collection", "c"
 # This flag also takes each word that stands alone after its task.
 FILES = "files"
 # What the user writes about a snapshot, stored as JSON.
 TEXTS = ("label", "note")
+MAX_VALUE = 100
 
 
 class Count(int):
-    """A flag for a whole number, 0 or greater; Invoke's own flags would print a traceback."""
+    """A flag for a whole number, 0 or greater."""
 
     def __new__(cls, value: int | str) -> Count:
-        """Raise Invoke's `ParseError` if the text is not such a number."""
+        """Raise `ValueError` with what was expected if the text is not such a number."""
         if isinstance(value, str) and not (value.isascii() and value.isdigit()):
-            raise ParseError(f"Expected a whole number, 0 or greater, got {value!r}.")
+            raise ValueError("a whole number, 0 or greater")
         return super().__new__(cls, value)
 
 
@@ -38,9 +41,9 @@ class Seconds(float):
     """A flag for a number of seconds, 0 or greater."""
 
     def __new__(cls, value: float | str) -> Seconds:
-        """Raise Invoke's `ParseError` if the text is not such a number."""
+        """Raise `ValueError` with what was expected if the text is not such a number."""
         if isinstance(value, str) and not re.fullmatch(r"[0-9]*\.?[0-9]+", value):
-            raise ParseError(f"Expected a number of seconds, 0 or greater, got {value!r}.")
+            raise ValueError("a number of seconds, 0 or greater")
         return super().__new__(cls, value)
 
 
@@ -50,11 +53,8 @@ class Span(str):
     __slots__ = ("value",)
 
     def __init__(self, text: str = "") -> None:
-        """Raise Invoke's `ParseError` if the text is not a duration."""
-        try:
-            self.value: timedelta | None = parse_span(text) if text else None
-        except ValueError as error:
-            raise ParseError(f"Expected {error}, got {text!r}.") from error
+        """Raise `ValueError` with what was expected if the text is not a duration."""
+        self.value: timedelta | None = parse_span(text) if text else None
 
 
 class Given(str):
@@ -63,7 +63,19 @@ class Given(str):
     __slots__ = ()
 
 
-class NameFlag(Argument):
+class Flag(Argument):
+    """A flag of a task, whose wrong value is refused by its name."""
+
+    def set_value(self, value: Any, cast: bool = True) -> None:
+        """Keep the value. Raises Invoke's `ParseError`, caused by the `SettingsError` to show."""
+        try:
+            super().set_value(value, cast)
+        except ValueError as error:
+            wrong = wrong_value(self.names[0], value, expected=str(error))
+            raise ParseError(wrong.message) from wrong
+
+
+class NameFlag(Flag):
     """A flag that names one or several things, and knows whether its value was given."""
 
     def __init__(self, **options: Any) -> None:
@@ -78,21 +90,47 @@ class NameFlag(Argument):
             self._value = Given(value)
 
 
-def as_given(flag: Argument) -> Argument:
-    """Return a flag that names things as one that knows whether it was given; others stay.
+def as_ours(flag: Argument) -> Flag:
+    """Return a flag as one of ours; one that names things also knows whether it was given.
 
     Only `--collection` has a short form.
     """
     is_collection = flag.names[0] == COLLECTION
-    if flag.kind is not list and not is_collection:
-        return flag
-    return NameFlag(
+    kind = NameFlag if flag.kind is list or is_collection else Flag
+    return kind(
         names=(*flag.names, SHORT_COLLECTION) if is_collection else flag.names,
         kind=flag.kind,
         default=flag.default,
         help=flag.help,
         attr_name=flag.attr_name,
     )
+
+
+def wrong_value(
+    flag: str, value: str, *, expected: str = "", choices: Sequence[str] = ()
+) -> SettingsError:
+    """Return the error for a value that a flag cannot have: what is allowed, and the nearest."""
+    if choices:
+        expected = f"one of {', '.join(choices)}"
+        hint = f"{meant(nearest(value, choices)[:1])}Use {expected}."
+    else:
+        hint = f"Use {expected}."
+    shown = printable(repr(value), limit=MAX_VALUE)
+    return SettingsError(f"--{flag} {shown} is not valid.", hint=hint)
+
+
+def only_one(**flags: object) -> None:
+    """Refuse several of these flags together. Raises `SettingsError`."""
+    given = [flag_name(name) for name, value in flags.items() if value]
+    if len(given) > 1:
+        raise SettingsError(
+            f"{' and '.join(given)} cannot be combined.", hint="Use only one of them."
+        )
+
+
+def flag_name(parameter: str) -> str:
+    """Return a flag as it is typed for a parameter of a task, such as --dry-run for dry_run."""
+    return f"--{parameter.rstrip('_').replace('_', '-')}"
 
 
 def refuse_unwritable(flags: Mapping[str, object]) -> None:
@@ -117,7 +155,7 @@ def refuse_empty(flags: Mapping[str, object]) -> None:
         values = value if isinstance(value, list) else [value]
         if any(isinstance(one, Given) and not one.strip() for one in values):
             raise SettingsError(
-                f"--{name.rstrip('_').replace('_', '-')} is empty.",
+                f"{flag_name(name)} is empty.",
                 hint="Give it a value, or leave the flag out to use the default.",
             )
 
@@ -131,8 +169,13 @@ def take_files() -> None:
         is_known = token in machine.contexts or token.startswith("-")
         if isinstance(files, NameFlag) and not is_known and not machine.waiting_for_flag_value:
             files.value = token
-        else:
+            return
+        try:
             handle(machine, token)
+        except ParseError as error:
+            # A flag that refuses its value does not know whose flag it is.
+            error.context = error.context or machine.context
+            raise
 
     ParseMachine.handle = handle_or_take  # type: ignore[method-assign,assignment]
 

@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from snapshot_tasks.cli.calling import CALLING, SCRIPT, Way, way
+from snapshot_tasks.cli.calling import CALLING, SCRIPT, Way, is_launchers, launched_by, way
 
 if TYPE_CHECKING:
     from snapshot_tasks.schedule.request import Command
@@ -26,13 +26,19 @@ def scheduled_command(root: Path) -> Command:
     from snapshot_tasks.schedule.request import Command, launcher
 
     called, names = way(), CALLING.call.names
-    if called is Way.LAUNCHER:
+    if called is Way.LAUNCHER and is_launchers(root):
         return launcher(root)
-    if called is Way.INV:
-        argv = (*_program("inv", module="invoke"), "--search-root", str(root))
+    if called in (Way.INV, Way.LAUNCHER):
+        argv = (*_inv(called), "--search-root", str(root))
         return Command(argv=argv, name="inv", names=names, install=_install(root))
     argv = _program(SCRIPT, module="snapshot_tasks")
     return Command(argv=argv, name=SCRIPT, names=names, folder=root, install=_install(root))
+
+
+def _inv(called: Way) -> tuple[str, ...]:
+    if called is Way.LAUNCHER:
+        return (str(Path(launched_by()).resolve()),)
+    return _program("inv", module="invoke")
 
 
 def _program(name: str, *, module: str) -> tuple[str, ...]:

@@ -6,6 +6,8 @@ from importlib import import_module
 
 from invoke.collection import Collection
 
+from snapshot_tasks.cli.mistakes import answer_mistakes
+
 # The modules in `tasks/`; the part before the dot is the group.
 TASKS = (
     "demo",
@@ -53,4 +55,5 @@ def add_tasks(collection: Collection, module: str) -> None:
         collection.add_task(task)
 
 
+answer_mistakes()
 namespace = build_namespace()

@@ -70,7 +70,7 @@ def time_of_day(text: str) -> timedelta:
     """Return a time such as 02:15. Raises `SettingsError` if it is not one."""
     if not re.fullmatch(r"([01][0-9]|2[0-3]):[0-5][0-9]", text):
         raise SettingsError(
-            f"{text!r} is not a time of day.", hint="Use a time such as --at 02:15, in UTC."
+            f"--at {text!r} is not valid.", hint="Use a time of day such as 02:15, in UTC."
         )
     hours, minutes = text.split(":")
     return timedelta(hours=int(hours), minutes=int(minutes))

@@ -71,7 +71,7 @@ class Unreachable(TaskError):
 
 
 class SettingsError(TaskError):
-    """A setting, a flag or a file with settings is wrong."""
+    """A setting, a task's name, a flag or a file with settings is wrong."""
 
     exit_code = 14
     kind = "settings"

@@ -196,7 +196,7 @@ def test_dry_and_wrong_flags(here: Inv) -> None:
     ]
     assert tree(folder(here)) == []
     assert_error(here("snapshot.keep", "--every", "90s"), 14, "--every is 90s", "whole minutes")
-    assert_error(here("snapshot.keep", "--at", "25:00"), 14, "'25:00' is not a time of day")
+    assert_error(here("snapshot.keep", "--at", "25:00"), 14, "--at '25:00' is not valid")
     assert_error(here("snapshot.keep", "--push"), 14, "QDRANT_OFFSITE_URL")
 
 

@@ -120,7 +120,7 @@ def test_every_argument_arrives_as_it_is(fresh: Launcher) -> None:
     done = fresh("snapshot.create", "--label", "a  b", "*", "")
     root = str(fresh.root)
     assert done.stdout.splitlines() == [
-        *("-m", "invoke", "--search-root", root),
+        *("-m", "invoke", f"--search-root={root}", "--collection=tasks"),
         *("snapshot.create", "--label", "a  b", "*", ""),
     ]
 
@@ -167,7 +167,7 @@ def test_it_runs_through_a_link(fresh: Launcher, tmp_path: Path) -> None:
     """From wherever it is linked, it is still the project's own .venv."""
     link = tmp_path / "linked"
     link.symlink_to(fresh.root / "inv")
-    assert f"\n{fresh.root}\n" in fresh("test", by=link).stdout
+    assert f"={fresh.root}\n" in fresh("test", by=link).stdout
     assert fresh.steps() == ["invoke"]
 
 

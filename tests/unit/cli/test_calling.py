@@ -63,7 +63,8 @@ def test_the_launcher_is_named_as_it_was_called(
     """Only in its own process: a hook that calls `inv` was not launched by it."""
     monkeypatch.setattr(sys, "argv", ["/venv/lib/invoke/__main__.py"])
     monkeypatch.setenv(LAUNCHER, f"{os.getpid()} {called}")
-    assert program(tmp_path) == (f"'{called}'" if " " in called else called)
+    assert program(Path(called).resolve().parent) == (f"'{called}'" if " " in called else called)
+    assert program(tmp_path / "else").endswith(f" --search-root {tmp_path / 'else'}")
     monkeypatch.setenv(LAUNCHER, f"{os.getppid()} {called}")
     assert program(tmp_path) == "inv"
 

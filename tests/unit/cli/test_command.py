@@ -15,9 +15,9 @@ from urllib.parse import quote
 
 import pytest
 from invoke.collection import Collection
-from invoke.exceptions import ParseError
 from invoke.program import Program
 
+from snapshot_tasks.cli import namespace  # noqa: F401 - answers mistakes
 from snapshot_tasks.cli.command import Count, Outcome, Run, Seconds, command
 from snapshot_tasks.operations.batch import for_each
 from snapshot_tasks.system import errors
@@ -379,10 +379,10 @@ def test_wrong_settings_end_with_14(
     assert call(work, "--json").document["result"] == {"url": "http://localhost:6333"}
 
 
-def test_an_unknown_flag_ends_with_1(call: Callable[..., Ended]) -> None:
+def test_an_unknown_flag_ends_with_14(call: Callable[..., Ended]) -> None:
     """What Invoke cannot parse never starts the task."""
     ended = call(succeed, "--unknown")
-    assert (ended.code, ended.out) == (1, "")
+    assert (ended.code, ended.out) == (14, "")
 
 
 @pytest.mark.parametrize(("text", "value"), [("0", 0), ("12", 12)])
@@ -393,8 +393,8 @@ def test_a_count_is_a_whole_number(text: str, value: int) -> None:
 
 @pytest.mark.parametrize("text", ["", "-1", "1.5", "many", "²"])
 def test_a_count_is_nothing_else(text: str) -> None:
-    """Anything else is an error of the command line, not a traceback."""
-    with pytest.raises(ParseError):
+    """Anything else is refused with what was expected."""
+    with pytest.raises(ValueError, match="a whole number"):
         Count(text)
 
 
@@ -406,6 +406,6 @@ def test_seconds_are_a_number(text: str, value: float) -> None:
 
 @pytest.mark.parametrize("text", ["", "-1", "1e3", "nan", "inf", "5s", "."])
 def test_seconds_are_nothing_else(text: str) -> None:
-    """Anything else is an error of the command line, not a traceback."""
-    with pytest.raises(ParseError):
+    """Anything else is refused with what was expected."""
+    with pytest.raises(ValueError, match="a number of seconds"):
         Seconds(text)

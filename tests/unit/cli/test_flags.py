@@ -1,4 +1,4 @@
-"""`-c` names the collection, and an empty name never means the default one."""
+"""`-c` names the collection, an empty name never means the default, wrong values are refused."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 
 import snapshot_tasks
 from snapshot_tasks.cli.namespace import build_namespace
-from tests.support.inv import Inv
+from tests.support.inv import Inv, Ran
 
 PACKAGE = Path(snapshot_tasks.__file__).parent
 FOREIGN = "from snapshot_tasks import namespace\n"
@@ -140,5 +140,66 @@ def test_a_collection_without_a_value_is_refused(
 ) -> None:
     """Invoke takes a list flag without a value for one that is not there."""
     ran = inv("--dry", name, *words)
-    assert ran.code == 1
-    assert "needed value" in ran.stderr
+    assert ran.code == 14
+    assert (not ran.stdout) is ("--json" not in words)
+    assert ran.stderr.splitlines() == [
+        "error: --collection needs a value.",
+        f"  fix: `inv {name} --help` explains each flag.",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("words", "what", "fix"),
+    [
+        (("snapshot.prune", "--keep-last", "-1"), "--keep-last '-1'", "a whole number, 0 or"),
+        (("snapshot.prune", "--max-age", "1y"), "--max-age '1y'", "a duration such as"),
+        (("snapshot.check", "--max-age", "soon"), "--max-age 'soon'", "a duration such as"),
+        (("snapshot.restore", "--timeout", "1m"), "--timeout '1m'", "a number of seconds"),
+        (("snapshot.schedule", "--every", "7x"), "--every '7x'", "a duration such as"),
+        (("snapshot.schedule", "--at", "25:99"), "--at '25:99'", "a time of day such as 02:15"),
+        (("snapshot.schedule", "--format", "crn"), "--format 'crn'", "Did you mean cron?"),
+        (("snapshot.verify", "--level", "byte"), "--level 'byte'", "Did you mean bytes?"),
+        (("snapshot.test-restore", "--engine-version", "x"), "--engine-version 'x'", "such as 1."),
+        (("engine.install", "--version", "newest"), "--version 'newest'", "a version such as 1."),
+        (("stack.logs", "--tail", "all"), "--tail 'all'", "a whole number, 0 or greater"),
+    ],
+)
+def test_a_wrong_value_is_refused_with_its_flag(
+    inv: Inv, words: tuple[str, ...], what: str, fix: str
+) -> None:
+    """Two lines: the flag and its value, then the nearest or what is allowed."""
+    assert_mistake(inv(*words), f"{what} is not valid.", fix)
+    ran = inv(*words, "--json")
+    assert ran.document["error"]["message"] == f"{what} is not valid."
+    assert (ran.document["task"], ran.document["exit_code"]) == (words[0], 14)
+
+
+@pytest.mark.parametrize(
+    ("words", "what"),
+    [
+        (("snapshot.create", "--all", "-c", "a"), "--all and --collection"),
+        (("snapshot.check", "--all", "-c", "a"), "--all and --collection"),
+        (("snapshot.prune", "--all", "-c", "a"), "--all and --collection"),
+        (("snapshot.pull", "--all", "-c", "a"), "--all and --collection"),
+        (("snapshot.push", "--all", "--snapshot", "a"), "--all and --snapshot"),
+        (("snapshot.verify", "--all", "--snapshot", "a"), "--all and --snapshot"),
+        (("snapshot.restore", "--all", "--as", "a"), "--all and --as"),
+        (("snapshot.restore", "--replace", "--if-missing"), "--replace and --if-missing"),
+        (("snapshot.test-restore", "--all", "--create"), "--all and --create"),
+        (
+            ("snapshot.test-restore", "--in-place", "--engine-version", "1.17.0"),
+            "--in-place and --engine-version",
+        ),
+    ],
+)
+def test_flags_that_conflict_are_refused(inv: Inv, words: tuple[str, ...], what: str) -> None:
+    """Those that were given, in the same two lines for every task."""
+    assert_mistake(inv(*words), f"{what} cannot be combined.", "Use only one of them.")
+
+
+def assert_mistake(ran: Ran, what: str, fix: str) -> None:
+    """Two lines on stderr, the second with this remedy, nothing on stdout, and 14."""
+    assert (ran.code, ran.stdout) == (14, ""), ran.stderr
+    first, second = ran.stderr.splitlines()
+    assert first == f"error: {what}"
+    assert fix in second

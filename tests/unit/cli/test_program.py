@@ -1,4 +1,4 @@
-"""`qdrant-snapshots` suggests what a mistyped word may have meant, in two lines, with code 1."""
+"""`qdrant-snapshots` suggests what a mistyped word may have meant, in two lines, with code 14."""
 
 from __future__ import annotations
 
@@ -36,13 +36,19 @@ def run(
         (
             ("snapshot.show", "--snapshot"),
             "--snapshot needs a value.",
-            "`qdrant-snapshots --help snapshot.show` explains each flag.",
+            "`qdrant-snapshots snapshot.show --help` explains each flag.",
         ),
         (
             ("snapshot.prune", "--keep-last", "x"),
-            "Expected a whole number, 0 or greater, got 'x'.",
-            "`qdrant-snapshots --help TASK` explains each flag.",
+            "--keep-last 'x' is not valid.",
+            "Use a whole number, 0 or greater.",
         ),
+        (
+            ("--collection", "foo", "snapshot.create"),
+            "--collection is before the name of its task.",
+            "Use `qdrant-snapshots snapshot.create --collection foo`.",
+        ),
+        (("--hide",), "--hide needs a value.", "`qdrant-snapshots --help` shows all flags."),
         (("x\x1b[31m",), "There is no task x\\x1b[31m.", "--list"),
     ],
 )
@@ -53,10 +59,10 @@ def test_what_is_mistyped_is_answered(
     error: str,
     fix: str,
 ) -> None:
-    """One error line and one fix line on stderr, nothing on stdout, and exit code 1."""
+    """One error line and one fix line on stderr, nothing on stdout, and exit code 14."""
     code, out, err = run(capsys, monkeypatch, *words)
     first, second = err.splitlines()
-    assert (code, out) == (1, "")
+    assert (code, out) == (14, "")
     assert first == f"error: {error}"
     assert second.startswith("  fix: ")
     assert fix in second

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from snapshot_tasks.cli.command import Outcome, Run, command
 from snapshot_tasks.cli.console import tell
-from snapshot_tasks.system.errors import SettingsError
+from snapshot_tasks.cli.flags import wrong_value
 
 
 @command("engine.install", help={"version": "The version to download; default: QDRANT_VERSION."})
@@ -16,10 +16,7 @@ def install(run: Run, version: str = "") -> Outcome:
 
     wanted = version.removeprefix("v") or run.settings.engine.version
     if not is_version(wanted):
-        raise SettingsError(
-            f"{version!r} is not a version.",
-            hint=f"Use one like {DEFAULT_VERSION}.",
-        )
+        raise wrong_value("version", version, expected=f"a version such as {DEFAULT_VERSION}")
     target = cached_binary(wanted)
     if run.dry:
         return run.would(f"download Qdrant {wanted} to {target}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from snapshot_tasks.cli.command import Outcome, Run, Span, command
+from snapshot_tasks.cli.flags import only_one
 from snapshot_tasks.cli.show.ci import tell_ci
 from snapshot_tasks.cli.wiring import collection_in, now, open_catalog
 from snapshot_tasks.system.errors import SettingsError
@@ -36,10 +37,7 @@ def check(
     from snapshot_tasks.cli.show.promises import promises_json, render_promises
     from snapshot_tasks.operations.check import Promised, judge
 
-    if all and collection:
-        raise SettingsError(
-            "--all and --collection cannot be combined.", hint="Use only one of them."
-        )
+    only_one(all=all, collection=collection)
     catalog = open_catalog(run)
     promised = Promised(
         collections=None if all else collection or [collection_in(run, catalog)],

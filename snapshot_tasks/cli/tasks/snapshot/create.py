@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from snapshot_tasks.cli.command import Outcome, Run, command
+from snapshot_tasks.cli.flags import only_one
 from snapshot_tasks.cli.wiring import (
     collection_on,
     connect,
@@ -14,7 +15,6 @@ from snapshot_tasks.cli.wiring import (
     run_hook,
 )
 from snapshot_tasks.domain.failure import joined
-from snapshot_tasks.system.errors import SettingsError
 
 
 @command(
@@ -56,10 +56,7 @@ def create(
     from snapshot_tasks.operations.restore.unfinished import tidied
     from snapshot_tasks.system.files import lacking
 
-    if all and collection:
-        raise SettingsError(
-            "--all and --collection cannot be combined.", hint="Use only one of them."
-        )
+    only_one(all=all, collection=collection)
     policy = run.settings.keep if prune else None
     if policy:
         check_policy(policy)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from snapshot_tasks.cli.command import Count, Outcome, Run, Span, command
 from snapshot_tasks.cli.console import say, tell
+from snapshot_tasks.cli.flags import only_one
 from snapshot_tasks.cli.wiring import (
     PLACE_HELP,
     collection_in,
@@ -17,7 +18,6 @@ from snapshot_tasks.cli.wiring import (
     repositories,
 )
 from snapshot_tasks.domain.failure import joined
-from snapshot_tasks.system.errors import SettingsError
 
 if TYPE_CHECKING:
     from snapshot_tasks.cli.show.plans import Placed
@@ -72,10 +72,7 @@ def prune(
     """Delete old snapshots by rules, but never the newest, the newest proven or a pinned one."""
     from snapshot_tasks.operations.prune import check_policy
 
-    if all and collection:
-        raise SettingsError(
-            "--all and --collection cannot be combined.", hint="Use only one of them."
-        )
+    only_one(all=all, collection=collection)
     given: dict[str, Any] = {
         "keep_last": keep_last,
         "keep_daily": keep_daily,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from snapshot_tasks.cli.command import Outcome, Run, Seconds, command
+from snapshot_tasks.cli.flags import only_one
 from snapshot_tasks.cli.wiring import (
     COLLECTION_HELP,
     PLACE_HELP,
@@ -14,7 +15,6 @@ from snapshot_tasks.cli.wiring import (
     repositories,
 )
 from snapshot_tasks.domain.failure import joined
-from snapshot_tasks.system.errors import SettingsError
 
 if TYPE_CHECKING:
     from snapshot_tasks.catalog.folder import Catalog
@@ -55,11 +55,8 @@ def pull(
     from snapshot_tasks.operations.offsite.listing import choose, list_remote
     from snapshot_tasks.operations.offsite.pull import pull_each
 
-    if all and (snapshot or collection):
-        raise SettingsError(
-            "--all cannot be combined with --snapshot or --collection.",
-            hint="Remove those flags.",
-        )
+    only_one(all=all, snapshot=snapshot)
+    only_one(all=all, collection=collection)
     places = repositories(run, from_)
     is_any = all or (snapshot and not collection)
     wanted = None if is_any else collection or collection_off_site(run, places)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from snapshot_tasks.cli.command import Outcome, Run, command
+from snapshot_tasks.cli.flags import only_one
 from snapshot_tasks.cli.wiring import (
     COLLECTION_HELP,
     PLACE_HELP,
@@ -13,7 +14,6 @@ from snapshot_tasks.cli.wiring import (
     repositories,
 )
 from snapshot_tasks.domain.failure import joined
-from snapshot_tasks.system.errors import SettingsError
 
 
 @command(
@@ -48,10 +48,7 @@ def push(
     from snapshot_tasks.operations.offsite.push import PushRequest, push_each
     from snapshot_tasks.operations.prune import check_policy, pinned_names
 
-    if all and snapshot:
-        raise SettingsError(
-            "--all and --snapshot cannot be combined.", hint="Use only one of them."
-        )
+    only_one(all=all, snapshot=snapshot)
     policy = run.settings.keep
     if prune:
         check_policy(policy)

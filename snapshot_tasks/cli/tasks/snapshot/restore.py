@@ -6,6 +6,7 @@ from contextlib import ExitStack, nullcontext
 from typing import TYPE_CHECKING
 
 from snapshot_tasks.cli.command import Outcome, Run, Seconds, command
+from snapshot_tasks.cli.flags import only_one
 from snapshot_tasks.cli.wiring import (
     COLLECTION_HELP,
     SNAPSHOT_HELP,
@@ -16,7 +17,7 @@ from snapshot_tasks.cli.wiring import (
     now,
     open_catalog,
 )
-from snapshot_tasks.system.errors import Refused, SettingsError
+from snapshot_tasks.system.errors import Refused
 
 if TYPE_CHECKING:
     from snapshot_tasks.catalog.folder import Catalog
@@ -138,15 +139,10 @@ def _restore_missing(
 def _check_restore_flags(
     all: bool, if_missing: bool, snapshot: str, as_: str, replace: bool
 ) -> None:
-    if all and (snapshot or as_):
-        raise SettingsError(
-            "--all cannot be combined with --snapshot or --as.", hint="Remove those flags."
-        )
+    only_one(all=all, snapshot=snapshot)
+    only_one(all=all, as_=as_)
+    only_one(replace=replace, if_missing=if_missing)
     if all and not if_missing:
         raise Refused(
             "--all restores only missing collections.", hint="Add `--if-missing` to confirm this."
-        )
-    if replace and if_missing:
-        raise SettingsError(
-            "--replace and --if-missing cannot be combined.", hint="Use only one of them."
         )

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from snapshot_tasks.cli.command import Outcome, Run, Span, command
+from snapshot_tasks.cli.flags import wrong_value
 from snapshot_tasks.cli.launching import scheduled_command
 from snapshot_tasks.system.errors import SettingsError
 
@@ -48,9 +49,7 @@ def schedule(
     from snapshot_tasks.schedule import FORMATS
 
     if format not in FORMATS:
-        raise SettingsError(
-            f"{format!r} is not a format.", hint=f"Use one of {', '.join(FORMATS)}."
-        )
+        raise wrong_value("format", format, choices=tuple(FORMATS))
     if not image:
         raise SettingsError("--image is empty.", hint="Name the image of docs/image.md.")
     made = FORMATS[format](_request(run, every, at, drill_every, all, push, image))

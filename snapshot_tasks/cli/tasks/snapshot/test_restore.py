@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from snapshot_tasks.cli.command import Outcome, Run, Seconds, command
+from snapshot_tasks.cli.flags import only_one, wrong_value
 from snapshot_tasks.cli.show.ci import JUNIT_HELP, tell_ci
 from snapshot_tasks.cli.wiring import (
     COLLECTION_HELP,
@@ -19,7 +20,6 @@ from snapshot_tasks.cli.wiring import (
     run_hook,
 )
 from snapshot_tasks.domain.failure import joined
-from snapshot_tasks.system.errors import SettingsError
 
 if TYPE_CHECKING:
     from snapshot_tasks.catalog.folder import Catalog
@@ -71,16 +71,9 @@ def drill(
     from snapshot_tasks.operations.choose import to_test
     from snapshot_tasks.operations.prove.drill import drill_each
 
-    if sum((all, bool(snapshot), create, random)) > 1:
-        raise SettingsError(
-            "--all, --snapshot, --create and --random cannot be combined.",
-            hint="Use only one of them.",
-        )
-    if in_place and (all or keep or engine_version):
-        raise SettingsError(
-            "--in-place cannot be combined with --all, --keep or --engine-version.",
-            hint="Remove those flags.",
-        )
+    only_one(all=all, snapshot=snapshot, create=create, random=random)
+    for flag in ({"all": all}, {"keep": keep}, {"engine_version": engine_version}):
+        only_one(in_place=in_place, **flag)
     version = _version(engine_version)
     catalog = open_catalog(run)
     if run.dry or dry_run:
@@ -118,9 +111,7 @@ def _version(text: str) -> str:
 
     version = text.removeprefix("v")
     if version and not is_version(version):
-        raise SettingsError(
-            f"{version!r} is not a version.", hint=f"Use one like {DEFAULT_VERSION}."
-        )
+        raise wrong_value("engine-version", text, expected=f"a version such as {DEFAULT_VERSION}")
     return version
 
 

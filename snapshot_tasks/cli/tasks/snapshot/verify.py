@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from snapshot_tasks.cli.command import Outcome, Run, command
+from snapshot_tasks.cli.flags import only_one, wrong_value
 from snapshot_tasks.cli.show.ci import JUNIT_HELP, tell_ci
 from snapshot_tasks.cli.wiring import (
     COLLECTION_HELP,
@@ -12,7 +13,6 @@ from snapshot_tasks.cli.wiring import (
     now,
     open_catalog,
 )
-from snapshot_tasks.system.errors import SettingsError
 
 
 @command(
@@ -44,12 +44,8 @@ def verify(
     from snapshot_tasks.operations.prove.contents import verify_each
 
     if level not in LEVELS:
-        levels = ", ".join(LEVELS)
-        raise SettingsError(f"{level!r} is not a level.", hint=f"Use one of {levels}.")
-    if all and snapshot:
-        raise SettingsError(
-            "--all and --snapshot cannot be combined.", hint="Use only one of them."
-        )
+        raise wrong_value("level", level, choices=LEVELS)
+    only_one(all=all, snapshot=snapshot)
     catalog = open_catalog(run)
     if all:
         chosen = all_of(catalog, collection, purpose="verify")
