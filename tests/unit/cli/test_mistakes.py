@@ -103,7 +103,7 @@ def test_a_mistake_is_one_document(inv: Inv) -> None:
     assert ran.document["error"]["hint"] == "Use `inv qdrant.snapshot.list --json`."
 
 
-@pytest.mark.parametrize("words", [("buildd",), ("build", "--fats"), ("build", "qdrant.doctr")])
+@pytest.mark.parametrize("words", [("buildx",), ("build", "--fats"), ("build", "qdrant.doctr")])
 def test_other_tasks_keep_the_words_of_invoke(inv: Inv, words: tuple[str, ...]) -> None:
     """The program is not ours, and neither are all of its tasks."""
     ran = inv(*words)
