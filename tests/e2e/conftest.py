@@ -20,6 +20,7 @@ from tests.e2e.stack import (
     BIG,
     BIG_ALIAS,
     BIG_POINTS,
+    RESTORE,
     SMALL,
     SMALL_POINTS,
     Stack,
@@ -66,15 +67,18 @@ def _no_settings_from_outside_for_shared_stacks() -> Iterator[None]:
         yield
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def image(docker: None) -> Iterator[str]:
-    """The image, built from the repository on the Python base of this machine."""
-    tag = f"qst-e2e-image-{uuid4().hex[:8]}"
-    base = os.environ.get("PYTHON_IMAGE")
-    arguments = ["--build-arg", f"PYTHON_IMAGE={base}"] if base else []
-    ask_docker("build", "--quiet", "--tag", tag, *arguments, str(ROOT))
-    yield tag
-    ask_docker("image", "rm", "--force", tag)
+    """The image, built from the repository on the Python base of this machine.
+
+    Compose builds it, as it does for the stacks: `docker build` may not share its cache, and would
+    install all packages a second time.
+    """
+    project = f"qst-e2e-image-{uuid4().hex[:8]}"
+    file = str(ROOT / "docker-compose.yml")
+    ask_docker("compose", "--file", file, "--project-name", project, "build", "--quiet", RESTORE)
+    yield f"{project}-{RESTORE}"
+    ask_docker("image", "rm", "--force", f"{project}-{RESTORE}")
 
 
 @contextmanager

@@ -28,7 +28,7 @@ RESTORE = "qdrant-restore"
 def ask_docker(*arguments: str) -> str:
     """Run the Docker client and return its output; a failure raises."""
     done = subprocess.run(
-        ["docker", *arguments], capture_output=True, text=True, timeout=120, check=False
+        ["docker", *arguments], capture_output=True, text=True, timeout=280, check=False
     )
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()

@@ -88,15 +88,14 @@ def test_the_profile_takes_and_proves(copied: Stack, seeds: Seeds) -> None:
 
 
 @pytest.mark.usefixtures("drill_turn")
-def test_beside_a_foreign_stack(copied: Stack) -> None:
+def test_beside_a_foreign_stack(copied: Stack, image: str) -> None:
     """The example works beside a compose file of another project, with a key and no port."""
-    ask_docker("build", "--quiet", "--tag", copied.name, *_base(), str(copied.root))
     (port,) = free_ports(1)
     (copied.root / "docker-compose.yml").write_text(FOREIGN.format(port=port), encoding="utf-8")
     shutil.copy(ROOT / "examples/compose-sidecar.yml", copied.root)
     environment = {
         "COMPOSE_FILE": "docker-compose.yml:compose-sidecar.yml",
-        "SNAPSHOT_TASKS_IMAGE": copied.name,
+        "SNAPSHOT_TASKS_IMAGE": image,
         "QDRANT_API_KEY": "k$y",
     }
     copied.inv.environment.update(environment)
@@ -112,9 +111,3 @@ def test_beside_a_foreign_stack(copied: Stack) -> None:
     assert not any(stack.inspect(BACKUP)["NetworkSettings"]["Ports"].values())
     stops_at_once(stack.container(BACKUP))
     assert stack.compose("down", "--volumes").code == 0
-    ask_docker("image", "rm", "--force", copied.name)
-
-
-def _base() -> list[str]:
-    base = os.environ.get("PYTHON_IMAGE")
-    return ["--build-arg", f"PYTHON_IMAGE={base}"] if base else []

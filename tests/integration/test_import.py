@@ -19,6 +19,7 @@ from snapshot_tasks.domain.seal import SERVER
 from snapshot_tasks.operations.create import found, imported
 from tests.conftest import Inv, Live
 from tests.integration.conftest import Samples
+from tests.support.amount import FULL
 from tests.support.disks import need_disks, small_disk
 from tests.support.world import assert_error, edit_manifest, tree
 
@@ -249,7 +250,10 @@ def test_without_room_it_is_15_before_anything(outside: Inv, foreign: Path, tmp_
 def test_it_goes_off_site_and_comes_back_imported(
     outside: Inv, foreign: Path, tmp_path: Path, catalog_of: Catalog
 ) -> None:
-    """Push, prune and pull treat it as any snapshot; the selftest finds each damage of it."""
+    """Push, prune and pull treat it as any snapshot; the selftest finds each damage of it.
+
+    Only its manifest differs from that of other snapshots, so quickly only that is damaged.
+    """
     place = tmp_path / "place"
     place.mkdir()
     assert outside("snapshot.import", str(foreign)).code == 0
@@ -263,7 +267,8 @@ def test_it_goes_off_site_and_comes_back_imported(
     back = catalog_of.newest("sample-plain")
     assert (back.manifest, back.is_imported) == (entry.manifest, True)
     assert outside("snapshot.verify", "-c", "sample-plain", "--level=content").code == 0
-    tested = outside("snapshot.selftest", "-c", "sample-plain", **NATIVE)
+    only = "" if FULL else "manifest"
+    tested = outside("snapshot.selftest", "-c", "sample-plain", f"--only={only}", **NATIVE)
     assert tested.code == 0, tested.stdout + tested.stderr
 
 

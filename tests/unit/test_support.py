@@ -76,3 +76,10 @@ def test_parts_together_are_everything(
     first, second = plan._part("abcd", "1/2"), plan._part("abcd", "2/2")
     assert sorted([*first, *second]) == ["a", "b", "c", "d"]
     assert sorted(first) == ["a", "d"]
+
+
+def test_what_was_never_measured_starts_early(request: pytest.FixtureRequest) -> None:
+    """A new file with servers may be long; one of unit tests is short."""
+    plan = Plan(request.config)
+    assert plan._seconds("tests/integration/test_new.py") >= 60
+    assert plan._seconds("tests/unit/test_new.py") <= 1
