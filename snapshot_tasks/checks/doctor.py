@@ -151,7 +151,7 @@ def check_folder(patient: Patient) -> Iterator[Finding]:
     """The snapshot folder exists, is writable, and has enough free space."""
     folder = patient.catalog.folder
     if not folder.is_dir():
-        raise StorageError(f"{folder} is not a folder.", hint=f"mkdir -p {folder}")
+        raise StorageError(f"{folder} is not a folder.", hint=f"Run `mkdir -p {folder}`.")
     if not os.access(folder, os.W_OK | os.X_OK):
         raise StorageError(
             f"{folder} is not writable.", hint=f"Give this user write permission for {folder}."

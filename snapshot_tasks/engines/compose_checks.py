@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from snapshot_tasks.domain.findings import Finding, fail, ok, warn
-from snapshot_tasks.engines.compose_client import compose_version, docker_problem
+from snapshot_tasks.engines.compose_client import compose_version, docker_problem, no_docker
 from snapshot_tasks.engines.compose_document import (
     KEPT,
     SNAPSHOTS,
@@ -15,7 +15,6 @@ from snapshot_tasks.engines.compose_document import (
 )
 from snapshot_tasks.engines.compose_leftovers import find_labelled
 from snapshot_tasks.engines.compose_stack import JsonObject
-from snapshot_tasks.system.errors import Unreachable
 from snapshot_tasks.system.scratch import is_gone
 
 
@@ -23,7 +22,7 @@ def check_docker() -> Iterator[Finding]:
     """Check that Docker responds and has Compose. Raises `Unreachable` otherwise."""
     problem = docker_problem()
     if problem:
-        raise Unreachable(problem, hint="Start Docker, or set QDRANT_ENGINE=native.")
+        raise no_docker(problem)
     yield ok("compose", f"Docker Compose {compose_version()}")
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from snapshot_tasks.system import process
 from snapshot_tasks.system.errors import TaskError, Unreachable
 from snapshot_tasks.system.process import Completed
+from snapshot_tasks.system.untrusted import sentence
 
 DAEMON_SECONDS = 2.0
 COMMAND_SECONDS = 900.0
@@ -68,7 +69,7 @@ def check_container(name: str) -> None:
 def _exited(words: Completed) -> Unreachable:
     last = " ".join((words.stdout + words.stderr).split())[-400:] or "no output"
     return Unreachable(
-        f"Qdrant exited while it was starting: {last}",
+        f"Qdrant exited while it was starting: {sentence(last)}",
         hint="Run `docker compose config` to see its configuration.",
     )
 

@@ -32,6 +32,7 @@ from snapshot_tasks.system.errors import NotFound, Refused, SettingsError, Unrea
 from snapshot_tasks.system.files import PRIVATE, PRIVATE_FOLDER, storage_errors, write_text
 from snapshot_tasks.system.progress import Progress
 from snapshot_tasks.system.scratch import scratch_folder
+from snapshot_tasks.system.untrusted import sentence
 
 READY_POLL_SECONDS = 0.03
 LOG_LINES = 200
@@ -405,7 +406,8 @@ def _wait_ready(url: str, pid: int, log: Path, timeout_seconds: float) -> None:
             if process.started_at(pid) is None:
                 last = " ".join(files.tail(log, 3)) or "no output"
                 raise Unreachable(
-                    f"Qdrant exited while it was starting: {last}", hint=_why_exited(log)
+                    f"Qdrant exited while it was starting: {sentence(last)}",
+                    hint=_why_exited(log),
                 )
             if time.monotonic() >= deadline:
                 raise Unreachable(

@@ -39,6 +39,12 @@ def make_jobs(work: Work, *, every: timedelta, drill_every: timedelta, at: str) 
         Job(task="snapshot.create", words=work.create_task, turns=takes),
         Job(task="snapshot.push", words=work.push_tasks, turns=takes),
         Job(task="snapshot.test-restore", words=work.drill_tasks, turns=drills),
+        # Last, so that it judges what the others have just done.
+        Job(
+            task="snapshot.check",
+            words=work.check_tasks(every=every, drill_every=drill_every),
+            turns=takes,
+        ),
     )
     return tuple(job for job in jobs if job.words)
 

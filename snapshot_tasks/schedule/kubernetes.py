@@ -8,10 +8,9 @@ from datetime import timedelta
 from urllib.parse import urlsplit
 
 from snapshot_tasks.domain.endpoint import is_loopback
-from snapshot_tasks.schedule.calendar import DAY, HOUR, Calendar
+from snapshot_tasks.schedule.calendar import Calendar
 from snapshot_tasks.schedule.request import Command, Request, Schedule, rules
 from snapshot_tasks.system.errors import SettingsError
-from snapshot_tasks.system.spans import format_span
 from snapshot_tasks.system.untrusted import is_harmless, printable
 
 NAME, FILE = "qdrant-snapshot", "qdrant-snapshot.yaml"
@@ -31,10 +30,11 @@ def cronjobs(request: Request) -> Schedule:
     url, origin = _server(request), request.command.origin
     # In the image, tasks have their own names, whatever they are called in this project.
     request = replace(request, command=Command(argv=(PROGRAM,), name=PROGRAM))
+    checks = request.check_tasks(every=request.every, drill_every=request.drill_every)
     jobs = (
         _job("", request.creates, request.create_tasks, request),
         _job("-drill", request.drills, request.drill_tasks, request),
-        _job("-check", request.checks, _check_tasks(request), request),
+        _job("-check", request.checks, checks, request),
     )
     documents = (_config(request, url), _VOLUME, _policy(request, url), *jobs)
     head = _HEAD.format(origin=origin, secrets=", ".join(_secrets(request)))
@@ -100,13 +100,6 @@ def _copies(request: Request) -> dict[str, str]:
 
 def _is_remote(url: str) -> bool:
     return "://" in url and not url.startswith("file:")
-
-
-def _check_tasks(request: Request) -> tuple[str, ...]:
-    """Return the task that notices a missing run, with ages that a late one may have."""
-    ages = {"--max-age": request.every + 2 * HOUR, "--max-proof-age": request.drill_every + DAY}
-    given = [word for flag, age in ages.items() for word in (flag, format_span(age))]
-    return ("snapshot.check", *request.which, *given)
 
 
 def _policy(request: Request, url: str) -> str:

@@ -9,7 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from snapshot_tasks.domain.retention import Policy
-from snapshot_tasks.schedule.calendar import HOUR, MINUTE, Calendar, calendar, time_of_day
+from snapshot_tasks.schedule.calendar import DAY, HOUR, MINUTE, Calendar, calendar, time_of_day
 from snapshot_tasks.system.errors import SettingsError
 from snapshot_tasks.system.spans import format_span
 from snapshot_tasks.system.untrusted import is_harmless, printable
@@ -115,6 +115,12 @@ class Work:
     def drill_tasks(self) -> tuple[str, ...]:
         """The arguments that prove the newest snapshot."""
         return (self.command.task("snapshot.test-restore"), *self.which)
+
+    def check_tasks(self, *, every: timedelta, drill_every: timedelta) -> tuple[str, ...]:
+        """The arguments that notice a missed run, with ages that a late one may have."""
+        ages = {"--max-age": every + 2 * HOUR, "--max-proof-age": drill_every + DAY}
+        given = [word for flag, age in ages.items() for word in (flag, format_span(age))]
+        return (self.command.task("snapshot.check"), *self.which, *given)
 
     @property
     def which(self) -> tuple[str, ...]:

@@ -44,6 +44,11 @@ def without_escapes(text: str) -> str:
     return printable(_ESCAPES.sub("", text).replace("\t", " "))
 
 
+def sentence(text: str) -> str:
+    """Return what another program said last so that a message can end with it: with a full stop."""
+    return text if text.endswith((".", "!", "?")) else f"{text}."
+
+
 def is_harmless(character: str) -> bool:
     """Return whether a character is only displayed and has no other effect."""
     return character.isprintable() or unicodedata.category(character) not in _COMMANDING

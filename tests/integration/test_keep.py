@@ -97,9 +97,9 @@ def taken(place: Path) -> list[Path]:
 
 
 def test_rounds_of_a_minute(here: Inv, start: Start) -> None:
-    """It takes and proves at once, again at the full minute, and says each time when and what."""
+    """It takes, proves and checks at once, again at the full minute, and says when and what."""
     kept = start("--every", "1min", "--drill-every", "1min")
-    kept.has("snapshot.test-restore: succeeded", times=2, seconds=LONG)
+    kept.has("snapshot.check: succeeded", times=2, seconds=LONG)
     assert kept.stop() == 0
     assert len(snapshots(here)) >= 2
     assert all(re.match(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ ", line) for line in kept.lines)
@@ -114,7 +114,8 @@ def test_only_what_was_missed_is_made_up_for(here: Inv, start: Start) -> None:
     """After two days, one snapshot is taken at once; the drill of this week is not repeated."""
     folder(here).mkdir(exist_ok=True)
     now = datetime.now(UTC)
-    moments = {"snapshot.create": now - timedelta(days=2), "snapshot.test-restore": now}
+    old, drill, check = "snapshot.create", "snapshot.test-restore", "snapshot.check"
+    moments = {old: now - timedelta(days=2), drill: now, check: now}
     for task, moment in moments.items():
         record_run(folder(here), task, ended_at=moment, seconds=1, exit_code=0)
     kept = start()
@@ -169,6 +170,20 @@ def test_stopped_in_the_middle_of_a_create(
     assert (run.task, run.exit_code) == ("snapshot.create", 130)
 
 
+def test_a_broken_promise_is_told(here: Inv, start: Start) -> None:
+    """No task fails in this round, but what was never proven in time alarms all the same."""
+    folder(here).mkdir(exist_ok=True)
+    for task in ("snapshot.create", "snapshot.test-restore"):
+        record_run(folder(here), task, ended_at=datetime.now(UTC), seconds=1, exit_code=0)
+    with listening() as listener:
+        kept = start(QDRANT_PING_URL=f"{listener.url}/{{task}}")
+        kept.has("snapshot.check: failed with exit code")
+        wait_until(lambda: any(p.startswith("/snapshot-check/") for p in listener.paths()))
+        assert kept.count("started") == 1
+        assert kept.stop() == 0
+    assert_error(here("snapshot.keep", "--health"), 1, "snapshot.check failed")
+
+
 def test_a_killed_task_is_told_for_it(qdrant: Live, here: Inv, start: Start) -> None:
     """A task that the system kills, as for want of memory, cannot report it; so this one does."""
     hold = Hold()
@@ -193,6 +208,7 @@ def test_dry_and_wrong_flags(here: Inv) -> None:
     assert ran.stdout.splitlines() == [
         "would run snapshot.create at once",
         "would run snapshot.test-restore at once",
+        "would run snapshot.check --max-age 26h --max-proof-age 1441min at once",
     ]
     assert tree(folder(here)) == []
     assert_error(here("snapshot.keep", "--every", "90s"), 14, "--every is 90s", "whole minutes")

@@ -17,7 +17,7 @@ from snapshot_tasks.system.errors import (
     TaskError,
     Unreachable,
 )
-from snapshot_tasks.system.untrusted import printable
+from snapshot_tasks.system.untrusted import printable, sentence
 
 AWAY = "Check whether this machine ran out of memory or disk space, then run this again."
 NOT_PROVEN_HINT = (
@@ -100,4 +100,4 @@ def _said(log: tuple[str, ...]) -> str:
     wrong = [line for line in log if "ERROR" in line or "panic" in line.lower()]
     lines = [" ".join(line.split()) for line in (wrong or list(log))[-MAX_LINES:]]
     text = printable(" | ".join(filter(None, lines)))[-MAX_CHARACTERS:]
-    return f" Its log ends with: {text}" if text else ""
+    return f" Its log ends with: {sentence(text)}" if text else ""

@@ -33,6 +33,7 @@ from snapshot_tasks.qdrant.server import Server
 from snapshot_tasks.system import process
 from snapshot_tasks.system.errors import Refused, RestoreIncomplete, TaskError
 from snapshot_tasks.system.progress import Progress
+from snapshot_tasks.system.untrusted import sentence
 
 UNTOUCHED = "Nothing was replaced. Try an older snapshot from `inv snapshot.list`."
 
@@ -116,7 +117,7 @@ def put_back(
         problem = error.message
     if problem:
         raise RestoreIncomplete(
-            f"{target} could be neither replaced nor restored as it was: {problem}",
+            f"{target} could be neither replaced nor restored as it was: {sentence(problem)}",
             hint=f"The previous contents are safe in {safety.path}.",
         )
 

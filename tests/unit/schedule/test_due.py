@@ -105,15 +105,18 @@ def test_it_is_what_a_schedule_runs() -> None:
         ("snapshot.create", "--all", "--prune"),
         ("snapshot.push", "--all", "--prune"),
         ("snapshot.test-restore", "--all"),
+        ("snapshot.check", "--all", "--max-age", "26h", "--max-proof-age", "8d"),
     ]
     assert [f"{job.turns.after(NOON):%a %H:%M}" for job in jobs] == [
         "Thu 02:15",
         "Thu 02:15",
         "Sun 03:15",
+        "Thu 02:15",
     ]
     assert sum((job.words for job in jobs[:2]), ()) == work(push=True).create_tasks
     few = make_jobs(work(push=False), every=MINUTE, drill_every=MINUTE, at="00:00")
-    assert [job.task for job in few] == ["snapshot.create", "snapshot.test-restore"]
+    few_tasks = ["snapshot.create", "snapshot.test-restore", "snapshot.check"]
+    assert [job.task for job in few] == few_tasks
 
 
 @pytest.mark.parametrize("seconds", [1, 59, 90])
