@@ -24,7 +24,7 @@ from snapshot_tasks.cli.command import end_before
 from snapshot_tasks.cli.flags import COLLECTION, SHORT_COLLECTION
 from snapshot_tasks.system.errors import SettingsError
 from snapshot_tasks.system.nearest import MAX_SUGGESTIONS, meant, nearest
-from snapshot_tasks.system.untrusted import printable
+from snapshot_tasks.system.untrusted import printable, sentence
 
 MAX_WORD = 100
 # The launcher says this itself. So Invoke takes no other file of tasks for `--collection NAME`, and
@@ -88,7 +88,7 @@ def _mistake(program: Program, error: ParseError | Exit) -> SettingsError:
         flag = missing["flag"].replace("_", "-")
         return SettingsError(f"--{flag} needs a value.", hint=explained)
     text = printable(text)
-    return SettingsError(text if text.endswith((".", "!")) else f"{text}.", hint=explained)
+    return SettingsError(sentence(text), hint=explained)
 
 
 def _unknown(

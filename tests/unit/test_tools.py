@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from snapshot_tasks.cli.command import Run
 from snapshot_tasks.domain.versions import TESTED
 from snapshot_tasks.system.errors import SettingsError
 from tests.conftest import ROOT
 from tools.tasks.needs import NEEDS, Need, unmet
+from tools.tasks.running import run_tools
 from tools.tasks.test import check_part, left_out
 
 ABSENT = (
@@ -52,6 +54,15 @@ def test_what_is_left_out_of_unit_tests() -> None:
     """They need no program; long rounds are named unless --full."""
     assert len(list(left_out("unit", "", full=False))) == 1
     assert list(left_out("unit", "1/2", full=True)) == []
+
+
+def test_a_tool_that_fails_first_and_succeeds_then_has_failed() -> None:
+    """Ruff is called twice, and so is import-linter."""
+    run = Run("lint", root=ROOT, dry=False, json=True)
+    outcome = run_tools(run, (("ruff", "nonesuch"), ("ruff", "--version")))
+    assert outcome.error
+    assert outcome.error.message == "ruff failed."
+    assert list(outcome.result["exit_codes"]) == ["ruff nonesuch", "ruff --version"]
 
 
 def test_the_needs_name_tests_that_exist() -> None:

@@ -41,10 +41,10 @@ def run_tools(
     codes = {}
     for name, *arguments in commands:
         argv = (str(Path(sys.executable).parent / name), *arguments)
-        codes[name] = process.run_attached(
+        codes[" ".join((name, *arguments))] = process.run_attached(
             argv, cwd=ROOT, env=environment, stdout_to_stderr=run.json
         )
-    failed = [name for name, code in codes.items() if code]
+    failed = dict.fromkeys(called.partition(" ")[0] for called, code in codes.items() if code)
     error = None
     if failed:
         error = TaskError(f"{', '.join(failed)} failed.", hint="See the lines above.")

@@ -21,7 +21,9 @@ CLASSES = {
     if issubclass(one, errors.TaskError)
 }
 # What a message or a hint may end with: a full stop, or a text that has one itself.
-ENDS = re.compile(r"[.!?]$|\{(sentence\(.*\)|(\w+\.)*(message|hint)|said|_others\(.*\))\}$")
+ENDS = re.compile(
+    r"[.!?]$|\{(sentence\(.*\)|(\w+\.)*(message|hint)|said|explained|[A-Z_]+|_others\(.*\))\}$"
+)
 
 
 def raised() -> Iterator[tuple[str, ast.Call]]:
