@@ -25,8 +25,8 @@ INTRODUCTION = """\
 
 Every task, its flags and their defaults, as `inv --help TASK` prints them. Every task also accepts
 `--json`, which prints exactly one JSON document on stdout, even on failure. `inv --dry TASK`
-changes nothing anywhere. Without `--snapshot`, a task uses the newest snapshot of the collection. Without
-`--collection`, it uses `QDRANT_COLLECTION_NAME`.
+changes nothing anywhere. Without `--snapshot`, a task uses the newest snapshot of the collection.
+Without `--collection`, it uses `QDRANT_COLLECTION_NAME`.
 
 Flags of a task come after its name. A mistyped task or flag, or a wrong value, is a wrong setting
 (14), whose remedy names the nearest or what is allowed. One mistake is beyond us: before the task's
