@@ -12,6 +12,7 @@ from snapshot_tasks.domain.names import PROOFS_SUFFIX, SUFFIX, latest_name, pars
 from snapshot_tasks.domain.snapshot import Snapshot
 from snapshot_tasks.system.errors import NotFound
 from snapshot_tasks.system.files import (
+    UNCHANGING,
     publish,
     storage_errors,
     sync_directory,
@@ -34,7 +35,7 @@ def adopt(
         for suffix, text in beside.items():
             write_text(final.with_name(name + suffix), text)
         _add_proofs(final.with_name(name.removesuffix(SUFFIX) + PROOFS_SUFFIX), proofs)
-        publish(staging, final)
+        publish(staging, final, mode=UNCHANGING)
         sync_directory(catalog.folder)
         found = catalog.find(str(final))
         follow_link(catalog, found)

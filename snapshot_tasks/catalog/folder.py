@@ -30,6 +30,7 @@ from snapshot_tasks.domain.names import (
 from snapshot_tasks.domain.snapshot import Snapshot
 from snapshot_tasks.system.errors import NotFound
 from snapshot_tasks.system.files import (
+    UNCHANGING,
     point_link,
     publish,
     remove_stagings,
@@ -191,7 +192,7 @@ class Catalog:
             try:
                 for path, text in others.items():
                     write_text(path, text)
-                publish(staging, final)
+                publish(staging, final, mode=UNCHANGING)
             except BaseException:
                 for path in others:
                     path.unlink(missing_ok=True)

@@ -63,9 +63,17 @@ def load_snapshot(path: Path) -> Snapshot:
         manifest=manifest,
         manifest_problem=problem,
         changed_at=changed_at,
+        catalogued_at=_changed_at(manifest_path(path)) if manifest else None,
         is_lost=lost,
         beside=BesideFile(path, manifest),
     )
+
+
+def _changed_at(path: Path) -> datetime | None:
+    try:
+        return datetime.fromtimestamp(path.stat().st_mtime, UTC)
+    except (OSError, ValueError, OverflowError):
+        return None
 
 
 def _lost(path: Path) -> NotFound:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 
 from snapshot_tasks.domain.findings import Finding, Status, fail, failed, warn
 from snapshot_tasks.domain.manifest import Manifest
@@ -64,10 +65,15 @@ class Verification:
                 "level": self.level,
                 "ok": self.error is None,
                 "sha256": self.sha256,
+                "changed_at": _isoformat(self.snapshot.changed_at),
                 "seconds": round(self.seconds, 3),
                 "findings": [f.as_json() for f in self.findings],
             }
         )
+
+
+def _isoformat(at: datetime | None) -> str | None:
+    return at.isoformat() if at else None
 
 
 def verify(snapshot: Snapshot, progress: Progress) -> Verification:

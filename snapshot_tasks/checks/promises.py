@@ -114,6 +114,8 @@ def check_file(newest: Snapshot) -> Finding:
         _ = newest.sealed, newest.probes
     except Damaged as error:
         return fail("file", error.message, error.hint)
+    if newest.rewritten:
+        return warn("file", newest.rewritten, f"{_verify(newest)} tells whether it is damaged.")
     return ok("file", f"{size:,} bytes, as its manifest says")
 
 
@@ -247,6 +249,10 @@ def code(command: str) -> str:
     """Return a command in backticks, in double backticks if it contains one itself."""
     ticks = "``" if "`" in command else "`"
     return f"{ticks}{command}{ticks}"
+
+
+def _verify(snapshot: Snapshot) -> str:
+    return code(f"inv snapshot.verify --snapshot {shlex.quote(snapshot.name)}")
 
 
 def _create(collection: str) -> str:

@@ -29,11 +29,15 @@ _CONFIGS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerSnapshot:
-    """A snapshot that is still in Qdrant. `sha256` is None if Qdrant gives no checksum."""
+    """A snapshot that is still in Qdrant. `sha256` is None if Qdrant gives no checksum.
+
+    Of one that is not surely ours, another tool may depend: it is never deleted.
+    """
 
     name: str
     size_bytes: int
     sha256: str | None
+    is_surely_ours: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -63,6 +63,15 @@ class Proof:
         """Whether it judges the file, not the live collection, which may change at any time."""
         return self.level != SOURCE
 
+    def confirms(self, changed_at: datetime) -> bool:
+        """Return whether it found a file, last changed then, as it was taken.
+
+        A verification records when the file had changed, which is right whatever the clock does.
+        """
+        if not (self.ok and self.about_file and self.kind in (DRILL, VERIFY)):
+            return False
+        return self.at >= changed_at or self.document.get("changed_at") == changed_at.isoformat()
+
     def verdict(self, *, sealed: bool) -> Verdict:
         """Return the verdict for a snapshot that is sealed or not; PROVEN is for sealed ones only.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -30,6 +30,8 @@ from snapshot_tasks.domain.search_parity import Probe
 from snapshot_tasks.system.errors import Damaged, TaskError
 from snapshot_tasks.system.untrusted import printable
 
+# A set of files that is copied gets its times in any order.
+COPIED_WITHIN = timedelta(seconds=60)
 RENAME = "Give it that name again, with all its files, or delete the copy."
 
 
@@ -77,6 +79,7 @@ class Snapshot:
     manifest: Manifest | None
     manifest_problem: TaskError | None = None
     changed_at: datetime | None = None
+    catalogued_at: datetime | None = None
     is_lost: bool = False
     beside: Beside = field(default=Nothing(), repr=False, compare=False)
 
@@ -111,6 +114,22 @@ class Snapshot:
     def is_whole(self) -> bool:
         """Whether nothing says that the file is shorter or longer than it was."""
         return self.manifest is None or self.has_its_size
+
+    @property
+    def is_rewritten(self) -> bool:
+        """Whether the file was written to after its manifest, and its bytes not checked since.
+
+        `cp` to the latest link does that: it writes to the file that the link names.
+        """
+        changed, catalogued = self.changed_at, self.catalogued_at
+        if changed is None or catalogued is None or changed - catalogued <= COPIED_WITHIN:
+            return False
+        return not any(p.sha256 == self.sha256 and p.confirms(changed) for p in self.proofs)
+
+    @property
+    def rewritten(self) -> str:
+        """Words for a file that is rewritten; empty if it is not. `verify` is the remedy."""
+        return f"{self.name} was written to after it was catalogued" * self.is_rewritten
 
     @property
     def is_safety(self) -> bool:

@@ -155,6 +155,8 @@ def _aside(entry: Snapshot) -> str:
         return REPLACED
     if entry.manifest and not entry.has_its_size:
         return "its size differs from its manifest: check it"
+    if entry.is_rewritten:
+        return "was written to after it was catalogued: verify it"
     if entry.manifest and entry.manifest.points_count == 0:
         return "has no points: check it"
     return FAILED if entry.failed_at else ""

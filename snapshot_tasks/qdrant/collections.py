@@ -58,7 +58,7 @@ class Collections:
         """Return the exact number of points, and how they were counted if that was refused."""
         path = f"{collection_path(collection)}/points/count"
         try:
-            answer = self._http.send("POST", path, body={"exact": True}, long=True)
+            answer = self._http.ask(path, {"exact": True})
         except ServerFailure as error:
             if not refuses_exact(error):
                 raise
@@ -71,7 +71,7 @@ class Collections:
         body: dict[str, Any] = {"limit": limit, "with_payload": False, "with_vector": False}
         path, count = f"{collection_path(collection)}/points/scroll", 0
         while True:
-            answer = self._http.send("POST", path, body=body, long=True)
+            answer = self._http.ask(path, body)
             count += len(answer["points"])
             body["offset"] = answer.get("next_page_offset")
             if body["offset"] is None:
@@ -197,8 +197,11 @@ class Collections:
         return False
 
     def create(self, collection: str, body: JsonObject) -> None:
-        """Create an empty collection."""
-        self._http.send("PUT", collection_path(collection), body=body, long=True)
+        """Create an empty collection; a lost answer is reconciled by looking."""
+        or_look(
+            lambda: self._http.send("PUT", collection_path(collection), body=body, long=True),
+            lambda: collection in self.names(),
+        )
 
     def create_alias(self, alias: str, collection: str) -> None:
         """Point a new alias at a collection; a lost answer is reconciled by looking."""

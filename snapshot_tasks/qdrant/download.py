@@ -43,7 +43,8 @@ class Download:
                 return self._received
             except Unreachable:
                 fruitless = 0 if self._received > before else fruitless + 1
-                if self._tag is None or fruitless >= FRUITLESS_RESUMES:
+                is_resumable = self._tag is not None or not self._received
+                if fruitless >= FRUITLESS_RESUMES or not is_resumable:
                     raise
             note(f"The connection was lost after {self._received:,} bytes; resuming the download.")
             time.sleep(RESUME_WAIT_SECONDS)

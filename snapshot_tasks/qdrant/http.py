@@ -11,6 +11,7 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait
 
 from snapshot_tasks.domain.endpoint import Endpoint
 from snapshot_tasks.qdrant.errors import not_qdrant, refusal
+from snapshot_tasks.qdrant.gateway import GatewayAnswer, refuse_gateway
 from snapshot_tasks.qdrant.guard import (
     TLS_HINT,
     is_not_tls,
@@ -27,8 +28,6 @@ from snapshot_tasks.system.proxies import proxy_for
 CONNECT_SHARE = 1 / 6
 # A batch of points may take this many times as long as a short response.
 BATCH_ANSWERS = 4
-# Qdrant never sends these: bad gateway, gateway timeout, and two of Cloudflare's time-outs.
-LOST_BY_GATEWAY = (502, 504, 522, 524)
 _START = "Check that it is running (`inv stack.up` starts it) and that QDRANT_URL is right."
 # A port that closes the connection, or does not answer in HTTP/1.
 _OTHER_PORT = (
@@ -69,14 +68,22 @@ class Http:
 
     def raw_get(self, path: str, *, long: bool = False) -> httpx.Response:
         """GET and return the response, retrying lost connections."""
-        retrying = Retrying(
-            retry=retry_if_exception_type(httpx.TransportError),
-            stop=stop_after_attempt(3),
-            wait=wait_exponential(multiplier=0.1),
-            reraise=True,
-        )
         with self._meanings(path):
-            return retrying(self.raw, "GET", path, long=long)
+            return _retrying()(self.raw, "GET", path, long=long)
+
+    def ask(self, path: str, body: Mapping[str, Any]) -> Any:
+        """POST what only reads and return `result`, retrying lost connections."""
+        with self._meanings(path):
+            return self.result(_retrying()(self.raw, "POST", path, body=body, long=True))
+
+    def ask_raw(self, path: str, body: Mapping[str, Any]) -> bytes:
+        """As `ask`, but return the raw body of the response.
+
+        The response itself does not keep the body: it is part of a reference cycle, and is freed
+        only when Python's garbage collector runs.
+        """
+        with self._meanings(path):
+            return _retrying()(self._body, path, body)
 
     def send(
         self,
@@ -93,23 +100,6 @@ class Http:
             return self.result(
                 self.raw(method, path, body=body, params=params, files=files, long=long)
             )
-
-    def send_raw(self, method: str, path: str, *, body: Mapping[str, Any]) -> bytes:
-        """Send once and return the raw body of the response.
-
-        The response itself does not keep the body: it is part of a reference cycle, and is freed
-        only when Python's garbage collector runs.
-        """
-        timeout = self._patience(long=True)
-        with (
-            self._meanings(path),
-            _streamed(self._client, method, path, json=body, timeout=timeout) as response,
-        ):
-            refuse_redirect(response)
-            if not response.is_success:
-                response.read()
-                raise refusal(response, self.endpoint)
-            return b"".join(response.iter_bytes())
 
     def raw(
         self,
@@ -131,7 +121,7 @@ class Http:
                 method, path, json=body, params=params, files=files, timeout=self._patience(long)
             )
             refuse_redirect(response)
-            _refuse_gateway(response)
+            refuse_gateway(response)
             if files or not patience.waits_for(response):
                 return response
 
@@ -143,14 +133,27 @@ class Http:
             self._new_client(streaming=True) as client,
             _streamed(client, "GET", path, headers=headers) as response,
         ):
-            refuse_redirect(response)
-            if not response.is_success:
-                response.read()
-                raise refusal(response, self.endpoint)
+            self._refuse(response)
             yield response
+
+    def _body(self, path: str, body: Mapping[str, Any]) -> bytes:
+        timeout = self._patience(long=True)
+        with _streamed(self._client, "POST", path, json=body, timeout=timeout) as response:
+            self._refuse(response)
+            return b"".join(response.iter_bytes())
+
+    def _refuse(self, response: httpx.Response) -> None:
+        """Raise what a streamed response means, if it is not what was asked for."""
+        refuse_redirect(response)
+        refuse_gateway(response)
+        if not response.is_success:
+            response.read()
+            raise refusal(response, self.endpoint)
 
     def unreachable(self, error: httpx.TransportError) -> Unreachable:
         """Return the error for a lost or refused connection."""
+        if isinstance(error, GatewayAnswer):
+            return self._behind_gateway(error)
         reason = str(error) or type(error).__name__
         if is_not_tls(error):
             plain = f"http{self.endpoint.url.removeprefix('https')}"
@@ -171,6 +174,15 @@ class Http:
             )
         hint = _OTHER_PORT if isinstance(error, httpx.RemoteProtocolError) else _START
         return Unreachable(f"Cannot reach Qdrant at {self.endpoint.url}: {reason}.", hint=hint)
+
+    def _behind_gateway(self, error: GatewayAnswer) -> Unreachable:
+        if error.is_page:
+            return not_qdrant(self.endpoint.url)
+        return Unreachable(
+            f"A gateway in front of Qdrant at {self.endpoint.url} answered {error.status}.",
+            hint="Check that Qdrant is running behind it, and raise the gateway's time-out if this"
+            " happens during long operations.",
+        )
 
     def _new_client(self, *, streaming: bool = False) -> httpx.Client:
         endpoint = self.endpoint
@@ -221,16 +233,13 @@ class Http:
             ) from error
 
 
-def _refuse_gateway(response: httpx.Response) -> None:
-    """Treat a gateway that gave up waiting as a lost connection, because Qdrant may go on.
-
-    Raises:
-        RemoteProtocolError: if the response is such a one.
-    """
-    if response.status_code in LOST_BY_GATEWAY:
-        raise httpx.RemoteProtocolError(
-            f"a gateway answered {response.status_code}", request=response.request
-        )
+def _retrying() -> Retrying:
+    return Retrying(
+        retry=retry_if_exception_type(httpx.TransportError),
+        stop=stop_after_attempt(3),
+        wait=wait_exponential(multiplier=0.1),
+        reraise=True,
+    )
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from snapshot_tasks.domain.index_counts import IndexCount
 from snapshot_tasks.domain.strict_mode import Limits, within
 from snapshot_tasks.qdrant.errors import refuses_exact
 from snapshot_tasks.qdrant.http import BATCH_ANSWERS, Http
+from snapshot_tasks.qdrant.lost import or_look
 from snapshot_tasks.qdrant.paths import collection_path
 from snapshot_tasks.system.errors import ServerFailure
 
@@ -62,7 +63,7 @@ class PayloadIndexes:
     def sample(self) -> dict[PointId, Any]:
         """Return the payloads of up to 1,000 points, chosen at random by the server."""
         body = {"query": {"sample": "random"}, "limit": self._limit(), "with_payload": True}
-        answer = self._http.send("POST", f"{self._path}/points/query", body=body, long=True)
+        answer = self._http.ask(f"{self._path}/points/query", body)
         return {point["id"]: point["payload"] for point in answer["points"]}
 
     def make_anew(self, field: str, index: Mapping[str, Any]) -> None:
@@ -70,9 +71,16 @@ class PayloadIndexes:
         wait = {"wait": "true"}
         path = f"{self._path}/index"
         schema = index.get("params") or index["data_type"]
-        self._http.send("DELETE", f"{path}/{quote(field, safe='')}", params=wait, long=True)
+        old = f"{path}/{quote(field, safe='')}"
+        or_look(
+            lambda: self._http.send("DELETE", old, params=wait, long=True),
+            lambda: field not in self._described()["payload_schema"],
+        )
         body = {"field_name": field, "field_schema": schema}
-        self._http.send("PUT", path, body=body, params=wait, long=True)
+        or_look(
+            lambda: self._http.send("PUT", path, body=body, params=wait, long=True),
+            lambda: field in self._described()["payload_schema"],
+        )
 
     def _found(
         self, count: IndexCount, schema: Mapping[str, Any], among: Sequence[PointId] | None
@@ -86,7 +94,7 @@ class PayloadIndexes:
             must.append({"has_id": list(among)})
         body = {"filter": {"must": must}, "exact": True}
         try:
-            answer = self._http.send("POST", f"{self._path}/points/count", body=body, long=True)
+            answer = self._http.ask(f"{self._path}/points/count", body)
         except ServerFailure as error:
             if error.is_internal:
                 raise
@@ -104,7 +112,7 @@ class PayloadIndexes:
     def _scroll(self, body: dict[str, Any]) -> Iterator[list[dict[str, Any]]]:
         """Yield batch after batch of the points that a scroll finds."""
         while True:
-            answer = self._http.send("POST", f"{self._path}/points/scroll", body=body, long=True)
+            answer = self._http.ask(f"{self._path}/points/scroll", body)
             yield answer["points"]
             if answer.get("next_page_offset") is None:
                 return

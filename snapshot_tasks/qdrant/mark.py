@@ -45,6 +45,11 @@ class SnapshotMark:
             return None
         return min(made, key=lambda pair: pair[0], default=(None, None))[1]
 
+    def only_new_among(self, snapshots: Sequence[ServerSnapshot]) -> ServerSnapshot | None:
+        """Return the only snapshot since the mark, whatever the clocks say; it need not be ours."""
+        new = [snapshot for snapshot in snapshots if snapshot.name not in self.before]
+        return new[0] if len(new) == 1 else None
+
     def as_json(self) -> dict[str, Any]:
         """Return the mark for a journal."""
         return {"before": list(self.before), "since": self.since.isoformat()}

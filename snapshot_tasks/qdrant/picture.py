@@ -100,7 +100,7 @@ def _of_field(http: Http, path: str, field: str) -> dict[str, Any]:
     """Return facets, what a filter for each of them finds, and the order by this field."""
 
     def ask(what: str, body: Mapping[str, Any]) -> Any:
-        return _answer(lambda: http.send("POST", f"{path}/{what}", body=body, long=True))
+        return _answer(lambda: http.ask(f"{path}/{what}", body))
 
     facets = ask("facet", {"key": field, "limit": FACETS, "exact": True})
     # A value that only deleted points have may be listed, with no points.

@@ -26,6 +26,7 @@ from snapshot_tasks.domain.fingerprint import (
     Point,
 )
 from snapshot_tasks.domain.strict_mode import Limits, within
+from snapshot_tasks.qdrant.errors import not_qdrant
 from snapshot_tasks.qdrant.http import BATCH_ANSWERS, GrpcClosed, Http
 from snapshot_tasks.qdrant.paths import collection_path
 from snapshot_tasks.system.children import ChildFailed, ask
@@ -111,7 +112,10 @@ class Reader:
                 yield result["points"]
 
     def _ask(self, path: str, body: dict[str, Any]) -> Any:
-        return orjson.loads(self._http.send_raw("POST", self._path + path, body=body))["result"]
+        try:
+            return orjson.loads(self._http.ask_raw(self._path + path, body))["result"]
+        except (ValueError, KeyError, TypeError):
+            raise not_qdrant(self._http.endpoint.url) from None
 
 
 def read_fingerprint(endpoint: Endpoint, collection: str, advance: Advance) -> Fingerprint:

@@ -72,7 +72,7 @@ def _stored(http: Http, path: str, ids: Sequence[PointId], limits: Limits) -> di
         {"ids": list(part), "with_vector": True, "with_payload": False}
         for part in _parts(ids, size)
     )
-    return {p["id"]: p["vector"] for body in bodies for p in http.send("POST", path, body=body)}
+    return {p["id"]: p["vector"] for body in bodies for p in http.ask(path, body)}
 
 
 def _ask(
@@ -101,7 +101,7 @@ def _ask(
     hits: list[list[Hit]] = [[] for _ in queries]
     for part in _parts(pieces, within(len(pieces), limits.searches, limits.reads)):
         body = {"searches": [search for _, search in part]}
-        answers = http.send("POST", f"{path}/query/batch", body=body, long=True)
+        answers = http.ask(f"{path}/query/batch", body)
         for (number, _), answer in zip(part, answers, strict=True):
             hits[number] += [(hit["id"], hit["score"]) for hit in answer["points"]]
     return hits

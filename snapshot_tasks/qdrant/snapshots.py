@@ -6,6 +6,7 @@ import re
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -61,7 +62,8 @@ class ServerSnapshots:
         """Create one server snapshot.
 
         A lost connection does not stop Qdrant from creating it, so we wait for it in the list
-        instead of sending a second request.
+        instead of sending a second request. If the clocks disagree, the only new one is taken, but
+        it is not surely ours.
         """
         try:
             response = self._http.raw("POST", snapshots_path(collection), long=True)
@@ -75,18 +77,27 @@ class ServerSnapshots:
             return self._await_snapshot(collection, mark, error)
         return _snapshot(self._http.result(response))
 
-    def discard_made(self, collection: str, mark: SnapshotMark, *, patience_seconds: float) -> bool:
+    def discard_made(
+        self,
+        collection: str,
+        mark: SnapshotMark,
+        *,
+        patience_seconds: float,
+        note: Callable[[str], None],
+    ) -> bool:
         """Delete the server snapshot created since the mark; wait for one that is being created.
 
         `patience_seconds` is how long a request may take to arrive, if it was sent at all. Returns
-        whether it is certain that there is no such snapshot and that none will appear.
+        whether it is certain that there is no such snapshot and that none will appear. One that may
+        be ours or another tool's is only noted.
         """
         start = time.monotonic()
         while True:
             waited = time.monotonic() - start
             try:
                 busy = self.is_busy(collection)
-                made = mark.made_among(self.of(collection), alone=True)
+                listed = self.of(collection)
+                made = mark.made_among(listed, alone=True)
                 if made:
                     self.delete(collection, made.name)
                     return True
@@ -95,8 +106,19 @@ class ServerSnapshots:
             except TaskError:
                 return False
             if waited >= (INTERRUPTED_SECONDS if busy else patience_seconds):
+                if not busy and (unsure := mark.only_new_among(listed)):
+                    note(self.left_alone(collection, unsure))
                 return not busy
             time.sleep(POLL_SECONDS)
+
+    def left_alone(self, collection: str, snapshot: ServerSnapshot) -> str:
+        """Return the note about a server snapshot that may be another tool's."""
+        url = f"{self._http.endpoint.url}{snapshot_path(collection, snapshot.name)}"
+        return (
+            f"{snapshot.name} of {collection} stays on the server: it is probably of this run, but"
+            f" the clocks on the way to Qdrant disagree. If no other tool took it, delete it"
+            f" (DELETE {url})."
+        )
 
     def is_busy(self, collection: str) -> bool:
         """Return whether Qdrant is creating or restoring a snapshot of a collection right now.
@@ -220,7 +242,7 @@ class ServerSnapshots:
         if collection in self._collections.names():
             self.delete(collection, name)
             return
-        self._http.send("PUT", collection_path(collection), body={"vectors": {}}, long=True)
+        self._collections.create(collection, {"vectors": {}})
         try:
             self.delete(collection, name)
         finally:
@@ -242,6 +264,11 @@ class ServerSnapshots:
                 if made:
                     return made
             time.sleep(RECONCILE_POLL_SECONDS)
+        if not self._may_be_busy(collection):
+            # Qdrant's clock, or that of the gateway which wrote `Date`, is wrong.
+            made = mark.only_new_among(self._listed(collection))
+            if made:
+                return replace(made, is_surely_ours=False)
         raise self._http.unreachable(lost)
 
     def _may_be_busy(self, collection: str) -> bool:

@@ -15,6 +15,8 @@ from snapshot_tasks.system.errors import UTF_8, StorageError
 CHUNK_BYTES = 1 << 20
 STAGING_PREFIX = ".staging-"
 PUBLIC, PRIVATE, PRIVATE_FOLDER = 0o644, 0o600, 0o700
+# `cp FILE x_latest.snapshot` would write through the link, into the newest snapshot.
+UNCHANGING = 0o444
 # What a file system answers that does not have modes, links, or a sync of folders.
 NOT_SUPPORTED = (errno.EINVAL, errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTTY)
 NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)

@@ -92,7 +92,7 @@ def test_create_records_exactly_what_was_there(
     assert os.readlink(link) == made.path.name
     beside = [f"{made.path.name}{end}" for end in (".json", ".fingerprint.json", ".probes.json")]
     assert tree(catalog.folder) == sorted([made.path.name, *beside, link.name])
-    assert stat.S_IMODE(made.path.stat().st_mode) == 0o644
+    assert stat.S_IMODE(made.path.stat().st_mode) == 0o444
     assert live.loader.server_snapshots(name) == []
 
 
@@ -314,9 +314,10 @@ def test_a_500_to_the_request_leaves_nothing(
 
 
 def test_an_answer_without_json_is_no_bug_of_ours(
-    qdrant: Live, behind: Proxy, name: str, outside: Inv
+    qdrant: Live, behind: Proxy, name: str, outside: Inv, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A gateway's HTML instead of Qdrant's response is two lines, without a traceback."""
+    monkeypatch.setattr("snapshot_tasks.qdrant.snapshots.INTERRUPTED_SECONDS", 1.0)
     qdrant.loader.plain(name, points=20)
     page = faults.Answer(200, {"Content-Type": "text/html"}, b"<html>hello</html>")
     behind.on("POST", SNAPSHOTS, lambda exchange: exchange.answer(page))

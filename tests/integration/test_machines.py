@@ -6,8 +6,11 @@ import errno
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
+from datetime import timedelta
 from functools import partial
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -162,10 +165,13 @@ def test_a_disk_without_locks(
     assert "cannot lock files" in ran.stderr
 
 
-def gateway_timeout(exchange: Exchange, *, status: int = 504) -> None:
+GIVEN_UP = Answer(504, {"Content-Type": "text/html"}, b"<h1>Gateway Time-out</h1>")
+
+
+def gateway_timeout(exchange: Exchange, *, answer: Answer = GIVEN_UP) -> None:
     """Let Qdrant do the work, but answer as a gateway that has waited too long."""
     exchange.forward()
-    exchange.answer(Answer(status, {"Content-Type": "text/html"}, b"<h1>Gateway Time-out</h1>"))
+    exchange.answer(answer)
 
 
 def test_a_gateway_that_gives_up_has_lost_an_answer(qdrant: Live, name: str, outside: Inv) -> None:
@@ -179,15 +185,84 @@ def test_a_gateway_that_gives_up_has_lost_an_answer(qdrant: Live, name: str, out
     assert qdrant.loader.server_snapshots(name) == []
 
 
-@pytest.mark.parametrize("status", [502, 504, 524])
+def test_a_gateway_with_another_clock_that_gives_up(
+    qdrant: Live, name: str, outside: Inv, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The only new server snapshot is taken, but never deleted: it may be another tool's."""
+    monkeypatch.setattr("snapshot_tasks.qdrant.snapshots.INTERRUPTED_SECONDS", 1.0)
+    monkeypatch.setattr("snapshot_tasks.operations.create.download.ARRIVAL_SECONDS", 0.0)
+    offsets = cycle((timedelta(hours=-30), timedelta(hours=30)))
+    qdrant.loader.plain(name, points=20)
+
+    def shifted(exchange: Exchange) -> None:
+        exchange.set_clock(next(offsets))
+        exchange.answer(exchange.forward())
+
+    with faulty(qdrant.url) as proxy:
+        proxy.on("POST", SNAPSHOTS, gateway_timeout, times=1)
+        proxy.on("GET", SNAPSHOTS, shifted)
+        ran = outside("snapshot.create", "--collection", name, QDRANT_URL=proxy.url)
+        assert ran.code == 0, ran.stderr
+        (left,) = qdrant.loader.server_snapshots(name)
+        assert f"{left} of {name} stays on the server" in ran.stderr
+        # Neither is it deleted by a later run, nor one of two that may be ours taken.
+        assert outside("snapshot.create", "--collection", name, QDRANT_URL=proxy.url).code == 0
+        assert qdrant.loader.server_snapshots(name) == [left]
+
+        def two(exchange: Exchange) -> None:
+            exchange.forward()
+            time.sleep(1.1)
+            gateway_timeout(exchange)
+
+        proxy.on("POST", SNAPSHOTS, two, times=1)
+        ran = outside("snapshot.create", "--collection", name, QDRANT_URL=proxy.url)
+    assert ran.code == 13, ran.stderr
+    assert len(qdrant.loader.server_snapshots(name)) == 3
+    assert not list((outside.root / "qdrant_snapshots").glob(".pending-*"))
+    assert len(taken(outside)) == 2
+
+
+DOWNLOAD = rf"{SNAPSHOTS}/[^/]+"
+PAGE = Answer(200, {"Content-Type": "text/html"}, b"<h1>Sorry</h1>")
+GATEWAYS = [
+    *(Answer(status, {"Content-Type": "text/html"}, b"<h1>!</h1>") for status in (502, 504, 524)),
+    Answer(503, {"Content-Type": "text/plain"}, b"upstream connect error"),
+    PAGE,
+]
+
+
+@pytest.mark.parametrize("answer", GATEWAYS, ids=lambda answer: str(answer.status))
+def test_what_a_gateway_answers_to_streams_is_asked_again(
+    qdrant: Live, name: str, outside: Inv, answer: Answer
+) -> None:
+    """Downloads, counts and reading all points go on; Qdrant's own errors are no lost answers."""
+    qdrant.loader.plain(name, points=20)
+    reads = (("GET", DOWNLOAD), ("POST", ".*/points/(count|scroll)"))
+    with faulty(qdrant.url) as proxy:
+        for method, path in reads:
+            proxy.on(method, path, lambda exchange: exchange.answer(answer), times=2)
+        ran = outside("snapshot.create", "--collection", name, QDRANT_URL=proxy.url)
+        assert ran.code == 0, ran.stderr
+        assert proxy.requests("GET", DOWNLOAD) == 3
+        proxy.on("POST", SNAPSHOTS, partial(gateway_timeout, answer=answer), times=1)
+        ran = outside("snapshot.create", "--collection", name, QDRANT_URL=proxy.url)
+        assert ran.code == 0, ran.stderr
+        proxy.on("GET", DOWNLOAD, lambda exchange: exchange.answer(answer))
+        ran = outside("snapshot.create", "--collection", name, QDRANT_URL=proxy.url)
+    assert ran.code == 13, ran.stderr
+    assert "Traceback" not in ran.stderr
+    assert qdrant.loader.server_snapshots(name) == []
+
+
+@pytest.mark.parametrize("answer", GATEWAYS[2:], ids=lambda answer: str(answer.status))
 def test_a_restore_whose_answer_is_lost_is_not_undone(
-    qdrant: Live, name: str, outside: Inv, status: int
+    qdrant: Live, name: str, outside: Inv, answer: Answer
 ) -> None:
     """Qdrant goes on: what it restored is compared and kept, by each way in; no copy stays."""
     qdrant.loader.plain(name, points=20)
     qdrant.loader.alias(f"{name}-alias", name)
     assert outside("snapshot.create", "--collection", name).code == 0
-    lose = partial(gateway_timeout, status=status)
+    lose = partial(gateway_timeout, answer=answer)
     mounted = {"QDRANT_SERVER_SNAPSHOT_DIR": str(outside.root / "qdrant_snapshots")}
     for way, more in (("upload", {}), ("recover", mounted)):
         qdrant.loader.delete(name)
@@ -356,3 +431,45 @@ def test_paths_that_are_not_utf_8(qdrant: Live, name: str, outside: Inv, tmp_pat
     assert b"is not UTF-8" in refused
     labelled = run_odd(outside, "snapshot.create", "--label", ODD, **there)
     assert labelled.startswith(b"14 "), labelled
+
+
+def test_a_copy_through_the_latest_link(qdrant: Live, name: str, outside: Inv) -> None:
+    """It is refused by the file's mode; where root does it, nothing relies on that file."""
+    qdrant.loader.plain(name, points=20)
+    outside.environment.update(QDRANT_COLLECTION_NAME=name, COLUMNS="400")
+    for _ in range(2):
+        assert outside("snapshot.create").code == 0
+    older, newest = sorted(taken(outside), key=lambda path: path.stat().st_mtime)
+    link = newest.with_name(f"{name}_latest.snapshot")
+    without_rights = () if os.geteuid() else ("setpriv", "--bounding-set=-all", "--inh-caps=-all")
+    cp = (*without_rights, "cp", str(older), str(link))
+    copied = subprocess.run(cp, capture_output=True, check=False)
+    assert b"Permission denied" in copied.stderr
+    assert outside("snapshot.verify").code == 0
+
+    whole = newest.read_bytes()
+    changed = bytearray(whole)
+    changed[len(whole) // 2] ^= 0xFF
+    link.write_bytes(changed)
+    later = time.time() + 120
+    os.utime(newest, (later, later))
+    assert "written to since: verify it" in outside("snapshot.list").stdout
+    for task in ("snapshot.check", "doctor"):
+        told = outside(task)
+        words = f"{newest.name} was written to after it was catalogued"
+        assert words in told.stdout + told.stderr, task
+        assert f"inv snapshot.verify --snapshot {newest.name}" in told.stdout + told.stderr
+    pruned = outside("snapshot.prune", "--keep-last", "1", "--yes")
+    assert pruned.code == 0
+    assert older.exists()
+    there = outside.root / "there"
+    there.mkdir()
+    assert outside("snapshot.push", "--to", f"file://{there}").code == 20
+    assert outside("snapshot.restore", "--as", f"{name}-copy").code == 20
+
+    # The printed remedy works, also if the clock was set back since.
+    link.write_bytes(whole)
+    os.utime(newest, (later, later))
+    assert outside("snapshot.verify", "--snapshot", newest.name).code == 0
+    assert "written to" not in outside("snapshot.list").stdout
+    assert "written to" not in outside("snapshot.check").stdout

@@ -11,6 +11,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from datetime import timedelta
+from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import urlsplit
@@ -64,6 +66,11 @@ class Exchange:
         self._handler.wfile.flush()
         if announced is not None:
             self.drop()
+
+    def set_clock(self, by: timedelta) -> None:
+        """Let the `Date` of the answer differ from this machine's clock by so much."""
+        moment = time.time() + by.total_seconds()
+        self._handler.date_time_string = lambda timestamp=None: formatdate(moment, usegmt=True)  # type: ignore[method-assign]
 
     def change_header(self, name: str, value: str) -> None:
         """Replace a header that the client sent."""

@@ -33,6 +33,7 @@ def snapshot_json(snapshot: Snapshot) -> dict[str, Any]:
         "restored_at": restored_at.isoformat() if restored_at else None,
         "verdict": snapshot.verdict.value if snapshot.verdict else None,
         "pinned": snapshot.pin,
+        "rewritten": snapshot.is_rewritten,
         "recorded_name": snapshot.recorded_name,
         "problem": snapshot.manifest_problem.message if snapshot.manifest_problem else None,
     }
@@ -89,6 +90,8 @@ def _state(snapshot: Snapshot, now: datetime) -> str:
         return "file missing"
     if snapshot.manifest_problem:
         return "manifest unreadable"
+    if snapshot.is_rewritten:
+        return "written to since: verify it"
     if snapshot.failed_at is not None:
         return f"FAILED {ago(snapshot.failed_at, now)}"
     if snapshot.proven_at is not None:
@@ -134,6 +137,8 @@ def render_snapshot(snapshot: Snapshot, now: datetime) -> None:
         facts["restores"] = f"{moment(restored_at)}; {UNSEALED}"
     if manifest:
         before, after = manifest.source_points_before, manifest.source_points_after
+        if snapshot.is_rewritten:
+            facts["changed"] = "written to after it was catalogued: verify it"
         if snapshot.recorded_name:
             facts["taken as"] = f"{snapshot.recorded_name}: this is a copy, or it was renamed"
         facts |= {

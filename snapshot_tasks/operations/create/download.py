@@ -89,7 +89,8 @@ def take(
     try:
         with progress.phase(label):
             made = _create(collection, mark, server, before, progress)
-        pending.add(name=made.name)
+        if made.is_surely_ours:
+            pending.add(name=made.name)
         sha256 = _download(collection, made, server, staging, progress)
         after = server.collections.state(collection)
         return Taken(
@@ -108,9 +109,12 @@ def take(
         # Shielded from interruptions, so that a deleted copy is removed from the journal as well.
         with process.shielded():
             if made is None:
-                left = _discard(collection, mark, server, patience_seconds)
-            else:
+                left = _discard(collection, mark, server, patience_seconds, progress)
+            elif made.is_surely_ours:
                 left = "" if keep_server_copy else _forget(collection, made, server)
+            else:
+                left = ""
+                progress.note(server.snapshots.left_alone(collection, made))
             if left:
                 pending.add(**({"name": made.name} if made else {}), left=left)
                 progress.note(
@@ -158,9 +162,17 @@ def _flush_seconds(state: CollectionState) -> float:
     return min(MAX_FLUSH_SECONDS, float(seconds))
 
 
-def _discard(collection: str, mark: SnapshotMark, server: Server, patience_seconds: float) -> str:
+def _discard(
+    collection: str,
+    mark: SnapshotMark,
+    server: Server,
+    patience_seconds: float,
+    progress: Progress,
+) -> str:
     """Delete what a failed request has made; return why that is not certain."""
-    if server.snapshots.discard_made(collection, mark, patience_seconds=patience_seconds):
+    if server.snapshots.discard_made(
+        collection, mark, patience_seconds=patience_seconds, note=progress.note
+    ):
         return ""
     return "it was not found, or not deleted."
 

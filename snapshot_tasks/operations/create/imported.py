@@ -109,7 +109,7 @@ class Importer:
             if entry.sha256:
                 raise Damaged(
                     f"{entry.name} was taken with the same bytes, but is damaged now.",
-                    hint=f"Copy this file to {entry.path}, which repairs it.",
+                    hint=f"Copy this file over it, which repairs it: `cp -f FILE {entry.path}`.",
                 )
         return None
 

@@ -77,7 +77,9 @@ def _end_snapshot(pending: Pending, catalog: Catalog, server: Server, progress: 
         mark = SnapshotMark.from_json(pending.facts)
     except (KeyError, TypeError, ValueError):
         return True
-    return server.snapshots.discard_made(pending.collection, mark, patience_seconds=0)
+    return server.snapshots.discard_made(
+        pending.collection, mark, patience_seconds=0, note=progress.note
+    )
 
 
 def _end_trial(pending: Pending, catalog: Catalog, server: Server, progress: Progress) -> bool:
