@@ -77,7 +77,7 @@ def test_an_interrupted_first_start_leaves_no_container(
     def interrupt(name: str) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("snapshot_tasks.engines.compose.check_container", interrupt)
+    monkeypatch.setattr("snapshot_tasks.engines.compose_start.check_container", interrupt)
     monkeypatch.setattr("snapshot_tasks.qdrant.server.Server.is_ready", lambda server: False)
     assert lost.inv("stack.up", "--json").code == 130
     assert "first-start" not in ask_docker("ps", "--all", "--format", "{{.Names}}")
