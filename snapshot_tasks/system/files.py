@@ -7,10 +7,11 @@ import hashlib
 import os
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from snapshot_tasks.system.errors import UTF_8, StorageError
+from snapshot_tasks.system.locks import try_lock
 
 CHUNK_BYTES = 1 << 20
 STAGING_PREFIX = ".staging-"
@@ -20,6 +21,8 @@ UNCHANGING = 0o444
 # What a file system answers that does not have modes, links, or a sync of folders.
 NOT_SUPPORTED = (errno.EINVAL, errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTTY)
 NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
+# A writer holds the lock for one line, unless its process was suspended.
+APPEND_SECONDS = 10.0
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -198,13 +201,16 @@ def point_link(link: Path, target_name: str) -> None:
 
 
 def append_line(path: Path, line: str) -> None:
-    """Append one line durably; O_APPEND keeps the lines of concurrent writers intact.
+    """Append one line durably, and keep the lines of concurrent writers intact.
 
     A line that a crash cut short stays unchanged, and the new one starts on the next line. A link
     is not followed.
     """
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, PUBLIC)
     try:
+        # On network disks, O_APPEND alone is not atomic. Without locks, the line still counts more.
+        with suppress(OSError):
+            try_lock(descriptor, wait_seconds=APPEND_SECONDS)
         end = os.lseek(descriptor, 0, os.SEEK_END)
         cut = end > 0 and os.pread(descriptor, 1, end - 1) != b"\n"
         data = b"\n" * cut + line.encode() + b"\n"

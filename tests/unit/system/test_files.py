@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import hashlib
 import os
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -27,6 +30,7 @@ from snapshot_tasks.system.files import (
     tail,
     write_text,
 )
+from tests.conftest import ROOT
 
 
 def names(folder: Path) -> list[str]:
@@ -190,6 +194,42 @@ def test_lines_are_appended(tmp_path: Path) -> None:
     append_line(path, "eins")
     append_line(path, "zwölf")
     assert path.read_bytes() == "eins\nzwölf\n".encode()
+
+
+APPENDING = """
+import os, pathlib, sys
+real = os.write
+os.write = lambda descriptor, data: real(descriptor, data[:7])
+from snapshot_tasks.system.files import append_line
+for number in range(20):
+    append_line(pathlib.Path(sys.argv[1]), f"{sys.argv[2]} {number} " + "x" * 50)
+"""
+
+
+def test_lines_of_many_processes_are_not_torn(tmp_path: Path) -> None:
+    """Even where a write is not atomic, as on network disks; here each is made in pieces."""
+    path = tmp_path / "books.proofs.jsonl"
+    argv = [sys.executable, "-c", APPENDING, str(path)]
+    children = [subprocess.Popen([*argv, str(number)], cwd=ROOT) for number in range(6)]
+    assert [child.wait(timeout=120) for child in children] == [0] * 6
+    lines = path.read_text(encoding="utf-8").splitlines()
+    wanted = {f"{child} {number} " + "x" * 50 for child in range(6) for number in range(20)}
+    assert len(lines) == len(wanted)
+    assert set(lines) == wanted
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.EINVAL])
+def test_a_line_is_appended_without_locks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    """A disk that cannot lock keeps the line all the same; such a disk cannot be had here."""
+
+    def unsupported(*arguments: object) -> None:
+        raise OSError(number, "not supported")
+
+    monkeypatch.setattr(fcntl, "flock", unsupported)
+    append_line(tmp_path / "proofs", "line")
+    assert (tmp_path / "proofs").read_text(encoding="utf-8") == "line\n"
 
 
 def test_a_hash_is_that_of_all_bytes(tmp_path: Path) -> None:
