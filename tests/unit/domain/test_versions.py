@@ -127,3 +127,20 @@ def test_files_that_cannot_import_the_table_agree_with_it() -> None:
     assert set(re.findall(r"engine\.install --version ([0-9.]+)", workflow)) == set(TESTED)
     pulled = re.findall(r"docker pull .*qdrant/qdrant:v([0-9.]+)", workflow)
     assert set(pulled) == set(TESTED)
+
+
+@pytest.mark.parametrize(
+    ("file", "pattern", "count"),
+    [
+        ("docker-compose.yml", r"QDRANT_VERSION:-([\w.]+)", 3),
+        ("Dockerfile", r"ARG QDRANT_VERSION=([\w.]+)", 1),
+        (".env.example", r"QDRANT_VERSION=([\w.]+)", 1),
+        ("docs/settings.md", r"\| `QDRANT_VERSION` \| `([\w.]+)`", 1),
+        ("docs/versions.md", r"`QDRANT_VERSION` is (\d+\.\d+\.\d+)", 1),
+        ("docs/adoption.md", r"A drill starts Qdrant (\d+\.\d+\.\d+)", 1),
+    ],
+)
+def test_the_default_version_is_the_same_everywhere(file: str, pattern: str, count: int) -> None:
+    """A plain `docker compose up`, the image and the tasks start the same Qdrant."""
+    found = re.findall(pattern, (ROOT / file).read_text(encoding="utf-8"))
+    assert found == [DEFAULT_VERSION] * count
