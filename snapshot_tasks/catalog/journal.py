@@ -1,8 +1,7 @@
 """Records the operations that a run starts on a server, so that the next run can finish them.
 
 Each entry is a small file in the snapshot folder, written and read only under the folder's lock, to
-write or to restore.
-So if a run finds an entry, the run that wrote it has ended.
+write or for the journal. So if a run finds an entry, the run that wrote it has ended.
 """
 
 from __future__ import annotations

@@ -3,9 +3,9 @@
 The kernel's locks (`system/locks.py`) are released when the process that holds them ends. The files
 only show who holds them.
 
-Two locks: that of the folder, which runs that only read share; and that of the journal
-(`journal.py`), which restores hold while they share the first. Whoever holds the folder alone needs
-no other lock, so an entry of the journal is never that of a run that is still going on.
+Two locks: that of the folder, which runs share that delete no snapshot; and that of the journal
+(`journal.py`), which those of them hold that start something on a server. Whoever holds the folder
+alone needs no other lock, so an entry of the journal is never that of a run that is still going on.
 """
 
 from __future__ import annotations
@@ -25,16 +25,17 @@ from snapshot_tasks.system.files import storage_errors
 from snapshot_tasks.system.locks import is_writable, try_lock
 
 LOCK_NAME = ".lock"
-RESTORE_LOCK_NAME = ".restore.lock"
+# The name that it had when only restores took it.
+JOURNAL_LOCK_NAME = ".restore.lock"
 
 
 class Use(Enum):
-    """What a run does with the folder: `READ` excludes `WRITE`, `RESTORE` both and itself."""
+    """What a run does with the folder: `READ` excludes `WRITE`, `JOURNAL` both and itself."""
 
-    # Adds or deletes snapshots: no other run may be there.
+    # Changes or deletes snapshots: no other run may be there.
     WRITE = "alone"
-    # Only reads snapshots, but restores them into a live server.
-    RESTORE = "shared, one restore at a time"
+    # Starts something on a live server, and may add snapshots: takes one, or restores one.
+    JOURNAL = "shared, one at a time"
     # Only reads snapshots, and appends their proofs.
     READ = "shared"
 
@@ -51,12 +52,12 @@ def folder_lock(
     deadline = time.monotonic() + wait_seconds
     with ExitStack() as held:
         lock = _opened(folder / LOCK_NAME, held)
-        journal = None if use is Use.READ else _opened(folder / RESTORE_LOCK_NAME, held)
-        # Where the second lock cannot be had, a restore keeps all other runs out instead.
-        shared = use is Use.READ or (use is Use.RESTORE and journal is not None)
+        journal = None if use is Use.READ else _opened(folder / JOURNAL_LOCK_NAME, held)
+        # Where the second lock cannot be had, such a run keeps all others out instead.
+        shared = use is Use.READ or (use is Use.JOURNAL and journal is not None)
         if lock is not None:
             held.enter_context(_taken(lock, folder, task, deadline, shared=shared))
-        if journal is not None and use is Use.RESTORE:
+        if journal is not None and use is Use.JOURNAL:
             held.enter_context(_taken(journal, folder, task, deadline))
         yield
 

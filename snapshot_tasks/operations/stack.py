@@ -64,9 +64,12 @@ def stack_up(
 
     The endpoint may be known only then, because Docker can choose the port.
 
+    Another run that holds the snapshot folder is waited for as long as Qdrant itself.
+
     Raises:
         Unreachable: if it is not ready in time.
         SettingsError: if a port is in use or the compose file is missing.
+        Locked: if another run holds the snapshot folder for longer. Qdrant is then running.
     """
     newest = for_each(catalog.collections(), catalog.newest, name=str).results
     load = loadable(engine, newest, progress) if restore else {}
@@ -76,7 +79,14 @@ def stack_up(
         mounted = replace(endpoint(), mounts=engine.mounts())
         with (
             Server(mounted, operation_timeout_seconds=operation_timeout_seconds) as server,
-            tidied(catalog, "stack.up", server, progress, use=Use.RESTORE),
+            tidied(
+                catalog,
+                "stack.up",
+                server,
+                progress,
+                use=Use.JOURNAL,
+                wait_seconds=ready_timeout_seconds,
+            ),
         ):
             restored = restore_missing(catalog, server, progress, loaded=load.values())
     report = stack_report(endpoint(), timeout_seconds=operation_timeout_seconds)

@@ -41,7 +41,7 @@ def tidy_up(catalog: Catalog, live: Live) -> list[str]:
         def note(self, message: str) -> None:
             said.append(message)
 
-    with live.server() as server, tidied(catalog, "test", server, Listening(), use=Use.RESTORE):
+    with live.server() as server, tidied(catalog, "test", server, Listening(), use=Use.JOURNAL):
         return said
 
 

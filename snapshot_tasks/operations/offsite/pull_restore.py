@@ -43,6 +43,13 @@ def restore_pulled(
         endpoint = replace(endpoint, mounts=engine.mounts())
     with (
         Server(endpoint, operation_timeout_seconds=operation_timeout_seconds) as server,
-        tidied(catalog, "snapshot.pull", server, progress, use=Use.RESTORE),
+        tidied(
+            catalog,
+            "snapshot.pull",
+            server,
+            progress,
+            use=Use.JOURNAL,
+            wait_seconds=ready_timeout_seconds,
+        ),
     ):
         return restore_each(snapshots, catalog.journal, server, progress, loaded=load.values())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from snapshot_tasks.catalog.folder import Catalog
@@ -21,7 +21,7 @@ from snapshot_tasks.operations.restore.into_empty import differs, remove_half_ma
 from snapshot_tasks.operations.restore.replace import put_back
 from snapshot_tasks.qdrant.mark import SnapshotMark
 from snapshot_tasks.qdrant.server import Server
-from snapshot_tasks.system.errors import NotFound, TaskError
+from snapshot_tasks.system.errors import Locked, NotFound, TaskError
 from snapshot_tasks.system.progress import Progress
 
 End = Callable[[Pending, Catalog, Server, Progress], bool]
@@ -39,12 +39,20 @@ def tidied(
 ) -> Iterator[None]:
     """Hold the catalogue's lock for the block, and first finish or undo what killed runs started.
 
-    `use` is to write or to restore; to read is not enough for what killed runs started.
+    `use` is to write or for the journal; to read is not enough for what killed runs started.
 
     Raises:
         Locked: if another run is in its way for longer.
     """
-    with catalog.lock(task, use=use, wait_seconds=wait_seconds):
+    with ExitStack() as held:
+        try:
+            held.enter_context(catalog.lock(task, use=use))
+        except Locked as busy:
+            if not wait_seconds:
+                raise
+            progress.note(f"{busy.message} Waiting up to {wait_seconds:g} s until it ends.")
+            with progress.phase("waiting for another run"):
+                held.enter_context(catalog.lock(task, use=use, wait_seconds=wait_seconds))
         tidy(catalog, server, progress)
         yield
 
@@ -52,7 +60,7 @@ def tidied(
 def tidy(catalog: Catalog, server: Server, progress: Progress) -> None:
     """Finish or undo what killed runs started on this server.
 
-    The caller must hold the catalogue's lock, to write or to restore.
+    The caller must hold the catalogue's lock, to write or for the journal.
     """
     for pending in catalog.journal.pending(server.endpoint.url):
         try:

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from snapshot_tasks.catalog.lock import LOCK_NAME, RESTORE_LOCK_NAME, Use, folder_lock
+from snapshot_tasks.catalog.lock import JOURNAL_LOCK_NAME, LOCK_NAME, Use, folder_lock
 from snapshot_tasks.system.errors import Locked, StorageError
 from tests.conftest import ROOT
 
@@ -198,13 +198,13 @@ def test_waiting_for_the_holder_has_a_bound(tmp_path: Path) -> None:
     ("first", "second", "together"),
     [
         (Use.READ, Use.READ, True),
-        (Use.READ, Use.RESTORE, True),
-        (Use.RESTORE, Use.READ, True),
-        (Use.RESTORE, Use.RESTORE, False),
+        (Use.READ, Use.JOURNAL, True),
+        (Use.JOURNAL, Use.READ, True),
+        (Use.JOURNAL, Use.JOURNAL, False),
         (Use.WRITE, Use.READ, False),
-        (Use.WRITE, Use.RESTORE, False),
+        (Use.WRITE, Use.JOURNAL, False),
         (Use.READ, Use.WRITE, False),
-        (Use.RESTORE, Use.WRITE, False),
+        (Use.JOURNAL, Use.WRITE, False),
     ],
 )
 def test_who_may_be_there_together(tmp_path: Path, first: Use, second: Use, together: bool) -> None:
@@ -240,9 +240,9 @@ def test_without_the_second_lock_a_restore_is_alone(tmp_path: Path) -> None:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "open", read_only)
-        inside = folder_lock(tmp_path, task="inside", use=Use.RESTORE)
+        inside = folder_lock(tmp_path, task="inside", use=Use.JOURNAL)
         inside.__enter__()
-    assert not (tmp_path / RESTORE_LOCK_NAME).exists()
+    assert not (tmp_path / JOURNAL_LOCK_NAME).exists()
     for use in Use:
         with pytest.raises(Locked):
             folder_lock(tmp_path, task="outside", use=use).__enter__()
@@ -253,13 +253,13 @@ def test_without_the_second_lock_a_restore_is_alone(tmp_path: Path) -> None:
 def test_a_killed_restore_holds_nothing(tmp_path: Path) -> None:
     """Neither of its locks outlives it."""
     text = HOLDER.replace("import folder_lock", "import Use, folder_lock")
-    text = text.replace('task="snapshot.create"', 'task="snapshot.restore", use=Use.RESTORE')
+    text = text.replace('task="snapshot.create"', 'task="snapshot.restore", use=Use.JOURNAL')
     argv = [sys.executable, "-c", text, str(tmp_path)]
     child = subprocess.Popen(argv, cwd=ROOT, stdout=subprocess.PIPE, text=True)
     assert child.stdout is not None
     assert child.stdout.readline() == "held\n"
     with pytest.raises(Locked, match=r"snapshot\.restore"):
-        folder_lock(tmp_path, task="test", use=Use.RESTORE).__enter__()
+        folder_lock(tmp_path, task="test", use=Use.JOURNAL).__enter__()
     child.kill()
     child.wait()
     child.stdout.close()

@@ -71,10 +71,8 @@ def create(
             *(f"push what was taken to {target.url}" for target in targets),
         )
     catalog.make_folder()
-    with (
-        connect(run) as server,
-        tidied(catalog, "snapshot.create", server, run.progress, use=Use.WRITE),
-    ):
+    use = Use.WRITE if policy else Use.JOURNAL
+    with connect(run) as server, tidied(catalog, run.name, server, run.progress, use=use):
         defaults = create_defaults(run)
         names = server.collections.names() if all else collection or [collection_on(run, server)]
         requests = [

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack, nullcontext
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from snapshot_tasks.cli.command import Outcome, Run, Seconds, command
@@ -72,17 +72,16 @@ def restore(
             with run.progress.phase("waiting for Qdrant"):
                 server.wait_ready(timeout)
         if not dry:
-            with run.progress.phase("waiting for other runs") if timeout else nullcontext():
-                held = tidied(
-                    catalog,
-                    "snapshot.restore",
-                    server,
-                    run.progress,
-                    # Replacing a collection takes a safety snapshot of it first.
-                    use=Use.WRITE if replace else Use.RESTORE,
-                    wait_seconds=timeout,
-                )
-                stack.enter_context(held)
+            held = tidied(
+                catalog,
+                "snapshot.restore",
+                server,
+                run.progress,
+                # Replacing a collection takes a safety snapshot of it first.
+                use=Use.WRITE if replace else Use.JOURNAL,
+                wait_seconds=timeout,
+            )
+            stack.enter_context(held)
         if if_missing and not snapshot and not as_:
             names = catalog.collections() if all else [collection or collection_in(run, catalog)]
             return _restore_missing(run, catalog, server, names, dry=dry, reindex=reindex)
