@@ -38,10 +38,11 @@ class DownPlan:
 
     `forbidden` are places of the data that belong to others too: with any, nothing may be stopped.
     `removed` is whether what is stopped is removed as well. With `is_in_memory`, the data is gone
-    as soon as Qdrant stops.
+    as soon as Qdrant stops. `for_good` is whether Qdrant is not started again right away.
     """
 
     delete_data: bool
+    for_good: bool = True
     stops: tuple[str, ...] = ()
     deletes: tuple[str, ...] = ()
     stays: tuple[str, ...] = ()
@@ -146,8 +147,11 @@ class Engine(Protocol):
         """
         ...
 
-    def plan_down(self, *, delete_data: bool) -> DownPlan:
-        """Return what `down` would stop and delete; its data is kept unless `delete_data`."""
+    def plan_down(self, *, delete_data: bool, for_good: bool) -> DownPlan:
+        """Return what `down` would stop and delete; its data is kept unless `delete_data`.
+
+        What takes backups of it is only stopped `for_good`.
+        """
         ...
 
     def down(self, plan: DownPlan) -> None:
@@ -168,6 +172,14 @@ class Engine(Protocol):
 
     def changes(self) -> tuple[str, ...]:
         """Return what `recreate` would change, old → new; nothing if it does not exist yet."""
+        ...
+
+    def upgrade(self, *, recreate: bool) -> str:
+        """Return in words what a start does to the version of the data; empty if nothing.
+
+        Raises:
+            Refused: if the version that would start is older than the last, or skips a minor one.
+        """
         ...
 
     def address(self) -> Address | None:

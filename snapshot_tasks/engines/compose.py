@@ -33,6 +33,7 @@ from snapshot_tasks.engines.compose_first_start import version_if_empty
 from snapshot_tasks.engines.compose_project import ComposeProject, docker
 from snapshot_tasks.engines.compose_stack import candidates
 from snapshot_tasks.engines.compose_start import ComposeStart
+from snapshot_tasks.engines.compose_versions import forget, remember, upgrade_by_new
 from snapshot_tasks.settings import Settings
 from snapshot_tasks.system.progress import Progress
 
@@ -69,18 +70,23 @@ class ComposeEngine:
             start.up_with(load)
         start.up()
 
-    def plan_down(self, *, delete_data: bool) -> DownPlan:
-        """Return the containers of Qdrant and of the restore service, and Qdrant's own volumes."""
+    def plan_down(self, *, delete_data: bool, for_good: bool) -> DownPlan:
+        """Return the containers of Qdrant and our services beside it, and Qdrant's volumes."""
         stack = self._project.whole
-        return plan_down(stack, docker_state(stack), delete_data=delete_data)
+        state = docker_state(stack, for_good=for_good)
+        return plan_down(stack, state, delete_data=delete_data, for_good=for_good)
 
     def down(self, plan: DownPlan) -> None:
         """Stop these containers; the other services of the stack are never touched."""
-        stack = self._project.whole
-        state = docker_state(stack)
-        if plan_down(stack, state, delete_data=plan.delete_data) != plan.checked():
+        state = docker_state(self._project.whole, for_good=plan.for_good)
+        now = plan_down(
+            self._project.whole, state, delete_data=plan.delete_data, for_good=plan.for_good
+        )
+        if now != plan.checked():
             raise changed_since()
+        remember(self._project, self._project.container())
         carry_out(plan, state)
+        forget(self._project, plan.deletes)
 
     def restart(self, *, recreate: bool, timeout_seconds: float, progress: Progress) -> None:
         """Stop and start the container; with `recreate`, replace it by one of the same volumes."""
@@ -91,10 +97,15 @@ class ComposeEngine:
         """Return what another container would have, old → new."""
         return self._project.changes(self._project.container())
 
+    def upgrade(self, *, recreate: bool) -> str:
+        """Return what a new container does to the version of the data; one that exists is kept."""
+        container = self._project.container()
+        return upgrade_by_new(self._project, container) if recreate or not container else ""
+
     def address(self) -> Address | None:
-        """Return what the compose file says, if no setting says where Qdrant is."""
+        """Return what the compose file says, if it does not get that from the settings."""
         project, settings = self._project, self._settings.engine
-        if not project.is_located:
+        if project.files.is_own:
             return None
         named = settings.compose_service or candidates(project.whole_document)
         if settings.live == "auto" and not named:

@@ -65,12 +65,17 @@ def publishes(service: JsonObject) -> bool:
     return service.get("network_mode") == "host" or bool(_ports(service, _inside(service)))
 
 
-def published_port(service: JsonObject, ask: AskPort) -> int | None:
-    """Return the port at which the running container can be reached, if Docker knows it."""
+def published_at(service: JsonObject, ask: AskPort) -> tuple[str, int] | None:
+    """Return the host and port at which the running container is published, if Docker knows it."""
     for port in _ports(service, _inside(service)):
-        chosen = ask(int(port["target"])).strip().rpartition(":")[2]
-        return int(chosen) if chosen.isdigit() else None
+        return _asked(ask, int(port["target"]))
     return None
+
+
+def _asked(ask: AskPort, inside: int) -> tuple[str, int] | None:
+    # Docker answers a line for each address, such as for IPv4 and IPv6.
+    host, _, port = next(iter(ask(inside).split()), "").rpartition(":")
+    return (_host(host.strip("[]")), int(port)) if port.isdigit() and int(port) else None
 
 
 def _inside(service: JsonObject) -> int:
@@ -84,9 +89,8 @@ def _published(service: JsonObject, inside: int, ask: AskPort) -> tuple[str, int
         published = str(port.get("published") or "")
         if published.isdigit() and int(published):
             return _host(str(port.get("host_ip") or "")), int(published)
-        host, _, chosen = ask(int(port["target"])).strip().rpartition(":")
-        if chosen.isdigit() and int(chosen):
-            return _host(host.strip("[]")), int(chosen)
+        if found := _asked(ask, int(port["target"])):
+            return found
     return None
 
 

@@ -18,11 +18,12 @@ from snapshot_tasks.engines.compose_document import (
     CONFIGURATION,
     STORAGE,
 )
+from snapshot_tasks.engines.compose_files import MARKER
 from snapshot_tasks.engines.compose_stack import JsonObject, Stack
 from snapshot_tasks.system import process
 from snapshot_tasks.system.errors import Unreachable
 
-RESTORE_SERVICE = "qdrant-restore"
+RESTORE_SERVICE, BACKUP_SERVICE = "qdrant-restore", "qdrant-backup"
 PROJECT_LABEL = "com.docker.compose.project"
 SERVICE_LABEL = "com.docker.compose.service"
 STORAGE_SETTING = "QDRANT__STORAGE__STORAGE_PATH"
@@ -58,7 +59,9 @@ class DockerState:
     users: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
-def plan_down(stack: Stack, state: DockerState, *, delete_data: bool) -> DownPlan:
+def plan_down(
+    stack: Stack, state: DockerState, *, delete_data: bool, for_good: bool = True
+) -> DownPlan:
     """Return what is stopped and deleted, and what stays and why.
 
     `forbidden` names each place of the data that is not only Qdrant's.
@@ -77,6 +80,7 @@ def plan_down(stack: Stack, state: DockerState, *, delete_data: bool) -> DownPla
             stays.append(f"{mount}: {why}")
     return DownPlan(
         delete_data=delete_data,
+        for_good=for_good,
         stops=tuple(_described(one, removed=removed) for one in state.containers),
         deletes=tuple(sorted(set(deletes))),
         stays=tuple(stays),
@@ -97,6 +101,12 @@ def _is_in_memory(stack: Stack, storage: PurePosixPath) -> bool:
 def ours(stack: Stack) -> tuple[str, str]:
     """Return the services that are stopped together."""
     return (stack.name, RESTORE_SERVICE)
+
+
+def _stopped(stack: Stack, *, for_good: bool) -> tuple[str, ...]:
+    """Return the services that are stopped; those that need Qdrant come after it."""
+    backs_up = for_good and MARKER in stack.document
+    return (*ours(stack), *((BACKUP_SERVICE,) if backs_up else ()))
 
 
 def mounted(stack: Stack, state: DockerState) -> tuple[Mounted, ...]:
@@ -231,13 +241,17 @@ def _label(container: JsonObject, label: str) -> str:
     return str((container["Config"].get("Labels") or {}).get(label, ""))
 
 
-def docker_state(stack: Stack) -> DockerState:
-    """Ask Docker. Raises `Unreachable` if it does not respond: nothing may be guessed here."""
+def docker_state(stack: Stack, *, for_good: bool = False) -> DockerState:
+    """Ask Docker; `for_good` includes the service of this project that takes backups.
+
+    Raises:
+        Unreachable: if it does not respond, because nothing may be guessed here.
+    """
     containers = _inspect(
         "container",
         *(
             name
-            for service in ours(stack)
+            for service in _stopped(stack, for_good=for_good)
             for name in _ids(
                 f"label={PROJECT_LABEL}={stack.project}", f"label={SERVICE_LABEL}={service}"
             )
@@ -268,7 +282,9 @@ def carry_out(plan: DownPlan, state: DockerState) -> None:
     ids = [str(one["Id"]) for one in state.containers]
     volumes = [name.removeprefix("volume ") for name in plan.deletes]
     if ids:
-        _docker("stop", *ids)
+        # A backup that is interrupted removes its copy from the server, so that ends last.
+        for one in reversed(ids):
+            _docker("stop", one)
         if plan.removed:
             _docker("rm", *ids)
     if volumes:

@@ -29,7 +29,12 @@ def version_if_empty(stack: Stack, state: DockerState) -> str:
     is_new = bool(planned) and all(mount.kind == "volume" for mount in planned)
     if state.containers or not is_new or data_mounts(mounted(stack, state), stack, state):
         return ""
-    found = _VERSION.search(str(stack.service.get("image") or ""))
+    return image_version(stack.service.get("image"))
+
+
+def image_version(image: object) -> str:
+    """Return the version in the tag of an image; empty if it does not say one."""
+    found = _VERSION.search(str(image or ""))
     return found[1] if found else ""
 
 

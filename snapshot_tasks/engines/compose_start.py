@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from snapshot_tasks.domain.endpoint import Endpoint
 from snapshot_tasks.engines.compose_address import (
     address_of,
     check_publishes,
     fixed_ports,
-    published_port,
+    published_at,
 )
 from snapshot_tasks.engines.compose_changes import bound_ports
 from snapshot_tasks.engines.compose_client import (
@@ -22,6 +24,7 @@ from snapshot_tasks.engines.compose_client import (
 from snapshot_tasks.engines.compose_first_start import container_name, first_start_argv
 from snapshot_tasks.engines.compose_project import ComposeProject, docker
 from snapshot_tasks.engines.compose_stack import JsonObject, Stack
+from snapshot_tasks.engines.compose_versions import remember, upgrade_by_new
 from snapshot_tasks.engines.ports import check_free
 from snapshot_tasks.qdrant.server import Server
 from snapshot_tasks.system import process
@@ -45,6 +48,7 @@ class ComposeStart:
 
         Raises:
             SettingsError: if the service cannot be reached, or a port is in use.
+            Refused: if the version does not fit the data.
         """
         stack, container = self._project.stack, self._project.container()
         self._check_reachable(stack)
@@ -54,6 +58,8 @@ class ComposeStart:
                 f"The container of {stack.name} stays as it was created. Not applied:"
                 f" {'; '.join(changes)}. To apply this, run `inv stack.restart --recreate`."
             )
+        if container is None and (upgrade := upgrade_by_new(self._project, None)):
+            self._progress.note(f"Going to {upgrade}.")
         if not _is_running(container):
             ports = bound_ports(container) if container else fixed_ports(stack.service)
             check_free(self._remedies(stack, ports))
@@ -93,7 +99,8 @@ class ComposeStart:
         bound = bound_ports(container) if _is_running(container) else ()
         wanted = tuple(port for port in fixed_ports(stack.service) if port not in bound)
         check_free(self._remedies(stack, wanted))
-        for change in self._project.changes(container):
+        upgrade = upgrade_by_new(self._project, container)
+        for change in (*self._project.changes(container), *((upgrade,) if upgrade else ())):
             self._progress.note(f"applying: {change}")
         options = ("--detach", "--no-deps", "--force-recreate")
         with self._progress.phase("replacing the container"):
@@ -102,27 +109,28 @@ class ComposeStart:
 
     def _wait(self) -> None:
         with self._progress.phase("waiting for Qdrant"):
-            self._wait_ready(lambda: check_alive(self._project.run, self._project.stack.name))
+            check = partial(check_alive, self._project.run, self._project.stack.name)
+            version = self._wait_ready(check)
+        remember(self._project, self._project.container(), version)
 
-    def _wait_ready(self, check: Callable[[], None]) -> None:
+    def _wait_ready(self, check: Callable[[], None]) -> str:
+        """Return the server's version."""
         url = self._url()
         with Server(Endpoint(url=url), operation_timeout_seconds=COMMAND_SECONDS) as server:
             server.wait_ready(self._timeout_seconds, check=check)
+            return server.version()
 
     def _url(self) -> str:
         """Return where the started container should respond. Raises if it is elsewhere."""
         stack, ask = self._project.stack, self._project.ask_port
-        if self._project.is_located:
-            address = address_of(stack, ask)
-            url, port = address.url, address.http_port
-        else:
-            url, port = self._settings.engine.url, self._settings.engine.http_port
-        found = published_port(stack.service, ask)
-        if found and found != port:
+        url = address_of(stack, ask).url if self._project.is_located else self._settings.qdrant.url
+        wanted, found = urlsplit(url), published_at(stack.service, ask)
+        if found and found[1] != wanted.port:
+            listens_at = f"{wanted.scheme}://{found[0]}:{found[1]}"
             raise SettingsError(
-                f"The container of {stack.name} listens at port {found}, not at {url}.",
+                f"The container of {stack.name} listens at {listens_at}, not at {url}.",
                 hint="Run `inv stack.restart --recreate` to apply the settings to it, or set"
-                f" QDRANT_URL to http://localhost:{found}.",
+                f" QDRANT_URL to {listens_at}.",
             )
         return url
 

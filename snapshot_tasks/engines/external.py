@@ -34,7 +34,7 @@ class ExternalEngine:
         """Refuse."""
         raise _unmanaged()
 
-    def plan_down(self, *, delete_data: bool) -> DownPlan:
+    def plan_down(self, *, delete_data: bool, for_good: bool) -> DownPlan:
         """Refuse."""
         raise _unmanaged()
 
@@ -47,6 +47,10 @@ class ExternalEngine:
         raise _unmanaged()
 
     def changes(self) -> tuple[str, ...]:
+        """Refuse."""
+        raise _unmanaged()
+
+    def upgrade(self, *, recreate: bool) -> str:
         """Refuse."""
         raise _unmanaged()
 

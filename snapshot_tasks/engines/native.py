@@ -25,6 +25,7 @@ from snapshot_tasks.engines.base import (
 )
 from snapshot_tasks.engines.binary import binary_version, find_binary, live_binary, obtain_binary
 from snapshot_tasks.engines.ports import check_ports
+from snapshot_tasks.engines.storage_version import StorageVersions, upgrade_of
 from snapshot_tasks.qdrant.server import Server
 from snapshot_tasks.settings import Settings
 from snapshot_tasks.system import files, process
@@ -84,6 +85,8 @@ class NativeEngine:
         if running is None:
             check_ports(self._settings)
             binary = live_binary(self._settings, progress)
+            if upgrade := self._upgrade_to(binary_version(binary) or ""):
+                progress.note(f"Going to {upgrade}.")
             with storage_errors(self._home):
                 self._home.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
                 self._home.chmod(PRIVATE_FOLDER)
@@ -91,8 +94,9 @@ class NativeEngine:
         with progress.phase(f"waiting for Qdrant {running.version}"):
             url = f"http://localhost:{running.http_port}"
             _wait_ready(url, running.pid, self._log_path, timeout_seconds)
+        self._versions.remember(self._storage, running.version)
 
-    def plan_down(self, *, delete_data: bool) -> DownPlan:
+    def plan_down(self, *, delete_data: bool, for_good: bool) -> DownPlan:
         """Return the process and the folder of the server at `QDRANT_URL`.
 
         Raises:
@@ -108,13 +112,14 @@ class NativeEngine:
         deletes = delete_data and self._home.exists()
         return DownPlan(
             delete_data=delete_data,
+            for_good=for_good,
             stops=(f"process {running.pid}",) if running else (),
             deletes=(f"folder {self._home}",) if deletes else (),
         )
 
     def down(self, plan: DownPlan) -> None:
         """Stop the live server: interrupt, terminate, kill."""
-        if self.plan_down(delete_data=plan.delete_data) != plan:
+        if self.plan_down(delete_data=plan.delete_data, for_good=plan.for_good) != plan:
             raise changed_since()
         self._stop()
         if plan.deletes:
@@ -123,6 +128,7 @@ class NativeEngine:
 
     def _stop(self) -> None:
         if running := self._running():
+            self._versions.remember(self._storage, running.version)
             process.stop(running.pid)
         self._state_path.unlink(missing_ok=True)
 
@@ -130,7 +136,7 @@ class NativeEngine:
         """Stop and start the live server.
 
         Raises:
-            Refused: if another version would start, and that was not asked for.
+            Refused: if another version would start, and that was not asked for or does not fit.
         """
         changes = self.changes()
         if changes and not recreate:
@@ -138,6 +144,7 @@ class NativeEngine:
                 f"A restart would change the server: {'; '.join(changes)}. Nothing was stopped.",
                 hint="Pass `--recreate` to change it, or set QDRANT_VERSION to what runs.",
             )
+        self.upgrade(recreate=recreate)
         for change in changes:
             progress.note(change)
         self._stop()
@@ -145,12 +152,35 @@ class NativeEngine:
 
     def changes(self) -> tuple[str, ...]:
         """Return the version that another start would change."""
-        running, settings = self._running(), self._settings
-        if running is None:
+        running, wanted = self._running(), self._wanted()
+        if running is None or running.version == wanted:
             return ()
+        return (f"Qdrant {running.version} → {wanted}",)
+
+    def upgrade(self, *, recreate: bool) -> str:
+        """Return what the next start of another version does to the data."""
+        return "" if self._running() and not recreate else self._upgrade_to(self._wanted())
+
+    def _wanted(self) -> str:
+        settings = self._settings
         binary = settings.engine.binary or find_binary(settings, settings.engine.version)
-        wanted = (binary_version(binary) if binary else None) or settings.engine.version
-        return () if running.version == wanted else (f"Qdrant {running.version} → {wanted}",)
+        return (binary_version(binary) if binary else None) or settings.engine.version
+
+    def _upgrade_to(self, version: str) -> str:
+        """Return what this version does to the data. Raises `Refused` if it does not fit."""
+        if not (self._home / "storage").exists():
+            return ""
+        running = self._running()
+        last = running.version if running else self._versions.last(self._storage)
+        return upgrade_of(self._storage, last, version)
+
+    @property
+    def _storage(self) -> str:
+        return f"folder {self._home / 'storage'}"
+
+    @property
+    def _versions(self) -> StorageVersions:
+        return StorageVersions(home=self._home)
 
     def address(self) -> None:
         """Return nothing: the settings decide where it listens."""

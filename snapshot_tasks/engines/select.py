@@ -94,10 +94,15 @@ def managed_engine(settings: Settings) -> Selection:
     is_its_own = settings.qdrant.is_default_url or points_at_engine(settings)
     if not selection.engine.manages_server or is_its_own:
         return selection
+    address = selection.engine.address()
+    listens_at = address.url if address else settings.engine.url
+    if settings.qdrant.url == listens_at:
+        return selection
+    same = f"Set QDRANT_URL to {listens_at}" if address else "Use the same port in QDRANT_HTTP_PORT"
     raise SettingsError(
         f"QDRANT_URL is {settings.qdrant.url}, but the {selection.engine.name} engine listens at "
-        f"{settings.engine.url}.",
-        hint="Use the same port in QDRANT_URL and QDRANT_HTTP_PORT, or set QDRANT_ENGINE=external.",
+        f"{listens_at}.",
+        hint=f"{same}, or set QDRANT_ENGINE=external.",
     )
 
 

@@ -6,6 +6,7 @@ import socket
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.e2e.conftest import running
@@ -117,7 +118,9 @@ def test_service_port_and_key_are_read_from_the_file(foreign: Stack) -> None:
     with_key(foreign, int(port))
     made = ok(foreign.inv("snapshot.create", "--json"))
     doctor = foreign.inv("doctor", "--json")
-    for ran in (up, made, doctor):
+    # Each start of the container gets another port.
+    drilled = ok(foreign.inv("snapshot.test-restore", "--in-place", "--yes", "--json"))
+    for ran in (up, made, doctor, drilled):
         assert KEY not in ran.stdout + ran.stderr
     found = {f["check"]: f["message"] for f in doctor.document["result"]["findings"]}
     assert "with the key" in found["credentials"]
@@ -130,6 +133,56 @@ def with_key(stack: Stack, port: int) -> None:
     moved = Stack(inv=stack.inv, name=stack.name, port=port)
     with moved.loader(KEY) as loader:
         loader.plain("small", points=50)
+
+
+def test_a_qdrant_of_the_local_network_is_found_there(foreign: Stack) -> None:
+    """It is only published at an address of this machine; that is where it is said to be."""
+    lan = lan_address()
+    write(foreign, OWN_DEFAULTS.replace("127.0.0.1", lan))
+    at_lan, at_localhost = (f"http://{host}:{foreign.port}" for host in (lan, "localhost"))
+    ok(foreign.inv("stack.up"))
+    assert ok(foreign.inv("stack.status", "--json")).document["result"]["url"] == at_lan
+    ok(foreign.inv("stack.up", QDRANT_URL=at_lan))
+    wrong = foreign.inv("stack.up", "--json", QDRANT_URL="http://db.example:6333")
+    assert wrong.code == 14
+    assert f"listens at {at_lan}." in wrong.document["error"]["message"]
+    (moved,) = free_ports(1)
+    other = foreign.inv("stack.up", "--json", QDRANT_HTTP_PORT=str(moved))
+    assert other.code == 14
+    assert f"listens at {at_lan}, not at http://{lan}:{moved}" in other.document["error"]["message"]
+    down = ok(foreign.inv("stack.down", "--json", QDRANT_URL=at_lan)).document["result"]
+    assert len(down["stopped"]) == 1
+    assert at_localhost not in ok(foreign.inv("stack.down")).stdout
+
+
+def lan_address() -> str:
+    """Return an IPv4 address of this machine that is no loopback."""
+    found = (a for addresses in psutil.net_if_addrs().values() for a in addresses)
+    return next(
+        a.address for a in found if a.family is socket.AF_INET and not a.address.startswith("127.")
+    )
+
+
+def test_data_is_never_upgraded_unsaid_and_never_taken_back(foreign: Stack) -> None:
+    """After `down`, another version is said before; an older one, and a skipped one, is 24."""
+    write(foreign, OWN_DEFAULTS)
+    # Started by Compose itself: the version is recorded before the container is removed.
+    foreign.up()
+    ok(foreign.inv("stack.down"))
+    skips = foreign.inv("stack.up", "--json", QDRANT_VERSION="1.18.0")
+    assert (skips.code, foreign.container()) == (24, "")
+    upgraded = ok(foreign.inv("stack.up", QDRANT_VERSION="1.17.0"))
+    assert "from Qdrant 1.16.3 to 1.17.0" in upgraded.stderr
+    back = foreign.inv("stack.restart", "--recreate", "--json")
+    assert back.code == 24
+    assert image(foreign) == "qdrant/qdrant:v1.17.0"
+    ok(foreign.inv("stack.down"))
+    back = foreign.inv("stack.up", "--json")
+    assert (back.code, foreign.container()) == (24, "")
+    assert "1.17.0" in back.document["error"]["message"]
+    ok(foreign.inv("stack.down", "--volumes", "--yes"))
+    new = ok(foreign.inv("stack.up", "--json"))
+    assert new.document["result"]["qdrant_version"] == "1.16.3"
 
 
 NO_PORT = "services: {db: {image: 'qdrant/qdrant:v1.16.3@sha256:%s'}}\n" % ("0" * 64)

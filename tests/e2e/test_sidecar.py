@@ -12,7 +12,7 @@ import pytest
 
 from tests.conftest import ROOT
 from tests.e2e.conftest import Seeds, running
-from tests.e2e.stack import RESTORE, SMALL, Stack, ask_docker, copy_project, new_stack
+from tests.e2e.stack import RESTORE, SMALL, Stack, ask_docker, copy_project, new_stack, ok
 from tests.support.ports import free_ports
 from tests.support.world import wait_until
 
@@ -85,6 +85,12 @@ def test_the_profile_takes_and_proves(copied: Stack, seeds: Seeds) -> None:
     assert newest.stat().st_uid == os.getuid()
     assert copied.inv("snapshot.check").code == 0
     stops_at_once(copied.container(BACKUP))
+    ask_docker("start", copied.container(BACKUP))
+    ok(copied.inv("snapshot.test-restore", "--in-place", "--yes"))
+    assert copied.inspect(BACKUP)["State"]["Running"], "nobody would start the backups again"
+    down = ok(copied.inv("stack.down", COMPOSE_PROFILES="")).stdout
+    assert BACKUP in down
+    assert copied.container(BACKUP) == ""
 
 
 @pytest.mark.usefixtures("drill_turn")

@@ -12,6 +12,7 @@ import httpx
 import psutil
 import pytest
 
+from snapshot_tasks.catalog.lock import folder_lock
 from tests.conftest import NEWER, OLDER, Inv, Live
 from tests.integration.conftest import Samples, managing
 from tests.support.collections import Loader
@@ -205,6 +206,44 @@ def test_up_restores_the_sound_and_names_the_damaged(samples: Samples, stack: In
     assert "sample-plain" in ran.document["error"]["message"]
     assert [f["collection"] for f in ran.document["result"]["failed"]] == ["sample-plain"]
     assert [r["way"] for r in ran.document["result"]["restored"]] == ["file"]
+
+
+def test_up_waits_for_the_run_that_holds_the_folder(samples: Samples, stack: Inv) -> None:
+    """It says which one, and ends with 11 when its time is over; Qdrant runs then."""
+    folder = stack.root / "qdrant_snapshots"
+    samples.put("plain", folder)
+    holder = folder_lock(folder, task="snapshot.create")
+    holder.__enter__()
+    late = stack("stack.up", "--timeout=1")
+    assert_error(late, 11, "snapshot.create")
+    assert collections(stack) == {}
+    process = stack.start("stack.up")
+    assert process.stderr is not None
+    assert any("Waiting up to 60 s" in line for line in iter(process.stderr.readline, ""))
+    holder.__exit__(None, None, None)
+    assert ended(process).code == 0
+    assert collections(stack) == {"sample-plain": 300}
+
+
+def test_data_is_never_upgraded_unsaid_and_never_taken_back(stack: Inv) -> None:
+    """After `down`, another version is said before; an older one, and a skipped one, is 24."""
+    assert "Going to" not in stack("stack.up", QDRANT_VERSION=OLDER).stderr
+    load(stack, "kept", 20)
+    assert stack("stack.down").code == 0
+    dry = stack("--dry", "stack.up", "--json").document["result"]["would"]
+    assert any(f"from Qdrant {OLDER} to {NEWER}" in line for line in dry)
+    up = stack("stack.up")
+    assert up.code == 0
+    assert f"from Qdrant {OLDER} to {NEWER}" in up.stderr
+    for words in (("stack.restart", "--recreate"), ("--dry", "stack.restart", "--recreate")):
+        assert_error(stack(*words, QDRANT_VERSION=OLDER), 24, OLDER, NEWER)
+        assert collections(stack) == {"kept": 20}
+    assert stack("stack.down").code == 0
+    for flags in ((), ("--dry",)):
+        assert_error(stack(*flags, "stack.up", QDRANT_VERSION=OLDER), 24, OLDER, "--volumes")
+    assert processes_below(stack.root) == []
+    assert stack("stack.down", "--volumes", "--yes").code == 0
+    assert "Going to" not in stack("stack.up", QDRANT_VERSION=OLDER).stderr
 
 
 def test_up_refuses_to_restore_what_is_newer(samples: Samples, stack: Inv) -> None:

@@ -6,7 +6,7 @@ snapshot that matches it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 from snapshot_tasks.catalog.folder import Catalog
@@ -75,7 +75,7 @@ class _Source:
 def drill_in_place(
     request: InPlaceRequest,
     engine: Engine,
-    endpoint: Endpoint,
+    endpoint: Callable[[], Endpoint],
     catalog: Catalog,
     progress: Progress,
     *,
@@ -86,6 +86,7 @@ def drill_in_place(
 
     `plan` lists what is stopped and deleted, and was agreed to; if it is no longer right, nothing
     is. A collection that cannot be restored does not stop the others. The proof says how it ended.
+    The endpoint is asked for after each start, because Docker may choose another port.
 
     Raises:
         Refused: before anything is deleted, if a collection could not be restored as it is.
@@ -95,7 +96,7 @@ def drill_in_place(
     log, started_at = Log(), clock()
     seconds = request.operation_timeout_seconds
     with log.phase("verify"):
-        with Server(endpoint, operation_timeout_seconds=seconds) as server:
+        with Server(endpoint(), operation_timeout_seconds=seconds) as server:
             log.server_version = server.version()
             refuse_several_nodes(server)
             sources = _sources(request.snapshot, server, catalog, progress)
@@ -201,7 +202,7 @@ def _bring_back_and_compare(
     sources: tuple[_Source, ...],
     request: InPlaceRequest,
     engine: Engine,
-    endpoint: Endpoint,
+    endpoint: Callable[[], Endpoint],
     log: Log,
     progress: Progress,
 ) -> TaskError | None:
@@ -209,13 +210,13 @@ def _bring_back_and_compare(
     seconds = request.operation_timeout_seconds
     failures: tuple[Failure, ...] = ()
     try:
-        with Server(endpoint, operation_timeout_seconds=seconds) as server, log.phase("restore"):
+        with Server(endpoint(), operation_timeout_seconds=seconds) as server, log.phase("restore"):
             failures = _bring_back(sources, server, log, progress)
         with log.phase("restart"):
             engine.restart(
                 recreate=False, timeout_seconds=request.ready_timeout_seconds, progress=progress
             )
-        with Server(endpoint, operation_timeout_seconds=seconds) as server, log.phase("compare"):
+        with Server(endpoint(), operation_timeout_seconds=seconds) as server, log.phase("compare"):
             _compare_again(sources, server, log, progress)
     except Interrupted:
         raise

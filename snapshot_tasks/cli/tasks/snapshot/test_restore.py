@@ -81,7 +81,7 @@ def drill(
             steps = _plan_in_place(run)[2]
             return run.would(*steps, "restore every collection from its snapshot, and compare it")
         return run.would("restore into an empty Qdrant, compare, and discard it")
-    use = Use.WRITE if create or in_place else Use.READ
+    use = Use.WRITE if in_place else Use.JOURNAL if create else Use.READ
     with catalog.lock("snapshot.test-restore", use=use):
         # Ask first: a new snapshot whose drill is refused would have no hook and no report.
         work = _in_place(run, catalog, yes) if in_place else _fresh(run, keep, max_seconds, version)
@@ -149,11 +149,12 @@ def _fresh(
 
 
 def _in_place(run: Run, catalog: Catalog, yes: bool) -> Callable[[Snapshot], DrillReport]:
-    from snapshot_tasks.engines.select import restore_endpoint
+    from snapshot_tasks.engines.select import located, restore_endpoint
     from snapshot_tasks.operations.prove.drill_in_place import InPlaceRequest, drill_in_place
 
-    settings = run.live
+    given = run.settings
     engine, plan, steps = _plan_in_place(run)
+    live = run.live
     question = (
         "This deletes all data of the live Qdrant and restores it from snapshots: "
         f"{'; '.join(steps)}."
@@ -163,12 +164,17 @@ def _in_place(run: Run, catalog: Catalog, yes: bool) -> Callable[[Snapshot], Dri
     def work(entry: Snapshot) -> DrillReport:
         request = InPlaceRequest(
             snapshot=entry,
-            operation_timeout_seconds=settings.qdrant.operation_timeout_seconds,
-            ready_timeout_seconds=settings.qdrant.ready_timeout_seconds,
+            operation_timeout_seconds=live.qdrant.operation_timeout_seconds,
+            ready_timeout_seconds=live.qdrant.ready_timeout_seconds,
         )
-        endpoint = restore_endpoint(settings)
         return drill_in_place(
-            request, engine, endpoint, catalog, run.progress, plan=plan, clock=now
+            request,
+            engine,
+            lambda: restore_endpoint(located(given)),
+            catalog,
+            run.progress,
+            plan=plan,
+            clock=now,
         )
 
     return work
@@ -177,7 +183,7 @@ def _in_place(run: Run, catalog: Catalog, yes: bool) -> Callable[[Snapshot], Dri
 def _plan_in_place(run: Run) -> tuple[Engine, DownPlan, tuple[str, ...]]:
     from snapshot_tasks.engines.select import managed_engine
 
-    engine = managed_engine(run.live).engine
-    plan = engine.plan_down(delete_data=True).checked()
+    engine = managed_engine(run.settings).engine
+    plan = engine.plan_down(delete_data=True, for_good=False).checked()
     # A new server is started, with the settings as they are now.
     return engine, plan, (*plan.steps, *(f"change {one}" for one in engine.changes()))

@@ -22,7 +22,7 @@ def down(run: Run, volumes: bool = False, yes: bool = False, dry_run: bool = Fal
     from snapshot_tasks.engines.select import managed_engine
 
     engine = managed_engine(run.settings).engine
-    plan = engine.plan_down(delete_data=volumes).checked()
+    plan = engine.plan_down(delete_data=volumes, for_good=True).checked()
     if run.dry or dry_run:
         return run.would(*(plan.steps or (f"find nothing to stop ({engine.status().detail})",)))
     if volumes:
@@ -40,8 +40,9 @@ def down(run: Run, volumes: bool = False, yes: bool = False, dry_run: bool = Fal
         "kept": list(plan.stays),
     }
     if not plan.stops and not plan.deletes:
-        url = run.settings.engine.url
-        return said(result, f"Nothing to stop: no Qdrant of this project runs at {url}.")
+        qdrant = run.settings.qdrant
+        where = "" if qdrant.is_default_url else f" at {qdrant.url}"
+        return said(result, f"Nothing to stop: no Qdrant of this project runs{where}.")
     kept = "its data was in memory and is gone" if plan.is_in_memory else "its data is kept"
     ending = "its data is deleted" if volumes else kept
     return said(result, f"Qdrant is stopped; {ending} ({'; '.join(plan.steps)}).")

@@ -20,8 +20,11 @@ def restart(run: Run, recreate: bool = False, timeout: float = BY_SETTING) -> Ou
     selection = managed_engine(run.settings)
     changes = selection.engine.changes()
     if run.dry:
+        upgrade = selection.engine.upgrade(recreate=recreate)
         return run.would(
-            "restart Qdrant", *(f"{'change' if recreate else 'keep'} {one}" for one in changes)
+            "restart Qdrant",
+            *(f"{'change' if recreate else 'keep'} {one}" for one in changes),
+            *((upgrade,) if upgrade else ()),
         )
     selection.engine.restart(
         recreate=recreate,

@@ -10,7 +10,7 @@ from snapshot_tasks.cli.wiring import BY_SETTING, TIMEOUT_HELP
     "stack.up",
     help={
         "no-restore": "Only start Qdrant; do not restore anything.",
-        "timeout": TIMEOUT_HELP,
+        "timeout": f"{TIMEOUT_HELP} Another run that holds the snapshot folder gets as long.",
     },
 )
 def up(run: Run, no_restore: bool = False, timeout: float = BY_SETTING) -> Outcome:
@@ -24,9 +24,11 @@ def up(run: Run, no_restore: bool = False, timeout: float = BY_SETTING) -> Outco
     selection = managed_engine(settings)
     if run.dry:
         changes = selection.engine.changes()
+        upgrade = selection.engine.upgrade(recreate=False)
         kept = tuple(f"keep the container as it is, without {change}" for change in changes)
         return run.would(
             f"start Qdrant with the {selection.engine.name} engine and restore what is missing",
+            *((upgrade,) if upgrade else ()),
             *kept,
         )
     run.progress.note(f"engine: {selection.engine.name} ({selection.reason})")
