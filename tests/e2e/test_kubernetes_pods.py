@@ -138,7 +138,7 @@ def test_a_pod_that_is_told_to_stop_stops(
     name = start(cluster, config, drill, "--detach")
     try:
         until = time.monotonic() + 60
-        while "waiting for Qdrant" not in logs(name):
+        while "checking the file" not in logs(name):
             assert time.monotonic() < until
             time.sleep(0.05)
         began = time.monotonic()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -21,6 +22,7 @@ from tests.e2e.stack import (
     no_host_folder,
     ok,
 )
+from tests.support.world import ended
 
 LOADED = {"name": SMALL, "points_count": SMALL_POINTS}
 
@@ -112,6 +114,17 @@ def test_logs_of_an_unknown_service_are_an_error(live: Stack) -> None:
     done = live.inv("stack.logs", "--service", "nonesuch", "--json")
     assert done.code != 0
     assert "nonesuch" in done.document["error"]["message"]
+
+
+def test_a_followed_log_is_plain(live: Stack) -> None:
+    """Compose and Qdrant colour it; through a pipe each line comes at once, until Ctrl-C."""
+    process = live.inv.start("stack.logs", "--follow", "--tail", "3")
+    assert process.stdout is not None
+    line = process.stdout.readline()
+    process.send_signal(signal.SIGINT)
+    assert "Traceback" not in ended(process).stderr
+    assert "| " in line
+    assert "\x1b" not in line
 
 
 def test_auto_chooses_compose_and_says_why(live: Stack) -> None:
