@@ -31,8 +31,8 @@ ALONE = (
     "tests/integration/test_selftest.py",
     "tests/property/test_bombs.py",
 )
-# For a file that has not been measured. One with servers starts early: a long one that came last would
-# be waited for alone. Unit tests that take less are not saved.
+# For a file that has not been measured. One with servers starts early: a long one that came last
+# would be waited for alone. Unit tests that take less are not saved.
 UNKNOWN_SECONDS = 60.0
 UNIT_SECONDS = 1.0
 UNIT = "tests/unit/"

@@ -85,13 +85,9 @@ def _sealed(snapshot: Snapshot) -> str:
 
 
 def _state(snapshot: Snapshot, now: datetime) -> str:
-    """Return in a few words what is known of a restore."""
-    if snapshot.is_lost:
-        return "file missing"
-    if snapshot.manifest_problem:
-        return "manifest unreadable"
-    if snapshot.is_rewritten:
-        return "written to since: verify it"
+    """Return in a few words what is known of a restore, or what is wrong with the file."""
+    if wrong := _wrong_with_file(snapshot):
+        return wrong
     if snapshot.failed_at is not None:
         return f"FAILED {ago(snapshot.failed_at, now)}"
     if snapshot.proven_at is not None:
@@ -99,6 +95,14 @@ def _state(snapshot: Snapshot, now: datetime) -> str:
     if snapshot.restored_at is not None:
         return f"restores, not sealed: {ago(snapshot.restored_at, now)}"
     return "never"
+
+
+def _wrong_with_file(snapshot: Snapshot) -> str:
+    if snapshot.is_lost:
+        return "file missing"
+    if snapshot.manifest_problem:
+        return "manifest unreadable"
+    return "written to since: verify it" if snapshot.is_rewritten else ""
 
 
 def render_created(snapshot: Snapshot) -> None:
