@@ -69,14 +69,15 @@ def interrupted(
     stack: Stack,
     moment: Moment,
     *numbers: signal.Signals,
+    task: str = "snapshot.test-restore",
     arguments: tuple[str, ...] = (),
     group: bool = False,
 ) -> Ran:
-    """Run a drill and signal it at that moment; `group` signals as a terminal's Ctrl-C does."""
+    """Run a task and signal it at that moment; `group` signals as a terminal's Ctrl-C does."""
     with (
         _events(moment.label) as seen,
         subprocess.Popen(
-            [sys.executable, "-m", "invoke", "snapshot.test-restore", "--json", *arguments],
+            [sys.executable, "-m", "invoke", task, "--json", *arguments],
             cwd=stack.root,
             env={**os.environ, **stack.inv.environment},
             stdin=subprocess.DEVNULL,
