@@ -39,6 +39,7 @@ from snapshot_tasks.system.files import (
     sync_directory,
     write_text,
 )
+from snapshot_tasks.system.nearest import meant, nearest
 
 # A snapshot under this name is being removed.
 DROPPED_PREFIX = ".drop-"
@@ -116,7 +117,7 @@ class Catalog:
             for s in self.entries()
             if s.manifest and s.collection and collection in s.manifest.aliases
         }
-        hint = _TAKE_ONE
+        hint = f"{meant(nearest(collection, self.collections()))}{_TAKE_ONE}"
         if owners:
             names = " or ".join(f"`--collection {name}`" for name in sorted(owners))
             hint = f"This name was an alias when a snapshot was taken; use {names}."

@@ -25,7 +25,11 @@ from invoke.tasks import Task
 LAUNCHER = "SNAPSHOT_TASKS_LAUNCHER"
 SCRIPT = "qdrant-snapshots"
 MODULE = "python -m snapshot_tasks"
-_NAMED = re.compile(r"`inv (?P<task>--list|--help|[a-z][a-z.-]*)")
+_NAMED = re.compile(r"`inv (?P<task>--list|--help|[a-z][a-z.-]*)(?P<rest>[^`]*)")
+# A command with one of these flags does not act on the default collection.
+_CHOSEN = re.compile(r"(?<!\S)(--(collection|snapshot|all)\b|-c)")
+# The full names of the tasks that act on the default collection; each adds itself.
+ON_DEFAULT: set[str] = set()
 # The keys of a document whose texts may name a command; all others are data.
 _TEXTS = ("message", "hint", "remedy")
 
@@ -47,14 +51,25 @@ class NamedTask(Task[Callable[..., None]]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
-    """The program that was called, and the name of each task there."""
+    """The program that was called, the name of each task there, and the collection it was given.
+
+    A command in a text then names that collection, because without it, the task that it names would
+    act on the default one.
+    """
 
     program: str = "inv"
     names: Mapping[str, str] = field(default_factory=dict)
+    collection: str = ""
 
     def named(self, text: str) -> str:
         """Return a text with each command as the user must type it here."""
-        return _NAMED.sub(lambda m: f"`{self.program} {self.task(m['task'])}", text)
+        return _NAMED.sub(self._typed, text)
+
+    def _typed(self, command: re.Match[str]) -> str:
+        task, rest = command["task"], command["rest"]
+        if self.collection and task in ON_DEFAULT and not _CHOSEN.search(rest):
+            rest = f" --collection {shlex.quote(self.collection)}{rest}"
+        return f"`{self.program} {self.task(task)}{rest}"
 
     def task(self, full_name: str) -> str:
         """Return the name of a task here."""
@@ -67,9 +82,9 @@ class Calling:
     def __init__(self) -> None:
         self.call = Call()
 
-    def begin(self, config: Config, root: Path) -> None:
-        """Find out how this call was made."""
-        self.call = Call(program=program(root), names=_names(config))
+    def begin(self, config: Config, root: Path, collection: str = "") -> None:
+        """Find out how this call was made; `collection` is the only one that it was given."""
+        self.call = Call(program=program(root), names=_names(config), collection=collection)
 
 
 CALLING = Calling()

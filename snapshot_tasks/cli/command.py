@@ -24,9 +24,18 @@ from invoke.exceptions import Exit
 from invoke.parser.argument import Argument
 from invoke.tasks import Task, task
 
-from snapshot_tasks.cli.calling import CALLING, NamedTask, named, named_document
+from snapshot_tasks.cli.calling import CALLING, ON_DEFAULT, NamedTask, named, named_document
 from snapshot_tasks.cli.console import PRINTED, TerminalProgress, ask, say, tell
-from snapshot_tasks.cli.flags import Count, Seconds, Span, as_ours, refuse_empty, refuse_unwritable
+from snapshot_tasks.cli.flags import (
+    COLLECTION,
+    Count,
+    Seconds,
+    Span,
+    as_ours,
+    only_collection,
+    refuse_empty,
+    refuse_unwritable,
+)
 from snapshot_tasks.cli.outputs import UNWRITABLE, open_outputs, silence
 from snapshot_tasks.cli.redaction import document_without_key, without_key
 from snapshot_tasks.cli.watching import Watch, begin_watch
@@ -48,6 +57,7 @@ if TYPE_CHECKING:
 # Everything that a task needs can be imported from here.
 __all__ = ("JSON_HELP", "Count", "Outcome", "Run", "Seconds", "Span", "command")
 AGAIN_SECONDS = 0.01
+DEFAULT_COLLECTION = "QDRANT_COLLECTION_NAME"
 JSON_HELP = "Print one JSON document on stdout, even on failure."
 
 
@@ -167,7 +177,7 @@ def command(
         @functools.wraps(function)
         def body(context: Context, *, json: bool = False, **flags: Any) -> None:
             collect_rarely()
-            run = _begin(name, context.config, json=json)
+            run = _begin(name, context.config, json=json, collection=only_collection(flags))
             is_real = not run.dry and not flags.get("dry_run")
             watch = begin_watch(name, run.root, run.defaults) if watched and is_real else None
 
@@ -187,6 +197,8 @@ def command(
             auto_shortflags=False,
         )(body)
         made.full_name = name
+        if DEFAULT_COLLECTION in help.get(COLLECTION, ""):
+            ON_DEFAULT.add(name)
         return made
 
     return decorate
@@ -198,10 +210,10 @@ def _signature(function: Callable[..., Outcome]) -> inspect.Signature:
     return inspect.Signature([*given, json])
 
 
-def _begin(name: str, config: Config, *, json: bool) -> Run:
+def _begin(name: str, config: Config, *, json: bool, collection: str = "") -> Run:
     open_outputs()
     root = project_root(config)
-    CALLING.begin(config, root)
+    CALLING.begin(config, root, collection)
     dry, defaults = bool(config.run.dry), project_defaults(config)
     return Run(name, root=root, dry=dry, json=json, defaults=defaults)
 

@@ -133,6 +133,13 @@ def flag_name(parameter: str) -> str:
     return f"--{parameter.rstrip('_').replace('_', '-')}"
 
 
+def only_collection(flags: Mapping[str, object]) -> str:
+    """Return the one collection that was given; empty if there is none, or several."""
+    given = flags.get(COLLECTION)
+    names = given if isinstance(given, list) else [given]
+    return str(names[0]) if len(names) == 1 and isinstance(names[0], Given) else ""
+
+
 def refuse_unwritable(flags: Mapping[str, object]) -> None:
     """Refuse texts for a JSON file that are not UTF-8. Raises `SettingsError`."""
     for name in TEXTS:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from snapshot_tasks.catalog.folder import Catalog
@@ -21,8 +21,15 @@ from snapshot_tasks.checks.promises import (
 from snapshot_tasks.domain.findings import Finding, fail, failed, ok
 from snapshot_tasks.domain.names import check_collection
 from snapshot_tasks.domain.snapshot import Snapshot
-from snapshot_tasks.system.errors import BudgetMissed, NotFound, StorageError, TaskError
+from snapshot_tasks.system.errors import (
+    BudgetMissed,
+    NotFound,
+    SettingsError,
+    StorageError,
+    TaskError,
+)
 from snapshot_tasks.system.files import has_links
+from snapshot_tasks.system.nearest import meant, nearest
 
 TASKS = "the tasks"
 CATALOGUE = "the catalogue"
@@ -73,7 +80,7 @@ def judge(promised: Promised, catalog: Catalog, *, now: datetime) -> Judgement:
 
     Raises:
         StorageError: if there is no snapshot folder.
-        SettingsError: if a name is not a valid collection name.
+        SettingsError: if the only name is not a valid collection name.
     """
     if not catalog.folder.is_dir():
         raise StorageError(
@@ -82,11 +89,13 @@ def judge(promised: Promised, catalog: Catalog, *, now: datetime) -> Judgement:
             " `inv snapshot.create`.",
         )
     entries = catalog.entries()
-    names = catalog.collections(entries) if promised.collections is None else promised.collections
     own = by_collection(entries)
+    given = promised.collections
+    names = dict.fromkeys(catalog.collections(entries) if given is None else given)
+    if len(names) == 1:
+        check_collection(*names)
     judged = [
-        Judged(title=name, findings=_of_collection(promised, catalog, own.get(name, ()), name, now))
-        for name in dict.fromkeys(names)
+        Judged(title=name, findings=_judged(promised, catalog, own, name, now)) for name in names
     ]
     of_tasks = _of_tasks(promised, catalog, now)
     return Judgement(
@@ -97,6 +106,25 @@ def judge(promised: Promised, catalog: Catalog, *, now: datetime) -> Judgement:
     )
 
 
+def _judged(
+    promised: Promised,
+    catalog: Catalog,
+    own: Mapping[str, Sequence[Snapshot]],
+    name: str,
+    now: datetime,
+) -> tuple[Finding, ...]:
+    """Judge one collection; a name that is wrong is a finding, and the others are still judged."""
+    try:
+        check_collection(name)
+    except SettingsError as error:
+        return (fail("newest snapshot", error.message, error.hint),)
+    findings = _of_collection(promised, catalog, own.get(name, ()), name, now)
+    if name in own or not (near := meant(nearest(name, own))):
+        return findings
+    first, *others = findings
+    return (replace(first, remedy=f"{near}{first.remedy}"), *others)
+
+
 def _of_collection(
     promised: Promised,
     catalog: Catalog,
@@ -104,7 +132,6 @@ def _of_collection(
     collection: str,
     now: datetime,
 ) -> tuple[Finding, ...]:
-    check_collection(collection)
     findings = promises(
         collection,
         entries,

@@ -121,6 +121,18 @@ def test_never_ran(inv: Inv, flags: tuple[str, ...]) -> None:
     assert "no snapshot of" in ran.stderr + ran.stdout
 
 
+def test_one_mistyped_collection_leaves_the_others_checked(inv: Inv, sample: Path) -> None:
+    """It is a line of its own, with the nearest; so is one that no collection can be called."""
+    words = [f"--collection={name}" for name in ("sample-plian", "../x", "sample-plain")]
+    ran = inv("snapshot.check", *words, "--json")
+    assert_error(ran, 23, "sample-plian: newest snapshot", "cannot be a collection name")
+    promises = ran.document["result"]["promises"]
+    wrong = [found for found in promises if found["status"] == "FAIL"]
+    assert [found["check"] for found in wrong] == ["newest snapshot", "newest snapshot"]
+    assert wrong[0]["remedy"].startswith("Did you mean sample-plain?")
+    assert sum(found["status"] == "OK" for found in promises) >= 5
+
+
 def test_a_folder_that_is_not_there(inv: Inv) -> None:
     """A disk that is not mounted is a storage error, and its folder is not created."""
     (inv.root / "qdrant_snapshots").rmdir()

@@ -613,7 +613,10 @@ def test_a_snapshot_of_two_minors_ago_is_refused(
 def test_a_dry_run_prints_the_plan_and_changes_nothing(
     samples: Samples, qdrant: Live, outside: Inv, command: tuple[str]
 ) -> None:
-    """Neither the server nor the folder is changed, not even by a replace."""
+    """Neither the server nor the folder is changed, not even by a replace.
+
+    Without a permission to replace, it ends as the restore would, with the plan of a replacement.
+    """
     folder = outside.root / "qdrant_snapshots"
     samples.put("plain", folder)
     before, names, files = dump(qdrant, "sample-plain"), qdrant.loader.names(), tree(folder)
@@ -622,6 +625,11 @@ def test_a_dry_run_prints_the_plan_and_changes_nothing(
         ran = outside(*(["--dry", *words] if command == ("--dry",) else [*words, "--dry-run"]))
         assert ran.code == 0, ran.stderr
         assert "would restore" in ran.stdout
+    words = ["snapshot.restore", "--collection=sample-plain"]
+    ran = outside(*(["--dry", *words] if command == ("--dry",) else [*words, "--dry-run"]))
+    assert_error(ran, 24, "already exists")
+    assert "would be refused\n" in ran.stdout
+    assert "would with --replace: take a safety snapshot of sample-plain\n" in ran.stdout
     assert (dump(qdrant, "sample-plain"), qdrant.loader.names()) == (before, names)
     assert tree(folder) == files
 

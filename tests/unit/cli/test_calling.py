@@ -101,6 +101,25 @@ def test_a_task_is_named_as_the_project_calls_it(
     assert loaded(monkeypatch, tmp_path, namespace).named(HINT) == HINT
 
 
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("Run `inv snapshot.create`.", "Run `inv snapshot.create --collection 'a b'`."),
+        ("`inv snapshot.restore --replace`", "`inv snapshot.restore --collection 'a b' --replace`"),
+        ("`inv snapshot.create --all`", "`inv snapshot.create --all`"),
+        ("`inv snapshot.verify --snapshot x`", "`inv snapshot.verify --snapshot x`"),
+        ("`inv snapshot.create -c x`", "`inv snapshot.create -c x`"),
+        ("`inv snapshot.list`, `inv doctor`", "`inv snapshot.list`, `inv doctor`"),
+    ],
+)
+def test_a_command_names_the_collection_that_was_given(text: str, named: str) -> None:
+    """Without it, the command would act on the default one; where all are meant, it stays."""
+    call = Call(collection="a b")
+    assert call.named(text) == named
+    assert call.named(named) == named
+    assert Call().named(text) == text
+
+
 def test_only_texts_of_a_document_are_changed() -> None:
     """A label stays as its owner wrote it, even if it looks like a command."""
     document = {

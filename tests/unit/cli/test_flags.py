@@ -197,6 +197,24 @@ def test_flags_that_conflict_are_refused(inv: Inv, words: tuple[str, ...], what:
     assert_mistake(inv(*words), f"{what} cannot be combined.", "Use only one of them.")
 
 
+@pytest.mark.parametrize(
+    ("words", "fix"),
+    [
+        (("snapshot.restore", "-c", "other"), "`inv snapshot.create --collection other`"),
+        (("snapshot.verify", "--collection=other"), "`inv snapshot.create --collection other`"),
+        (("snapshot.check", "-c", "other"), "`inv snapshot.create --collection other`"),
+        (("snapshot.restore",), "`inv snapshot.create`"),
+    ],
+)
+def test_a_remedy_keeps_the_collection(inv: Inv, words: tuple[str, ...], fix: str) -> None:
+    """It is about the collection that was asked for, by `--collection` after the task's name."""
+    (inv.root / "qdrant_snapshots").mkdir()
+    ran = inv(*words, QDRANT_URL="http://127.0.0.1:1")
+    assert fix in ran.stderr
+    assert "inv -c" not in ran.stderr
+    assert fix in inv(*words, "--json", QDRANT_URL="http://127.0.0.1:1").document["error"]["hint"]
+
+
 def assert_mistake(ran: Ran, what: str, fix: str) -> None:
     """Two lines on stderr, the second with this remedy, nothing on stdout, and 14."""
     assert (ran.code, ran.stdout) == (14, ""), ran.stderr

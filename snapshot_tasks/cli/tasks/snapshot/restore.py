@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
+from dataclasses import replace as replace_
 from typing import TYPE_CHECKING
 
 from snapshot_tasks.cli.command import Outcome, Run, Seconds, command
@@ -95,19 +96,32 @@ def restore(
             reindex=reindex,
             journal=catalog.journal,
         )
-        return _restore_one(run, request, server, yes=yes, dry=dry)
+        if dry:
+            return _planned(run, request, replace_(request, save_existing=save), server)
+        return _restore_one(run, request, server, yes=yes)
 
 
-def _restore_one(
-    run: Run, request: RestoreRequest, server: Server, *, yes: bool, dry: bool
+def _planned(
+    run: Run, request: RestoreRequest, replacing: RestoreRequest, server: Server
 ) -> Outcome:
+    """Print the plan; if the collection exists, why it is refused and what `--replace` would do."""
+    from snapshot_tasks.operations.restore.plan import plan_restore
+
+    try:
+        return run.would(*plan_restore(request, server).steps())
+    except Refused as refusal:
+        # What else prevents a restore is raised here again.
+        steps = plan_restore(replacing, server).steps()
+        outcome = run.would("be refused", *(f"with --replace: {step}" for step in steps))
+        return replace_(outcome, error=refusal)
+
+
+def _restore_one(run: Run, request: RestoreRequest, server: Server, *, yes: bool) -> Outcome:
     from snapshot_tasks.cli.show.restored import render_restored, restore_json
     from snapshot_tasks.operations.restore.one import restore
     from snapshot_tasks.operations.restore.plan import plan_restore
 
     plan = plan_restore(request, server)
-    if dry:
-        return run.would(*plan.steps())
     if plan.exists and not plan.skip:
         alias = f" (the alias {plan.named_by_alias})" if plan.named_by_alias else ""
         count = server.collections.count(plan.target)
