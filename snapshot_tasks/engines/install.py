@@ -15,16 +15,22 @@ import platform
 import shutil
 import tarfile
 import tempfile
+import urllib.error
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
 
+from snapshot_tasks.domain.endpoint import is_loopback
 from snapshot_tasks.domain.versions import VERSIONS
 from snapshot_tasks.settings import Settings
 from snapshot_tasks.system import process
 from snapshot_tasks.system.errors import NotFound
 from snapshot_tasks.system.files import CHUNK_BYTES, sha256_of, storage_errors
 from snapshot_tasks.system.progress import Progress
+from snapshot_tasks.system.proxies import proxy_for
 
 FETCH_SECONDS = 600.0
 CONNECTION_SECONDS = 20.0
@@ -45,6 +51,7 @@ def install(version: str, target: Path, settings: Settings, progress: Progress) 
 
     Raises:
         NotFound: naming every source that was tried, and why each failed.
+        SettingsError: if the environment chooses a proxy that cannot be used.
         StorageError: if `target` cannot be written.
     """
     tried: list[str] = []
@@ -83,7 +90,7 @@ def _from_release(version: str, scratch: Path, settings: Settings) -> Path:
 
 
 def _published_sha256(url: str, asset: str) -> str:
-    with urllib.request.urlopen(url, timeout=CONNECTION_SECONDS) as answer:
+    with _opened(url) as answer:
         release = json.load(answer)
     try:
         digests = {item["name"]: item["digest"] for item in release["assets"]}
@@ -94,11 +101,32 @@ def _published_sha256(url: str, asset: str) -> str:
 
 def _fetch(url: str, path: Path) -> str:
     digest = hashlib.sha256()
-    with urllib.request.urlopen(url, timeout=CONNECTION_SECONDS) as answer, path.open("wb") as file:
+    with _opened(url) as answer, path.open("wb") as file:
         while chunk := answer.read(CHUNK_BYTES):
             digest.update(chunk)
             file.write(chunk)
     return digest.hexdigest()
+
+
+@contextmanager
+def _opened(url: str) -> Iterator[Any]:
+    """GET, through the proxy that every request of this project takes (`system/proxies.py`).
+
+    Raises:
+        SettingsError: if the variable of the proxy has no address of one.
+        OSError: naming the proxy, if the connection fails.
+    """
+    parts = urlsplit(url)
+    proxy = None if is_loopback(parts.hostname or "") else proxy_for(url)
+    through = urllib.request.ProxyHandler({parts.scheme: proxy.url} if proxy else {})
+    try:
+        answer = urllib.request.build_opener(through).open(url, timeout=CONNECTION_SECONDS)
+    except urllib.error.URLError as error:
+        if proxy is None:
+            raise
+        raise OSError(f"{error} (through the proxy {proxy})") from error
+    with answer:
+        yield answer
 
 
 def _from_npm(version: str, scratch: Path, settings: Settings) -> Path:

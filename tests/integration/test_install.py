@@ -189,3 +189,22 @@ def test_dry_fetches_nothing(inv: Inv, tmp_path: Path) -> None:
     ran = inv("--dry", "engine.install", "--version", "9.9.9", XDG_CACHE_HOME=str(tmp_path / "c"))
     assert ran.code == 0
     assert not (tmp_path / "c").exists()
+
+
+@pytest.mark.parametrize(
+    ("proxy", "code", "words"),
+    [("socks5://127.0.0.1:1", 14, "ALL_PROXY"), ("http://127.0.0.1:1", 10, "(ALL_PROXY)")],
+)
+def test_a_proxy_that_cannot_be_used_is_named(
+    inv: Inv, tmp_path: Path, proxy: str, code: int, words: str
+) -> None:
+    """The variable is in the message, without a traceback."""
+    ran = inv(
+        *("engine.install", "--version", "9.9.9"),
+        XDG_CACHE_HOME=str(tmp_path / "cache"),
+        QDRANT_RELEASES_URL="http://releases.invalid",
+        QDRANT_RELEASES_API_URL="http://releases.invalid",
+        ALL_PROXY=proxy,
+    )
+    assert_error(ran, code, words)
+    assert files_of(tmp_path / "cache") == []

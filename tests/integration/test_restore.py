@@ -595,6 +595,10 @@ def test_a_newer_snapshot_is_refused_by_an_older_server(
             "snapshot.restore", "--collection=sample-plain", *flags, QDRANT_URL=older_qdrant.url
         )
         assert_error(ran, 24, "1.17.0", "1.16.3")
+    words = ("snapshot.restore", "--all", "--if-missing")
+    planned = external(*words, "--dry-run", QDRANT_URL=older_qdrant.url)
+    assert "would not restore sample-plain: The snapshot was taken with Qdrant" in planned.stdout
+    assert external(*words, QDRANT_URL=older_qdrant.url).code == 24
     assert "sample-plain" not in older_qdrant.loader.names()
 
 

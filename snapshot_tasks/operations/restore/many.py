@@ -16,8 +16,9 @@ from snapshot_tasks.operations.batch import Batch, for_each
 from snapshot_tasks.operations.restore.demands import needs_start_up
 from snapshot_tasks.operations.restore.into_empty import RestoreResult
 from snapshot_tasks.operations.restore.one import restore
-from snapshot_tasks.operations.restore.plan import RestoreRequest, skipped_because
+from snapshot_tasks.operations.restore.plan import RestoreRequest, plan_restore, skipped_because
 from snapshot_tasks.qdrant.server import Server
+from snapshot_tasks.system.errors import TaskError
 from snapshot_tasks.system.progress import Progress
 
 
@@ -34,23 +35,38 @@ def plan_missing(catalog: Catalog, server: Server, collections: Iterable[str]) -
     because = {name: skipped_because(name, names, aliases) for name in wanted}
     missing = [catalog.newest(name) for name in wanted if not because[name]]
     left = left_aliases(missing, names, aliases)
-    steps = [f"restore {one.name} as {one.collection}" for one in missing]
+    refused = {str(one.collection): _refusal(one, left, server) for one in missing}
+    possible = [one for one in missing if not refused[str(one.collection)]]
+    steps = [f"restore {one.name} as {one.collection}" for one in possible]
     steps += [
         f"create the alias {alias} of {one.collection}"
-        for one in missing
+        for one in possible
         for alias in _claimed(one)
         if alias not in left[str(one.collection)]
     ]
     steps += [
-        f"leave out the alias {alias} of {name}: {why}"
-        for name, reasons in left.items()
-        for alias, why in reasons.items()
+        f"leave out the alias {alias} of {one.collection}: {why}"
+        for one in possible
+        for alias, why in left[str(one.collection)].items()
     ]
+    steps += [f"not restore {name}: {message}" for name, message in refused.items() if message]
     return steps + [
         f"not restore {name}: it {why}"
         for name, why in because.items()
         if name not in names and why
     ]
+
+
+def _refusal(snapshot: Snapshot, left: Mapping[str, Mapping[str, str]], server: Server) -> str:
+    """Return why a missing collection cannot be restored; empty if it can."""
+    request = RestoreRequest(
+        snapshot=snapshot, if_missing=True, left_aliases=left[str(snapshot.collection)]
+    )
+    try:
+        plan_restore(request, server)
+    except TaskError as error:
+        return error.message
+    return ""
 
 
 def left_aliases(
