@@ -150,6 +150,10 @@ def check_cluster(patient: Patient) -> Iterator[Finding]:
 def check_folder(patient: Patient) -> Iterator[Finding]:
     """The snapshot folder exists, is writable, and has enough free space."""
     folder = patient.catalog.folder
+    if not folder.exists() and "QDRANT_SNAPSHOT_DIR" not in patient.settings.given:
+        message = f"{folder} does not exist yet"
+        yield warn("folder", message, "`inv snapshot.create` creates it.")
+        return
     if not folder.is_dir():
         raise StorageError(f"{folder} is not a folder.", hint=f"Run `mkdir -p {folder}`.")
     if not os.access(folder, os.W_OK | os.X_OK):

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from snapshot_tasks.engines.base import Address
-from snapshot_tasks.engines.compose_stack import JsonObject, Stack
+from snapshot_tasks.engines.compose_stack import JsonObject, Stack, setting
 from snapshot_tasks.system.errors import SettingsError, Unreachable
 
 HTTP_PORT, GRPC_PORT, P2P_PORT = 6333, 6334, 6335
-_PREFIX = "QDRANT__SERVICE__"
 _EVERYWHERE = ("", "0.0.0.0", "::", "127.0.0.1")  # noqa: S104 - compared, not listened at
 
 # What `docker compose port` answers for a port of the container: host:port, or nothing.
@@ -31,15 +30,15 @@ def address_of(stack: Stack, ask: AskPort) -> Address:
             f"The service {stack.name} is not running, and Docker chooses its port when it starts.",
             hint="Start it with `inv stack.up`, or set QDRANT_URL.",
         )
-    grpc = _published(service, int(_setting(service, "GRPC_PORT") or GRPC_PORT), ask)
+    grpc = _published(service, int(setting(service, "SERVICE__GRPC_PORT") or GRPC_PORT), ask)
     host, port = where
-    scheme = "https" if _setting(service, "ENABLE_TLS").lower() == "true" else "http"
+    scheme = "https" if setting(service, "SERVICE__ENABLE_TLS").lower() == "true" else "http"
     return Address(
         url=f"{scheme}://{host}:{port}",
         http_port=port,
         # The client connects to the same host.
         grpc_port=grpc[1] if grpc and grpc[0] == host else None,
-        api_key=_setting(service, "API_KEY") or None,
+        api_key=setting(service, "SERVICE__API_KEY") or None,
     )
 
 
@@ -79,7 +78,7 @@ def _asked(ask: AskPort, inside: int) -> tuple[str, int] | None:
 
 
 def _inside(service: JsonObject) -> int:
-    return int(_setting(service, "HTTP_PORT") or HTTP_PORT)
+    return int(setting(service, "SERVICE__HTTP_PORT") or HTTP_PORT)
 
 
 def _published(service: JsonObject, inside: int, ask: AskPort) -> tuple[str, int] | None:
@@ -106,12 +105,3 @@ def _host(address: str) -> str:
     if address in _EVERYWHERE:
         return "localhost"
     return f"[{address}]" if ":" in address else address
-
-
-def _setting(service: JsonObject, name: str) -> str:
-    """Return a setting of Qdrant, which reads these names in any case."""
-    for given, value in (service.get("environment") or {}).items():
-        if given.upper() == _PREFIX + name and value is not None:
-            # `docker compose config` doubles every `$`.
-            return str(value).replace("$$", "$")
-    return ""

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from snapshot_tasks.domain.findings import Finding, fail, ok, warn
 from snapshot_tasks.engines.compose_client import compose_version, docker_problem, no_docker
 from snapshot_tasks.engines.compose_document import (
+    CONFIGURATION,
     KEPT,
     SNAPSHOTS,
     STORAGE,
+    WORKING_DIR,
+    memory_disks,
     snapshot_mounts,
 )
 from snapshot_tasks.engines.compose_leftovers import find_labelled
-from snapshot_tasks.engines.compose_stack import JsonObject
+from snapshot_tasks.engines.compose_stack import JsonObject, setting
 from snapshot_tasks.system.scratch import is_gone
 
 
@@ -60,15 +63,57 @@ def _image_traps(image: str) -> Iterator[Finding]:
 
 
 def _mount_traps(service: JsonObject) -> Iterator[Finding]:
-    mounts = {str(v["target"]).rstrip("/"): v for v in service.get("volumes", ())}
-    snapshots = mounts.get(SNAPSHOTS)
-    if snapshots is not None and snapshots.get("read_only"):
+    snapshots = _path(service, "STORAGE__SNAPSHOTS_PATH", SNAPSHOTS)
+    around = _around(snapshots, service)
+    if around is not None and around.get("read_only"):
         remedy = "Mount a volume there, and the host folder read-only below it."
-        yield fail("snapshots path", f"{SNAPSHOTS} is read-only, so Qdrant will not start", remedy)
-    elif snapshots is None:
-        remedy = f"Mount a named volume on {SNAPSHOTS}."
-        yield warn("snapshots path", f"{SNAPSHOTS} is in the container's own layer", remedy)
-    if not any(target.startswith(STORAGE) for target in mounts):
-        remedy = f"Mount a named volume on {STORAGE}."
+        yield fail("snapshots path", f"{snapshots} is read-only, so Qdrant will not start", remedy)
+    elif around is None and not _is_in_memory(snapshots, service) and not _is_configured(service):
+        remedy = f"Mount a named volume on {snapshots}."
+        yield warn("snapshots path", f"{snapshots} is in the container's own layer", remedy)
+    yield from _storage_traps(service)
+
+
+def _storage_traps(service: JsonObject) -> Iterator[Finding]:
+    storage = _path(service, "STORAGE__STORAGE_PATH", STORAGE)
+    remedy = f"Mount a named volume on {storage}."
+    if _is_in_memory(storage, service):
+        yield fail("storage", "the data is in memory and is gone when Qdrant stops", remedy)
+    elif _around(storage, service) is not None or _has_parts(storage, service):
+        return
+    elif _is_configured(service):
+        message = f"{storage} is not mounted, but a mounted configuration may move the data"
+        yield warn("storage", message, "Check that its storage_path is in a volume.")
+    else:
         message = "the data is in the container's own layer and is deleted with it"
         yield fail("storage", message, remedy)
+
+
+def _path(service: JsonObject, name: str, usual: str) -> PurePosixPath:
+    return PurePosixPath(WORKING_DIR) / (setting(service, name) or usual)
+
+
+def _around(path: PurePosixPath, service: JsonObject) -> JsonObject | None:
+    """Return the innermost volume or folder that holds this path."""
+    found = [v for v in _mounts(service) if path.is_relative_to(v["target"])]
+    return max(found, key=lambda v: len(PurePosixPath(v["target"]).parts), default=None)
+
+
+def _has_parts(path: PurePosixPath, service: JsonObject) -> bool:
+    return any(PurePosixPath(v["target"]).is_relative_to(path) for v in _mounts(service))
+
+
+def _mounts(service: JsonObject) -> list[JsonObject]:
+    return [v for v in service.get("volumes", ()) if v["type"] != "tmpfs"]
+
+
+def _is_in_memory(path: PurePosixPath, service: JsonObject) -> bool:
+    return any(map(path.is_relative_to, memory_disks(service)))
+
+
+def _is_configured(service: JsonObject) -> bool:
+    """Return whether a file of the user's, which is not read here, may move Qdrant's folders."""
+    given = [*service.get("volumes", ()), *service.get("configs", ())]
+    targets = [PurePosixPath(str(one.get("target") or "/")) for one in given]
+    has_option = "--config-path" in map(str, service.get("command") or ())
+    return has_option or any(target.is_relative_to(CONFIGURATION) for target in targets)

@@ -9,7 +9,7 @@ from typing import Any
 
 from snapshot_tasks.domain.endpoint import Mount, is_loopback
 from snapshot_tasks.engines.arguments import cluster_environment, load_argv, single_node_argv
-from snapshot_tasks.engines.compose_stack import JsonObject
+from snapshot_tasks.engines.compose_stack import JsonObject, setting
 from snapshot_tasks.system.errors import SettingsError
 
 # The name of the only service of a drill.
@@ -21,6 +21,7 @@ KEPT = "kept"
 STORAGE, SNAPSHOTS = "/qdrant/storage", "/qdrant/snapshots"
 DRILL_SNAPSHOTS = f"{SNAPSHOTS}/drill"
 CONFIGURATION = "/qdrant/config"
+WORKING_DIR = "/qdrant"
 # The command of Qdrant's image, which passes its arguments on.
 ENTRY_POINT = "./entrypoint.sh"
 # Copy only the settings that configure the server itself. Names, ports, networks, commands,
@@ -99,13 +100,21 @@ def snapshot_mounts(service: JsonObject, folder: Path) -> tuple[Mount, ...]:
 def exposed_ports(service: JsonObject) -> str:
     """Return the addresses beyond this machine on which the Qdrant service is published."""
     if service.get("network_mode") == "host":
-        return "network_mode: host"
+        return "" if is_loopback(setting(service, "SERVICE__HOST")) else "network_mode: host"
     ports = [(str(p.get("host_ip") or "0.0.0.0"), p) for p in service.get("ports") or ()]  # noqa: S104
     return ", ".join(
         f"published on {address}:{port.get('published') or 'any port'}"
         for address, port in ports
         if not is_loopback(address)
     )
+
+
+def memory_disks(service: JsonObject) -> list[PurePosixPath]:
+    """Return where the service has memory disks, which are gone when its container stops."""
+    given = service.get("tmpfs") or ()
+    paths = [str(one).partition(":")[0] for one in ([given] if isinstance(given, str) else given)]
+    paths += [str(v["target"]) for v in service.get("volumes", ()) if v["type"] == "tmpfs"]
+    return [PurePosixPath(path) for path in paths]
 
 
 def drill_document(

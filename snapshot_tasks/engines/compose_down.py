@@ -17,6 +17,8 @@ from snapshot_tasks.engines.compose_client import COMMAND_SECONDS, docker_proble
 from snapshot_tasks.engines.compose_document import (
     CONFIGURATION,
     STORAGE,
+    WORKING_DIR,
+    memory_disks,
 )
 from snapshot_tasks.engines.compose_files import MARKER
 from snapshot_tasks.engines.compose_stack import JsonObject, Stack
@@ -27,7 +29,6 @@ RESTORE_SERVICE, BACKUP_SERVICE = "qdrant-restore", "qdrant-backup"
 PROJECT_LABEL = "com.docker.compose.project"
 SERVICE_LABEL = "com.docker.compose.service"
 STORAGE_SETTING = "QDRANT__STORAGE__STORAGE_PATH"
-WORKING_DIR = "/qdrant"
 _ANONYMOUS = re.compile(r"[0-9a-f]{64}")
 
 
@@ -86,16 +87,8 @@ def plan_down(
         stays=tuple(stays),
         forbidden=tuple(forbidden),
         removed=removed,
-        is_in_memory=_is_in_memory(stack, _storage(stack, state)),
+        is_in_memory=any(map(_storage(stack, state).is_relative_to, memory_disks(stack.service))),
     )
-
-
-def _is_in_memory(stack: Stack, storage: PurePosixPath) -> bool:
-    """Return whether the storage is on a memory disk, which is gone with the container's stop."""
-    given = stack.service.get("tmpfs") or ()
-    paths = [str(one).partition(":")[0] for one in ([given] if isinstance(given, str) else given)]
-    paths += [str(v["target"]) for v in stack.service.get("volumes", ()) if v["type"] == "tmpfs"]
-    return any(storage.is_relative_to(path) for path in paths)
 
 
 def ours(stack: Stack) -> tuple[str, str]:

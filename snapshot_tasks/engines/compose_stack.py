@@ -80,6 +80,16 @@ def is_qdrant(image: str) -> bool:
     return name == IMAGE or name.endswith(f"/{IMAGE}")
 
 
+def setting(service: JsonObject, name: str) -> str:
+    """Return a setting of Qdrant that the service gets by its environment; empty without it."""
+    for given, value in (service.get("environment") or {}).items():
+        # Qdrant reads these names in any case.
+        if given.upper() == f"QDRANT__{name}" and value is not None:
+            # `docker compose config` doubles every `$`.
+            return str(value).replace("$$", "$")
+    return ""
+
+
 def _others(services: Mapping[str, Any]) -> str:
     if not services:
         return "Set COMPOSE_FILE to the right file, or enable a profile with COMPOSE_PROFILES."

@@ -60,11 +60,13 @@ class ComposeStart:
             )
         if container is None and (upgrade := upgrade_by_new(self._project, None)):
             self._progress.note(f"Going to {upgrade}.")
+        # Beside a running one, Compose would start again what it depends on, such as a container
+        # that runs once and has ended.
         if not _is_running(container):
             ports = bound_ports(container) if container else fixed_ports(stack.service)
             check_free(self._remedies(stack, ports))
-        with self._progress.phase("starting the stack"):
-            must(self._project.run("up", "--detach", "--no-recreate", stack.name))
+            with self._progress.phase("starting the stack"):
+                must(self._project.run("up", "--detach", "--no-recreate", stack.name))
         self._wait()
 
     def up_with(self, load: Mapping[str, Path]) -> None:

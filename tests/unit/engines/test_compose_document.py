@@ -393,6 +393,7 @@ def test_the_mount_of_the_folder_is_found(folder: Path) -> None:
         ({"ports": [{"target": 6333, "host_ip": "0.0.0.0"}]}, "published on 0.0.0.0:any port"),
         ({"ports": [{"published": "7", "host_ip": "10.0.0.1"}]}, "published on 10.0.0.1:7"),
         ({"network_mode": "host"}, "network_mode: host"),
+        ({"network_mode": "host", "environment": {"QDRANT__SERVICE__HOST": "127.0.0.1"}}, ""),
     ],
 )
 def test_where_other_machines_reach_it(service: dict[str, Any], expected: str) -> None:
