@@ -15,7 +15,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import httpx
 import psutil
 import pytest
 
@@ -33,7 +32,7 @@ from tests.e2e.stack import (
     ok,
 )
 from tests.support.amount import FULL
-from tests.support.world import processes_below, scratch_left, wait_until
+from tests.support.world import is_ready, processes_below, scratch_left, wait_until
 
 pytestmark = pytest.mark.usefixtures("drill_turn")
 SETTLED_SECONDS = 5.0
@@ -186,14 +185,6 @@ def fill(stack: Stack, hostile: Hostile) -> None:
     wait_until(lambda: is_ready(f"http://127.0.0.1:{stack.port}/readyz"))
     with stack.loader() as loader:
         loader.plain(SMALL, points=SMALL_POINTS, dimensions=64)
-
-
-def is_ready(url: str) -> bool:
-    """Return whether the server responds."""
-    try:
-        return httpx.get(url, trust_env=False).is_success
-    except httpx.TransportError:
-        return False
 
 
 def mounted(stack: Stack) -> Iterator[str]:

@@ -17,7 +17,9 @@ import pytest
 
 from snapshot_tasks import __version__
 from tests.conftest import ROOT, Live, missing
+from tests.support.collections import Loader
 from tests.support.ports import free_ports
+from tests.support.world import is_ready, wait_until
 
 OWN_TASKS = """\
 from invoke import Collection, task
@@ -45,6 +47,22 @@ services:
       - data:/qdrant/storage
 volumes:
   data:
+"""
+
+
+NEWCOMERS = """\
+services:
+  qdrant:
+    image: qdrant/qdrant:v1.17.0
+    ports: ["127.0.0.1:{port}:6333"]
+    volumes: ["vectors:/qdrant/storage"]
+  app:
+    image: {image}
+    init: true
+    command: [sh, -c, "date > /data/started; exec sleep 600"]
+    volumes: ["app:/data"]
+    depends_on: [qdrant]
+volumes: {{vectors: , app: }}
 """
 
 
@@ -265,13 +283,53 @@ def test_an_own_compose_file(docker: None, installed: Installed, own: Path) -> N
 
     try:
         inv("qdrant.stack.up")
-        load = f"from tests.support.collections import Loader\nLoader('http://localhost:{port}')"
-        loaded = (sys.executable, "-c", f"{load}.plain('docs', points=50)")
-        well(done(*loaded, cwd=ROOT, PYTHONPATH=str(ROOT)))
+        fill(port, "docs")
         inv("qdrant.snapshot.create")
         assert "PROVEN" in inv("qdrant.snapshot.test-restore")
     finally:
         inv("qdrant.stack.down", "--volumes", "--yes")
+
+
+def five_commands() -> list[str]:
+    """Return the commands that docs/adoption.md shows for a compose file of one's own."""
+    page = (ROOT / "docs/adoption.md").read_text(encoding="utf-8")
+    section = page.partition("## Your own compose file")[2]
+    block = section.partition("```sh\n")[2].partition("```")[0]
+    return [line.partition("#")[0].strip() for line in block.splitlines()]
+
+
+@pytest.mark.docker
+@pytest.mark.usefixtures("drill_turn")
+def test_from_an_empty_folder_to_a_proof(docker: None, installed: Installed, root: Path) -> None:
+    """Only a newcomer's compose file and what the page shows: five commands, no setting."""
+    install, *commands = five_commands()
+    assert install.startswith("pip install ")
+    assert len(commands) == 4
+    mine = root / f"qst-own-{uuid4().hex[:8]}"
+    mine.mkdir()
+    (port,) = free_ports(1)
+    image = os.environ.get("PYTHON_IMAGE", "python:3.11-slim")
+    text = NEWCOMERS.format(port=port, image=image)
+    (mine / "compose.yaml").write_text(text, encoding="utf-8")
+    try:
+        for number, command in enumerate(commands):
+            program, *words = command.split()
+            own = installed.bin / program
+            said = well(done(str(own) if own.exists() else program, *words, cwd=mine))
+            if number == 0:
+                fill(port, "notes")
+        assert "PROVEN" in said
+        assert {path.name for path in mine.iterdir()} == {"compose.yaml", "qdrant_snapshots"}
+    finally:
+        done("docker", "compose", "down", "--volumes", "--timeout", "0", cwd=mine)
+
+
+def fill(port: int, collection: str) -> None:
+    """Load a small collection, as the app of that stack would."""
+    wait_until(lambda: is_ready(f"http://localhost:{port}/readyz"))
+    loader = Loader(f"http://localhost:{port}")
+    loader.plain(collection, points=50)
+    loader.close()
 
 
 @pytest.mark.docker

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import httpx
 import psutil
 
 from snapshot_tasks.catalog.load import load_manifest
@@ -32,6 +33,14 @@ def wait_until(holds: Callable[[], Any], *, seconds: float = DEADLINE_SECONDS) -
         waited = time.monotonic() - start
         assert waited < seconds, "it never came to hold"
         time.sleep(min(max(0.005, waited / 20), 0.05))
+
+
+def is_ready(url: str) -> bool:
+    """Return whether the server responds."""
+    try:
+        return httpx.get(url, trust_env=False).is_success
+    except httpx.TransportError:
+        return False
 
 
 def processes_below(folder: Path) -> list[psutil.Process]:
