@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import ROOT
 from tests.e2e.conftest import Seeds, running
-from tests.e2e.stack import RESTORE, SMALL, Stack, ask_docker, copy_project, new_stack, ok
+from tests.e2e.stack import RESTORE, SMALL, Stack, ask_docker, copy_project, edit, new_stack, ok
+from tests.support.amount import only_full
+from tests.support.collections import plain_points
 from tests.support.ports import free_ports
 from tests.support.world import wait_until
 
 BACKUP = "qdrant-backup"
 # Docker itself would wait ten seconds for a process that ignores TERM.
 AT_ONCE_SECONDS = 5.0
+ROUNDS, KEPT = 10, 3
+DAILY = '"--every", "24h", "--at", "02:15", "--drill-every", "7d"'
+MINUTELY = '"--every", "1min", "--drill-every", "1min"'
 FOREIGN = """\
 services:
   qdrant:
@@ -91,6 +98,40 @@ def test_the_profile_takes_and_proves(copied: Stack, seeds: Seeds) -> None:
     down = ok(copied.inv("stack.down", COMPOSE_PROFILES="")).stdout
     assert BACKUP in down
     assert copied.container(BACKUP) == ""
+
+
+def has_proven(stack: Stack, times: int) -> bool:
+    """Return whether the sidecar says that it has proven snapshots that often."""
+    return stack.log(BACKUP).count("snapshot.test-restore: succeeded") >= times
+
+
+@only_full
+@pytest.mark.timeout(90 * (ROUNDS + 2))
+def test_ten_rounds_of_a_minute(copied: Stack) -> None:
+    """Each round takes and proves what was added since the last one, and leaves nothing else."""
+    edit(copied.compose_file, DAILY, MINUTELY)
+    copied.inv.environment["COMPOSE_PROFILES"] = "backup"
+    (copied.root / ".env").write_text(f"QDRANT_KEEP_LAST={KEPT}\n", encoding="utf-8")
+    copied.up()
+    with copied.loader() as loader:
+        loader.plain(SMALL, points=ROUNDS)
+    assert copied.compose("up", "--detach", "--wait").code == 0
+    for number in range(1, ROUNDS + 1):
+        wait_until(partial(has_proven, copied, number), seconds=90)
+        with copied.loader() as loader:
+            loader.fill(SMALL, plain_points(ROUNDS + number, 64))
+    log = copied.log(BACKUP)
+    assert "failed" not in log
+    minutes = set(re.findall(r"snapshot\.create: due at (\S+):00Z", log))
+    assert len(minutes) >= ROUNDS - 1, log
+    assert copied.inspect(BACKUP)["RestartCount"] == 0
+    assert len(taken(copied.snapshots)) == KEPT
+    listed = copied.inv("snapshot.list", "--json").document["result"]["snapshots"]
+    # The last round may have begun before the last points were added.
+    assert listed[0]["points_count"] >= 2 * ROUNDS - 1
+    assert all(one["proven_at"] for one in listed[1:])
+    assert copied.inv("snapshot.check").code == 0
+    stops_at_once(copied.container(BACKUP))
 
 
 @pytest.mark.usefixtures("drill_turn")
