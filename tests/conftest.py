@@ -183,14 +183,21 @@ def docker() -> None:
         missing(problem)
 
 
-@pytest.fixture
-def drill_turn() -> Iterator[None]:
+@contextmanager
+def drilling() -> Iterator[None]:
     """Wait for a turn: one test at a time drills with Docker, or looks for what drills have left.
 
     What a drill in another worker has at the moment would look like what this test's drill left.
     """
     with DRILL_TURN.open("w", encoding="utf-8") as file:
         lock(file)
+        yield
+
+
+@pytest.fixture
+def drill_turn() -> Iterator[None]:
+    """Keep the turn to drill for a whole test."""
+    with drilling():
         yield
 
 

@@ -25,6 +25,7 @@ SHARED = {
     for name in ("test_drill", "test_drill_interrupted", "test_hostile_compose")
 }
 ALONE = (
+    "tests/e2e/test_shapes.py",
     "tests/integration/test_bench.py",
     "tests/integration/test_faults.py",
     "tests/integration/test_rounds.py",
