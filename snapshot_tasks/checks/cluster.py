@@ -1,23 +1,72 @@
-"""Can one node give a whole snapshot? Clusters of several nodes are refused, not half saved."""
+"""Are all replicas of a collection current and in place? Only then a cluster can be read whole."""
 
 from __future__ import annotations
 
-from snapshot_tasks.domain.cluster import is_enabled, nodes_count, whole_only
+import time
+from collections.abc import Iterator
+
+from snapshot_tasks.domain.cluster import is_enabled, nodes_count
+from snapshot_tasks.domain.findings import Finding, fail, ok
+from snapshot_tasks.domain.layout import Layout, layout_of, unsettled
+from snapshot_tasks.qdrant.nodes import Nodes
 from snapshot_tasks.qdrant.server import Server
 from snapshot_tasks.system.errors import Refused
+from snapshot_tasks.system.progress import Progress
 
-SEVERAL_NODES = (
-    "Clusters of several nodes are not supported yet. Use Qdrant's shard snapshots on every node,"
-    " or copy the collection to a single node."
-)
+POLL_SECONDS = 0.5
+MAX_LISTED = 5
 _WAIT = (
-    "Wait until `GET /collections/NAME/cluster` shows every shard as Active on this node, then run"
-    " this again. Clusters of several nodes are not supported yet."
+    "Run this again when every replica is Active and none is moving, or wait for that with `--wait"
+    " SECONDS`. `inv doctor` shows the nodes."
 )
+
+
+def settled_layout(
+    nodes: Nodes, collection: str, progress: Progress, *, wait_seconds: float = 0.0
+) -> Layout:
+    """Return where the shards are, once all nodes agree on it and every replica is current.
+
+    A stale replica answers as a good one does, so nothing is read before this.
+
+    Raises:
+        Refused: if a replica is not active or moving, or the nodes do not agree, for longer.
+        NotFound: if there is no such collection.
+    """
+    deadline = time.monotonic() + wait_seconds
+    views = nodes.views(collection)
+    if not (reasons := list(unsettled(views))):
+        return layout_of(views[0])
+    with progress.phase(f"waiting for the replicas of {collection}"):
+        while reasons and time.monotonic() < deadline:
+            time.sleep(POLL_SECONDS)
+            views = nodes.views(collection)
+            reasons = list(unsettled(views))
+    if reasons:
+        more = f"; and {len(reasons) - MAX_LISTED} more" * (len(reasons) > MAX_LISTED)
+        raise Refused(
+            f"The replicas of {collection} are not all current and in place:"
+            f" {'; '.join(reasons[:MAX_LISTED])}{more}.",
+            hint=_WAIT,
+        )
+    return layout_of(views[0])
+
+
+def check_nodes(nodes: Nodes, collection: str) -> Iterator[Finding]:
+    """Yield a finding for each node, and what is not as it should be; "" is no collection."""
+    several = len(nodes) > 1
+    for node in nodes if several else ():
+        peer = node.cluster.status().get("peer_id")
+        yield ok("node", f"{node.endpoint.url}, peer {peer}, Qdrant {node.version()}")
+    reasons = list(unsettled(nodes.views(collection))) if collection else []
+    for reason in reasons:
+        yield fail("replicas", reason, _WAIT)
+    if not reasons:
+        every = "every replica is current" if several else "the server has every shard"
+        yield ok("cluster", every)
 
 
 def refuse_several_nodes(server: Server) -> None:
-    """Refuse a node of a cluster: it has only its own shards, perhaps out of date.
+    """Refuse a cluster where only a single server can be managed.
 
     Raises:
         Refused: if the server has peers.
@@ -25,26 +74,8 @@ def refuse_several_nodes(server: Server) -> None:
     count = nodes_count(server.cluster.status())
     if count > 1:
         raise Refused(
-            f"Qdrant at {server.endpoint.url} is one of {count} nodes of a cluster, and has only"
-            " its own shards.",
-            hint=SEVERAL_NODES,
-        )
-
-
-def refuse_incomplete(server: Server, collection: str) -> None:
-    """Refuse a collection of which this server does not have every shard, complete and current.
-
-    Raises:
-        Refused: if it is one of several nodes, or a shard is remote, not active or moving.
-        NotFound: if there is no such collection.
-    """
-    refuse_several_nodes(server)
-    reasons = list(whole_only(server.cluster.placement(collection)))
-    if reasons:
-        raise Refused(
-            f"Qdrant at {server.endpoint.url} does not have all of {collection}:"
-            f" {'; '.join(reasons)}.",
-            hint=_WAIT,
+            f"Qdrant at {server.endpoint.url} is one of {count} nodes of a cluster.",
+            hint="Run the drill without `--in-place`: on fresh servers of its own.",
         )
 
 

@@ -15,7 +15,7 @@ from importlib.metadata import version as package_version
 from pathlib import Path
 
 from snapshot_tasks.checks.access import check_credentials
-from snapshot_tasks.checks.cluster import refuse_incomplete, refuse_several_nodes
+from snapshot_tasks.checks.cluster import check_nodes
 from snapshot_tasks.checks.indexes import CHECK as INDEXES
 from snapshot_tasks.checks.live_indexes import check_live_sample
 from snapshot_tasks.checks.offsite import CHECK as OFFSITE
@@ -38,6 +38,7 @@ from snapshot_tasks.domain.snapshot import Snapshot
 from snapshot_tasks.domain.versions import known, unknown_because
 from snapshot_tasks.engines.select import drill_engine, live_engine
 from snapshot_tasks.qdrant.indexes import PayloadIndexes
+from snapshot_tasks.qdrant.nodes import open_nodes
 from snapshot_tasks.qdrant.server import Server
 from snapshot_tasks.sealing.room import HINT, room_of
 from snapshot_tasks.system.errors import (
@@ -139,12 +140,10 @@ def check_payload_indexes(patient: Patient) -> Iterator[Finding]:
 
 
 def check_cluster(patient: Patient) -> Iterator[Finding]:
-    """The server has the whole collection, because it is the only node."""
-    with patient.server() as server:
-        refuse_several_nodes(server)
-        if patient.collection in server.collections.names():
-            refuse_incomplete(server, patient.collection)
-    yield ok("cluster", "the server has every shard")
+    """Every node of the cluster is known, and every replica of the collection is current."""
+    with patient.server() as server, open_nodes(server) as nodes:
+        exists = patient.collection in server.collections.names()
+        yield from check_nodes(nodes, patient.collection if exists else "")
 
 
 def check_folder(patient: Patient) -> Iterator[Finding]:

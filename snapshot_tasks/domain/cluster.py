@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +26,7 @@ class KeyStep:
     key: str | int
     shards_count: int
     gap: bool = False
+    replication_factor: int | None = None
 
 
 def is_enabled(answer: JsonObject) -> bool:
@@ -37,20 +37,6 @@ def is_enabled(answer: JsonObject) -> bool:
 def nodes_count(answer: JsonObject) -> int:
     """Return how many nodes a cluster has; 1 without cluster mode."""
     return max(1, len(answer.get("peers") or {}))
-
-
-def whole_only(placement: JsonObject) -> Iterator[str]:
-    """Yield why one node cannot give a whole, current snapshot of a collection.
-
-    `placement` is the answer to `GET /collections/NAME/cluster`.
-    """
-    for shard in placement.get("remote_shards") or ():
-        yield f"shard {shard['shard_id']} is on node {shard['peer_id']}"
-    for shard in placement.get("local_shards") or ():
-        if shard["state"] != ACTIVE:
-            yield f"shard {shard['shard_id']} is {shard['state']} on this node, not {ACTIVE}"
-    for transfer in placement.get("shard_transfers") or ():
-        yield f"shard {transfer['shard_id']} is being transferred"
 
 
 def replica_problem(shard: str, document: Any) -> str:

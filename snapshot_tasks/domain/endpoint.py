@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from ipaddress import ip_address
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -52,7 +52,8 @@ class Endpoint:
 
     `grpc_port` is on the same host; None if it is unknown. The key may be sent to `plaintext_hosts`
     over plain HTTP. `answer_seconds` limits how long a short response or a stall may take, and
-    `green_seconds` how long to wait for the optimizer after a restore.
+    `green_seconds` how long to wait for the optimizer after a restore. `cluster_urls` are the nodes
+    of its cluster, itself among them, if it has several.
     """
 
     url: str
@@ -63,6 +64,17 @@ class Endpoint:
     plaintext_hosts: tuple[str, ...] = ()
     answer_seconds: float = ANSWER_SECONDS
     green_seconds: float = GREEN_SECONDS
+    cluster_urls: tuple[str, ...] = ()
+
+    def nodes(self) -> tuple[Endpoint, ...]:
+        """Return every node of the cluster, with the same key; only itself if no others are known.
+
+        Only the gRPC port of the entry point is known.
+        """
+        return tuple(
+            self if url == self.url else replace(self, url=url, mounts=(), grpc_port=None)
+            for url in self.cluster_urls or (self.url,)
+        )
 
     @property
     def host(self) -> str:

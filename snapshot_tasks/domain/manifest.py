@@ -19,6 +19,7 @@ from snapshot_tasks.domain.collection import CollectionState
 from snapshot_tasks.domain.names import check_collection, check_file_name
 from snapshot_tasks.domain.probes_file import ProbesFile
 from snapshot_tasks.domain.seal import Seal
+from snapshot_tasks.domain.shards import KIND, ShardSet
 from snapshot_tasks.domain.versions import UNKNOWN
 from snapshot_tasks.system.errors import Damaged, Refused, SettingsError
 from snapshot_tasks.system.untrusted import (
@@ -59,7 +60,8 @@ class Manifest:
 
     `probes_file` identifies the recorded searches, if any; `probes` are those of schema 1.
     `config` and `payload_schema` are the file's, too. `unsettled_indexes` were being created or
-    dropped while it was taken, so a restore may or may not bring them back.
+    dropped while it was taken, so a restore may or may not bring them back. `shard_set` has the
+    shards of a cluster's snapshot.
 
     A `safety` snapshot contains a replaced collection. It is kept and listed, but never a default.
 
@@ -91,6 +93,7 @@ class Manifest:
     safety: bool = False
     imported: bool = False
     unsettled_indexes: tuple[str, ...] = ()
+    shard_set: ShardSet | None = None
     schema: int = field(default=SCHEMA)
 
     @property
@@ -119,6 +122,8 @@ class Manifest:
             described["unsettled_indexes"] = document["unsettled_indexes"]
         if self.imported:
             described["imported"] = True
+        if self.shard_set:
+            described |= self.shard_set.as_json()
         text = json.dumps(described, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
 
@@ -129,7 +134,7 @@ class Manifest:
     def as_json(self) -> dict[str, Any]:
         """Return the JSON object as it is stored on disk."""
         plain = {_KEYS.get(f.name, f.name): getattr(self, f.name) for f in fields(self)}
-        file = plain.pop("probes_file")
+        file, shard_set = plain.pop("probes_file"), plain.pop("shard_set")
         return {
             "schema": plain.pop("schema"),
             **plain,
@@ -139,6 +144,7 @@ class Manifest:
             "probes": _probes_json(self.schema, file, self.probes),
             "indexes": list(self.index_counts),
             "unsettled_indexes": list(self.unsettled_indexes),
+            **(shard_set.as_json() if shard_set else {}),
         }
 
 
@@ -207,6 +213,7 @@ def _parse(document: Mapping[str, Any], name: str) -> Manifest:
         safety=bool(document.get("safety")),
         imported=bool(document.get("imported")),
         unsettled_indexes=tuple(map(str, optional(document, "unsettled_indexes", list) or ())),
+        shard_set=_shard_set(document),
         schema=schema,
     )
 
@@ -246,6 +253,13 @@ def _probes_json(schema: int, file: ProbesFile | None, probes: tuple[Any, ...]) 
     if schema > WITH_PROBES:
         return file.as_json() if file else None
     return list(probes)
+
+
+def _shard_set(document: Mapping[str, Any]) -> ShardSet | None:
+    kind = document.get("kind")
+    if kind not in (None, KIND):
+        raise ValueError(f"kind {kind!r} is unknown")
+    return ShardSet.from_json(document) if kind else None
 
 
 def _sanity(document: Mapping[str, Any]) -> Mapping[str, Any] | None:

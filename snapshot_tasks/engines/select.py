@@ -132,6 +132,7 @@ def live_endpoint(settings: Settings) -> Endpoint:
         plaintext_hosts=qdrant.plaintext_key_hosts,
         answer_seconds=qdrant.answer_timeout_seconds,
         green_seconds=qdrant.green_timeout_seconds,
+        cluster_urls=qdrant.cluster_urls,
     )
 
 

@@ -33,6 +33,8 @@ class Cluster:
         path = f"{collection_path(collection)}/shards"
         for step in steps:
             body = {"shard_key": step.key, "shards_number": step.shards_count}
+            if step.replication_factor:
+                body["replication_factor"] = step.replication_factor
             self._http.send("PUT", path, body=body, long=True)
         for step in steps:
             if step.gap:

@@ -68,15 +68,17 @@ class PayloadIndexes:
 
     def make_anew(self, field: str, index: Mapping[str, Any]) -> None:
         """Delete an index, and create it again with the same parameters, from the payloads."""
-        wait = {"wait": "true"}
-        path = f"{self._path}/index"
-        schema = index.get("params") or index["data_type"]
-        old = f"{path}/{quote(field, safe='')}"
+        path = f"{self._path}/index/{quote(field, safe='')}"
         or_look(
-            lambda: self._http.send("DELETE", old, params=wait, long=True),
+            lambda: self._http.send("DELETE", path, params={"wait": "true"}, long=True),
             lambda: field not in self._described()["payload_schema"],
         )
-        body = {"field_name": field, "field_schema": schema}
+        self.make(field, index)
+
+    def make(self, field: str, index: Mapping[str, Any]) -> None:
+        """Create an index as a server describes it; a lost answer is reconciled by looking."""
+        path, wait = f"{self._path}/index", {"wait": "true"}
+        body = {"field_name": field, "field_schema": index.get("params") or index["data_type"]}
         or_look(
             lambda: self._http.send("PUT", path, body=body, params=wait, long=True),
             lambda: field in self._described()["payload_schema"],

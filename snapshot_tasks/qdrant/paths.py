@@ -10,11 +10,12 @@ def collection_path(collection: str) -> str:
     return f"/collections/{quote(collection, safe='')}"
 
 
-def snapshots_path(collection: str) -> str:
-    """Return the path of a collection's server snapshots."""
-    return f"{collection_path(collection)}/snapshots"
+def snapshots_path(collection: str, shard: int | None = None) -> str:
+    """Return the path of the server snapshots of a collection, or of one of its shards."""
+    of_shard = "" if shard is None else f"/shards/{shard}"
+    return f"{collection_path(collection)}{of_shard}/snapshots"
 
 
-def snapshot_path(collection: str, name: str) -> str:
+def snapshot_path(collection: str, name: str, shard: int | None = None) -> str:
     """Return the path of one server snapshot."""
-    return f"{snapshots_path(collection)}/{quote(name, safe='')}"
+    return f"{snapshots_path(collection, shard)}/{quote(name, safe='')}"

@@ -33,10 +33,15 @@ class Server:
 
     def __init__(self, endpoint: Endpoint, *, operation_timeout_seconds: float) -> None:
         self.endpoint = endpoint
+        self.timeout_seconds = operation_timeout_seconds
         self._http = Http(endpoint, operation_timeout_seconds=operation_timeout_seconds)
         self.collections = Collections(self._http)
         self.cluster = Cluster(self._http)
         self.snapshots = ServerSnapshots(self._http, self.collections)
+
+    def shard_snapshots(self, shard_id: int) -> ServerSnapshots:
+        """Return the snapshots of one shard that this node holds."""
+        return ServerSnapshots(self._http, self.collections, shard_id)
 
     def __enter__(self) -> Server:
         return self

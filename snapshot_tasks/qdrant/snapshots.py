@@ -7,8 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
-from pathlib import Path
-from typing import Any
+from typing import IO, Any
 from urllib.parse import quote
 
 import httpx
@@ -36,19 +35,23 @@ class NotVisible(Exception):
 
 
 class ServerSnapshots:
-    """The snapshots on a server's own disk, for any of its collections."""
+    """The snapshots on a server's own disk, for any of its collections, or for one of its shards.
 
-    def __init__(self, http: Http, collections: Collections) -> None:
+    A shard's are on each node that holds the shard, and only there.
+    """
+
+    def __init__(self, http: Http, collections: Collections, shard: int | None = None) -> None:
         self._http = http
         self._collections = collections
+        self._shard = shard
 
     def of(self, collection: str) -> list[ServerSnapshot]:
         """Return the server snapshots of a collection."""
-        return [_snapshot(item) for item in self._http.get(snapshots_path(collection))]
+        return [_snapshot(item) for item in self._http.get(snapshots_path(collection, self._shard))]
 
     def mark(self, collection: str) -> SnapshotMark:
         """Return a mark that distinguishes later server snapshots from those that exist now."""
-        response = self._http.raw_get(snapshots_path(collection))
+        response = self._http.raw_get(snapshots_path(collection, self._shard))
         before = tuple(sorted(str(item["name"]) for item in self._http.result(response)))
         return SnapshotMark(before=before, since=date_of(response))
 
@@ -66,7 +69,7 @@ class ServerSnapshots:
         it is not surely ours.
         """
         try:
-            response = self._http.raw("POST", snapshots_path(collection), long=True)
+            response = self._http.raw("POST", snapshots_path(collection, self._shard), long=True)
         except httpx.ConnectError as error:
             raise self._http.unreachable(error) from error
         except httpx.TransportError as error:
@@ -144,7 +147,9 @@ class ServerSnapshots:
         """
         with suppress(NotFound):
             or_look(
-                lambda: self._http.send("DELETE", snapshot_path(collection, name), long=True),
+                lambda: self._http.send(
+                    "DELETE", snapshot_path(collection, name, self._shard), long=True
+                ),
                 lambda: name not in {snapshot.name for snapshot in self.of(collection)},
             )
 
@@ -162,7 +167,7 @@ class ServerSnapshots:
             Damaged: if fewer or more bytes arrive than Qdrant reported.
             Unreachable: if the connection is lost for good.
         """
-        path = snapshot_path(collection, snapshot.name)
+        path = snapshot_path(collection, snapshot.name, self._shard)
         received = Download(self._http, path, take).run(note)
         if received != snapshot.size_bytes:
             raise Damaged(
@@ -170,6 +175,20 @@ class ServerSnapshots:
                 hint="Run this again. If it happens again, check the proxy or network between this "
                 "machine and Qdrant.",
             )
+
+    def stream(self, collection: str, take: Callable[[bytes], None]) -> None:
+        """Receive a new snapshot of this shard, of which the server keeps no copy.
+
+        Nothing says how long it is, and it ends cleanly when the collection is deleted meanwhile:
+        only the last members of the archive show that it is whole.
+
+        Raises:
+            Unreachable: if the connection is lost.
+        """
+        path = f"{collection_path(collection)}/shards/{self._shard}/snapshot"
+        with self._http.stream(path, headers={}) as response:
+            for chunk in response.iter_raw():
+                take(chunk)
 
     def recover(self, collection: str, server_path: str, sha256: str) -> None:
         """Restore from a file that the server itself can read. Nothing is transferred.
@@ -187,7 +206,7 @@ class ServerSnapshots:
             "priority": "snapshot",
             "checksum": sha256,
         }
-        path = f"{snapshots_path(collection)}/recover"
+        path = f"{snapshots_path(collection, self._shard)}/recover"
         try:
             self._http.send("PUT", path, body=body, params={"wait": "true"}, long=True)
         except TaskError as error:
@@ -220,18 +239,21 @@ class ServerSnapshots:
     def upload(
         self,
         collection: str,
-        file: Path,
+        file: IO[bytes],
         sha256: str,
         *,
         name: str,
         advance: Callable[[int], None],
+        priority: str = "snapshot",
     ) -> None:
-        """Restore by uploading a local file. Qdrant keeps a copy: see `discard_upload`."""
-        path = f"{snapshots_path(collection)}/upload"
-        params = {"wait": "true", "priority": "snapshot", "checksum": sha256}
-        with file.open("rb") as content:
-            files = {"snapshot": (name, FilePart(content, advance), "application/octet-stream")}
-            self._http.send("POST", path, params=params, files=files, long=True)
+        """Restore by uploading a local file. Qdrant keeps a copy: see `discard_upload`.
+
+        Of a shard, it keeps none. With the priority `no_sync`, only this replica is restored.
+        """
+        path = f"{snapshots_path(collection, self._shard)}/upload"
+        params = {"wait": "true", "priority": priority, "checksum": sha256}
+        files = {"snapshot": (name, FilePart(file, advance), "application/octet-stream")}
+        self._http.send("POST", path, params=params, files=files, long=True)
 
     def discard_upload(self, collection: str, name: str) -> None:
         """Delete what an upload left in the server's folder, however the restore ended.

@@ -16,14 +16,18 @@ from typing import IO, Any
 
 from snapshot_tasks.domain.cluster import ShardKey, replica_problem, shard_keys
 from snapshot_tasks.domain.segments import uses_rocksdb
-from snapshot_tasks.sealing.tar import Budget, Member, content, members
+from snapshot_tasks.sealing.container import (
+    DESCRIPTION,
+    Description,
+    read_description,
+    segment_file,
+    storage_members,
+)
+from snapshot_tasks.sealing.tar import NESTED_END_MARKERS, Budget, Member, content, members
 from snapshot_tasks.system.errors import Damaged, Refused
 from snapshot_tasks.system.files import CHUNK_BYTES
 from snapshot_tasks.system.untrusted import parse_json, printable
 
-END_MARKER = bytes(1024)
-# Qdrant ends a segment's archive directly after its last member.
-NESTED_END_MARKERS = (b"", END_MARKER)
 # Measured: 2 kB. A large one in a segment (the terms of a sparse index) is only skimmed.
 MAX_JSON_BYTES = 4 << 20
 MAX_MESSAGE = 300
@@ -72,6 +76,7 @@ class ArchiveSummary:
     config: dict[str, Any]
     shard_keys: tuple[ShardKey, ...] = ()
     uses_rocksdb: bool = False
+    description: Description | None = None
 
 
 def check_archive(path: Path) -> ArchiveSummary:
@@ -123,15 +128,16 @@ class _Walk:
         self._partial: dict[str, str] = {}
         self._uses_rocksdb = False
         self._files_count = 0
+        self._description: Description | None = None
+        # What is still missing in each streamed segment.
+        self._left: dict[str, set[str]] = {}
 
     def summary(self) -> ArchiveSummary:
-        for member in members(
-            self._file, "the file", end_markers=(END_MARKER,), budget=self._budget
-        ):
+        for source, member in storage_members(self._file, self._budget):
             if member.is_file:
-                self._take(member)
+                self._take(source, member)
         self._refuse_whole_storage()
-        for name in _COLLECTION_FILES:
+        for name in (DESCRIPTION,) if self._description else _COLLECTION_FILES:
             _require(name in self._names, f"{name} is missing")
         config = self._config
         _require(isinstance(config, dict), "config.json is not an object")
@@ -148,9 +154,10 @@ class _Walk:
             config=config,
             shard_keys=self._keys,
             uses_rocksdb=self._uses_rocksdb,
+            description=self._description,
         )
 
-    def _take(self, member: Member) -> None:
+    def _take(self, file: IO[bytes], member: Member) -> None:
         name, parts = member.name, member.name.split("/")
         self._files_count += 1
         if len(parts) > 1 and parts[0] in _SHARD_FOLDERS:
@@ -160,10 +167,14 @@ class _Walk:
             shard = parts[0]
             # Only the files that a shard must have, not a million files of its log.
             self._names.add(name if len(parts) == 2 and parts[1] in _SHARD_FILES else f"{shard}/")
-        elif name in _COLLECTION_FILES:
+        elif name in (DESCRIPTION, *_COLLECTION_FILES):
             self._names.add(name)
-        if name.endswith(".json"):
-            document = read_json(self._file, member, name)
+        if name == DESCRIPTION:
+            self._describe(read_description(file, member))
+        elif streamed := segment_file(parts):
+            self._streamed(file, member, parts[0], *streamed)
+        elif name.endswith(".json"):
+            document = read_json(file, member, name)
             if name == "config.json":
                 self._config = document
             elif name == "shard_key_mapping.json":
@@ -177,12 +188,29 @@ class _Walk:
         if name.endswith(".tar"):
             in_place = len(parts) == 3 and parts[1] == "segments"
             _require(in_place, f"unexpected archive {name!r}")
-            self._check_segment(member, name)
+            self._check_segment(file, member, name)
             self._segments[parts[0]] = self._segments.get(parts[0], 0) + 1
 
-    def _check_segment(self, member: Member, name: str) -> None:
+    def _describe(self, description: Description) -> None:
+        self._description = description
+        self._config = description.config
+        self._keys = description.shard_set.shard_keys
+
+    def _streamed(
+        self, file: IO[bytes], member: Member, shard: str, segment: str, path: str
+    ) -> None:
+        """Take a file of a segment that is no archive of its own."""
+        name = f"{shard}/segments/{segment}"
+        self._left.setdefault(name, set(_SEGMENT_FILES)).discard(path)
+        if path == "segment.json":
+            self._segments[shard] = self._segments.get(shard, 0) + 1
+            self._uses_rocksdb |= uses_rocksdb(read_json(file, member, f"{name}/{path}"))
+        elif path.endswith(".json"):
+            _check_json(file, member, f"{name}/{path}")
+
+    def _check_segment(self, file: IO[bytes], member: Member, name: str) -> None:
         self._budget.archive(member)
-        nested = content(self._file, member)
+        nested = content(file, member)
         left = set(_SEGMENT_FILES)
         for entry in members(nested, name, end_markers=NESTED_END_MARKERS, budget=self._budget):
             if not entry.is_file:
@@ -204,7 +232,11 @@ class _Walk:
         for name in _SHARD_FILES:
             _require(f"{shard}/{name}" in self._names, f"{shard}/{name} is missing")
         _require(self._segments.get(shard, 0) > 0, f"shard {shard} has no segment")
-        _require(shard in self._wal_shards, f"shard {shard} has no WAL")
+        streamed = {name: left for name, left in self._left.items() if name.startswith(f"{shard}/")}
+        for name, left in streamed.items():
+            for required in sorted(left):
+                raise ValueError(f"{name}: {required} is missing")
+        _require(bool(streamed) or shard in self._wal_shards, f"shard {shard} has no WAL")
 
     def _refuse_partial(self) -> None:
         """Refuse a node's part of a collection before its empty shards look like damage."""
@@ -239,6 +271,12 @@ class _Walk:
             )
 
     def _check_shard_count(self, config: dict[str, Any], shards: tuple[str, ...]) -> None:
+        if self._description:
+            described = [str(shard.id) for shard in self._description.shard_set.shards]
+            _require(
+                list(shards) == described, f"{DESCRIPTION} lists other shards than it contains"
+            )
+            return
         params = config.get("params", {})
         _require(isinstance(params, dict), "config.json has no params")
         if params.get("sharding_method") == "custom" or "shard_number" not in params:

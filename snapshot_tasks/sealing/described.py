@@ -15,15 +15,23 @@ from typing import IO, Any
 
 from snapshot_tasks.domain.collection import CollectionState
 from snapshot_tasks.domain.comparison import differences
-from snapshot_tasks.sealing.archive import END_MARKER, NESTED_END_MARKERS, read_json
+from snapshot_tasks.sealing.archive import read_json
+from snapshot_tasks.sealing.container import (
+    DESCRIPTION,
+    Description,
+    read_description,
+    segment_file,
+    storage_members,
+)
 from snapshot_tasks.sealing.log import index_changes
-from snapshot_tasks.sealing.tar import Budget, Member, content, members
+from snapshot_tasks.sealing.tar import NESTED_END_MARKERS, Budget, Member, content, members
 from snapshot_tasks.system.untrusted import JsonObject
 
 CONFIG, INDEXES = "config.json", "payload_index.json"
 # What a file's config has and no server shows.
 _NEVER_SHOWN = ("uuid",)
-SEGMENT_INDEXES = "snapshot/files/payload_index/config.json"
+SEGMENT_INDEXES_PATH = "payload_index/config.json"
+SEGMENT_INDEXES = f"snapshot/files/{SEGMENT_INDEXES_PATH}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +62,8 @@ def describe(snapshot: Path, before: CollectionState, after: CollectionState) ->
         except (ValueError, KeyError):
             # The format of a later version: there is only the server's word.
             walk = _Walk()
+    if walk.description:
+        return describe_live(before, after)
     config = _config(walk.config, before.config, after.config)
     schema = _schema(walk.indexes, before.payload_schema)
     unsettled = walk.unsettled_by_log()
@@ -68,6 +78,24 @@ def describe(snapshot: Path, before: CollectionState, after: CollectionState) ->
     )
 
 
+def describe_live(before: CollectionState, after: CollectionState) -> Described:
+    """Return what the servers of a cluster said: a shard's own file describes no collection.
+
+    A restore makes the payload indexes itself, so only those that came or went are uncertain.
+    """
+    unsettled = {
+        field
+        for field in before.payload_schema.keys() | after.payload_schema.keys()
+        if before.payload_schema.get(field) != after.payload_schema.get(field)
+    }
+    return Described(
+        config=after.config,
+        payload_schema=after.payload_schema,
+        unsettled=tuple(sorted(unsettled)),
+        changes=tuple(_changes(after.config, after.payload_schema, before, after, unsettled)),
+    )
+
+
 def describe_alone(snapshot: Path) -> Described | None:
     """Return a file's own description, with which no server's can be compared.
 
@@ -79,6 +107,9 @@ def describe_alone(snapshot: Path) -> Described | None:
             walk.take_all(file)
         except (ValueError, KeyError):
             return None
+    if walk.description:
+        described = walk.description
+        return Described(config=described.config, payload_schema=described.payload_schema)
     if not isinstance(walk.config, dict) or walk.indexes is None:
         return None
     return Described(
@@ -138,22 +169,27 @@ class _Walk:
     def __init__(self) -> None:
         self.config: Any = None
         self.indexes: dict[str, Any] | None = None
+        self.description: Description | None = None
         self._segments: list[dict[str, Any]] = []
         # The changes in each file of a shard's log, in their order.
         self._logs: dict[str, dict[tuple[bool, int], dict[str, Any]]] = {}
 
     def take_all(self, file: IO[bytes]) -> None:
         budget = Budget()
-        for member in members(file, "the file", end_markers=(END_MARKER,), budget=budget):
+        for source, member in storage_members(file, budget):
             parts = member.name.split("/")
             if member.name == CONFIG:
-                self.config = read_json(file, member, CONFIG)
+                self.config = read_json(source, member, CONFIG)
             elif member.name == INDEXES:
-                self.indexes = _object(read_json(file, member, INDEXES), "schema")
+                self.indexes = _object(read_json(source, member, INDEXES), "schema")
+            elif member.name == DESCRIPTION:
+                self.description = read_description(source, member)
             elif len(parts) > 2 and parts[1] == "wal":
-                self._log(file, member, parts)
+                self._log(source, member, parts)
             elif member.name.endswith(".tar"):
-                self._segment(content(file, member), member, budget)
+                self._segment(content(source, member), member, budget)
+            elif (streamed := segment_file(parts)) and streamed[1] == SEGMENT_INDEXES_PATH:
+                self._segment_indexes(source, member)
 
     def unsettled_by_log(self) -> set[str]:
         """Return the indexes that are different after the log than in the collection's list.
@@ -187,8 +223,11 @@ class _Walk:
         budget.archive(member)
         for entry in members(file, member.name, end_markers=NESTED_END_MARKERS, budget=budget):
             if entry.name == SEGMENT_INDEXES:
-                document = read_json(file, entry, entry.name)
-                self._segments.append(_object(document, "indexed_fields"))
+                self._segment_indexes(file, entry)
+
+    def _segment_indexes(self, file: IO[bytes], entry: Member) -> None:
+        document = read_json(file, entry, entry.name)
+        self._segments.append(_object(document, "indexed_fields"))
 
 
 def _differing(listed: dict[str, Any], others: list[dict[str, Any]]) -> set[str]:

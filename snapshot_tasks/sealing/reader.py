@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -40,7 +40,7 @@ class Contents:
 
     With pending operations, a server may restore more than this. `log_ends` is the number of the
     last operation in each shard's log. `index_counts` says what filters on the payload indexes that
-    were asked for must find.
+    were asked for must find, and `shards` what is in each shard.
     """
 
     fingerprint: Fingerprint
@@ -49,6 +49,7 @@ class Contents:
     sanity: dict[str, Any]
     probes: tuple[Probe, ...]
     index_counts: tuple[IndexCount, ...] = ()
+    shards: Mapping[str, Fingerprint] = field(default_factory=dict)
 
 
 def read_contents(
@@ -77,8 +78,11 @@ def read_contents(
                 advance(line.get("points", 0))
 
             readers, results = read_parts(snapshot, parts, take, payload_schema)
-        for result in results:
-            total.merge(Fingerprint.from_json(result["fingerprint"]))
+        by_shard: dict[str, Accumulator] = {}
+        for part, result in zip(readers, results, strict=True):
+            found = Fingerprint.from_json(result["fingerprint"])
+            total.merge(found)
+            by_shard.setdefault(part.shard.name, Accumulator()).merge(found)
             sanities.append(result["sanity"])
             samples += result["sample"]
             indexes.merge(result["indexes"])
@@ -92,6 +96,7 @@ def read_contents(
         sanity=_merged(sanities),
         probes=probes,
         index_counts=indexes.counts(),
+        shards={name: one.result() for name, one in by_shard.items()},
     )
 
 

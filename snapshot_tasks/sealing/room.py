@@ -6,8 +6,15 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from snapshot_tasks.sealing.archive import END_MARKER, NESTED_END_MARKERS
-from snapshot_tasks.sealing.tar import Budget, Member, content, holes_of, members
+from snapshot_tasks.sealing.container import storage_members
+from snapshot_tasks.sealing.tar import (
+    NESTED_END_MARKERS,
+    Budget,
+    Member,
+    content,
+    holes_of,
+    members,
+)
 from snapshot_tasks.system.errors import StorageError
 from snapshot_tasks.system.files import is_in_memory
 
@@ -49,14 +56,14 @@ def room_of(snapshot: Path) -> Room:
         holes += hole
 
     with snapshot.open("rb") as file:
-        for member in members(file, "the file", end_markers=(END_MARKER,), budget=budget):
+        for source, member in storage_members(file, budget):
             parts = member.name.split("/")
             if not member.is_file or len(parts) < 2 or parts[1] == "wal":
                 continue
             if not member.name.endswith(".tar"):
                 take(member)
                 continue
-            nested = content(file, member)
+            nested = content(source, member)
             for entry in members(
                 nested, member.name, end_markers=NESTED_END_MARKERS, budget=budget
             ):

@@ -18,6 +18,10 @@ from dataclasses import dataclass
 from typing import IO, Any
 
 BLOCK = 512
+# Qdrant's archives end with exactly this.
+END_MARKER = bytes(1024)
+# Qdrant ends a segment's archive directly after its last member.
+NESTED_END_MARKERS = (b"", END_MARKER)
 _MAGICS = (b"ustar  \0", b"ustar\x0000")
 _FILES, _FOLDER, _SPARSE, _LONG_NAME = (b"0", b"\0"), b"5", b"S", b"L"
 _OCTAL = re.compile(rb" *[0-7]* *")

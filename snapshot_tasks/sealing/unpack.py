@@ -9,10 +9,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
-from snapshot_tasks.sealing.archive import END_MARKER, MAX_MESSAGE, NESTED_END_MARKERS, read_json
+from snapshot_tasks.sealing.archive import MAX_MESSAGE, read_json
+from snapshot_tasks.sealing.container import segment_file, storage_members
 from snapshot_tasks.sealing.log import count_entries, last_operation
 from snapshot_tasks.sealing.room import HINT, require_room
-from snapshot_tasks.sealing.tar import Budget, Member, content, members
+from snapshot_tasks.sealing.tar import NESTED_END_MARKERS, Budget, Member, content, members
 from snapshot_tasks.system.errors import Damaged, StorageError
 from snapshot_tasks.system.files import CHUNK_BYTES
 from snapshot_tasks.system.untrusted import printable
@@ -118,10 +119,10 @@ class _Unpacking:
 
     def take_all(self, file: IO[bytes]) -> None:
         """Write the parts of each member that the reader needs, and only count the rest."""
-        for member in members(file, "the file", end_markers=(END_MARKER,), budget=self._budget):
+        for source, member in storage_members(file, self._budget):
             parts = member.name.split("/")
             if member.is_file and len(parts) > 1:
-                self._take(file, member, parts)
+                self._take(source, member, parts)
 
     def _take(self, file: IO[bytes], member: Member, parts: list[str]) -> None:
         shard = self._shard(parts[0])
@@ -131,6 +132,8 @@ class _Unpacking:
         elif parts[1] == "segments" and parts[-1].endswith(".tar"):
             self._budget.archive(member)
             self._segment(content(file, member), shard, parts[-1].removesuffix(".tar"))
+        elif streamed := segment_file(parts):
+            self._segment_file(file, member, shard, *streamed)
         else:
             self._write(content(file, member), member, shard.folder / "/".join(parts[1:]))
 
@@ -146,12 +149,17 @@ class _Unpacking:
             if not member.is_file or not member.name.startswith(NESTED_PREFIX):
                 continue
             path = member.name.removeprefix(NESTED_PREFIX)
-            if path == "segment.json":
-                version = _version_of(read_json(file, member, f"{name}/{path}"))
-                shard.applied = max(shard.applied, version)
-            elif path.endswith(VERSIONS_SUFFIX):
-                shard.newest_point = max(shard.newest_point, _largest(file, member))
-            self._write(content(file, member), member, shard.folder / "segments" / name / path)
+            self._segment_file(file, member, shard, name, path)
+
+    def _segment_file(
+        self, file: IO[bytes], member: Member, shard: Shard, segment: str, path: str
+    ) -> None:
+        if path == "segment.json":
+            version = _version_of(read_json(file, member, f"{segment}/{path}"))
+            shard.applied = max(shard.applied, version)
+        elif path.endswith(VERSIONS_SUFFIX):
+            shard.newest_point = max(shard.newest_point, _largest(file, member))
+        self._write(content(file, member), member, shard.folder / "segments" / segment / path)
 
     def _write(self, source: IO[bytes], member: Member, target: Path) -> None:
         if not target.resolve().is_relative_to(self._scratch.resolve()):

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from snapshot_tasks.sealing import tar
-from snapshot_tasks.sealing.archive import END_MARKER, NESTED_END_MARKERS
+from snapshot_tasks.sealing.tar import END_MARKER, NESTED_END_MARKERS
 from snapshot_tasks.system.files import CHUNK_BYTES
 
 BLOCK = tar.BLOCK

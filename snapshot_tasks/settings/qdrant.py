@@ -30,6 +30,8 @@ class QdrantSettings:
     ready_timeout_seconds: float
     green_timeout_seconds: float
     operation_timeout_seconds: float
+    # Every node of a cluster; none if it is not one.
+    cluster_urls: tuple[str, ...] = ()
 
     @property
     def is_local(self) -> bool:
@@ -53,6 +55,7 @@ def read_qdrant(values: Values, root: Path) -> QdrantSettings:
         ready_timeout_seconds=values.seconds("QDRANT_READY_TIMEOUT_SECONDS", 60.0),
         green_timeout_seconds=values.seconds("QDRANT_GREEN_TIMEOUT_SECONDS", GREEN_SECONDS),
         operation_timeout_seconds=values.seconds("QDRANT_OPERATION_TIMEOUT_SECONDS", 3600.0),
+        cluster_urls=values.urls("QDRANT_CLUSTER_URLS"),
     )
 
 

@@ -87,8 +87,14 @@ class Values:
     def url(self, name: str) -> str | None:
         """Return the URL of a server, without credentials and without a trailing slash."""
         value = self.text(name)
-        if value is None:
-            return None
+        return None if value is None else self._url(name, value)
+
+    def urls(self, name: str) -> tuple[str, ...]:
+        """Return comma-separated URLs of servers, each once."""
+        parts = filter(None, map(str.strip, (self.text(name) or "").split(",")))
+        return tuple(dict.fromkeys(url for part in parts if (url := self._url(name, part))))
+
+    def _url(self, name: str, value: str) -> str | None:
         if "@" in value:
             self._problems.append(f"{name}: must not contain credentials; use QDRANT_API_KEY")
             return None

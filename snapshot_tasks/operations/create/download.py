@@ -8,11 +8,12 @@ import time
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from types import TracebackType
 
 from snapshot_tasks.catalog.journal import SNAPSHOT, Journal
 from snapshot_tasks.domain.collection import CollectionState, ServerSnapshot
+from snapshot_tasks.domain.shards import ShardSet
 from snapshot_tasks.qdrant.errors import is_unflushed
-from snapshot_tasks.qdrant.mark import SnapshotMark
 from snapshot_tasks.qdrant.server import Server
 from snapshot_tasks.sealing.archive import check_archive
 from snapshot_tasks.sealing.described import Described, describe
@@ -29,22 +30,25 @@ from snapshot_tasks.system.progress import Clock, Progress
 
 FLUSH_ATTEMPTS = 5
 DEFAULT_FLUSH_SECONDS, MAX_FLUSH_SECONDS = 5.0, 30.0
-# An interrupted request may still arrive at the server.
 ARRIVAL_SECONDS = 5.0
 SHOWN_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Taken:
-    """A server snapshot that was downloaded, and the state of the source before and after it."""
+    """A snapshot that was downloaded, and the state of the source before and after it.
+
+    `shard_set` has the shards of a cluster's snapshot.
+    """
 
     at: datetime
     version: str
     before: CollectionState
     after: CollectionState
     described: Described
-    made: ServerSnapshot
+    size_bytes: int
     sha256: str
+    shard_set: ShardSet | None = None
 
     @property
     def moved(self) -> bool:
@@ -79,18 +83,12 @@ def take(
         StorageError: if the file cannot be stored in the folder.
     """
     at = clock()
-    with progress.phase("waiting until no point is hidden"):
-        server.collections.wait_shown(collection, SHOWN_SECONDS)
-    before = server.collections.state(collection)
+    before = state_before(collection, server, progress)
     label = f"Qdrant is creating a snapshot of {collection} ({before.points_count:,} points)"
-    mark = server.snapshots.mark(collection)
-    pending = journal.begin(SNAPSHOT, server.endpoint.url, collection, **mark.as_json())
-    made, patience_seconds = None, ARRIVAL_SECONDS
-    try:
+    copy = ServerCopy(collection, server, journal, progress, keep=keep_server_copy)
+    with copy:
         with progress.phase(label):
-            made = _create(collection, mark, server, before, progress)
-        if made.is_surely_ours:
-            pending.add(name=made.name)
+            made = copy.create(before)
         sha256 = _download(collection, made, server, staging, progress)
         after = server.collections.state(collection)
         return Taken(
@@ -99,59 +97,120 @@ def take(
             before=before,
             after=after,
             described=describe(staging, before, after),
-            made=made,
+            size_bytes=made.size_bytes,
             sha256=sha256,
         )
-    except ServerFailure:
-        patience_seconds = 0.0
-        raise
-    finally:
+
+
+def state_before(collection: str, server: Server, progress: Progress) -> CollectionState:
+    """Wait until no point is hidden, as far as one waits for that; then look."""
+    with progress.phase("waiting until no point is hidden"):
+        server.collections.wait_shown(collection, SHOWN_SECONDS)
+    return server.collections.state(collection)
+
+
+class ServerCopy:
+    """One server snapshot of a collection, or of one shard of it, deleted when the block ends.
+
+    The journal has it before it is asked for, so that a killed run's copy is found by the next.
+    """
+
+    def __init__(
+        self,
+        collection: str,
+        server: Server,
+        journal: Journal,
+        progress: Progress,
+        *,
+        keep: bool,
+        shard: int | None = None,
+    ) -> None:
+        self.snapshots = server.snapshots if shard is None else server.shard_snapshots(shard)
+        self._collection = collection
+        self._progress = progress
+        self._keep = keep
+        self._mark = self.snapshots.mark(collection)
+        facts = self._mark.as_json() | ({} if shard is None else {"shard": shard})
+        self._pending = journal.begin(SNAPSHOT, server.endpoint.url, collection, **facts)
+        self._made: ServerSnapshot | None = None
+        # An interrupted request may still arrive at the server.
+        self._patience_seconds = ARRIVAL_SECONDS
+
+    def __enter__(self) -> ServerCopy:
+        return self
+
+    def create(self, before: CollectionState) -> ServerSnapshot:
+        """Create it; ask again if Qdrant cannot write the collection to its disk yet."""
+        try:
+            self._made = self._create(before)
+        except ServerFailure:
+            self._patience_seconds = 0.0
+            raise
+        if self._made.is_surely_ours:
+            self._pending.add(name=self._made.name)
+        return self._made
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         # Shielded from interruptions, so that a deleted copy is removed from the journal as well.
         with process.shielded():
-            if made is None:
-                left = _discard(collection, mark, server, patience_seconds, progress)
-            elif made.is_surely_ours:
-                left = "" if keep_server_copy else _forget(collection, made, server)
-            else:
-                left = ""
-                progress.note(server.snapshots.left_alone(collection, made))
-            if left:
-                pending.add(**({"name": made.name} if made else {}), left=left)
-                progress.note(
-                    f"Could not delete {made.name if made else 'the copy'} of {collection} on the"
-                    f" server: {left} The next run tries again."
-                )
-            else:
-                pending.done()
-
-
-def _create(
-    collection: str,
-    mark: SnapshotMark,
-    server: Server,
-    before: CollectionState,
-    progress: Progress,
-) -> ServerSnapshot:
-    """Create a server snapshot; ask again if Qdrant cannot write the collection to its disk yet."""
-    for attempt in range(FLUSH_ATTEMPTS):
-        if attempt:
-            progress.note(
-                "Qdrant could not write the collection to its disk; asking again after its flush"
-                " interval."
+            left = self._forget()
+            if not left:
+                self._pending.done()
+                return
+            name = self._made.name if self._made else None
+            self._pending.add(**({"name": name} if name else {}), left=left)
+            self._progress.note(
+                f"Could not delete {name or 'the copy'} of {self._collection} on the server: {left}"
+                " The next run tries again."
             )
-            time.sleep(_flush_seconds(before))
+
+    def _create(self, before: CollectionState) -> ServerSnapshot:
+        for attempt in range(FLUSH_ATTEMPTS):
+            if attempt:
+                self._progress.note(
+                    "Qdrant could not write the collection to its disk; asking again after its"
+                    " flush interval."
+                )
+                time.sleep(_flush_seconds(before))
+            try:
+                note = self._progress.note
+                return self.snapshots.create(self._collection, self._mark, note=note)
+            except ServerFailure as error:
+                if not is_unflushed(error):
+                    raise
+                refused = error
+        raise Unreachable(
+            f"Qdrant cannot write {self._collection} to its disk, and creates no snapshot until it"
+            " can. This happens while an application drops payload indexes again and again, after"
+            f" each restart for example. {refused.message}",
+            hint="Run this again when no index is dropped. If it happens again, restart Qdrant.",
+        ) from refused
+
+    def _forget(self) -> str:
+        """Delete the copy, or what a failed request has made; return why that is not certain."""
+        if self._made is None:
+            gone = self.snapshots.discard_made(
+                self._collection,
+                self._mark,
+                patience_seconds=self._patience_seconds,
+                note=self._progress.note,
+            )
+            return "" if gone else "it was not found, or not deleted."
+        if not self._made.is_surely_ours:
+            self._progress.note(self.snapshots.left_alone(self._collection, self._made))
+            return ""
+        if self._keep:
+            return ""
         try:
-            return server.snapshots.create(collection, mark, note=progress.note)
-        except ServerFailure as error:
-            if not is_unflushed(error):
-                raise
-            refused = error
-    raise Unreachable(
-        f"Qdrant cannot write {collection} to its disk, and creates no snapshot until it can. This"
-        " happens while an application drops payload indexes again and again, after each restart"
-        f" for example. {refused.message}",
-        hint="Run this again when no index is dropped. If it happens again, restart Qdrant.",
-    ) from refused
+            self.snapshots.delete(self._collection, self._made.name)
+        except TaskError as error:
+            return error.message
+        return ""
 
 
 def _flush_seconds(state: CollectionState) -> float:
@@ -162,41 +221,11 @@ def _flush_seconds(state: CollectionState) -> float:
     return min(MAX_FLUSH_SECONDS, float(seconds))
 
 
-def _discard(
-    collection: str,
-    mark: SnapshotMark,
-    server: Server,
-    patience_seconds: float,
-    progress: Progress,
-) -> str:
-    """Delete what a failed request has made; return why that is not certain."""
-    if server.snapshots.discard_made(
-        collection, mark, patience_seconds=patience_seconds, note=progress.note
-    ):
-        return ""
-    return "it was not found, or not deleted."
-
-
-def _forget(collection: str, made: ServerSnapshot, server: Server) -> str:
-    """Delete the server's copy; return why that failed."""
-    try:
-        server.snapshots.delete(collection, made.name)
-    except TaskError as error:
-        return error.message
-    return ""
-
-
 def _download(
     collection: str, made: ServerSnapshot, server: Server, staging: Path, progress: Progress
 ) -> str:
     """Stream the file to `staging` and hash it; return the SHA-256, confirmed by Qdrant."""
-    free = shutil.disk_usage(staging.parent).free
-    if free < made.size_bytes:
-        raise StorageError(
-            f"The snapshot has {made.size_bytes:,} bytes, but only {free:,} are free in"
-            f" {staging.parent}.",
-            hint="Free space there, or choose another folder with QDRANT_SNAPSHOT_DIR.",
-        )
+    require_free(staging, made.size_bytes)
     digest = hashlib.sha256()
     with (
         storage_errors(staging.parent),
@@ -210,13 +239,28 @@ def _download(
             advance(len(chunk))
 
         server.snapshots.download(collection, made, receive, note=progress.note)
-    if made.sha256 is None:
-        progress.note("Qdrant sent no checksum, so only size and structure were checked.")
-    elif made.sha256 != digest.hexdigest():
-        raise Damaged(
-            f"The downloaded file has sha256 {digest.hexdigest()}, but Qdrant reported"
-            f" {made.sha256}.",
-            hint="Run this again. If it happens again, check the server's disk.",
-        )
+    confirm(made, digest.hexdigest(), progress)
     check_archive(staging)
     return digest.hexdigest()
+
+
+def require_free(staging: Path, size_bytes: int) -> None:
+    """Raise `StorageError` if a file of this size does not fit beside the others."""
+    free = shutil.disk_usage(staging.parent).free
+    if free < size_bytes:
+        raise StorageError(
+            f"The snapshot has {size_bytes:,} bytes, but only {free:,} are free in"
+            f" {staging.parent}.",
+            hint="Free space there, or choose another folder with QDRANT_SNAPSHOT_DIR.",
+        )
+
+
+def confirm(made: ServerSnapshot, sha256: str, progress: Progress) -> None:
+    """Raise `Damaged` if what arrived is not what Qdrant has created."""
+    if made.sha256 is None:
+        progress.note("Qdrant sent no checksum, so only size and structure were checked.")
+    elif made.sha256 != sha256:
+        raise Damaged(
+            f"The downloaded file has sha256 {sha256}, but Qdrant reported {made.sha256}.",
+            hint="Run this again. If it happens again, check the server's disk.",
+        )

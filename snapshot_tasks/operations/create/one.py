@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from snapshot_tasks.catalog.folder import Catalog
 from snapshot_tasks.catalog.journal import Journal
-from snapshot_tasks.checks.cluster import refuse_incomplete
+from snapshot_tasks.checks.cluster import settled_layout
 from snapshot_tasks.checks.contents import check_sanity
 from snapshot_tasks.checks.hidden import hidden_points
 from snapshot_tasks.checks.indexes import wrong_on_source
@@ -20,6 +20,7 @@ from snapshot_tasks.domain.manifest import Manifest
 from snapshot_tasks.domain.names import check_collection
 from snapshot_tasks.domain.probes_file import ProbesFile, dump_probes
 from snapshot_tasks.domain.seal import SERVER
+from snapshot_tasks.domain.shards import ShardSet
 from snapshot_tasks.domain.snapshot import Snapshot
 from snapshot_tasks.domain.versions import unknown_because
 from snapshot_tasks.operations.create.download import Taken, take
@@ -31,8 +32,10 @@ from snapshot_tasks.operations.create.seal import (
     read_on_fresh_server,
     reading_of,
 )
+from snapshot_tasks.operations.create.shards import TakeShards, take_shards
 from snapshot_tasks.operations.restore.plan import SaveExisting
 from snapshot_tasks.qdrant.indexes import PayloadIndexes
+from snapshot_tasks.qdrant.nodes import Nodes, open_nodes
 from snapshot_tasks.qdrant.server import Server
 from snapshot_tasks.sealing.reader import Contents
 from snapshot_tasks.sealing.unpack import point_of_the_future
@@ -96,12 +99,10 @@ def create(
     check_collection(request.collection)
     version = server.version()
     _refuse_alias(request.collection, server)
-    refuse_incomplete(server, request.collection)
     previous = _previous(catalog, request.collection)
-    with catalog.staging() as staging:
-        sealing = _take_and_seal(
-            request, version, server, staging, catalog.journal, progress, clock
-        )
+    with open_nodes(server) as nodes, catalog.staging() as staging:
+        take_one = _way(request, version, server, nodes, staging, catalog.journal, progress, clock)
+        sealing = _take_and_seal(request, server, take_one, staging, progress)
         sealing = _with_source_indexes(sealing, request.collection, server, progress)
         findings = (
             *_findings(sealing, previous, request),
@@ -148,7 +149,7 @@ def _manifest(
         collection=request.collection,
         snapshot=name,
         created_at=taken.at,
-        size_bytes=taken.made.size_bytes,
+        size_bytes=taken.size_bytes,
         sha256=taken.sha256,
         qdrant_version=taken.version,
         source_url=source_url,
@@ -166,8 +167,18 @@ def _manifest(
         probes_file=ProbesFile.of(probes) if probes else None,
         index_counts=tuple(c.as_json() for c in reading.index_counts) if reading else (),
         safety=request.safety,
+        shard_set=_sealed_shards(taken, reading),
     )
     return manifest.sealed_with(reading.seal()) if reading else manifest
+
+
+def _sealed_shards(taken: Taken, reading: Reading | None) -> ShardSet | None:
+    """Return the shards with what is in each of them, if they were read one by one."""
+    if taken.shard_set is None or reading is None or not reading.shards:
+        return taken.shard_set
+    return taken.shard_set.sealed_with(
+        {int(name): (one.points_count, one.digest) for name, one in reading.shards.items()}
+    )
 
 
 def _refuse_alias(name: str, server: Server) -> None:
@@ -190,24 +201,20 @@ def _blame_the_source(collection: str, staging: Path) -> None:
         )
 
 
-def _take_and_seal(
+def _way(
     request: CreateRequest,
     version: str,
     server: Server,
+    nodes: Nodes,
     staging: Path,
     journal: Journal,
     progress: Progress,
     clock: Clock,
-) -> _Sealing:
-    """Take snapshots until one certainly contains all updates, else seal it on a fresh server.
-
-    If the log of a snapshot has operations that its segments lack, the snapshot is taken again once
-    the queue is empty. If the log then ends at the same place as before, everything in it has been
-    applied: the remaining operations changed nothing, or were rejected.
-    """
-    ends: dict[str, int] | None = None
-    for _ in range(SEALING_ATTEMPTS):
-        taken = take(
+) -> Callable[[], Taken]:
+    """Return how to take the collection: as Qdrant's own snapshot, or shard by shard."""
+    settled_layout(nodes, request.collection, progress, wait_seconds=request.wait_seconds)
+    if len(nodes) == 1:
+        return lambda: take(
             request.collection,
             version,
             server,
@@ -217,6 +224,35 @@ def _take_and_seal(
             keep_server_copy=request.keep_server_copy,
             clock=clock,
         )
+    what = TakeShards(
+        collection=request.collection,
+        version=version,
+        entry=server,
+        nodes=nodes,
+        journal=journal,
+        keep_server_copy=request.keep_server_copy,
+        wait_seconds=request.wait_seconds,
+        stream=request.stream,
+    )
+    return lambda: take_shards(what, staging, progress, clock=clock)
+
+
+def _take_and_seal(
+    request: CreateRequest,
+    server: Server,
+    take_one: Callable[[], Taken],
+    staging: Path,
+    progress: Progress,
+) -> _Sealing:
+    """Take snapshots until one certainly contains all updates, else seal it on a fresh server.
+
+    If the log of a snapshot has operations that its segments lack, the snapshot is taken again once
+    the queue is empty. If the log then ends at the same place as before, everything in it has been
+    applied: the remaining operations changed nothing, or were rejected.
+    """
+    ends: dict[str, int] | None = None
+    for _ in range(SEALING_ATTEMPTS):
+        taken = take_one()
         if not request.seal:
             return _Sealing(taken=taken)
         try:
@@ -230,7 +266,7 @@ def _take_and_seal(
             return _Sealing(taken=taken, unsealed=f"{error.message} {error.hint}")
         except Damaged as error:
             # A layout that the reader does not know yet is no damage.
-            if not (why := unknown_because(version)):
+            if not (why := unknown_because(taken.version)):
                 _blame_the_source(request.collection, staging)
                 raise
             return _Sealing(taken=taken, unsealed=f"{error.message} {why}.")

@@ -15,7 +15,8 @@ class CreateRequest:
     A `safety` snapshot saves a collection that is about to be replaced. `fresh_servers` says how to
     run a fresh server for a seal if the file alone does not show what a server would restore. A
     count that has dropped by more than the share `max_drop` since the previous snapshot is
-    suspicious.
+    suspicious. In a cluster, `wait_seconds` is how long to wait until all replicas are current, and
+    with `stream` no node needs space for a copy.
     """
 
     collection: str
@@ -24,6 +25,8 @@ class CreateRequest:
     safety: bool = False
     seal: bool = True
     strict: bool = False
+    wait_seconds: float = 0.0
+    stream: bool = False
     fresh_servers: FreshServers | None = None
     max_drop: float = MAX_DROP_SHARE
 
@@ -43,6 +46,8 @@ class CreateDefaults:
         keep_server_copy: bool = False,
         seal: bool = True,
         strict: bool = False,
+        wait_seconds: float = 0.0,
+        stream: bool = False,
     ) -> CreateRequest:
         """Return the request for a snapshot that the user asked for."""
         return CreateRequest(
@@ -51,6 +56,8 @@ class CreateDefaults:
             keep_server_copy=keep_server_copy,
             seal=seal,
             strict=strict,
+            wait_seconds=wait_seconds,
+            stream=stream,
             fresh_servers=self.fresh_servers,
             max_drop=self.max_drop,
         )

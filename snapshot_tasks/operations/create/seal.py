@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -40,6 +40,8 @@ class Reading:
     sanity: dict[str, Any]
     probes: tuple[Probe, ...]
     index_counts: tuple[IndexCount, ...] = ()
+    # Of each shard, if they were read one by one.
+    shards: Mapping[str, Fingerprint] = field(default_factory=dict)
 
     def seal(self) -> Seal:
         """Return the seal for the manifest."""
@@ -67,6 +69,7 @@ def reading_of(contents: Contents, seconds: float) -> Reading:
         sanity=contents.sanity,
         probes=contents.probes,
         index_counts=contents.index_counts,
+        shards=contents.shards,
     )
 
 

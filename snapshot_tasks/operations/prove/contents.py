@@ -8,7 +8,7 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 
 from snapshot_tasks.catalog.proofs import keep_proof
-from snapshot_tasks.checks.cluster import refuse_incomplete
+from snapshot_tasks.checks.cluster import settled_layout
 from snapshot_tasks.checks.contents import check_contents
 from snapshot_tasks.checks.file import Verification, verify
 from snapshot_tasks.checks.indexes import wrong_on_source
@@ -22,6 +22,7 @@ from snapshot_tasks.domain.snapshot import Snapshot
 from snapshot_tasks.operations.batch import Batch, for_each
 from snapshot_tasks.operations.create.seal import FreshServers, read_file, read_on_fresh_server
 from snapshot_tasks.qdrant.indexes import PayloadIndexes
+from snapshot_tasks.qdrant.nodes import open_nodes
 from snapshot_tasks.qdrant.points import locate_live_points, read_fingerprint
 from snapshot_tasks.qdrant.server import Server
 from snapshot_tasks.sealing.reader import locate_points
@@ -120,7 +121,8 @@ def compare_source(snapshot: Snapshot, endpoint: Endpoint, progress: Progress) -
     sealed = sealed_contents(snapshot)
     collection = snapshot.collection or ""
     with Server(endpoint, operation_timeout_seconds=endpoint.answer_seconds) as server:
-        refuse_incomplete(server, collection)
+        with open_nodes(server) as nodes:
+            settled_layout(nodes, collection, progress)
         hidden_count = server.collections.count_all(collection).hidden
     count = sealed.points_count
     with progress.phase("reading every live point", total_points=count) as advance:

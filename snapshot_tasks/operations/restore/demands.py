@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from snapshot_tasks.checks.cluster import refuse_several_nodes, refuse_without_keys
+from snapshot_tasks.checks.cluster import refuse_without_keys
 from snapshot_tasks.domain.cluster import KeyStep, is_custom, key_steps
 from snapshot_tasks.domain.collection import creation, has_turbo4
 from snapshot_tasks.domain.snapshot import Snapshot
 from snapshot_tasks.domain.vector_names import WAYS_OUT, refused_names
 from snapshot_tasks.domain.versions import known
+from snapshot_tasks.operations.restore.by_shard import ByShard, plan_by_shard
 from snapshot_tasks.qdrant.errors import OLD_STORAGE_WAY_OUT
+from snapshot_tasks.qdrant.nodes import open_nodes
 from snapshot_tasks.qdrant.server import Server
-from snapshot_tasks.sealing.archive import check_archive
+from snapshot_tasks.sealing.archive import ArchiveSummary, check_archive
+from snapshot_tasks.sealing.described import describe_alone
 from snapshot_tasks.system.errors import Refused
 from snapshot_tasks.system.untrusted import JsonObject
 
@@ -46,14 +49,13 @@ def config_of(snapshot: Snapshot) -> JsonObject:
 
 def refuse_unfit(
     snapshot: Snapshot, server: Server, version: str, loaded_at_start: bool
-) -> CustomSharding | None:
+) -> CustomSharding | ByShard | None:
     """Refuse a server that cannot restore such a collection; return what to create before.
 
     Raises:
         Refused: before anything is sent.
         Damaged: if the file has no manifest and is not intact.
     """
-    refuse_several_nodes(server)
     config = config_of(snapshot)
     if needs_start_up(config, version) and not loaded_at_start:
         raise Refused(
@@ -72,7 +74,7 @@ def refuse_unfit(
             f"The storage in {snapshot.name} is RocksDB, which Qdrant {version} cannot read.",
             hint=OLD_STORAGE_WAY_OUT,
         )
-    return _sharding(snapshot, config, server)
+    return _by_shard(snapshot, config, server) or _sharding(snapshot, config, server)
 
 
 def _uses_rocksdb(snapshot: Snapshot) -> bool:
@@ -85,6 +87,33 @@ def _uses_rocksdb(snapshot: Snapshot) -> bool:
 def needs_start_up(config: JsonObject, version: str) -> bool:
     """Return whether a version restores such a collection only while it starts."""
     return known(version).refuses_names and bool(refused_names(config))
+
+
+def _by_shard(snapshot: Snapshot, config: JsonObject, server: Server) -> ByShard | None:
+    """Return how to restore shard by shard, if the file or the cluster demands it."""
+    with open_nodes(server) as nodes:
+        count = len(nodes)
+    summary = check_archive(snapshot.path) if count > 1 or not snapshot.manifest else None
+    is_cluster = bool(snapshot.manifest and snapshot.manifest.shard_set) or bool(
+        summary and summary.description
+    )
+    if count == 1 and not is_cluster:
+        return None
+    summary = summary or check_archive(snapshot.path)
+    if is_custom(config):
+        refuse_without_keys(server, snapshot.name)
+    return plan_by_shard(
+        snapshot, summary, config, _schema_of(snapshot, summary), nodes_count=count
+    )
+
+
+def _schema_of(snapshot: Snapshot, summary: ArchiveSummary) -> JsonObject:
+    if snapshot.manifest:
+        return dict(snapshot.manifest.payload_schema)
+    if summary.description:
+        return summary.description.payload_schema
+    described = describe_alone(snapshot.path)
+    return described.payload_schema if described else {}
 
 
 def _sharding(snapshot: Snapshot, config: JsonObject, server: Server) -> CustomSharding | None:

@@ -26,6 +26,7 @@ from snapshot_tasks.operations.restore.plan import RestorePlan
 from snapshot_tasks.operations.restore.reindex import reindexed
 from snapshot_tasks.qdrant.errors import LOG_HINT, is_wrong_checksum, way_out
 from snapshot_tasks.qdrant.mounts import server_paths
+from snapshot_tasks.qdrant.nodes import open_nodes
 from snapshot_tasks.qdrant.server import Server
 from snapshot_tasks.qdrant.snapshots import NotVisible
 from snapshot_tasks.system import process
@@ -96,11 +97,16 @@ class RestoreResult:
         return not loses_points(self.findings)
 
 
-def _without_left(expected: Expected, plan: RestorePlan) -> Expected:
-    """Return what is expected without the aliases that the plan leaves out."""
-    if expected.state is None or not expected.owns_aliases:
+def _as_planned(expected: Expected, plan: RestorePlan) -> Expected:
+    """Return what is expected without left aliases, and with no more replicas than nodes."""
+    if expected.state is None:
         return expected
-    return replace(expected, state=replace(expected.state, aliases=plan.aliases))
+    state = expected.state
+    if expected.owns_aliases:
+        state = replace(state, aliases=plan.aliases)
+    if plan.by_shard:
+        state = replace(state, config=plan.by_shard.config)
+    return replace(expected, state=state)
 
 
 def new_upload_name() -> str:
@@ -129,7 +135,7 @@ def bring_back(
     try:
         way = _send(plan, server, sha256, upload_name, progress)
         lifted = server.collections.lift_limits(plan.target) if plan.is_throwaway else None
-        expected = _without_left(expected_recorded(plan.snapshot, plan.target), plan)
+        expected = _as_planned(expected_recorded(plan.snapshot, plan.target), plan)
         with progress.phase("waiting until every point is there"):
             settle(expected, plan.target, server)
         for alias in plan.aliases + plan.kept_aliases:
@@ -203,21 +209,26 @@ def remove_half_made(
     """
     start = time.monotonic()
     try:
-        while (
-            busy := server.snapshots.is_busy(target)
-        ) or target not in server.collections.names():
+        while (busy := _is_busy(target, server)) or target not in server.collections.names():
             waited = time.monotonic() - start
             if waited >= (PATIENCE_SECONDS if busy else arrival_seconds):
                 break
             time.sleep(POLL_SECONDS)
         if busy:
             return False
-        server.snapshots.discard_upload(target, upload_name)
+        if upload_name:
+            server.snapshots.discard_upload(target, upload_name)
         if target in server.collections.names():
             server.collections.delete(target)
     except TaskError:
         return False
     return True
+
+
+def _is_busy(target: str, server: Server) -> bool:
+    """Return whether any node of the server's cluster is still restoring the collection."""
+    with open_nodes(server) as nodes:
+        return nodes.is_busy(target)
 
 
 def _undo(
@@ -252,6 +263,9 @@ def _send(
                 hint=LOG_HINT,
             )
         return "start-up"
+    if plan.by_shard:
+        plan.by_shard.send(server, plan.target, progress)
+        return "shards"
     if plan.sharding:
         plan.sharding.prepare(server, plan.target)
     seen_as = server_paths(server.endpoint, path)
@@ -283,12 +297,13 @@ def _send(
         with progress.phase(
             f"uploading {plan.target}", total_bytes=plan.snapshot.size_bytes
         ) as advance:
-            upload = partial(
-                server.snapshots.upload,
-                *(plan.target, path, sha256),
-                name=upload_name,
-                advance=advance,
-            )
+
+            def upload() -> None:
+                with path.open("rb") as file:
+                    server.snapshots.upload(
+                        plan.target, file, sha256, name=upload_name, advance=advance
+                    )
+
             _reconciled(upload, plan.target, server, progress)
         _forget_upload(plan.target, upload_name, server, progress)
         return "upload"

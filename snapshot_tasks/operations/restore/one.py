@@ -54,7 +54,8 @@ def _restore_anew(
             f"The collection {plan.target} was created while the file was being checked.",
             hint=OTHER_NAME_OR_REPLACE,
         )
-    upload_name = new_upload_name()
+    # A cluster keeps no copy of a shard's upload.
+    upload_name = "" if plan.by_shard else new_upload_name()
     pending = request.journal.begin(
         RESTORE,
         server.endpoint.url,

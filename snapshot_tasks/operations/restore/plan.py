@@ -11,6 +11,7 @@ from snapshot_tasks.domain.findings import Finding, Status, warn
 from snapshot_tasks.domain.names import check_collection
 from snapshot_tasks.domain.snapshot import Snapshot
 from snapshot_tasks.domain.versions import Fit, known, version_fit
+from snapshot_tasks.operations.restore.by_shard import ByShard
 from snapshot_tasks.operations.restore.demands import CustomSharding, refuse_unfit
 from snapshot_tasks.qdrant.mounts import server_paths
 from snapshot_tasks.qdrant.server import Server
@@ -81,6 +82,7 @@ class RestorePlan:
     named_by_alias: str = ""
     reindex: bool = False
     sharding: CustomSharding | None = None
+    by_shard: ByShard | None = None
     loaded_at_start: bool = False
     is_throwaway: bool = False
 
@@ -106,6 +108,10 @@ class RestorePlan:
         if self.sharding:
             keys = ", ".join(str(step.key) for step in self.sharding.steps if not step.gap)
             steps.append(f"create {self.target} with its shard keys: {keys}")
+        if self.by_shard:
+            count = len(self.by_shard.key_by_id)
+            steps.append(f"create {self.target} with {count} shards and its payload indexes")
+            steps.append("send each shard to every node that holds it")
         steps.append(f"restore {name} as {self.target}")
         steps += [f"create the alias {alias}" for alias in self.aliases + self.kept_aliases]
         steps.append("compare count, config, payload schema, aliases and filters")
@@ -162,6 +168,8 @@ def plan_restore(request: RestoreRequest, server: Server) -> RestorePlan:
     kept = tuple(a for a, owner in aliases.items() if owner == target and a not in recorded)
     if not skip:
         _refuse_taken_aliases(recorded, target, collections, aliases)
+    prepared = None if skip else refuse_unfit(snapshot, server, version, request.loaded_at_start)
+    by_shard = prepared if isinstance(prepared, ByShard) else None
     plan = RestorePlan(
         snapshot=snapshot,
         target=target,
@@ -175,8 +183,10 @@ def plan_restore(request: RestoreRequest, server: Server) -> RestorePlan:
         else (
             *_version_warnings(snapshot, version),
             *(alias_left(alias, request.left_aliases[alias]) for alias in left),
+            *(by_shard.lowered if by_shard else ()),
         ),
-        sharding=None if skip else refuse_unfit(snapshot, server, version, request.loaded_at_start),
+        sharding=prepared if isinstance(prepared, CustomSharding) else None,
+        by_shard=by_shard,
         loaded_at_start=request.loaded_at_start,
         is_throwaway=request.is_throwaway,
         needed_bytes=_needed_bytes(snapshot, server, version),

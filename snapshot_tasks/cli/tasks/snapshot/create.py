@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from snapshot_tasks.cli.command import Outcome, Run, command
+from snapshot_tasks.cli.command import Outcome, Run, Seconds, command
 from snapshot_tasks.cli.flags import only_one
 from snapshot_tasks.cli.wiring import (
     collection_on,
@@ -31,6 +31,9 @@ from snapshot_tasks.domain.failure import joined
         "prune": "Then delete old snapshots by the QDRANT_KEEP_... rules, without asking; for"
         " cron.",
         "push": "Then copy the new snapshots to the off-site places of QDRANT_OFFSITE_URL.",
+        "wait": "In a cluster, how many seconds to wait until every replica is current.",
+        "stream": "In a cluster, receive each shard as a stream, for nodes without space for a"
+        " copy.",
     },
     watched=True,
     iterable=("collection",),
@@ -46,6 +49,8 @@ def create(
     strict: bool = False,
     prune: bool = False,
     push: bool = False,
+    wait: float = Seconds(0),
+    stream: bool = False,
 ) -> Outcome:
     """Take a snapshot of a live collection, check every byte, seal it and catalogue it."""
     from snapshot_tasks.catalog.lock import Use
@@ -82,6 +87,8 @@ def create(
                 keep_server_copy=keep_server_copy,
                 seal=not no_seal,
                 strict=strict,
+                wait_seconds=wait,
+                stream=stream,
             )
             for name in dict.fromkeys(names)
         ]

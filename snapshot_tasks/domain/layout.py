@@ -1,0 +1,127 @@
+"""Where a cluster keeps the shards of a collection, as all of its nodes see it. Pure.
+
+One node's word is not enough: a node that was stopped calls itself active for seconds more, and one
+that missed writes answers as if it had them. Only if the views of all nodes are equal, every
+replica is active and nothing moves, each shard can be read from any node that holds it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from snapshot_tasks.domain.cluster import ACTIVE, ShardKey
+from snapshot_tasks.system.untrusted import JsonObject
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Replica:
+    """One copy of a shard: the node that holds it, and its state."""
+
+    shard_id: int
+    peer_id: int
+    state: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class View:
+    """What one node says about a collection: every replica, and what is moving."""
+
+    peer_id: int
+    replicas: frozenset[Replica]
+    keys: Mapping[int, str | int] = field(default_factory=dict)
+    moving: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlacedShard:
+    """A shard, its key if it has one, and the nodes that hold it."""
+
+    id: int
+    key: str | int | None
+    holders: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layout:
+    """The shards of a collection, by id. Equal layouts mean that nothing was moved."""
+
+    shards: tuple[PlacedShard, ...]
+
+    @property
+    def keys(self) -> tuple[ShardKey, ...]:
+        """The keys of custom sharding with their shards, in the order of their ids."""
+        ids: dict[str | int, list[int]] = {}
+        for shard in self.shards:
+            if shard.key is not None:
+                ids.setdefault(shard.key, []).append(shard.id)
+        return tuple(ShardKey(key=key, shard_ids=tuple(its)) for key, its in ids.items())
+
+    def replication_of(self, key: ShardKey) -> int:
+        """Return how many nodes hold each shard of a key."""
+        return max(len(shard.holders) for shard in self.shards if shard.id in key.shard_ids)
+
+
+def view_of(placement: JsonObject) -> View:
+    """Parse a node's answer to `GET /collections/NAME/cluster`."""
+    here = int(placement["peer_id"])
+    local = list(placement.get("local_shards") or ())
+    remote = list(placement.get("remote_shards") or ())
+    return View(
+        peer_id=here,
+        replicas=frozenset(
+            Replica(int(shard["shard_id"]), int(shard.get("peer_id", here)), str(shard["state"]))
+            for shard in (*local, *remote)
+        ),
+        keys={
+            int(shard["shard_id"]): shard["shard_key"]
+            for shard in (*local, *remote)
+            if shard.get("shard_key") is not None
+        },
+        moving=(
+            *(f"shard {t['shard_id']} is moving" for t in placement.get("shard_transfers") or ()),
+            *("it is being resharded" for _ in placement.get("resharding_operations") or ()),
+        ),
+    )
+
+
+def unsettled(views: Sequence[View]) -> Iterator[str]:
+    """Yield why a collection cannot be read shard by shard right now; nothing if it can."""
+    replicas = sorted({replica for view in views for replica in view.replicas})
+    for replica in replicas:
+        if replica.state != ACTIVE:
+            yield f"shard {replica.shard_id} is {replica.state} on node {replica.peer_id}"
+    yield from sorted({reason for view in views for reason in view.moving})
+    first, *others = views
+    for view in others:
+        if (view.replicas, view.keys) != (first.replicas, first.keys):
+            yield f"the nodes {first.peer_id} and {view.peer_id} do not see the same replicas"
+    known = {view.peer_id for view in views}
+    for replica in replicas:
+        if replica.peer_id not in known:
+            yield f"shard {replica.shard_id} is on the node {replica.peer_id}, which is unknown"
+
+
+def layout_of(view: View) -> Layout:
+    """Return the layout that settled views agree on."""
+    holders: dict[int, list[int]] = {}
+    for replica in sorted(view.replicas):
+        holders.setdefault(replica.shard_id, []).append(replica.peer_id)
+    return Layout(
+        shards=tuple(
+            PlacedShard(id=shard_id, key=view.keys.get(shard_id), holders=tuple(peers))
+            for shard_id, peers in holders.items()
+        )
+    )
+
+
+def spread(layout: Layout) -> dict[int, int]:
+    """Choose one holder for each shard, so that every node has about as many to give."""
+    given: Counter[int] = Counter()
+    chosen: dict[int, int] = {}
+    for shard in sorted(layout.shards, key=lambda shard: (len(shard.holders), shard.id)):
+        peer = min(shard.holders, key=lambda peer: (given[peer], peer))
+        given[peer] += 1
+        chosen[shard.id] = peer
+    return chosen

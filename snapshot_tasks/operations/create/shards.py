@@ -1,0 +1,246 @@
+"""Take a cluster's collection shard by shard, each from a node that holds it, into one file."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TypeVar
+
+from snapshot_tasks.catalog.journal import Journal
+from snapshot_tasks.checks.cluster import settled_layout
+from snapshot_tasks.domain.collection import CollectionState, ServerSnapshot
+from snapshot_tasks.domain.layout import Layout, spread
+from snapshot_tasks.domain.shards import KeyFacts, ShardFacts, ShardSet
+from snapshot_tasks.operations.create.download import (
+    ServerCopy,
+    Taken,
+    confirm,
+    require_free,
+    state_before,
+)
+from snapshot_tasks.qdrant.nodes import Nodes
+from snapshot_tasks.qdrant.server import Server
+from snapshot_tasks.sealing.archive import check_archive
+from snapshot_tasks.sealing.container import Description, Place, Writer
+from snapshot_tasks.sealing.described import describe_live
+from snapshot_tasks.system.errors import Refused
+from snapshot_tasks.system.files import sha256_of, storage_errors
+from snapshot_tasks.system.progress import Clock, Progress
+
+LAYOUT_ATTEMPTS = 3
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TakeShards:
+    """How to take a cluster's collection. `wait_seconds` is for replicas that are not current.
+
+    With `stream`, a node needs no space for a copy; Qdrant then sends no checksum.
+    """
+
+    collection: str
+    version: str
+    entry: Server
+    nodes: Nodes
+    journal: Journal
+    keep_server_copy: bool = False
+    wait_seconds: float = 0.0
+    stream: bool = False
+
+
+def take_shards(what: TakeShards, staging: Path, progress: Progress, *, clock: Clock) -> Taken:
+    """Take every shard from one current holder, and put them into `staging` with a description.
+
+    Each shard is as it was at one moment, but not all at the same one: there is no such thing in a
+    cluster that is written to.
+
+    Raises:
+        NotFound: if there is no such collection.
+        Refused: if not every replica is current and in place, or shards keep moving.
+        Damaged: if a shard arrives otherwise than Qdrant created it.
+        StorageError: if the file cannot be stored in the folder.
+    """
+    for _ in range(LAYOUT_ATTEMPTS):
+        at = clock()
+        layout = _layout(what, progress)
+        before = state_before(what.collection, what.entry, progress)
+        with storage_errors(staging.parent), staging.open("w+b") as file:
+            writer = Writer(file)
+            if what.stream:
+                shards = tuple(_streamed(what, layout, writer, progress))
+            else:
+                shards = _stored(what, layout, before, staging, writer, progress)
+            after = what.entry.collections.state(what.collection)
+            taken = _finished(what, at, layout, shards, before, after, writer, staging)
+        if _layout(what, progress) == layout:
+            check_archive(staging)
+            return taken
+        progress.note("Shards were moved while they were taken; taking them again.")
+    raise Refused(
+        f"The shards of {what.collection} were moved each time while they were taken.",
+        hint="Run this again when the cluster moves no shards.",
+    )
+
+
+def _layout(what: TakeShards, progress: Progress) -> Layout:
+    return settled_layout(what.nodes, what.collection, progress, wait_seconds=what.wait_seconds)
+
+
+def _stored(
+    what: TakeShards,
+    layout: Layout,
+    before: CollectionState,
+    staging: Path,
+    writer: Writer,
+    progress: Progress,
+) -> tuple[ShardFacts, ...]:
+    """Let the nodes create all copies, then download these side by side, each to its place."""
+    holders = spread(layout)
+    with ExitStack() as stack:
+        copies = {
+            shard.id: stack.enter_context(
+                ServerCopy(
+                    what.collection,
+                    what.nodes.of(holders[shard.id]),
+                    what.journal,
+                    progress,
+                    keep=what.keep_server_copy,
+                    shard=shard.id,
+                )
+            )
+            for shard in layout.shards
+        }
+        label = (
+            f"the nodes are creating snapshots of {len(copies)} shards of {what.collection}"
+            f" ({before.points_count:,} points)"
+        )
+        with progress.phase(label):
+            made = _each_node(holders, lambda shard_id: copies[shard_id].create(before))
+        total = sum(one.size_bytes for one in made.values())
+        require_free(staging, total)
+        places = {
+            shard.id: writer.place(shard.id, made[shard.id].size_bytes) for shard in layout.shards
+        }
+        with progress.phase("downloading", total_bytes=total) as advance:
+
+            def fetch(shard_id: int) -> str:
+                one, place = made[shard_id], places[shard_id]
+                return _fetch(what, copies[shard_id], one, place, advance, progress)
+
+            hashes = _each_node(holders, fetch)
+    return tuple(
+        ShardFacts(
+            id=shard.id,
+            key=shard.key,
+            size_bytes=made[shard.id].size_bytes,
+            sha256=hashes[shard.id],
+            node=what.nodes.of(holders[shard.id]).endpoint.url,
+        )
+        for shard in layout.shards
+    )
+
+
+def _fetch(
+    what: TakeShards,
+    copy: ServerCopy,
+    made: ServerSnapshot,
+    place: Place,
+    advance: Callable[[int], None],
+    progress: Progress,
+) -> str:
+    digest = hashlib.sha256()
+    receive = _receiver(digest, place, advance)
+    copy.snapshots.download(what.collection, made, receive, note=progress.note)
+    confirm(made, digest.hexdigest(), progress)
+    return digest.hexdigest()
+
+
+def _receiver(
+    digest: hashlib._Hash, place: Place, advance: Callable[[int], None]
+) -> Callable[[bytes], None]:
+    def receive(chunk: bytes) -> None:
+        digest.update(chunk)
+        place.write(chunk)
+        advance(len(chunk))
+
+    return receive
+
+
+def _streamed(
+    what: TakeShards, layout: Layout, writer: Writer, progress: Progress
+) -> Iterator[ShardFacts]:
+    """Take one shard after the other as a stream, whose size nobody knows before."""
+    holders = spread(layout)
+    for shard in layout.shards:
+        server = what.nodes.of(holders[shard.id])
+        digest, place = hashlib.sha256(), writer.open_place(shard.id)
+        with progress.phase(f"receiving shard {shard.id} of {what.collection}") as advance:
+            server.shard_snapshots(shard.id).stream(
+                what.collection, _receiver(digest, place, advance)
+            )
+        yield ShardFacts(
+            id=shard.id,
+            key=shard.key,
+            size_bytes=writer.close(place),
+            sha256=digest.hexdigest(),
+            node=server.endpoint.url,
+        )
+
+
+def _each_node(holders: Mapping[int, int], work: Callable[[int], _T]) -> dict[int, _T]:
+    """Do something for each shard: all nodes at once, but one shard of a node after the other."""
+    by_node: dict[int, list[int]] = {}
+    for shard_id, peer in sorted(holders.items()):
+        by_node.setdefault(peer, []).append(shard_id)
+    with ThreadPoolExecutor(max_workers=len(by_node)) as pool:
+        parts = pool.map(lambda ids: [(one, work(one)) for one in ids], by_node.values())
+        return dict(pair for part in parts for pair in part)
+
+
+def _finished(
+    what: TakeShards,
+    at: datetime,
+    layout: Layout,
+    shards: tuple[ShardFacts, ...],
+    before: CollectionState,
+    after: CollectionState,
+    writer: Writer,
+    staging: Path,
+) -> Taken:
+    """Write the end of the file, and return the facts."""
+    described = describe_live(before, after)
+    shard_set = ShardSet(shards=shards, keys=_keys(layout))
+    size = writer.finish(
+        Description(
+            shard_set=shard_set,
+            config=described.config,
+            payload_schema=described.payload_schema,
+            qdrant_version=what.version,
+        )
+    )
+    return Taken(
+        at=at,
+        version=what.version,
+        before=before,
+        after=after,
+        described=described,
+        size_bytes=size,
+        sha256=sha256_of(staging),
+        shard_set=shard_set,
+    )
+
+
+def _keys(layout: Layout) -> tuple[KeyFacts, ...]:
+    return tuple(
+        KeyFacts(
+            key=key.key,
+            shards_count=len(key.shard_ids),
+            replication_factor=layout.replication_of(key),
+        )
+        for key in layout.keys
+    )

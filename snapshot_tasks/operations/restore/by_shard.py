@@ -1,0 +1,236 @@
+"""Restore a collection shard by shard: each shard's file to every node that holds the shard.
+
+Measured, and the reason for each step: Qdrant never checks of which shard a file is; a file sent to
+a node that does not hold its shard adds a replica there; and only the priority `no_sync`, sent to
+every holder, leaves no replica empty. Counts and the total fingerprint do not show swapped shards.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, closing, contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import IO
+
+from snapshot_tasks.checks.cluster import settled_layout
+from snapshot_tasks.domain.cluster import KeyStep, is_custom, key_steps
+from snapshot_tasks.domain.collection import creation
+from snapshot_tasks.domain.findings import Finding, warn
+from snapshot_tasks.domain.layout import Layout
+from snapshot_tasks.domain.shards import ShardSet
+from snapshot_tasks.domain.snapshot import Snapshot
+from snapshot_tasks.qdrant.errors import way_out
+from snapshot_tasks.qdrant.indexes import PayloadIndexes
+from snapshot_tasks.qdrant.nodes import Nodes, open_nodes
+from snapshot_tasks.qdrant.server import Server
+from snapshot_tasks.sealing.archive import ArchiveSummary
+from snapshot_tasks.sealing.container import open_shard, shard_members
+from snapshot_tasks.sealing.extract import write_shard
+from snapshot_tasks.system.errors import Refused, RestoreIncomplete, ServerFailure
+from snapshot_tasks.system.files import storage_errors
+from snapshot_tasks.system.progress import Progress
+from snapshot_tasks.system.scratch import scratch_folder
+from snapshot_tasks.system.untrusted import JsonObject
+
+# New replicas agree on who holds what within a second or two.
+SETTLE_SECONDS = 60.0
+_REBUILD = "Rebuild the collection from its source."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ByShard:
+    """What to create, and which shard's file goes where.
+
+    `config` is the recorded one as it will be here: with no more replicas than there are nodes.
+    """
+
+    snapshot: Snapshot
+    config: JsonObject
+    payload_schema: JsonObject
+    steps: tuple[KeyStep, ...]
+    key_by_id: Mapping[int, str | int | None]
+    sha256_by_id: Mapping[int, str]
+    lowered: tuple[Finding, ...] = ()
+
+    def send(self, server: Server, collection: str, progress: Progress) -> None:
+        """Create the collection, then restore every replica of every shard, side by side.
+
+        Raises:
+            Refused: if the new shards have not the same ids and keys as those that were saved.
+            RestoreIncomplete: if a node refuses a shard.
+        """
+        with open_nodes(server) as nodes:
+            self._create(server, collection, progress)
+            layout = settled_layout(nodes, collection, progress, wait_seconds=SETTLE_SECONDS)
+            self._refuse_other_placement(layout)
+            self._send_each(nodes, collection, layout, progress)
+            settled_layout(nodes, collection, progress, wait_seconds=SETTLE_SECONDS)
+
+    def _create(self, server: Server, collection: str, progress: Progress) -> None:
+        with progress.phase(f"creating {collection} with {len(self.key_by_id)} shards"):
+            server.collections.create(collection, creation(self.config))
+            server.cluster.create_keys(collection, self.steps)
+            with closing(PayloadIndexes(server.endpoint, collection)) as indexes:
+                for field, index in self.payload_schema.items():
+                    indexes.make(field, index)
+
+    def _refuse_other_placement(self, layout: Layout) -> None:
+        """Refuse shards with other ids or keys: later writes would go to the wrong ones."""
+        found = {shard.id: shard.key for shard in layout.shards}
+        if found != dict(self.key_by_id):
+            raise Refused(
+                f"Qdrant made the shards {found}, but the snapshot has {dict(self.key_by_id)}.",
+                hint="Nothing was restored. Run this again when nobody else creates shard keys.",
+            )
+
+    def _send_each(self, nodes: Nodes, collection: str, layout: Layout, progress: Progress) -> None:
+        """Send all shards of a node one after the other, and to all nodes at once."""
+        with _shard_files(self.snapshot.path, self.key_by_id, self.sha256_by_id) as files:
+            total = sum(files[s.id].size_bytes * len(s.holders) for s in layout.shards)
+            with progress.phase(f"uploading {collection}", total_bytes=total) as advance:
+
+                def serve(peer: int) -> None:
+                    for shard in layout.shards:
+                        if peer in shard.holders:
+                            files[shard.id].send(nodes.of(peer), collection, advance)
+
+                peers = sorted({peer for shard in layout.shards for peer in shard.holders})
+                with ThreadPoolExecutor(max_workers=len(peers)) as pool:
+                    list(pool.map(serve, peers))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _ShardFile:
+    """One shard's own file; `open` opens it for a block."""
+
+    shard_id: int
+    sha256: str
+    size_bytes: int
+    open: Callable[[], AbstractContextManager[IO[bytes]]]
+
+    def send(self, node: Server, collection: str, advance: Callable[[int], None]) -> None:
+        """Restore this shard's replica on one node, and only there."""
+        try:
+            with self.open() as file:
+                node.shard_snapshots(self.shard_id).upload(
+                    collection,
+                    file,
+                    self.sha256,
+                    name=f"shard-{self.shard_id}.snapshot",
+                    advance=advance,
+                    priority="no_sync",
+                )
+        except ServerFailure as error:
+            raise RestoreIncomplete(
+                f"The node {node.endpoint.url} could not restore shard {self.shard_id} of"
+                f" {collection}: {error.message}",
+                hint=way_out(error),
+            ) from error
+
+
+def plan_by_shard(
+    snapshot: Snapshot,
+    summary: ArchiveSummary,
+    config: JsonObject,
+    payload_schema: JsonObject,
+    *,
+    nodes_count: int,
+) -> ByShard:
+    """Return how to restore a file shard by shard; nothing is asked of the server.
+
+    Raises:
+        Refused: if new shards cannot get the ids of those that were saved.
+    """
+    shard_set = summary.description.shard_set if summary.description else None
+    config, lowered = _lowered(config, nodes_count)
+    try:
+        steps, key_by_id = _keys(summary, shard_set, config, nodes_count)
+    except ValueError as error:
+        raise Refused(
+            f"Cannot give the shards of {snapshot.name} their ids again: {error}.", hint=_REBUILD
+        ) from error
+    return ByShard(
+        snapshot=snapshot,
+        config=config,
+        payload_schema=payload_schema,
+        steps=steps,
+        key_by_id=key_by_id,
+        sha256_by_id={s.id: s.sha256 for s in shard_set.shards} if shard_set else {},
+        lowered=lowered,
+    )
+
+
+def _keys(
+    summary: ArchiveSummary, shard_set: ShardSet | None, config: JsonObject, nodes_count: int
+) -> tuple[tuple[KeyStep, ...], dict[int, str | int | None]]:
+    ids = sorted(map(int, summary.shards))
+    if not is_custom(config):
+        if ids != list(range(len(ids))):
+            raise ValueError(f"they are {ids}, and Qdrant numbers new ones from 0")
+        return (), dict.fromkeys(ids)
+    steps = key_steps(summary.shard_keys)
+    wanted = {key.key: key.replication_factor for key in shard_set.keys} if shard_set else {}
+    steps = tuple(
+        replace(step, replication_factor=min(wanted[step.key], nodes_count))
+        if step.key in wanted and not step.gap
+        else step
+        for step in steps
+    )
+    by_id: dict[int, str | int | None] = {
+        shard_id: key.key for key in summary.shard_keys for shard_id in key.shard_ids
+    }
+    return steps, by_id
+
+
+def _lowered(config: JsonObject, nodes_count: int) -> tuple[JsonObject, tuple[Finding, ...]]:
+    """Return the config with no more replicas than nodes, and what that changes."""
+    params = dict(config.get("params") or {})
+    wanted = int(params.get("replication_factor") or 1)
+    if wanted <= nodes_count:
+        return config, ()
+    params["replication_factor"] = nodes_count
+    confirmed = params.get("write_consistency_factor")
+    if isinstance(confirmed, int):
+        params["write_consistency_factor"] = min(confirmed, nodes_count)
+    message = f"{nodes_count} instead of {wanted}, because there are no more nodes"
+    remedy = "Add nodes and replicas, then set replication_factor, if they are needed."
+    return {**config, "params": params}, (warn("replication", message, remedy),)
+
+
+@contextmanager
+def _shard_files(
+    path: Path, shard_ids: Iterable[int], sha256_by_id: Mapping[int, str]
+) -> Iterator[dict[int, _ShardFile]]:
+    """Make each shard's own file available for the block; a collection's snapshot is taken apart.
+
+    Raises:
+        StorageError: if the temporary folder has not enough space for that.
+    """
+    if found := shard_members(path):
+        yield {
+            shard_id: _ShardFile(
+                shard_id=shard_id,
+                sha256=sha256_by_id[shard_id],
+                size_bytes=member.size,
+                open=partial(open_shard, path, member),
+            )
+            for shard_id, member in found.items()
+        }
+        return
+    with scratch_folder() as folder, storage_errors(folder, setting="TMPDIR"):
+        yield {shard_id: _extracted(path, shard_id, folder) for shard_id in shard_ids}
+
+
+def _extracted(path: Path, shard_id: int, folder: Path) -> _ShardFile:
+    target = folder / f"shard-{shard_id}.snapshot"
+    with target.open("xb") as file:
+        sha256 = write_shard(path, shard_id, file)
+    return _ShardFile(
+        shard_id=shard_id,
+        sha256=sha256,
+        size_bytes=target.stat().st_size,
+        open=lambda: target.open("rb"),
+    )

@@ -1,0 +1,107 @@
+"""Every node of a cluster, because one node neither has nor knows all of a collection."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+from snapshot_tasks.domain.cluster import nodes_count
+from snapshot_tasks.domain.layout import View, view_of
+from snapshot_tasks.qdrant.server import Server
+from snapshot_tasks.system.errors import Refused
+
+CLUSTER_URLS = "Set QDRANT_CLUSTER_URLS to the REST URL of every node, with commas between them."
+
+
+class Nodes:
+    """A connection to each node, found by its peer id. A server without peers is one node."""
+
+    def __init__(self, servers: tuple[Server, ...]) -> None:
+        self._servers = servers
+        self._by_peer: dict[int, Server] = {}
+
+    def __iter__(self) -> Iterator[Server]:
+        return iter(self._servers)
+
+    def __len__(self) -> int:
+        return len(self._servers)
+
+    def views(self, collection: str) -> tuple[View, ...]:
+        """Return where the shards of a collection are, as each node sees it.
+
+        Raises:
+            NotFound: if there is no such collection.
+            Unreachable: if a node does not answer.
+        """
+        views = []
+        for server in self._servers:
+            view = view_of(server.cluster.placement(collection))
+            self._by_peer[view.peer_id] = server
+            views.append(view)
+        return tuple(views)
+
+    def of(self, peer_id: int) -> Server:
+        """Return the connection to a node that has been seen in `views`."""
+        return self._by_peer[peer_id]
+
+    def is_busy(self, collection: str) -> bool:
+        """Return whether any node is creating or restoring a snapshot of a collection."""
+        return any(server.snapshots.is_busy(collection) for server in self._servers)
+
+    def delete_shard_snapshot(self, collection: str, shard_id: int, name: str, url: str) -> None:
+        """Delete a shard's snapshot on the node at a URL; it is fine if it no longer exists."""
+        for server in self._servers:
+            if server.endpoint.url == url:
+                server.shard_snapshots(shard_id).delete(collection, name)
+
+
+@contextmanager
+def open_nodes(entry: Server) -> Iterator[Nodes]:
+    """Connect to every node of the cluster that a server belongs to, for the block.
+
+    Raises:
+        Refused: unless the known nodes are exactly the cluster's peers, all of one version.
+        Unreachable: if a node does not answer.
+    """
+    status = entry.cluster.status()
+    if nodes_count(status) == 1:
+        yield Nodes((entry,))
+        return
+    with ExitStack() as stack:
+        servers = tuple(
+            stack.enter_context(Server(endpoint, operation_timeout_seconds=entry.timeout_seconds))
+            for endpoint in entry.endpoint.nodes()
+        )
+        _refuse_other_nodes(entry, servers, set(map(int, status["peers"])))
+        _refuse_mixed_versions(servers)
+        yield Nodes(servers)
+
+
+def _refuse_other_nodes(entry: Server, servers: tuple[Server, ...], peers: set[int]) -> None:
+    """Refuse nodes of another cluster, and a list in which a node is missing."""
+    found: dict[int, str] = {}
+    for server in servers:
+        url, peer = server.endpoint.url, int(server.cluster.status().get("peer_id") or 0)
+        if peer not in peers:
+            raise Refused(
+                f"{url} is not a node of the cluster of {entry.endpoint.url}.", hint=CLUSTER_URLS
+            )
+        if peer in found:
+            raise Refused(f"{url} and {found[peer]} are the same node.", hint=CLUSTER_URLS)
+        found[peer] = url
+    if missing := peers - found.keys():
+        raise Refused(
+            f"The cluster of {entry.endpoint.url} has {len(peers)} nodes, but the URLs of"
+            f" {len(found)} are known; missing: {', '.join(map(str, sorted(missing)))}.",
+            hint=CLUSTER_URLS,
+        )
+
+
+def _refuse_mixed_versions(servers: tuple[Server, ...]) -> None:
+    versions = {server.endpoint.url: server.version() for server in servers}
+    if len(set(versions.values())) > 1:
+        listed = ", ".join(f"{url} has {version}" for url, version in versions.items())
+        raise Refused(
+            f"The nodes of the cluster do not run the same version: {listed}.",
+            hint="Finish the upgrade of all nodes, then run this again.",
+        )
