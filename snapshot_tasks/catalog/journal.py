@@ -121,7 +121,9 @@ def _load(path: Path) -> Pending | None:
         )
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
-    names = [(UPLOAD, entry.facts.get("upload")), (SERVER_SNAPSHOT, entry.facts.get("name"))]
+    # Of a shard's upload, a server keeps no copy.
+    upload = entry.facts.get("upload") or None
+    names = [(UPLOAD, upload), (SERVER_SNAPSHOT, entry.facts.get("name"))]
     if entry.kind in (TRIAL, FORMER_TRIAL):
         names.append((TRIED, entry.collection))
     is_ours = all(name is None or pattern.fullmatch(str(name)) for pattern, name in names)

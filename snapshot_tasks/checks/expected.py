@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from snapshot_tasks.domain.fingerprint import Sealed
 from snapshot_tasks.domain.index_counts import IndexCount
 from snapshot_tasks.domain.seal import READER
 from snapshot_tasks.domain.search_parity import Probe
+from snapshot_tasks.domain.shards import ShardFacts
 from snapshot_tasks.domain.snapshot import Snapshot
 from snapshot_tasks.qdrant.server import Server
 from snapshot_tasks.system.progress import Progress
@@ -36,7 +38,7 @@ class Expected:
     known exactly. `owns_aliases` is False under another name, because the aliases are not recreated
     then, and `knows_aliases` is False without a manifest or after an import: files hold none.
     `sealed`, `probes` and `index_counts` say which points, and which results of searches and
-    filters, are expected, if that is known;
+    filters, are expected, if that is known, and `shards` which points each shard must have;
     `odd_vectors` are the names of those that have a vector with NaN or infinity.
     `unsettled_indexes` may or may not exist: they were being created or dropped. `file` is the
     snapshot, to be read where a server hides points.
@@ -54,6 +56,7 @@ class Expected:
     probes: tuple[Probe, ...] = ()
     odd_vectors: frozenset[str] = frozenset()
     index_counts: tuple[IndexCount, ...] = ()
+    shards: Mapping[int, ShardFacts] = field(default_factory=dict)
     unsettled_indexes: frozenset[str] = frozenset()
     of_file: bool = False
     pending_count: int = 0
@@ -127,7 +130,14 @@ def expected_sealed(snapshot: Snapshot, target: str, *, searches: bool = True) -
     odd = frozenset(name for name, count in sanity.get("nan_vectors", {}).items() if count)
     recorded = expected_recorded(snapshot, target)
     file = snapshot.path if _is_sealed_by_reader(snapshot) else None
-    return replace(recorded, sealed=seal, probes=probes, odd_vectors=odd, file=file)
+    return replace(
+        recorded, sealed=seal, probes=probes, odd_vectors=odd, file=file, shards=_shards(snapshot)
+    )
+
+
+def _shards(snapshot: Snapshot) -> dict[int, ShardFacts]:
+    shard_set = snapshot.manifest.shard_set if snapshot.manifest else None
+    return {s.id: s for s in shard_set.shards if s.digest} if shard_set else {}
 
 
 def settle(expected: Expected, collection: str, server: Server) -> None:

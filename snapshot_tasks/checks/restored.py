@@ -8,6 +8,7 @@ from snapshot_tasks.checks.contents import LEAST_SHARE, check_contents, check_wi
 from snapshot_tasks.checks.expected import Cost, Restored
 from snapshot_tasks.checks.hidden import contents_of_file, hidden_points, not_seen
 from snapshot_tasks.checks.live_indexes import check_restored_indexes
+from snapshot_tasks.checks.replicas import check_replicas
 from snapshot_tasks.checks.search import check_search
 from snapshot_tasks.domain.collection import optimizer_is_off
 from snapshot_tasks.domain.comparison import added_only, differences, kept_only
@@ -161,6 +162,7 @@ RESTORED_CHECKS: tuple[tuple[Callable[[Restored], Iterator[Finding]], Cost], ...
     (check_aliases, Cost.DESCRIBED),
     (check_indexes, Cost.DESCRIBED),
     (check_points, Cost.READ),
+    (check_replicas, Cost.READ),
     (check_searches, Cost.READ),
 )
 

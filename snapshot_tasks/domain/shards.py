@@ -85,7 +85,7 @@ class KeyFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShardSet:
-    """All shards of a snapshot, by id, and the keys of custom sharding in the order of their ids."""
+    """All shards of a snapshot, by id, and the keys of custom sharding in that order."""
 
     shards: tuple[ShardFacts, ...]
     keys: tuple[KeyFacts, ...] = ()

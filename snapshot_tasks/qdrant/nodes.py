@@ -48,12 +48,6 @@ class Nodes:
         """Return whether any node is creating or restoring a snapshot of a collection."""
         return any(server.snapshots.is_busy(collection) for server in self._servers)
 
-    def delete_shard_snapshot(self, collection: str, shard_id: int, name: str, url: str) -> None:
-        """Delete a shard's snapshot on the node at a URL; it is fine if it no longer exists."""
-        for server in self._servers:
-            if server.endpoint.url == url:
-                server.shard_snapshots(shard_id).delete(collection, name)
-
 
 @contextmanager
 def open_nodes(entry: Server) -> Iterator[Nodes]:

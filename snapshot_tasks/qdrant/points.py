@@ -112,8 +112,10 @@ class Reader:
                 yield result["points"]
 
     def _ask(self, path: str, body: dict[str, Any]) -> Any:
+        # What all replicas agree on, and no answer while one of them is not current.
+        agreed = "?consistency=all" if self.endpoint.cluster_urls else ""
         try:
-            return orjson.loads(self._http.ask_raw(self._path + path, body))["result"]
+            return orjson.loads(self._http.ask_raw(f"{self._path}{path}{agreed}", body))["result"]
         except (ValueError, KeyError, TypeError):
             raise not_qdrant(self._http.endpoint.url) from None
 
@@ -220,6 +222,7 @@ def _ask_for_vectors(reader: Reader, advance: Advance) -> Fingerprint:
         "answer_seconds": endpoint.answer_seconds,
         "collection": reader.collection,
         "batch": reader.batch(BATCH),
+        "cluster_urls": endpoint.cluster_urls,
     }
     try:
         result = ask(

@@ -66,6 +66,9 @@ def read_vectors(endpoint: Endpoint, collection: str, *, batch: int) -> Iterator
         limit=batch,
         with_payload=wire.WithPayloadSelector(enable=False),
         with_vectors=wire.WithVectorsSelector(enable=True),
+        read_consistency=wire.ReadConsistency(type=wire.ReadConsistencyType.All)
+        if endpoint.cluster_urls
+        else None,
     )
     first = True
     with _channel(endpoint) as channel:
@@ -103,6 +106,7 @@ def main() -> int:
         tls=Tls.from_json(asked["tls"]),
         plaintext_hosts=tuple(asked["plaintext_hosts"]),
         answer_seconds=asked["answer_seconds"],
+        cluster_urls=tuple(asked["cluster_urls"]),
     )
     gc.disable()
     total = Accumulator()

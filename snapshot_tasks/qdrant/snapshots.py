@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from typing import IO, Any
@@ -116,7 +116,7 @@ class ServerSnapshots:
 
     def left_alone(self, collection: str, snapshot: ServerSnapshot) -> str:
         """Return the note about a server snapshot that may be another tool's."""
-        url = f"{self._http.endpoint.url}{snapshot_path(collection, snapshot.name)}"
+        url = f"{self._http.endpoint.url}{snapshot_path(collection, snapshot.name, self._shard)}"
         return (
             f"{snapshot.name} of {collection} stays on the server: it is probably of this run, but"
             f" the clocks on the way to Qdrant disagree. If no other tool took it, delete it"
@@ -176,8 +176,8 @@ class ServerSnapshots:
                 "machine and Qdrant.",
             )
 
-    def stream(self, collection: str, take: Callable[[bytes], None]) -> None:
-        """Receive a new snapshot of this shard, of which the server keeps no copy.
+    def stream(self, collection: str) -> Iterator[bytes]:
+        """Yield a new snapshot of this shard, of which the server keeps no copy.
 
         Nothing says how long it is, and it ends cleanly when the collection is deleted meanwhile:
         only the last members of the archive show that it is whole.
@@ -187,8 +187,7 @@ class ServerSnapshots:
         """
         path = f"{collection_path(collection)}/shards/{self._shard}/snapshot"
         with self._http.stream(path, headers={}) as response:
-            for chunk in response.iter_raw():
-                take(chunk)
+            yield from response.iter_raw()
 
     def recover(self, collection: str, server_path: str, sha256: str) -> None:
         """Restore from a file that the server itself can read. Nothing is transferred.

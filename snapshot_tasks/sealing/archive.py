@@ -174,15 +174,7 @@ class _Walk:
         elif streamed := segment_file(parts):
             self._streamed(file, member, parts[0], *streamed)
         elif name.endswith(".json"):
-            document = read_json(file, member, name)
-            if name == "config.json":
-                self._config = document
-            elif name == "shard_key_mapping.json":
-                self._keys = shard_keys(document)
-            elif parts[1:] == ["replica_state.json"] and (
-                problem := replica_problem(parts[0], document)
-            ):
-                self._partial[parts[0]] = problem
+            self._take_json(name, parts, read_json(file, member, name))
         elif len(parts) > 2 and parts[1] == "wal":
             self._wal_shards.add(parts[0])
         if name.endswith(".tar"):
@@ -190,6 +182,16 @@ class _Walk:
             _require(in_place, f"unexpected archive {name!r}")
             self._check_segment(file, member, name)
             self._segments[parts[0]] = self._segments.get(parts[0], 0) + 1
+
+    def _take_json(self, name: str, parts: list[str], document: Any) -> None:
+        if name == "config.json":
+            self._config = document
+        elif name == "shard_key_mapping.json":
+            self._keys = shard_keys(document)
+        elif parts[1:] == ["replica_state.json"] and (
+            problem := replica_problem(parts[0], document)
+        ):
+            self._partial[parts[0]] = problem
 
     def _describe(self, description: Description) -> None:
         self._description = description

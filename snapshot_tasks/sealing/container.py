@@ -91,10 +91,11 @@ class Writer:
         self._place(place.name, size)
         return size
 
-    def finish(self, description: Description) -> int:
+    def finish(self, description: Description | None = None) -> int:
         """Write the description and the end, and return the size of the whole file in bytes."""
-        data = description.dump()
-        self._place(DESCRIPTION, len(data)).write(data)
+        if description:
+            data = description.dump()
+            self._place(DESCRIPTION, len(data)).write(data)
         size = self._end + len(END_MARKER)
         os.ftruncate(self._descriptor, size)
         return size
@@ -154,7 +155,7 @@ def storage_members(file: IO[bytes], budget: Budget) -> Iterator[tuple[IO[bytes]
 
 
 def segment_file(parts: list[str]) -> tuple[str, str] | None:
-    """Return the segment of a streamed member `<shard>/segments/<id>/files/…` and its path there."""
+    """Return segment and path of a streamed `<shard>/segments/<id>/files/…`; else None."""
     is_one = len(parts) > 4 and parts[1] == "segments" and parts[3] == STREAMED
     return (parts[2], "/".join(parts[4:])) if is_one else None
 

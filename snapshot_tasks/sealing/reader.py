@@ -78,11 +78,9 @@ def read_contents(
                 advance(line.get("points", 0))
 
             readers, results = read_parts(snapshot, parts, take, payload_schema)
-        by_shard: dict[str, Accumulator] = {}
-        for part, result in zip(readers, results, strict=True):
-            found = Fingerprint.from_json(result["fingerprint"])
-            total.merge(found)
-            by_shard.setdefault(part.shard.name, Accumulator()).merge(found)
+        by_name = _by_shard(readers, results)
+        for result in results:
+            total.merge(Fingerprint.from_json(result["fingerprint"]))
             sanities.append(result["sanity"])
             samples += result["sample"]
             indexes.merge(result["indexes"])
@@ -96,8 +94,26 @@ def read_contents(
         sanity=_merged(sanities),
         probes=probes,
         index_counts=indexes.counts(),
-        shards={name: one.result() for name, one in by_shard.items()},
+        shards=by_name,
     )
+
+
+def read_shards(snapshot: Path, progress: Progress) -> dict[str, Fingerprint]:
+    """Return what is in each shard of a file, and nothing else. Raises as `read_contents`."""
+    with (
+        _unpacked(snapshot, progress, points_count=None) as parts,
+        progress.phase("reading every point of each shard") as advance,
+    ):
+        readers, results = read_parts(snapshot, parts, lambda line: advance(line.get("points", 0)))
+    return _by_shard(readers, results)
+
+
+def _by_shard(parts: tuple[Part, ...], results: list[dict[str, Any]]) -> dict[str, Fingerprint]:
+    found: dict[str, Accumulator] = {}
+    for part, result in zip(parts, results, strict=True):
+        one = found.setdefault(part.shard.name, Accumulator())
+        one.merge(Fingerprint.from_json(result["fingerprint"]))
+    return {name: one.result() for name, one in found.items()}
 
 
 def read_parts(

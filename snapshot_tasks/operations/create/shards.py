@@ -154,21 +154,15 @@ def _fetch(
     progress: Progress,
 ) -> str:
     digest = hashlib.sha256()
-    receive = _receiver(digest, place, advance)
-    copy.snapshots.download(what.collection, made, receive, note=progress.note)
-    confirm(made, digest.hexdigest(), progress)
-    return digest.hexdigest()
 
-
-def _receiver(
-    digest: hashlib._Hash, place: Place, advance: Callable[[int], None]
-) -> Callable[[bytes], None]:
     def receive(chunk: bytes) -> None:
         digest.update(chunk)
         place.write(chunk)
         advance(len(chunk))
 
-    return receive
+    copy.snapshots.download(what.collection, made, receive, note=progress.note)
+    confirm(made, digest.hexdigest(), progress)
+    return digest.hexdigest()
 
 
 def _streamed(
@@ -180,9 +174,10 @@ def _streamed(
         server = what.nodes.of(holders[shard.id])
         digest, place = hashlib.sha256(), writer.open_place(shard.id)
         with progress.phase(f"receiving shard {shard.id} of {what.collection}") as advance:
-            server.shard_snapshots(shard.id).stream(
-                what.collection, _receiver(digest, place, advance)
-            )
+            for chunk in server.shard_snapshots(shard.id).stream(what.collection):
+                digest.update(chunk)
+                place.write(chunk)
+                advance(len(chunk))
         yield ShardFacts(
             id=shard.id,
             key=shard.key,

@@ -209,7 +209,7 @@ def remove_half_made(
     """
     start = time.monotonic()
     try:
-        while (busy := _is_busy(target, server)) or target not in server.collections.names():
+        while (busy := is_busy(target, server)) or target not in server.collections.names():
             waited = time.monotonic() - start
             if waited >= (PATIENCE_SECONDS if busy else arrival_seconds):
                 break
@@ -225,7 +225,7 @@ def remove_half_made(
     return True
 
 
-def _is_busy(target: str, server: Server) -> bool:
+def is_busy(target: str, server: Server) -> bool:
     """Return whether any node of the server's cluster is still restoring the collection."""
     with open_nodes(server) as nodes:
         return nodes.is_busy(target)
@@ -251,11 +251,10 @@ def _undo(
 def _send(
     plan: RestorePlan, server: Server, sha256: str, upload_name: str, progress: Progress
 ) -> str:
-    """Restore from a path that the server can read, else by upload; return which one it was.
+    """Restore in the way that fits file and server, and return which one it was.
 
     A server that was started with the file has restored it already.
     """
-    path = plan.snapshot.path
     if plan.loaded_at_start:
         if plan.target not in server.collections.names():
             raise RestoreIncomplete(
@@ -268,6 +267,14 @@ def _send(
         return "shards"
     if plan.sharding:
         plan.sharding.prepare(server, plan.target)
+    return _send_file(plan, server, sha256, upload_name, progress)
+
+
+def _send_file(
+    plan: RestorePlan, server: Server, sha256: str, upload_name: str, progress: Progress
+) -> str:
+    """Restore from a path that the server can read, else by upload."""
+    path = plan.snapshot.path
     seen_as = server_paths(server.endpoint, path)
     try:
         for server_path in seen_as:

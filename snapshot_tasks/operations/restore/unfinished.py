@@ -17,10 +17,11 @@ from snapshot_tasks.catalog.journal import (
 from snapshot_tasks.catalog.lock import Use
 from snapshot_tasks.checks.expected import COUNT_SECONDS
 from snapshot_tasks.domain.snapshot import Snapshot
-from snapshot_tasks.operations.restore.into_empty import differs, remove_half_made
+from snapshot_tasks.operations.restore.into_empty import differs, is_busy, remove_half_made
 from snapshot_tasks.operations.restore.replace import put_back
 from snapshot_tasks.qdrant.mark import SnapshotMark
 from snapshot_tasks.qdrant.server import Server
+from snapshot_tasks.qdrant.snapshots import ServerSnapshots
 from snapshot_tasks.system.errors import Locked, NotFound, TaskError
 from snapshot_tasks.system.progress import Progress
 
@@ -62,7 +63,7 @@ def tidy(catalog: Catalog, server: Server, progress: Progress) -> None:
 
     The caller must hold the catalogue's lock, to write or for the journal.
     """
-    for pending in catalog.journal.pending(server.endpoint.url):
+    for pending in _pending(catalog, server):
         try:
             end = ENDS.get(pending.kind)
             if end and end(pending, catalog, server, progress):
@@ -76,18 +77,32 @@ def tidy(catalog: Catalog, server: Server, progress: Progress) -> None:
             )
 
 
+def _pending(catalog: Catalog, server: Server) -> list[Pending]:
+    """Return what killed runs have left on the server, and on the other nodes of its cluster."""
+    urls = dict.fromkeys((server.endpoint.url, *server.endpoint.cluster_urls))
+    return [pending for url in urls for pending in catalog.journal.pending(url)]
+
+
 def _end_snapshot(pending: Pending, catalog: Catalog, server: Server, progress: Progress) -> bool:
     """Delete the server's copy of the snapshot, which nobody will download."""
+    shard = pending.facts.get("shard")
+    if not isinstance(shard, int):
+        return _delete_copy(pending, server.snapshots, progress)
+    endpoints = {node.url: node for node in server.endpoint.nodes()}
+    seconds = server.timeout_seconds
+    with Server(endpoints[pending.url], operation_timeout_seconds=seconds) as node:
+        return _delete_copy(pending, node.shard_snapshots(shard), progress)
+
+
+def _delete_copy(pending: Pending, snapshots: ServerSnapshots, progress: Progress) -> bool:
     if name := pending.facts.get("name"):
-        server.snapshots.delete(pending.collection, str(name))
+        snapshots.delete(pending.collection, str(name))
         return True
     try:
         mark = SnapshotMark.from_json(pending.facts)
     except (KeyError, TypeError, ValueError):
         return True
-    return server.snapshots.discard_made(
-        pending.collection, mark, patience_seconds=0, note=progress.note
-    )
+    return snapshots.discard_made(pending.collection, mark, patience_seconds=0, note=progress.note)
 
 
 def _end_trial(pending: Pending, catalog: Catalog, server: Server, progress: Progress) -> bool:
@@ -104,7 +119,7 @@ def _end_restore(pending: Pending, catalog: Catalog, server: Server, progress: P
     never deleted, only reported.
     """
     target, upload_name = pending.collection, str(pending.facts.get("upload"))
-    if server.snapshots.is_busy(target):
+    if is_busy(target, server):
         progress.note(f"Qdrant is still restoring {target} for a run that was killed.")
         return False
     snapshot = _found(catalog, pending.facts.get("snapshot"))
@@ -116,7 +131,8 @@ def _end_restore(pending: Pending, catalog: Catalog, server: Server, progress: P
         )
         return False
     if target in server.collections.names() and not _is_void(target, server):
-        server.snapshots.discard_upload(target, upload_name)
+        if upload_name:
+            server.snapshots.discard_upload(target, upload_name)
         _tell(pending, snapshot, safety, server, progress)
         return True
     if not remove_half_made(target, upload_name, server, arrival_seconds=0):
