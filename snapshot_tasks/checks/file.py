@@ -217,6 +217,19 @@ def _expect(check: str, expected: str, actual: str) -> Finding:
     return Finding(check=check, status=Status.FAIL, message=message)
 
 
+def _other_shards(manifest: Manifest | None, summary: ArchiveSummary) -> str:
+    """Say how the shards of a cluster's file are not the recorded ones; "" if they are."""
+    recorded = manifest.shard_set if manifest else None
+    found = summary.description.shard_set if summary.description else None
+    if manifest is None or (recorded is None and found is None):
+        return ""
+    if recorded is None or found is None:
+        return "only one of manifest and file is that of a cluster"
+    if recorded.keys != found.keys or recorded.identities != found.identities:
+        return "the file names other shards or keys than the manifest"
+    return ""
+
+
 def _structure(snapshot: Snapshot) -> Finding:
     try:
         summary: ArchiveSummary = check_archive(snapshot.path)
@@ -227,6 +240,8 @@ def _structure(snapshot: Snapshot) -> Finding:
         return fail(KIND, error.message.rstrip("."), error.hint)
     except Refused as error:
         return Finding(check=REPLICAS, status=Status.FAIL, message=error.message.rstrip("."))
+    if other := _other_shards(snapshot.manifest, summary):
+        return fail("archive", other, "")
     shards, segments = len(summary.shards), summary.segments_count
     message = f"complete, {shards} shard{'s' * (shards != 1)}, {segments} segments"
     return Finding(check="archive", status=Status.OK, message=message)

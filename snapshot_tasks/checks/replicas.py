@@ -23,7 +23,9 @@ from snapshot_tasks.system.progress import Progress
 from snapshot_tasks.system.scratch import scratch_folder
 
 MAX_LISTED = 5
-_REMEDY = "Delete that replica and let Qdrant copy a good one, or restore the collection again."
+REPLICA_REMEDY = (
+    "Delete that replica and let Qdrant copy a good one, or restore the collection again."
+)
 
 # The contents of each replica: by shard, by the URL of its node.
 Replicas = Mapping[int, Mapping[str, Fingerprint]]
@@ -66,7 +68,7 @@ def check_replicas(restored: Restored) -> Iterator[Finding]:
             check="replicas",
             status=Status.FAIL,
             message="; ".join(wrong[:MAX_LISTED]) + more,
-            remedy=_REMEDY,
+            remedy=REPLICA_REMEDY,
             concern=Concern.COUNT,
         )
         return

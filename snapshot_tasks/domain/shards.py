@@ -124,9 +124,9 @@ class ShardSet:
         return tuple(ShardKey(key=key, shard_ids=tuple(its)) for key, its in ids.items())
 
     @property
-    def key_by_id(self) -> dict[int, str | int | None]:
-        """Each shard's key: what decides which points belong to it."""
-        return {shard.id: shard.key for shard in self.shards}
+    def identities(self) -> tuple[tuple[int, str | int | None, int, str], ...]:
+        """What identifies each shard's file: its id and key, its size and its SHA-256."""
+        return tuple((s.id, s.key, s.size_bytes, s.sha256) for s in self.shards)
 
     def sealed_with(self, found: Mapping[int, tuple[int, str]]) -> ShardSet:
         """Return this set with the count and the digest of each shard."""

@@ -77,9 +77,9 @@ def restore(live: Live, path: Path) -> str:
     """Restore a file as a separate collection and return its name."""
     name = f"restored-{next(NAMES)}"
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    with live.server() as server:
+    with live.server() as server, path.open("rb") as file:
         server.snapshots.upload(
-            name, path, digest, name="copy.snapshot", advance=lambda count: None
+            name, file, digest, name="copy.snapshot", advance=lambda count: None
         )
     return name
 

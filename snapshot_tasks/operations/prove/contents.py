@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
 
@@ -13,8 +13,9 @@ from snapshot_tasks.checks.contents import check_contents
 from snapshot_tasks.checks.file import Verification, verify
 from snapshot_tasks.checks.indexes import wrong_on_source
 from snapshot_tasks.checks.live_indexes import ask_source
+from snapshot_tasks.checks.replicas import REPLICA_REMEDY, disagreements, read_replicas
 from snapshot_tasks.domain.endpoint import Endpoint
-from snapshot_tasks.domain.findings import Finding, Status
+from snapshot_tasks.domain.findings import Finding, Status, fail, ok
 from snapshot_tasks.domain.fingerprint import BUCKETS, Sealed
 from snapshot_tasks.domain.proof import BYTES, CONTENT, SOURCE
 from snapshot_tasks.domain.seal import SERVER
@@ -177,7 +178,28 @@ def _verify_source(
     collection = snapshot.collection or ""
     with closing(PayloadIndexes(endpoint, collection)) as indexes:
         counts = ask_source(indexes, snapshot.index_counts, progress, moved=not comparison.is_same)
-    return (comparison.finding(), *wrong_on_source(counts, collection))
+    return (
+        comparison.finding(),
+        *_live_replicas(endpoint, collection, progress),
+        *wrong_on_source(counts, collection),
+    )
+
+
+def _live_replicas(endpoint: Endpoint, collection: str, progress: Progress) -> Iterator[Finding]:
+    """Yield whether all replicas of each shard are the same, which no answer of a cluster shows."""
+    with (
+        Server(endpoint, operation_timeout_seconds=endpoint.answer_seconds) as server,
+        open_nodes(server) as nodes,
+    ):
+        if len(nodes) == 1:
+            return
+        settled_layout(nodes, collection, progress)
+        replicas = read_replicas(nodes, collection, progress)
+    wrong = list(disagreements(replicas))
+    for reason in wrong:
+        yield fail("replicas", reason, REPLICA_REMEDY)
+    if not wrong:
+        yield ok("replicas", f"{sum(map(len, replicas.values()))} replicas, the same on all nodes")
 
 
 def verify_each(

@@ -145,6 +145,9 @@ def plan_by_shard(
         Refused: if new shards cannot get the ids of those that were saved.
     """
     shard_set = summary.description.shard_set if summary.description else None
+    if snapshot.manifest and snapshot.manifest.shard_set:
+        # Qdrant then refuses a shard's file that is not the one of which this was recorded.
+        shard_set = snapshot.manifest.shard_set
     config, lowered = _lowered(config, nodes_count)
     try:
         steps, key_by_id = _keys(summary, shard_set, config, nodes_count)
@@ -171,7 +174,8 @@ def _keys(
         if ids != list(range(len(ids))):
             raise ValueError(f"they are {ids}, and Qdrant numbers new ones from 0")
         return (), dict.fromkeys(ids)
-    steps = key_steps(summary.shard_keys)
+    keys = shard_set.shard_keys if shard_set else summary.shard_keys
+    steps = key_steps(keys)
     wanted = {key.key: key.replication_factor for key in shard_set.keys} if shard_set else {}
     steps = tuple(
         replace(step, replication_factor=min(wanted[step.key], nodes_count))
@@ -180,7 +184,7 @@ def _keys(
         for step in steps
     )
     by_id: dict[int, str | int | None] = {
-        shard_id: key.key for key in summary.shard_keys for shard_id in key.shard_ids
+        shard_id: key.key for key in keys for shard_id in key.shard_ids
     }
     return steps, by_id
 

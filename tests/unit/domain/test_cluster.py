@@ -13,34 +13,7 @@ from snapshot_tasks.domain.cluster import (
     nodes_count,
     replica_problem,
     shard_keys,
-    whole_only,
 )
-
-ACTIVE = {"shard_id": 0, "points_count": 9, "state": "Active"}
-
-
-@pytest.mark.parametrize(
-    ("placement", "reasons"),
-    [
-        ({"local_shards": [ACTIVE], "remote_shards": [], "shard_transfers": []}, []),
-        ({}, []),
-        (
-            {"local_shards": [ACTIVE | {"state": "Dead"}]},
-            ["shard 0 is Dead on this node, not Active"],
-        ),
-        (
-            {"local_shards": [ACTIVE], "remote_shards": [{"shard_id": 1, "peer_id": 7}]},
-            ["shard 1 is on node 7"],
-        ),
-        (
-            {"local_shards": [ACTIVE], "shard_transfers": [{"shard_id": 0, "from": 1, "to": 2}]},
-            ["shard 0 is being transferred"],
-        ),
-    ],
-)
-def test_every_reason_is_said(placement: dict[str, Any], reasons: list[str]) -> None:
-    """Remote shards, replicas that are not active, and transfers."""
-    assert list(whole_only(placement)) == reasons
 
 
 @pytest.mark.parametrize(

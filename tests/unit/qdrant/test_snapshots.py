@@ -44,9 +44,10 @@ def test_a_refused_upload_is_refused_credentials(impatient: str, tmp_path: Path)
     file.write_bytes(bytes(30_000_000))
     with (
         Server(Endpoint(url=impatient), operation_timeout_seconds=20) as server,
+        file.open("rb") as content,
         pytest.raises(CredentialsRefused, match="Global manage access"),
     ):
-        server.snapshots.upload("a", file, "0" * 64, name="x", advance=lambda count: None)
+        server.snapshots.upload("a", content, "0" * 64, name="x", advance=lambda count: None)
 
 
 @pytest.mark.parametrize("prefix", ["", "qdrant_", "acme_prod_"])

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 import httpx
 import pytest
 
+from snapshot_tasks.catalog.journal import NO_JOURNAL
 from snapshot_tasks.domain.collection import CollectionState, ServerSnapshot
 from snapshot_tasks.domain.endpoint import Endpoint
 from snapshot_tasks.operations.create import download
@@ -37,6 +39,17 @@ class Snapshots:
     def __init__(self, errors: list[TaskError]) -> None:
         self.errors = errors
 
+    def mark(self, collection: str) -> SnapshotMark:
+        """Return a mark before everything."""
+        return SnapshotMark(before=(), since=now())
+
+    def delete(self, collection: str, name: str) -> None:
+        """Delete nothing."""
+
+    def discard_made(self, *args: object, **options: object) -> bool:
+        """Nothing was made."""
+        return True
+
     def create(self, *args: object, **options: object) -> ServerSnapshot:
         """Refuse or create."""
         if self.errors:
@@ -49,6 +62,7 @@ class Refusing:
 
     def __init__(self, errors: list[TaskError]) -> None:
         self.snapshots = Snapshots(errors)
+        self.endpoint = Endpoint(url="http://nowhere.invalid")
 
 
 @pytest.fixture
@@ -63,8 +77,9 @@ def create(*errors: TaskError, interval: object = 3) -> ServerSnapshot:
     """Create a snapshot on a server that first refuses with these errors."""
     config = {"optimizer_config": {"flush_interval_sec": interval}}
     state = CollectionState(points_count=1, config=config, payload_schema={}, aliases=())
-    mark = SnapshotMark(before=(), since=now())
-    return download._create("books", mark, Refusing(list(errors)), state, Silent())  # type: ignore[arg-type]
+    server: Any = Refusing(list(errors))
+    with download.ServerCopy("books", server, NO_JOURNAL, Silent(), keep=False) as copy:
+        return copy.create(state)
 
 
 def test_it_is_asked_again_after_the_flush_interval(waits: list[float]) -> None:
