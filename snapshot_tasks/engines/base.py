@@ -77,14 +77,15 @@ class FreshRequest:
 
     `version` is the preferred version; if it is not available, the configured one is used. The
     server is given read access to `folder`. With `keep`, it keeps running after the block ends.
-    With `cluster`, it is the only node of a cluster, because only cluster mode has shard keys.
+    With `cluster_nodes`, it is a cluster of that many: only cluster mode has shard keys, and only
+    several nodes have replicas.
     `load` is a file in `folder` and the collection that the first start restores from it.
     """
 
     version: str
     folder: Path
     keep: bool = False
-    cluster: bool = False
+    cluster_nodes: int = 0
     load: tuple[str, str] | None = None
 
 

@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from snapshot_tasks.domain.endpoint import Mount, is_loopback
-from snapshot_tasks.engines.arguments import cluster_environment, load_argv, single_node_argv
+from snapshot_tasks.engines.arguments import cluster_environment, load_argv, node_argv
 from snapshot_tasks.engines.compose_stack import JsonObject, setting
 from snapshot_tasks.system.errors import SettingsError
 
@@ -152,7 +152,7 @@ def drill_document(
         environment["QDRANT__STORAGE__TEMP_PATH"] = f"{STORAGE}/collections/loading.tmp"
     if api_key:
         environment["QDRANT__SERVICE__API_KEY"] = _literal(api_key)
-    arguments = (*(single_node_argv() if cluster else ()), *load_argv(load, DRILL_SNAPSHOTS))
+    arguments = (*(node_argv() if cluster else ()), *load_argv(load, DRILL_SNAPSHOTS))
     labels = {DRILL_LABEL: owner}
     copied = {key: service[key] for key in _COPIED_KEYS if service.get(key) is not None}
     if "security_opt" in copied:

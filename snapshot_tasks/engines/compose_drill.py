@@ -67,7 +67,7 @@ def drill_server(
             api_key=settings.qdrant.api_key,
             folder=request.folder,
             owner=owner,
-            cluster=request.cluster,
+            cluster=bool(request.cluster_nodes),
         )
         endpoint = Endpoint(
             url=f"http://localhost:{http_port}",

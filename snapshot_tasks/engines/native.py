@@ -4,41 +4,31 @@ from __future__ import annotations
 
 import json
 import shutil
-import tempfile
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from snapshot_tasks.domain.endpoint import Endpoint, Mount
+from snapshot_tasks.domain.endpoint import Mount
 from snapshot_tasks.domain.findings import Finding, fail, ok, warn
-from snapshot_tasks.domain.versions import known
-from snapshot_tasks.engines.arguments import cluster_environment, load_argv, single_node_argv
+from snapshot_tasks.engines.arguments import load_argv
 from snapshot_tasks.engines.base import (
     DownPlan,
     EngineStatus,
     FreshRequest,
     FreshServer,
-    LastWords,
     changed_since,
 )
 from snapshot_tasks.engines.binary import binary_version, find_binary, live_binary, obtain_binary
+from snapshot_tasks.engines.native_drill import fresh_native
+from snapshot_tasks.engines.native_process import NativeProcess, readable_mounts, wait_ready
 from snapshot_tasks.engines.ports import check_ports
 from snapshot_tasks.engines.storage_version import StorageVersions, upgrade_of
-from snapshot_tasks.qdrant.server import Server
 from snapshot_tasks.settings import Settings
 from snapshot_tasks.system import files, process
-from snapshot_tasks.system.errors import NotFound, Refused, SettingsError, Unreachable
+from snapshot_tasks.system.errors import NotFound, Refused
 from snapshot_tasks.system.files import PRIVATE, PRIVATE_FOLDER, storage_errors, write_text
 from snapshot_tasks.system.progress import Progress
-from snapshot_tasks.system.scratch import scratch_folder
-from snapshot_tasks.system.untrusted import sentence
-
-READY_POLL_SECONDS = 0.03
-LOG_LINES = 200
-# A disk with less is called full: what a server has mapped keeps the space that it could get.
-FULL_BYTES = 4 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,7 +83,7 @@ class NativeEngine:
                 running = self._start(binary, load)
         with progress.phase(f"waiting for Qdrant {running.version}"):
             url = f"http://localhost:{running.http_port}"
-            _wait_ready(url, running.pid, self._log_path, timeout_seconds)
+            wait_ready(url, running.pid, self._log_path, timeout_seconds)
         self._versions.remember(self._storage, running.version)
 
     def plan_down(self, *, delete_data: bool, for_good: bool) -> DownPlan:
@@ -210,7 +200,7 @@ class NativeEngine:
     def mounts(self) -> tuple[Mount, ...]:
         """Return the snapshot folder, if this version can read files from any path."""
         running = self._running()
-        return _mounts(self._settings.snapshot_dir, running.version) if running else ()
+        return readable_mounts(self._settings.snapshot_dir, running.version) if running else ()
 
     def exposed_at(self) -> str:
         """Return nothing: it listens on this machine only."""
@@ -244,70 +234,8 @@ class NativeEngine:
     def fresh(self, request: FreshRequest, progress: Progress) -> Iterator[FreshServer]:
         """Run an empty Qdrant in a temporary folder on free ports."""
         binary, version, note = self._binary_for(request.version, progress)
-        with _fresh_home(keep=request.keep) as home:
-            yield from self._fresh_in(home, binary, version, note, request)
-
-    def _fresh_in(
-        self, home: Path, binary: Path, version: str, note: str, request: FreshRequest
-    ) -> Iterator[FreshServer]:
-        http_port, grpc_port, p2p_port = process.free_ports(3)
-        log = home / "qdrant.log"
-        url = f"http://localhost:{http_port}"
-        pids: list[int] = []
-
-        def start() -> None:
-            with process.shielded():
-                pids.append(
-                    self._spawn(
-                        binary,
-                        home,
-                        http_port,
-                        grpc_port,
-                        log,
-                        p2p_port=p2p_port if request.cluster else None,
-                        # With the same argument, the next start would fail.
-                        load=() if pids else load_argv(request.load, request.folder.resolve()),
-                    )
-                )
-            process.end_first(pids[-1])
-            _wait_ready(url, pids[-1], log, self._settings.qdrant.ready_timeout_seconds)
-
-        def restart() -> None:
-            process.stop(pids[-1])
-            start()
-
-        def last_words() -> LastWords:
-            return LastWords(
-                exit_code=process.ended_with(pids[-1]),
-                disk_full=shutil.disk_usage(home).free < FULL_BYTES,
-                log=tuple(files.tail(log, LOG_LINES)),
-            )
-
-        started = False
-        try:
-            start()
-            started = True
-            yield FreshServer(
-                endpoint=Endpoint(
-                    url=url,
-                    api_key=self._settings.qdrant.api_key,
-                    grpc_port=grpc_port,
-                    answer_seconds=self._settings.qdrant.answer_timeout_seconds,
-                    green_seconds=self._settings.qdrant.green_timeout_seconds,
-                    mounts=_mounts(request.folder, version),
-                ),
-                version_note=note,
-                restart=restart,
-                removal=lambda: f"kill {pids[-1]}; rm -r {home}",
-                last_words=last_words,
-                room_hint="Set TMPDIR to a folder with more free space, on a disk.",
-            )
-        finally:
-            if not (started and request.keep):
-                with process.shielded():
-                    for pid in pids:
-                        process.stop(pid, patience_seconds=5)
-                    shutil.rmtree(home, ignore_errors=True)
+        with fresh_native(binary, version, note, request, self._settings) as server:
+            yield server
 
     def _binary_for(self, version: str, progress: Progress) -> tuple[Path, str, str]:
         """Return a binary of that version, or else the configured one and a note about it."""
@@ -329,19 +257,22 @@ class NativeEngine:
     def _start(self, binary: Path, load: Mapping[str, Path]) -> _Running:
         settings = self._settings
         version = binary_version(binary) or "unknown"
+        server = NativeProcess(
+            binary=binary,
+            home=self._home,
+            log=self._log_path,
+            http_port=settings.engine.http_port,
+            grpc_port=settings.engine.grpc_port,
+            api_key=settings.qdrant.api_key,
+        )
         # A signal between these two steps would leave a server that no later `inv` knows about.
         with process.shielded():
-            pid = self._spawn(
-                binary,
-                self._home,
-                settings.engine.http_port,
-                settings.engine.grpc_port,
-                self._log_path,
-                load=tuple(
+            pid = server.spawn(
+                tuple(
                     argument
                     for collection, path in load.items()
                     for argument in load_argv((path.name, collection), path.parent.resolve())
-                ),
+                )
             )
             running = _Running(
                 pid=pid,
@@ -353,42 +284,6 @@ class NativeEngine:
             write_text(self._state_path, json.dumps(asdict(running)) + "\n", mode=PRIVATE)
         return running
 
-    def _spawn(
-        self,
-        binary: Path,
-        home: Path,
-        http_port: int,
-        grpc_port: int,
-        log: Path,
-        *,
-        p2p_port: int | None = None,
-        load: tuple[str, ...] = (),
-    ) -> int:
-        environment = {
-            "QDRANT__SERVICE__HOST": "127.0.0.1",
-            "QDRANT__SERVICE__HTTP_PORT": str(http_port),
-            "QDRANT__SERVICE__GRPC_PORT": str(grpc_port),
-            "QDRANT__STORAGE__STORAGE_PATH": str(home / "storage"),
-            "QDRANT__STORAGE__SNAPSHOTS_PATH": str(home / "snapshots"),
-            "QDRANT__TELEMETRY_DISABLED": "true",
-        }
-        if self._settings.qdrant.api_key:
-            environment["QDRANT__SERVICE__API_KEY"] = self._settings.qdrant.api_key
-        argv: tuple[str, ...] = (str(binary), *load)
-        if p2p_port:
-            environment |= cluster_environment(p2p_port)
-            argv = (*argv, *single_node_argv(p2p_port))
-        try:
-            return process.spawn(argv, cwd=home, env=environment, log=log)
-        except OSError as error:
-            if error.filename == str(log):
-                raise
-            raise SettingsError(
-                f"Cannot run {binary}: {error.strerror}.",
-                hint="Set QDRANT_BINARY to a Qdrant binary for this machine, or run "
-                "`inv engine.install`.",
-            ) from error
-
     def _running(self) -> _Running | None:
         """Return the live server if the process in the state file is still the same process."""
         try:
@@ -397,52 +292,3 @@ class NativeEngine:
             return None
         same = process.started_at(running.pid) == running.started_at
         return running if same else None
-
-
-@contextmanager
-def _fresh_home(*, keep: bool) -> Iterator[Path]:
-    """Yield the folder of a fresh server; no run removes the folder of one that is kept."""
-    if not keep:
-        with scratch_folder() as home:
-            yield home
-        return
-    with storage_errors(Path(tempfile.gettempdir()), setting="TMPDIR"):
-        home = Path(tempfile.mkdtemp(prefix="qdrant-drill-"))
-    yield home
-
-
-def _mounts(folder: Path, version: str) -> tuple[Mount, ...]:
-    if known(version).confines_files:
-        # The server cannot read files outside its own folder, so they are uploaded.
-        return ()
-    return (Mount(host_dir=folder, server_dir=str(folder.resolve())),)
-
-
-def _why_exited(log: Path) -> str:
-    try:
-        str(log).encode()
-    except UnicodeEncodeError:
-        return (
-            f"The name of the folder {log.parent} is not UTF-8, which Qdrant cannot use. Set TMPDIR"
-            " to another one, or move the project if this is its own server."
-        )
-    return f"See its log: {log}."
-
-
-def _wait_ready(url: str, pid: int, log: Path, timeout_seconds: float) -> None:
-    deadline = time.monotonic() + timeout_seconds
-    with Server(Endpoint(url=url), operation_timeout_seconds=timeout_seconds) as server:
-        while not server.is_ready():
-            if process.started_at(pid) is None:
-                last = " ".join(files.tail(log, 3)) or "no output"
-                raise Unreachable(
-                    f"Qdrant exited while it was starting: {sentence(last)}",
-                    hint=_why_exited(log),
-                )
-            if time.monotonic() >= deadline:
-                raise Unreachable(
-                    f"Qdrant at {url} was not ready after {timeout_seconds:g} s.",
-                    hint="It is still starting: see `inv stack.logs`, or wait longer with "
-                    "`--timeout`.",
-                )
-            time.sleep(READY_POLL_SECONDS)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 from snapshot_tasks.domain.cluster import nodes_count
+from snapshot_tasks.domain.endpoint import Endpoint
 from snapshot_tasks.domain.layout import View, view_of
 from snapshot_tasks.qdrant.server import Server
-from snapshot_tasks.system.errors import Refused
+from snapshot_tasks.system.errors import Refused, Unreachable
+
+POLL_SECONDS = 0.1
 
 CLUSTER_URLS = "Set QDRANT_CLUSTER_URLS to the REST URL of every node, with commas between them."
 
@@ -69,6 +73,28 @@ def open_nodes(entry: Server) -> Iterator[Nodes]:
         _refuse_other_nodes(entry, servers, set(map(int, status["peers"])))
         _refuse_mixed_versions(servers)
         yield Nodes(servers)
+
+
+def wait_joined(urls: tuple[str, ...], api_key: str | None, timeout_seconds: float) -> None:
+    """Wait until new nodes of a cluster know each other.
+
+    Raises:
+        Unreachable: if they do not in time.
+    """
+    deadline = time.monotonic() + timeout_seconds
+    endpoints = [Endpoint(url=url, api_key=api_key) for url in urls]
+    while not all(_knows(endpoint, len(urls), timeout_seconds) for endpoint in endpoints):
+        if time.monotonic() >= deadline:
+            raise Unreachable(
+                f"{len(urls)} nodes did not become one cluster in {timeout_seconds:g} s.",
+                hint="Run this again; raise QDRANT_READY_TIMEOUT_SECONDS on a slow machine.",
+            )
+        time.sleep(POLL_SECONDS)
+
+
+def _knows(endpoint: Endpoint, count: int, timeout_seconds: float) -> bool:
+    with Server(endpoint, operation_timeout_seconds=timeout_seconds) as server:
+        return nodes_count(server.cluster.status()) == count
 
 
 def _refuse_other_nodes(entry: Server, servers: tuple[Server, ...], peers: set[int]) -> None:

@@ -18,7 +18,7 @@ from tests.conftest import NEWER, OLDER, Inv
 from tests.integration.test_cluster import at, binary
 from tests.support.inv import Ran
 from tests.support.nodes import Node, nodes
-from tests.support.world import assert_error
+from tests.support.world import assert_error, processes_below, scratch_left
 
 AUTO, KEYED = "auto", "keyed"
 VECTORS = {"size": 8, "distance": "Dot"}
@@ -174,6 +174,27 @@ def _still_writable(found: list[Node]) -> None:
         answer = httpx.post(f"{node.url}/collections/{AUTO}/points/count", json={"exact": True})
         expected = 897 - len(found) + 3
         assert answer.json()["result"]["count"] == expected
+
+
+@pytest.mark.parametrize(
+    ("collection", "count"), [(AUTO, 1), (AUTO, 3), (KEYED, 1), (KEYED, 2)], ids=str
+)
+def test_a_drill_proves_every_replica(
+    world: World, inv: Inv, taken: Callable[..., Path], scratch: Path, collection: str, count: int
+) -> None:
+    """On one node or several, before and after a restart of all of them; nothing is left."""
+    path = taken(collection)
+    ran = inv("snapshot.test-restore", "--snapshot", path.name, "--nodes", str(count), "--json")
+    assert ran.code == 0, ran.stderr + ran.stdout
+    [drill] = ran.document["result"]["drills"]
+    assert drill["verdict"] == "PROVEN"
+    found = {f["check"]: f for f in drill["findings"]}
+    replicas = (6 if collection == AUTO else 3) * min(2, count)
+    for check in ("replicas", "after restart: replicas"):
+        assert found[check]["status"] == "OK"
+        assert found[check]["message"].startswith(f"{replicas} replicas")
+    assert scratch_left(scratch) == []
+    assert processes_below(scratch) == []
 
 
 def test_a_plain_server_takes_it_too(

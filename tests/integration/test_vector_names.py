@@ -122,7 +122,7 @@ def test_a_server_that_does_not_start_with_the_file_proves_nothing(
     """The restore did not complete (22), and the proof says so."""
     fill(qdrant.loader, name)
     assert outside("snapshot.create", "--collection", name).code == 0
-    argv = "snapshot_tasks.engines.native.load_argv"
+    argv = "snapshot_tasks.engines.native_drill.load_argv"
     monkeypatch.setattr(argv, lambda load, folder: ("--snapshot", f"/not/there:{name}"))
     ran = outside("snapshot.test-restore", "--collection", name)
     assert_error(ran, 22, "did not start with")

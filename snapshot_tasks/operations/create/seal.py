@@ -124,7 +124,7 @@ def read_on_fresh_server(
     fresh = FreshRequest(
         version=version,
         folder=file.parent,
-        cluster=is_custom(config),
+        cluster_nodes=int(is_custom(config)),
         load=(file.name, collection) if needs_start_up(config, version) else None,
     )
     request = RestoreRequest(

@@ -22,6 +22,7 @@ from snapshot_tasks.domain.snapshot import Snapshot
 from snapshot_tasks.engines.base import Engine, FreshRequest, FreshServer
 from snapshot_tasks.operations.batch import Batch, for_each
 from snapshot_tasks.operations.prove.evidence import (
+    as_restored,
     evidence_again,
     look_again,
     points_evidence,
@@ -55,6 +56,7 @@ from snapshot_tasks.system.progress import Clock, Progress
 class DrillRequest:
     """Which snapshot to drill, and how. `version` is used if the snapshot's version is unknown.
 
+    `nodes` is of how many nodes the fresh Qdrant is.
     `rehearsed_version` is another Qdrant version to test the snapshot on, as a trial upgrade.
     `observe` is called with the server and the collection, after the restore and after the restart.
     """
@@ -65,6 +67,7 @@ class DrillRequest:
     max_seconds: float = 0.0
     keep: bool = False
     rehearsed_version: str = ""
+    nodes: int = 1
     observe: Callable[[Endpoint, str], None] = lambda endpoint, collection: None
 
 
@@ -271,7 +274,7 @@ def _on_fresh_server(
             note = Finding(check="engine version", status=Status.WARN, message=server.version_note)
             log.findings.append(note)
         try:
-            _restore(
+            expected = _restore(
                 request,
                 sha256,
                 expected,
@@ -304,7 +307,7 @@ def _wanted(request: DrillRequest) -> FreshRequest:
         version=version,
         folder=file.parent,
         keep=request.keep,
-        cluster=is_custom(config),
+        cluster_nodes=request.nodes if request.nodes > 1 else int(is_custom(config)),
         load=(file.name, _target(snapshot)) if at_start else None,
     )
 
@@ -348,7 +351,8 @@ def _restore(
     progress: Progress,
     *,
     at_start: bool,
-) -> None:
+) -> Expected:
+    """Restore and compare; return what must be there after the restart."""
     what = RestoreRequest(
         snapshot=request.snapshot,
         target=_target(request.snapshot),
@@ -376,6 +380,7 @@ def _restore(
         # After the restart, they are compared again.
         with Server(endpoint, operation_timeout_seconds=endpoint.answer_seconds) as server:
             server.collections.restore_limits(result.target)
+    return as_restored(expected, result)
 
 
 def _compare_again(

@@ -26,6 +26,14 @@ def points_evidence(result: RestoreResult, expected: Expected) -> tuple[Finding,
     return check_restored(replace(result.restored, expected=expected), Cost.READ)
 
 
+def as_restored(expected: Expected, result: RestoreResult) -> Expected:
+    """Return what is expected, with the settings that the restore had to change."""
+    planned = result.restored.expected.state if result.restored else None
+    if planned is None or expected.state is None:
+        return expected
+    return replace(expected, state=replace(expected.state, config=planned.config))
+
+
 def look_again(
     expected: Expected,
     collection: str,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from snapshot_tasks.cli.command import Outcome, Run, Seconds, command
+from snapshot_tasks.cli.command import Count, Outcome, Run, Seconds, command
 from snapshot_tasks.cli.flags import only_one, wrong_value
 from snapshot_tasks.cli.show.ci import JUNIT_HELP, tell_ci
 from snapshot_tasks.cli.wiring import (
@@ -45,6 +45,7 @@ if TYPE_CHECKING:
         "max-seconds": "Fail with 23 if the restore takes longer.",
         "engine-version": "Rehearse an upgrade: test on this Qdrant version and report what "
         "changes.",
+        "nodes": "How many nodes the fresh Qdrant has; with several, every replica is compared.",
         "junit": JUNIT_HELP,
     },
     watched=True,
@@ -62,6 +63,7 @@ def drill(
     keep: bool = False,
     max_seconds: float = Seconds(0),
     engine_version: str = "",
+    nodes: int = Count(1),
     junit: str = "",
 ) -> Outcome:
     """Run a drill (restore test): restore into an empty Qdrant, compare, restart, compare again."""
@@ -84,7 +86,11 @@ def drill(
     use = Use.WRITE if in_place else Use.JOURNAL if create else Use.READ
     with catalog.lock("snapshot.test-restore", use=use):
         # Ask first: a new snapshot whose drill is refused would have no hook and no report.
-        work = _in_place(run, catalog, yes) if in_place else _fresh(run, keep, max_seconds, version)
+        work = (
+            _in_place(run, catalog, yes)
+            if in_place
+            else _fresh(run, keep, max_seconds, version, nodes)
+        )
         created = [_take(run, catalog, collection)] if create else []
         chosen = to_test(
             catalog,
@@ -125,7 +131,7 @@ def _take(run: Run, catalog: Catalog, collection: str) -> Created:
 
 
 def _fresh(
-    run: Run, keep: bool, max_seconds: float, engine_version: str
+    run: Run, keep: bool, max_seconds: float, engine_version: str, nodes: int
 ) -> Callable[[Snapshot], DrillReport]:
     from snapshot_tasks.engines.select import drill_engine
     from snapshot_tasks.operations.prove.drill import DrillRequest
@@ -142,6 +148,7 @@ def _fresh(
             max_seconds=max_seconds,
             keep=keep,
             rehearsed_version=engine_version,
+            nodes=nodes,
         )
         return drill_one(request, engine, run.progress, clock=now)
 
