@@ -19,7 +19,9 @@ from snapshot_tasks.operations.create.one import create
 from snapshot_tasks.operations.create.request import CreateRequest
 from snapshot_tasks.settings import Settings
 from snapshot_tasks.system.progress import Silent
-from tests.conftest import Inv, Live, new_project, now, side_by_side
+from tests.conftest import NEWER, Inv, Live, new_project, now, side_by_side
+from tests.support.cluster import World, binary, fill, of_cluster
+from tests.support.nodes import nodes
 from tests.support.ports import free_ports
 from tests.support.world import end_processes_below, manifest_of
 
@@ -133,3 +135,30 @@ def samples(qdrant: Live, tmp_path_factory: pytest.TempPathFactory) -> Samples:
     for collection in ("sample-plain", "sample-rich"):
         take_from(qdrant, collection, catalog)
     return Samples(catalog.folder)
+
+
+@pytest.fixture(scope="module")
+def world(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[World]:
+    """A cluster of three nodes with two collections, of the newer version or of another one."""
+    version = getattr(request, "param", NEWER)
+    folder = tmp_path_factory.mktemp("cluster")
+    with nodes(binary(folder, version), folder, 3) as found:
+        fill(found[0])
+        yield World(version=version, found=found)
+
+
+@pytest.fixture
+def taken(world: World, inv: Inv) -> Callable[..., Path]:
+    """Take a snapshot of a collection of the cluster, and return its file."""
+
+    def take(collection: str, *flags: str) -> Path:
+        ran = of_cluster(inv, world.found)(
+            "snapshot.create", "--collection", collection, "--strict", *flags, "--json"
+        )
+        assert ran.code == 0, ran.stderr
+        [made] = ran.document["result"]["snapshots"]
+        return inv.root / "qdrant_snapshots" / str(made["snapshot"])
+
+    return take

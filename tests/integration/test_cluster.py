@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -11,12 +10,11 @@ from typing import Any
 import httpx
 import pytest
 
-from snapshot_tasks.engines.binary import find_binary
 from snapshot_tasks.sealing.archive import check_archive
-from snapshot_tasks.settings import load_settings
 from snapshot_tasks.system.errors import Refused
-from tests.conftest import NEWER, OLDER, Inv, Live, missing
+from tests.conftest import NEWER, OLDER, Inv, Live
 from tests.integration.conftest import Samples
+from tests.support.cluster import at, binary
 from tests.support.fixtures import NODES, Fixture
 from tests.support.nodes import Node, nodes, until
 from tests.support.world import assert_error
@@ -24,15 +22,6 @@ from tests.support.world import assert_error
 NAME = "sample-plain"
 KEYED = "keyed"
 KEYS: tuple[str | int, ...] = ("gone", "en", 7)
-
-
-def binary(folder: Path, version: str) -> Path:
-    """Return the native binary of a version."""
-    found = find_binary(load_settings(folder, {}), version)
-    if found is None:
-        missing(f"no Qdrant {version} on this machine (./inv engine.install --version {version})")
-    assert found
-    return found
 
 
 @pytest.fixture(scope="module")
@@ -80,13 +69,6 @@ def points(count: int, *, offset: int = 0) -> Iterator[dict[str, Any]]:
     for number in range(count):
         group = {"group": f"g{number % 3}"}
         yield {"id": number * 3 + offset, "vector": [1.0, number, offset, 2.0], "payload": group}
-
-
-def at(inv: Inv, url: str, **more: str) -> Inv:
-    """Return an `inv` that talks to that server and does not manage it."""
-    environment = {"QDRANT_ENGINE": "external", "QDRANT_DRILL_ENGINE": "native", **more}
-    environment["QDRANT_URL"] = url
-    return dataclasses.replace(inv, environment=inv.environment | environment)
 
 
 def counts(node: Node, collection: str) -> dict[str | int, int]:
