@@ -23,7 +23,8 @@ _DIFFER_HINT = (
     "If the points were written since then, take a new snapshot. Any other difference is a problem."
 )
 _ONE_NODE = (
-    "It is not a backup of the whole collection. Clusters of several nodes are not supported yet."
+    "It is not a backup of the whole collection. Take one with `inv snapshot.create`, with every"
+    " node in QDRANT_CLUSTER_URLS."
 )
 REPLICAS, KIND = "replicas", "kind"
 _FUTURE = "Qdrant would confirm later writes to it, but drop them. Use an older snapshot."

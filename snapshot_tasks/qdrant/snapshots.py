@@ -20,7 +20,7 @@ from snapshot_tasks.qdrant.http import Http
 from snapshot_tasks.qdrant.lost import LOOKING_SECONDS, or_look, was_sent
 from snapshot_tasks.qdrant.mark import SnapshotMark, date_of
 from snapshot_tasks.qdrant.multipart import FilePart
-from snapshot_tasks.qdrant.paths import snapshot_path, snapshots_path
+from snapshot_tasks.qdrant.paths import collection_path, snapshot_path, snapshots_path
 from snapshot_tasks.system.errors import Damaged, NotFound, TaskError, Unreachable
 
 RECONCILE_POLL_SECONDS = 1.0

@@ -248,8 +248,8 @@ class _Walk:
         raise Refused(
             f"{printable(self._file_name)} is one node's part of a collection:"
             f" {printable(reasons, limit=MAX_MESSAGE)}.",
-            hint="It is not a backup of the whole collection. Clusters of several nodes are not"
-            " supported yet.",
+            hint="It is not a backup of the whole collection. Take one with `inv snapshot.create`,"
+            " with every node in QDRANT_CLUSTER_URLS.",
         )
 
     def _refuse_of_one_shard(self) -> None:

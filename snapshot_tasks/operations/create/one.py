@@ -91,7 +91,7 @@ def create(
 
     Raises:
         NotFound: if there is no such collection.
-        Refused: if the server is one of several nodes, or not all shards are active on it.
+        Refused: if not every node of a cluster is known, or not every replica is current.
         Damaged: if the downloaded file differs from the one that Qdrant created, or is unreadable.
         ContentsDiffer: if an idle source and the sealed file do not have the same count.
         StorageError: if the file cannot be stored in the folder.
