@@ -35,6 +35,7 @@ from snapshot_tasks.engines.compose_stack import candidates
 from snapshot_tasks.engines.compose_start import ComposeStart
 from snapshot_tasks.engines.compose_versions import forget, remember, upgrade_by_new
 from snapshot_tasks.settings import Settings
+from snapshot_tasks.system.errors import Refused
 from snapshot_tasks.system.progress import Progress
 
 
@@ -163,6 +164,11 @@ class ComposeEngine:
     @contextmanager
     def fresh(self, request: FreshRequest, progress: Progress) -> Iterator[FreshServer]:
         """Run an empty Qdrant with its own project name, volumes and ports."""
+        if request.cluster_nodes > 1:
+            raise Refused(
+                "The Compose engine runs fresh servers of one node only.",
+                hint="Leave out `--nodes`, or set QDRANT_DRILL_ENGINE=native.",
+            )
         stack = self._project.stack
         if is_built(stack.service) and not stack.service.get("image"):
             raise not_to_be_had(stack.name, "no other version is requested")

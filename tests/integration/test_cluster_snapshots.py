@@ -124,3 +124,16 @@ def test_a_node_that_is_not_named_is_told(world: World, inv: Inv) -> None:
     assert_error(ran, 24, "has 3 nodes, but the URLs of 2 are known", "QDRANT_CLUSTER_URLS")
     ran = at(inv, world.found[0].url)("snapshot.create", "--collection", AUTO)
     assert_error(ran, 24, "has 3 nodes", "QDRANT_CLUSTER_URLS")
+
+
+def test_nothing_is_replaced_in_a_cluster(
+    world: World, inv: Inv, taken: Callable[..., Path]
+) -> None:
+    """A plain name would be away for a while, so it is refused before anything is touched."""
+    path = taken(AUTO)
+    before = placement(world.found, AUTO)
+    ran = of_cluster(inv, world.found)(
+        "snapshot.restore", "--snapshot", path.name, "--replace", "--yes"
+    )
+    assert_error(ran, 24, "nothing is replaced", "--as NAME")
+    assert placement(world.found, AUTO) == before

@@ -53,6 +53,7 @@ class ByShard:
     steps: tuple[KeyStep, ...]
     key_by_id: Mapping[int, str | int | None]
     sha256_by_id: Mapping[int, str]
+    nodes_count: int = 1
     lowered: tuple[Finding, ...] = ()
 
     def send(self, server: Server, collection: str, progress: Progress) -> None:
@@ -162,6 +163,7 @@ def plan_by_shard(
         steps=steps,
         key_by_id=key_by_id,
         sha256_by_id={s.id: s.sha256 for s in shard_set.shards} if shard_set else {},
+        nodes_count=nodes_count,
         lowered=lowered,
     )
 

@@ -170,6 +170,11 @@ def plan_restore(request: RestoreRequest, server: Server) -> RestorePlan:
         _refuse_taken_aliases(recorded, target, collections, aliases)
     prepared = None if skip else refuse_unfit(snapshot, server, version, request.loaded_at_start)
     by_shard = prepared if isinstance(prepared, ByShard) else None
+    if by_shard and by_shard.nodes_count > 1 and target in collections and not skip:
+        raise Refused(
+            f"{target} exists, and in a cluster of several nodes nothing is replaced.",
+            hint="Restore it under another name with `--as NAME`, then point an alias at it.",
+        )
     plan = RestorePlan(
         snapshot=snapshot,
         target=target,
