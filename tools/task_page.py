@@ -28,10 +28,9 @@ Every task, its flags and their defaults, as `inv --help TASK` prints them. Ever
 changes nothing anywhere. Without `--snapshot`, a task uses the newest snapshot of the collection.
 Without `--collection`, it uses `QDRANT_COLLECTION_NAME`.
 
-Flags of a task come after its name. A mistyped task or flag, or a wrong value, is a wrong setting
-(14), whose remedy names the nearest or what is allowed. One mistake is beyond us: before the task's
-name, plain `inv` itself takes `-c NAME` and `--collection NAME` for a file of tasks, and ends
-with 1.
+Flags of a task come after its name. A mistyped task or flag, or a value that a flag cannot have,
+ends with 1, and the remedy names the nearest or what is allowed. One mistake is beyond us: before
+the task's name, plain `inv` itself takes `-c NAME` and `--collection NAME` for a file of tasks.
 """
 CODES = """\
 ## Exit codes
@@ -43,7 +42,7 @@ They are the same for every task. An error is two lines: what happened, and what
 |---|---|---|
 | 0 | – | Done and, if it is a drill, proven. |
 """
-PARSING = "An error without a code of its own, or plain `inv` found no tasks."
+PARSING = "An error without a code of its own, or a command line that cannot be parsed."
 
 
 def task_page() -> str:

@@ -1,4 +1,4 @@
-"""A command line that Invoke cannot parse ends as a task does: two lines, 14, one JSON document.
+"""A command line that Invoke cannot parse ends as a task does: two lines, one JSON document, and 1.
 
 Invoke loads a `tasks.py` before it parses the tasks, so this also works for its own program, `inv`,
 but not for what it needs to find that file: `inv --collection NAME TASK` never gets here.
@@ -21,8 +21,8 @@ from invoke.program import Program
 
 from snapshot_tasks.cli.calling import NamedTask, Way, way
 from snapshot_tasks.cli.command import end_before
-from snapshot_tasks.cli.flags import COLLECTION, SHORT_COLLECTION
-from snapshot_tasks.system.errors import SettingsError
+from snapshot_tasks.cli.flags import COLLECTION, SHORT_COLLECTION, NameFlag
+from snapshot_tasks.system.errors import SettingsError, TaskError, Unparsable
 from snapshot_tasks.system.nearest import MAX_SUGGESTIONS, meant, nearest
 from snapshot_tasks.system.untrusted import printable, sentence
 
@@ -71,54 +71,59 @@ def _is_ours(program: Program, error: ParseError | Exit) -> bool:
     return any(name in ours for name in names or ours)
 
 
-def _mistake(program: Program, error: ParseError | Exit) -> SettingsError:
-    """Return what is wrong with the command line, and what to do about it."""
+def _mistake(program: Program, error: ParseError | Exit) -> TaskError:
+    """Return what is wrong with the command line, and what to do about it.
+
+    A name without its value is a wrong setting, as an empty one is.
+    """
     if isinstance(error, Exit):
         word = printable(str(error.message).split("'")[1], limit=MAX_WORD)
         groups = {name.rpartition(".")[0] for name in _names(program)} - {""}
         near = meant(nearest(word, groups))
-        return SettingsError(f"There is no group of tasks {word}.", hint=f"{near}{ALL_TASKS}")
+        return Unparsable(f"There is no group of tasks {word}.", hint=f"{near}{ALL_TASKS}")
     if isinstance(error.__cause__, SettingsError):
-        return error.__cause__
+        return Unparsable(error.__cause__.message, hint=error.__cause__.hint)
     text, name = str(error), error.context.name if error.context else None
     explained = f"`inv {name} --help` explains each flag." if name else CORE_FLAGS
     if unknown := _UNKNOWN.fullmatch(text):
         return _unknown(program, unknown["word"], error.context, explained)
     if missing := _MISSING.fullmatch(text):
         flag = missing["flag"].replace("_", "-")
-        return SettingsError(f"--{flag} needs a value.", hint=explained)
+        names_things = isinstance(_flag(error.context, f"--{flag}"), NameFlag)
+        kind = SettingsError if names_things else Unparsable
+        return kind(f"--{flag} needs a value.", hint=explained)
     text = printable(text)
-    return SettingsError(sentence(text), hint=explained)
+    return Unparsable(sentence(text), hint=explained)
 
 
 def _unknown(
     program: Program, word: str, context: ParserContext | None, explained: str
-) -> SettingsError:
+) -> TaskError:
     shown = printable(word, limit=MAX_WORD)
     if not word.startswith("-"):
-        return _surplus(program, word, context) or SettingsError(
+        return _surplus(program, word, context) or Unparsable(
             f"There is no task {shown}.",
             hint=f"{meant(nearest_tasks(word, _names(program)))}{ALL_TASKS}",
         )
     core = _flags(program.initial_context)
     if context and context.name:
         near = meant(nearest(word, (*_flags(context), *core)))
-        return SettingsError(f"{context.name} has no flag {shown}.", hint=f"{near}{explained}")
+        return Unparsable(f"{context.name} has no flag {shown}.", hint=f"{near}{explained}")
     if early := _early(program, word):
         return early
     near = meant(nearest(word, core))
-    return SettingsError(f"There is no flag {shown}.", hint=f"{near}{explained}")
+    return Unparsable(f"There is no flag {shown}.", hint=f"{near}{explained}")
 
 
-def _surplus(program: Program, word: str, context: ParserContext | None) -> SettingsError | None:
+def _surplus(program: Program, word: str, context: ParserContext | None) -> TaskError | None:
     """Return the error for a value that its flag does not take, or not again."""
     for before, here in itertools.pairwise(_typed(program)):
         name = before if here == word else here.removesuffix(f"={word}")
         flag = _flag(context, name) if name != here else None
         if flag and flag.takes_value:
-            return SettingsError(f"--{flag.names[0]} was given twice.", hint="Give it once.")
+            return Unparsable(f"--{flag.names[0]} was given twice.", hint="Give it once.")
         if flag and name != before:
-            return SettingsError(f"{name} takes no value.", hint=f"Write only {name}.")
+            return Unparsable(f"{name} takes no value.", hint=f"Write only {name}.")
     return None
 
 
@@ -138,7 +143,7 @@ def _refuse_launched_collection(program: Program) -> None:
                 raise ParseError(f"No idea what {flag!r} is!", program.initial_context)
 
 
-def _early(program: Program, flag: str) -> SettingsError | None:
+def _early(program: Program, flag: str) -> TaskError | None:
     """Return the error for a flag of a task that is before the task's name."""
     words = _typed(program)
     at = next((index for index, word in enumerate(words) if _is(word, flag)), None)
@@ -154,7 +159,7 @@ def _early(program: Program, flag: str) -> SettingsError | None:
         rest = (*words[at:task], *words[task + 1 :])
         dry = ("--dry",) if program.args.dry.value else ()
         hint = f"Use `inv {shlex.join((words[task], *dry, *rest))}`."
-    return SettingsError(f"{flag} is before the name of its task.", hint=printable(hint))
+    return Unparsable(f"{flag} is before the name of its task.", hint=printable(hint))
 
 
 def _is(word: str, flag: str) -> bool:

@@ -42,6 +42,12 @@ class Unforeseen(TaskError):
         return bug
 
 
+class Unparsable(TaskError):
+    """The command line names no task or flag, or gives one a value that it cannot have."""
+
+    kind = "command_line"
+
+
 class NotFound(TaskError):
     """There is no such collection, snapshot or engine."""
 

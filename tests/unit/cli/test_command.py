@@ -26,6 +26,7 @@ from snapshot_tasks.system.errors import Damaged, Refused, TaskError
 ERRORS = {
     errors.TaskError: 1,
     errors.Unforeseen: 1,
+    errors.Unparsable: 1,
     errors.NotFound: 10,
     errors.Locked: 11,
     errors.CredentialsRefused: 12,
@@ -379,10 +380,10 @@ def test_wrong_settings_end_with_14(
     assert call(work, "--json").document["result"] == {"url": "http://localhost:6333"}
 
 
-def test_an_unknown_flag_ends_with_14(call: Callable[..., Ended]) -> None:
+def test_an_unknown_flag_ends_with_1(call: Callable[..., Ended]) -> None:
     """What Invoke cannot parse never starts the task."""
     ended = call(succeed, "--unknown")
-    assert (ended.code, ended.out) == (14, "")
+    assert (ended.code, ended.out) == (1, "")
 
 
 @pytest.mark.parametrize(("text", "value"), [("0", 0), ("12", 12)])

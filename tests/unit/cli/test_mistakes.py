@@ -86,9 +86,9 @@ def inv(tmp_path: Path) -> Inv:
 def test_plain_inv_answers_in_two_lines(
     inv: Inv, words: tuple[str, ...], error: str, fix: str
 ) -> None:
-    """What is wrong, then what to do, with the names that the tasks have here, and 14."""
+    """What is wrong, then what to do, with the names that the tasks have here, and 1."""
     ran = inv(*words)
-    assert (ran.code, ran.stdout) == (14, ""), ran.stderr
+    assert (ran.code, ran.stdout) == (1, ""), ran.stderr
     first, second = ran.stderr.splitlines()
     assert first == f"error: {error}"
     assert second.startswith("  fix: ")
@@ -98,7 +98,7 @@ def test_plain_inv_answers_in_two_lines(
 def test_a_mistake_is_one_document(inv: Inv) -> None:
     """With `--json` anywhere on the line, as for any other error."""
     ran = inv.process("--json", "qdrant.snapshot.list")
-    assert (ran.code, ran.document["exit_code"]) == (14, 14)
+    assert (ran.code, ran.document["exit_code"]) == (1, 1)
     assert ran.document["task"] == "snapshot.list"
     assert ran.document["error"]["hint"] == "Use `inv qdrant.snapshot.list --json`."
 
@@ -126,7 +126,7 @@ def test_the_launcher_takes_no_collection_before_the_task(
     launched = {"SNAPSHOT_TASKS_LAUNCHER": f"{os.getpid()} ./inv"}
     ran = inv(f"--search-root={inv.root}", "--collection=tasks", *words, **launched)
     flag = "-c" if "build" in fix else "--collection"
-    assert ran.code == 14
+    assert ran.code == 1
     assert ran.stderr.splitlines() == [
         f"error: {flag} is before the name of its task.",
         f"  fix: Use `./inv qdrant.snapshot.{fix}`.",

@@ -1,4 +1,4 @@
-"""`qdrant-snapshots` suggests what a mistyped word may have meant, in two lines, with code 14."""
+"""`qdrant-snapshots` suggests what a mistyped word may have meant, in two lines, with code 1."""
 
 from __future__ import annotations
 
@@ -59,10 +59,10 @@ def test_what_is_mistyped_is_answered(
     error: str,
     fix: str,
 ) -> None:
-    """One error line and one fix line on stderr, nothing on stdout, and exit code 14."""
+    """One error line and one fix line on stderr, nothing on stdout, and exit code 1."""
     code, out, err = run(capsys, monkeypatch, *words)
     first, second = err.splitlines()
-    assert (code, out) == (14, "")
+    assert (code, out) == (1, "")
     assert first == f"error: {error}"
     assert second.startswith("  fix: ")
     assert fix in second
