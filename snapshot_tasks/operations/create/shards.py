@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime
@@ -26,8 +25,9 @@ from snapshot_tasks.operations.create.download import (
 from snapshot_tasks.qdrant.nodes import Nodes
 from snapshot_tasks.qdrant.server import Server
 from snapshot_tasks.sealing.archive import check_archive
-from snapshot_tasks.sealing.container import Description, Place, Writer
+from snapshot_tasks.sealing.container import Description, Writer
 from snapshot_tasks.sealing.described import describe_live
+from snapshot_tasks.system.at_once import GoOn, at_once
 from snapshot_tasks.system.errors import Refused
 from snapshot_tasks.system.files import sha256_of, storage_errors
 from snapshot_tasks.system.progress import Clock, Progress
@@ -120,7 +120,7 @@ def _stored(
             f" ({before.points_count:,} points)"
         )
         with progress.phase(label):
-            made = _each_node(holders, lambda shard_id: copies[shard_id].create(before))
+            made = _each_node(holders, lambda shard_id, _: copies[shard_id].create(before))
         total = sum(one.size_bytes for one in made.values())
         require_free(staging, total)
         places = {
@@ -128,9 +128,13 @@ def _stored(
         }
         with progress.phase("downloading", total_bytes=total) as advance:
 
-            def fetch(shard_id: int) -> str:
-                one, place = made[shard_id], places[shard_id]
-                return _fetch(what, copies[shard_id], one, place, advance, progress)
+            def fetch(shard_id: int, go_on: GoOn) -> str:
+                def take(chunk: bytes) -> None:
+                    go_on()
+                    places[shard_id].write(chunk)
+                    advance(len(chunk))
+
+                return _fetch(what, copies[shard_id], made[shard_id], take, progress)
 
             hashes = _each_node(holders, fetch)
     return tuple(
@@ -149,16 +153,14 @@ def _fetch(
     what: TakeShards,
     copy: ServerCopy,
     made: ServerSnapshot,
-    place: Place,
-    advance: Callable[[int], None],
+    take: Callable[[bytes], None],
     progress: Progress,
 ) -> str:
     digest = hashlib.sha256()
 
     def receive(chunk: bytes) -> None:
         digest.update(chunk)
-        place.write(chunk)
-        advance(len(chunk))
+        take(chunk)
 
     copy.snapshots.download(what.collection, made, receive, note=progress.note)
     confirm(made, digest.hexdigest(), progress)
@@ -187,14 +189,20 @@ def _streamed(
         )
 
 
-def _each_node(holders: Mapping[int, int], work: Callable[[int], _T]) -> dict[int, _T]:
+def _each_node(holders: Mapping[int, int], work: Callable[[int, GoOn], _T]) -> dict[int, _T]:
     """Do something for each shard: all nodes at once, but one shard of a node after the other."""
     by_node: dict[int, list[int]] = {}
     for shard_id, peer in sorted(holders.items()):
         by_node.setdefault(peer, []).append(shard_id)
-    with ThreadPoolExecutor(max_workers=len(by_node)) as pool:
-        parts = pool.map(lambda ids: [(one, work(one)) for one in ids], by_node.values())
-        return dict(pair for part in parts for pair in part)
+
+    def serve(peer: int, go_on: GoOn) -> dict[int, _T]:
+        results = {}
+        for shard_id in by_node[peer]:
+            go_on()
+            results[shard_id] = work(shard_id, go_on)
+        return results
+
+    return {key: one for part in at_once(serve, by_node) for key, one in part.items()}
 
 
 def _finished(

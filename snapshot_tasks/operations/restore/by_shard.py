@@ -8,7 +8,6 @@ every holder, leaves no replica empty. Counts and the total fingerprint do not s
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -29,6 +28,7 @@ from snapshot_tasks.qdrant.server import Server
 from snapshot_tasks.sealing.archive import ArchiveSummary
 from snapshot_tasks.sealing.container import open_shard, shard_members
 from snapshot_tasks.sealing.extract import write_shard
+from snapshot_tasks.system.at_once import GoOn, at_once
 from snapshot_tasks.system.errors import Refused, RestoreIncomplete, ServerFailure
 from snapshot_tasks.system.files import storage_errors
 from snapshot_tasks.system.progress import Progress
@@ -93,14 +93,17 @@ class ByShard:
             total = sum(files[s.id].size_bytes * len(s.holders) for s in layout.shards)
             with progress.phase(f"uploading {collection}", total_bytes=total) as advance:
 
-                def serve(peer: int) -> None:
+                def serve(peer: int, go_on: GoOn) -> None:
+                    def sent(count: int) -> None:
+                        go_on()
+                        advance(count)
+
                     for shard in layout.shards:
                         if peer in shard.holders:
-                            files[shard.id].send(nodes.of(peer), collection, advance)
+                            go_on()
+                            files[shard.id].send(nodes.of(peer), collection, sent)
 
-                peers = sorted({peer for shard in layout.shards for peer in shard.holders})
-                with ThreadPoolExecutor(max_workers=len(peers)) as pool:
-                    list(pool.map(serve, peers))
+                at_once(serve, sorted({p for shard in layout.shards for p in shard.holders}))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
