@@ -71,10 +71,11 @@ class Endpoint:
 
         Only the gRPC port of the entry point is known.
         """
-        return tuple(
-            self if url == self.url else replace(self, url=url, mounts=(), grpc_port=None)
-            for url in self.cluster_urls or (self.url,)
-        )
+        return tuple(map(self.node, self.cluster_urls or (self.url,)))
+
+    def node(self, url: str) -> Endpoint:
+        """Return the node of its cluster with that URL."""
+        return self if url == self.url else replace(self, url=url, mounts=(), grpc_port=None)
 
     @property
     def host(self) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -12,11 +13,13 @@ import pytest
 
 from snapshot_tasks.catalog.folder import Catalog
 from snapshot_tasks.catalog.lock import Use
+from snapshot_tasks.operations.create.download import ServerCopy
 from snapshot_tasks.operations.create.one import Created
 from snapshot_tasks.operations.restore import one
 from snapshot_tasks.operations.restore.one import restore
 from snapshot_tasks.operations.restore.plan import RestoreRequest
-from snapshot_tasks.operations.restore.unfinished import tidied
+from snapshot_tasks.operations.restore.unfinished import tidied, tidy
+from snapshot_tasks.qdrant.server import Server
 from snapshot_tasks.system.errors import Refused
 from snapshot_tasks.system.progress import Silent
 from tests.conftest import Live
@@ -122,6 +125,59 @@ def test_somebody_elses_server_snapshot_stays(qdrant: Live, name: str, catalog: 
     write_entry(catalog, qdrant, "snapshot", name, **mark.as_json())
     tidy_up(catalog, qdrant)
     assert len(qdrant.loader.server_snapshots(name)) == 2
+
+
+def test_a_copy_that_was_not_asked_for_is_not_looked_for(
+    qdrant: Live, name: str, catalog: Catalog
+) -> None:
+    """A node that failed before its turn: what another tool made there meanwhile stays."""
+    qdrant.loader.plain(name, points=5)
+    with (
+        qdrant.server() as server,
+        ServerCopy(name, server, catalog.journal, Silent(), keep=False, shard=0) as copy,
+    ):
+        qdrant.loader.request("POST", f"/collections/{name}/shards/0/snapshots")
+        before = copy.snapshots.of(name)
+    assert server_copies(qdrant, name) == [one.name for one in before]
+    assert catalog.journal.pending(qdrant.url) == []
+
+
+def test_a_copy_is_marked_when_it_is_asked_for(qdrant: Live, name: str, catalog: Catalog) -> None:
+    """The last shard's turn may come an hour later; a killed run's copy is looked for then."""
+    qdrant.loader.plain(name, points=5)
+    with (
+        qdrant.server() as server,
+        ServerCopy(name, server, catalog.journal, Silent(), keep=False, shard=0) as copy,
+    ):
+        qdrant.loader.request("POST", f"/collections/{name}/shards/0/snapshots")
+        [other] = server_copies(qdrant, name)
+        # Qdrant names them by the second.
+        time.sleep(1.1)
+        copy.create(server.collections.state(name))
+        [pending] = catalog.journal.pending(qdrant.url)
+        assert pending.facts["before"] == [other]
+    assert server_copies(qdrant, name) == [other]
+
+
+def test_a_shards_copy_is_deleted_on_a_node_that_is_no_longer_listed(
+    qdrant: Live, name: str, catalog: Catalog
+) -> None:
+    """QDRANT_CLUSTER_URLS was changed since: it stops no task, and nothing stays."""
+    qdrant.loader.plain(name, points=5)
+    qdrant.loader.request("POST", f"/collections/{name}/shards/0/snapshots")
+    [made] = server_copies(qdrant, name)
+    entry = write_entry(catalog, qdrant, "snapshot", name, shard=0, name=made)
+    endpoint = replace(qdrant.fresh.endpoint, cluster_urls=("http://elsewhere.invalid",))
+    with Server(endpoint, operation_timeout_seconds=60) as server:
+        tidy(catalog, server, Silent())
+    assert server_copies(qdrant, name) == []
+    assert not entry.exists()
+
+
+def server_copies(live: Live, name: str) -> list[str]:
+    """Return the server snapshots of the first shard."""
+    with live.server() as server:
+        return [one.name for one in server.shard_snapshots(0).of(name)]
 
 
 def test_what_is_written_during_a_replace_stops_it(

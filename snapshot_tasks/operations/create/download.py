@@ -10,10 +10,11 @@ from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 
-from snapshot_tasks.catalog.journal import SNAPSHOT, Journal
+from snapshot_tasks.catalog.journal import SNAPSHOT, Journal, Pending
 from snapshot_tasks.domain.collection import CollectionState, ServerSnapshot
 from snapshot_tasks.domain.shards import ShardSet
 from snapshot_tasks.qdrant.errors import is_unflushed
+from snapshot_tasks.qdrant.mark import SnapshotMark
 from snapshot_tasks.qdrant.server import Server
 from snapshot_tasks.sealing.archive import check_archive
 from snapshot_tasks.sealing.described import Described, describe
@@ -112,7 +113,8 @@ def state_before(collection: str, server: Server, progress: Progress) -> Collect
 class ServerCopy:
     """One server snapshot of a collection, or of one shard of it, deleted when the block ends.
 
-    The journal has it before it is asked for, so that a killed run's copy is found by the next.
+    The journal has it just before it is asked for, so that a killed run's copy is found by the
+    next: by the time at which it was asked for. What was not asked for is not looked for.
     """
 
     def __init__(
@@ -127,11 +129,12 @@ class ServerCopy:
     ) -> None:
         self.snapshots = server.snapshots if shard is None else server.shard_snapshots(shard)
         self._collection = collection
+        self._url = server.endpoint.url
+        self._journal = journal
         self._progress = progress
         self._keep = keep
-        self._mark = self.snapshots.mark(collection)
-        facts = self._mark.as_json() | ({} if shard is None else {"shard": shard})
-        self._pending = journal.begin(SNAPSHOT, server.endpoint.url, collection, **facts)
+        self._shard = shard
+        self._asked: tuple[SnapshotMark, Pending] | None = None
         self._made: ServerSnapshot | None = None
         # An interrupted request may still arrive at the server.
         self._patience_seconds = ARRIVAL_SECONDS
@@ -141,13 +144,17 @@ class ServerCopy:
 
     def create(self, before: CollectionState) -> ServerSnapshot:
         """Create it; ask again if Qdrant cannot write the collection to its disk yet."""
+        mark = self.snapshots.mark(self._collection)
+        facts = mark.as_json() | ({} if self._shard is None else {"shard": self._shard})
+        pending = self._journal.begin(SNAPSHOT, self._url, self._collection, **facts)
+        self._asked = mark, pending
         try:
-            self._made = self._create(before)
+            self._made = self._create(before, mark)
         except ServerFailure:
             self._patience_seconds = 0.0
             raise
         if self._made.is_surely_ours:
-            self._pending.add(name=self._made.name)
+            pending.add(name=self._made.name)
         return self._made
 
     def __exit__(
@@ -156,20 +163,23 @@ class ServerCopy:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        if self._asked is None:
+            return
+        mark, pending = self._asked
         # Shielded from interruptions, so that a deleted copy is removed from the journal as well.
         with process.shielded():
-            left = self._forget()
+            left = self._forget(mark)
             if not left:
-                self._pending.done()
+                pending.done()
                 return
             name = self._made.name if self._made else None
-            self._pending.add(**({"name": name} if name else {}), left=left)
+            pending.add(**({"name": name} if name else {}), left=left)
             self._progress.note(
                 f"Could not delete {name or 'the copy'} of {self._collection} on the server: {left}"
                 " The next run tries again."
             )
 
-    def _create(self, before: CollectionState) -> ServerSnapshot:
+    def _create(self, before: CollectionState, mark: SnapshotMark) -> ServerSnapshot:
         for attempt in range(FLUSH_ATTEMPTS):
             if attempt:
                 self._progress.note(
@@ -179,7 +189,7 @@ class ServerCopy:
                 time.sleep(_flush_seconds(before))
             try:
                 note = self._progress.note
-                return self.snapshots.create(self._collection, self._mark, note=note)
+                return self.snapshots.create(self._collection, mark, note=note)
             except ServerFailure as error:
                 if not is_unflushed(error):
                     raise
@@ -191,12 +201,12 @@ class ServerCopy:
             hint="Run this again when no index is dropped. If it happens again, restart Qdrant.",
         ) from refused
 
-    def _forget(self) -> str:
+    def _forget(self, mark: SnapshotMark) -> str:
         """Delete the copy, or what a failed request has made; return why that is not certain."""
         if self._made is None:
             gone = self.snapshots.discard_made(
                 self._collection,
-                self._mark,
+                mark,
                 patience_seconds=self._patience_seconds,
                 note=self._progress.note,
             )

@@ -84,14 +84,12 @@ def _pending(catalog: Catalog, server: Server) -> list[Pending]:
 
 
 def _end_snapshot(pending: Pending, catalog: Catalog, server: Server, progress: Progress) -> bool:
-    """Delete the server's copy of the snapshot, which nobody will download."""
+    """Delete the copy of the snapshot on the node that has it, which nobody will download."""
     shard = pending.facts.get("shard")
-    if not isinstance(shard, int):
-        return _delete_copy(pending, server.snapshots, progress)
-    endpoints = {node.url: node for node in server.endpoint.nodes()}
-    seconds = server.timeout_seconds
-    with Server(endpoints[pending.url], operation_timeout_seconds=seconds) as node:
-        return _delete_copy(pending, node.shard_snapshots(shard), progress)
+    endpoint, seconds = server.endpoint.node(pending.url), server.timeout_seconds
+    with Server(endpoint, operation_timeout_seconds=seconds) as node:
+        snapshots = node.shard_snapshots(shard) if isinstance(shard, int) else node.snapshots
+        return _delete_copy(pending, snapshots, progress)
 
 
 def _delete_copy(pending: Pending, snapshots: ServerSnapshots, progress: Progress) -> bool:
