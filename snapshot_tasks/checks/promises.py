@@ -91,7 +91,11 @@ def check_age(newest: Snapshot, max_age: timedelta, now: datetime) -> Finding:
     old, check = now - newest.created_at, "newest snapshot"
     if old < -CLOCK_TOLERANCE:
         message = f"{newest.name} has a creation time in the future"
-        return fail(check, message, "Correct the clock, then take a new snapshot.")
+        remedy = (
+            "Correct the clock, move this file elsewhere because it would stay the newest, and then"
+            " take a new snapshot."
+        )
+        return fail(check, message, remedy)
     message = f"{newest.name}, {_span(old)} old"
     if old > max_age:
         create = _create(str(newest.collection))

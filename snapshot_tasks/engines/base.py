@@ -37,6 +37,7 @@ class DownPlan:
     """What is stopped and deleted when the live Qdrant is taken down, and what stays and why.
 
     `forbidden` are places of the data that belong to others too: with any, nothing may be stopped.
+    `elsewhere` is why this is another project's Qdrant, of the same name.
     `removed` is whether what is stopped is removed as well. With `is_in_memory`, the data is gone
     as soon as Qdrant stops. `for_good` is whether Qdrant is not started again right away.
     """
@@ -47,6 +48,7 @@ class DownPlan:
     deletes: tuple[str, ...] = ()
     stays: tuple[str, ...] = ()
     forbidden: tuple[str, ...] = ()
+    elsewhere: str = ""
     removed: bool = True
     is_in_memory: bool = False
 
@@ -61,7 +63,12 @@ class DownPlan:
         )
 
     def checked(self) -> DownPlan:
-        """Return this plan. Raises `Refused` if the data is not Qdrant's alone to delete."""
+        """Return this plan. Raises `Refused` if it touches what is not this Qdrant's alone."""
+        if self.elsewhere:
+            raise Refused(
+                f"This is another project's Qdrant: {self.elsewhere}. Nothing was stopped.",
+                hint="Run this there, or set COMPOSE_PROJECT_NAME here to a name of its own.",
+            )
         if self.forbidden:
             raise Refused(
                 "The data cannot be deleted, because it is not only Qdrant's: "

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from snapshot_tasks.engines.base import DownPlan
@@ -28,6 +28,7 @@ from snapshot_tasks.system.errors import Unreachable
 RESTORE_SERVICE, BACKUP_SERVICE = "qdrant-restore", "qdrant-backup"
 PROJECT_LABEL = "com.docker.compose.project"
 SERVICE_LABEL = "com.docker.compose.service"
+FOLDER_LABEL = "com.docker.compose.project.working_dir"
 STORAGE_SETTING = "QDRANT__STORAGE__STORAGE_PATH"
 _ANONYMOUS = re.compile(r"[0-9a-f]{64}")
 
@@ -86,6 +87,7 @@ def plan_down(
         deletes=tuple(sorted(set(deletes))),
         stays=tuple(stays),
         forbidden=tuple(forbidden),
+        elsewhere=elsewhere(state.containers, stack.folders),
         removed=removed,
         is_in_memory=any(map(_storage(stack, state).is_relative_to, memory_disks(stack.service))),
     )
@@ -219,6 +221,20 @@ def _other_services(name: str, stack: Stack) -> Iterator[str]:
         )
         if of_volumes or from_ours:
             yield f"the service {service}"
+
+
+def elsewhere(containers: Iterable[JsonObject], folders: tuple[Path, ...]) -> str:
+    """Return which container another project of the same name started, and in which folder.
+
+    Compose names a project after its folder, so two folders `app` share their containers. A folder
+    that is gone says nothing: the project may have been moved.
+    """
+    for one in containers:
+        other = Path(_label(one, FOLDER_LABEL))
+        is_there = bool(folders) and other.is_absolute() and other.is_dir()
+        if is_there and not any(other.samefile(one) for one in folders if one.is_dir()):
+            return f"the container {_name(one)} was started in {other}"
+    return ""
 
 
 def _described(container: JsonObject, *, removed: bool) -> str:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from snapshot_tasks.engines.compose_changes import changes
@@ -51,7 +53,14 @@ class ComposeProject:
     @cached_property
     def whole(self) -> Stack:
         """The same with the services of all profiles, because their containers may still run."""
-        return find_stack(self.whole_document, self.settings.engine.compose_service)
+        found = find_stack(self.whole_document, self.settings.engine.compose_service)
+        return replace(found, folders=self.folders)
+
+    @property
+    def folders(self) -> tuple[Path, ...]:
+        """What Compose may label the containers with: where the compose files and .env are."""
+        named = self.settings.engine.compose_files
+        return (self.settings.project_root, *(file.resolve().parent for file in named))
 
     @property
     def files(self) -> ComposeFiles:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from snapshot_tasks.system.errors import SettingsError
@@ -17,10 +18,11 @@ JsonObject = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stack:
-    """A resolved compose file, and the name of its Qdrant service."""
+    """A resolved compose file, the name of its Qdrant service, and the folders it is of."""
 
     document: JsonObject
     name: str
+    folders: tuple[Path, ...] = ()
 
     @property
     def project(self) -> str:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from snapshot_tasks.engines.compose_down import DockerState, plan_down
+from snapshot_tasks.engines.compose_down import FOLDER_LABEL, DockerState, plan_down
 from snapshot_tasks.engines.compose_stack import Stack
+from snapshot_tasks.system.errors import Refused
 
 LABELS = {"com.docker.compose.project": "p"}
 ANONYMOUS = "a" * 64
@@ -109,3 +112,21 @@ def test_data_in_memory_is_not_said_to_be_kept(mounts: list[Any], service: dict[
     )
     assert plan.is_in_memory
     assert "data, which is in memory" in plan.steps[-1]
+
+
+@pytest.mark.parametrize("delete_data", [False, True])
+def test_another_project_of_the_same_name_is_left_alone(tmp_path: Path, delete_data: bool) -> None:
+    """Two folders `app` share a project name; a folder that is gone is of a project that moved."""
+    here, there = tmp_path / "a" / "app", tmp_path / "b" / "app"
+    here.mkdir(parents=True)
+    started = container()
+    started["Config"]["Labels"] = started["Config"]["Labels"] | {FOLDER_LABEL: str(there)}
+    state = DockerState(containers=(started,), volumes=existing())
+    ours = replace(stack([volume()]), folders=(here,))
+    assert not plan_down(ours, state, delete_data=delete_data).elsewhere
+    there.mkdir(parents=True)
+    with pytest.raises(Refused, match="b/app"):
+        plan_down(ours, state, delete_data=delete_data).checked()
+    moved = replace(ours, folders=(here, there))
+    plan = plan_down(moved, state, delete_data=delete_data)
+    assert plan.checked() is plan
