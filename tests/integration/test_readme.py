@@ -30,13 +30,13 @@ _BLOCK = re.compile(r"```console\n(.*?)```", re.DOTALL)
 
 
 def _steps() -> list[tuple[str, list[str]]]:
-    """Return each command of the tour with the lines that must be in its output."""
+    """Return each command of the tour with the lines of its output; `…` is for left-out ones."""
     steps: list[tuple[str, list[str]]] = []
     for block in _BLOCK.findall((ROOT / "docs/tour.md").read_text(encoding="utf-8")):
         for line in block.splitlines():
             if line.startswith("$ "):
                 steps.append((line[2:], []))
-            elif line.strip(" …─"):
+            elif line.strip(" ─"):
                 steps[-1][1].append(line)
     return steps
 
@@ -68,9 +68,12 @@ def test_every_command_prints_what_the_tour_shows(inv: Inv) -> None:
             assert words[0] == "./inv"
             ran = inv(*words[1:], **environment)
             assert ran.code == 0, f"{command}: {ran.stderr}"
-            shown = {_shape(line) for line in ran.stdout.splitlines()}
-            for line in expected:
-                assert _shape(line) in shown, f"{command} does not print {line!r}:\n{ran.stdout}"
+            printed = [_shape(line) for line in ran.stdout.splitlines() if line.strip(" ─")]
+            shown = [_shape(line) for line in expected]
+            if shown[:1] == ["…"]:
+                shown = shown[1:]
+                printed = printed[-len(shown) :]
+            assert printed == shown, f"{command} prints something else:\n{ran.stdout}"
     finally:
         inv("stack.down", "--volumes", "--yes", **environment)
 
