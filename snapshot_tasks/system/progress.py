@@ -14,7 +14,7 @@ class Progress(Protocol):
     def phase(
         self, label: str, *, total_bytes: int | None = None, total_points: int | None = None
     ) -> AbstractContextManager[Callable[[int], None]]:
-        """Announce a phase that lasts until the end of the block."""
+        """Announce a phase that lasts until the end of the block; 0 is an unknown total."""
         ...
 
     def note(self, message: str) -> None:

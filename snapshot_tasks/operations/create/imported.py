@@ -168,7 +168,8 @@ class Importer:
         return replace(reading, sanity=sanity)
 
     def _hash(self, file: Path) -> str:
-        with self.progress.phase(f"reading {printable(file.name)}") as advance:
+        label, total = f"reading {printable(file.name)}", file.stat().st_size
+        with self.progress.phase(label, total_bytes=total) as advance:
             return sha256_of(file, advance=advance)
 
 

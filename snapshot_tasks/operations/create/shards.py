@@ -175,7 +175,9 @@ def _streamed(
     for shard in layout.shards:
         server = what.nodes.of(holders[shard.id])
         digest, place = hashlib.sha256(), writer.open_place(shard.id)
-        with progress.phase(f"receiving shard {shard.id} of {what.collection}") as advance:
+        with progress.phase(
+            f"receiving shard {shard.id} of {what.collection}", total_bytes=0
+        ) as advance:
             for chunk in server.shard_snapshots(shard.id).stream(what.collection):
                 digest.update(chunk)
                 place.write(chunk)

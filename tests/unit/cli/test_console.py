@@ -49,6 +49,13 @@ def test_points_are_told_as_points(capsys: pytest.CaptureFixture[str]) -> None:
     assert all(", 2,000 points (" in line and "left" not in line for line in lines)
 
 
+def test_bytes_without_a_total_are_told_as_bytes(capsys: pytest.CaptureFixture[str]) -> None:
+    """A stream, whose size nobody knows before, is no number of points."""
+    with TerminalProgress().phase("receiving shard 0", total_bytes=0) as advance:
+        advance(45_568)
+    assert "receiving shard 0: 45.6 kB in " in capsys.readouterr().err
+
+
 def test_a_phase_without_a_measure_is_alive_too(capsys: pytest.CaptureFixture[str]) -> None:
     """Qdrant does not report its progress on a snapshot, so only the time can be shown."""
     with TerminalProgress(heartbeat_seconds=BEAT_SECONDS).phase("Qdrant makes a snapshot"):
