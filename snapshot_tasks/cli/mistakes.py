@@ -22,6 +22,7 @@ from invoke.program import Program
 from snapshot_tasks.cli.calling import NamedTask, Way, way
 from snapshot_tasks.cli.command import end_before
 from snapshot_tasks.cli.flags import COLLECTION, SHORT_COLLECTION, NameFlag
+from snapshot_tasks.domain.names import SUFFIX
 from snapshot_tasks.system.errors import SettingsError, TaskError, Unparsable
 from snapshot_tasks.system.nearest import MAX_SUGGESTIONS, meant, nearest
 from snapshot_tasks.system.untrusted import printable, sentence
@@ -103,7 +104,7 @@ def _unknown(
     if not word.startswith("-"):
         return _surplus(program, word, context) or Unparsable(
             f"There is no task {shown}.",
-            hint=f"{meant(nearest_tasks(word, _names(program)))}{ALL_TASKS}",
+            hint=printable(_remedy(program, word, context)),
         )
     core = _flags(program.initial_context)
     if context and context.name:
@@ -113,6 +114,18 @@ def _unknown(
         return early
     near = meant(nearest(word, core))
     return Unparsable(f"There is no flag {shown}.", hint=f"{near}{explained}")
+
+
+def _remedy(program: Program, word: str, context: ParserContext | None) -> str:
+    """Return what to do about a word that is no task: it may be a group of them, or a value."""
+    if any(name.startswith(f"{word}.") for name in _names(program)):
+        return f"It is a group of tasks; `inv --list {word}` shows them."
+    is_file = word.endswith(SUFFIX)
+    near = [] if is_file else nearest_tasks(word, _names(program))
+    what = "snapshot" if is_file else COLLECTION
+    if near or _flag(context, f"--{what}") is None:
+        return f"{meant(near)}{ALL_TASKS}"
+    return f"If it is a {what}, use `--{what} {shlex.quote(word)}`; {ALL_TASKS}"
 
 
 def _surplus(program: Program, word: str, context: ParserContext | None) -> TaskError | None:

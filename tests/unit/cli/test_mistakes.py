@@ -44,6 +44,21 @@ def inv(tmp_path: Path) -> Inv:
             "Did you mean qdrant.snapshot.create",
         ),
         (("create",), "There is no task create.", "Did you mean qdrant.snapshot.create"),
+        (
+            ("qdrant.snapshot",),
+            "There is no task qdrant.snapshot.",
+            "It is a group of tasks; `inv --list qdrant.snapshot` shows them.",
+        ),
+        (
+            ("qdrant.snapshot.create", "my documents"),
+            "There is no task my documents.",
+            "If it is a collection, use `--collection 'my documents'`; `inv --list` shows all",
+        ),
+        (
+            ("qdrant.snapshot.verify", "docs_latest.snapshot"),
+            "There is no task docs_latest.snapshot.",
+            "If it is a snapshot, use `--snapshot docs_latest.snapshot`;",
+        ),
         (("--help", "qdrant.doctr"), "There is no task qdrant.doctr.", "mean qdrant.doctor"),
         (("--list", "qdrnt"), "There is no group of tasks qdrnt.", "Did you mean qdrant?"),
         (
