@@ -31,6 +31,7 @@ from snapshot_tasks.checks.promises import (
     check_pointer,
     promises,
 )
+from snapshot_tasks.checks.unnamed import no_collections, several_collections
 from snapshot_tasks.checks.vector_names import check_vector_names
 from snapshot_tasks.domain.findings import Finding, Status, fail, ok, warn
 from snapshot_tasks.domain.quotas import exceeded_quotas
@@ -117,7 +118,10 @@ def check_collection(patient: Patient) -> Iterator[Finding]:
             raise NotFound(
                 f"{name} is an alias of {owner}.", hint=f"Set QDRANT_COLLECTION_NAME={owner}."
             )
-        if name not in server.collections.names():
+        names = server.collections.names()
+        if name not in names:
+            if patient.settings.is_default_collection:
+                raise several_collections(names) if names else no_collections()
             raise NotFound(
                 f"The collection {name} does not exist.",
                 hint="Set QDRANT_COLLECTION_NAME, or restore it with `inv snapshot.restore`.",
@@ -161,9 +165,9 @@ def check_folder(patient: Patient) -> Iterator[Finding]:
         )
     free = shutil.disk_usage(folder).free
     needed = max(MIN_FREE_BYTES, 2 * (patient.newest.size_bytes if patient.newest else 0))
-    message = f"{folder}, {free / 1e9:.1f} GB free"
+    message = f"{folder}, {size(free)} free"
     if free < needed:
-        enough = f"{needed / 1e9:.1f} GB are free: twice the size of the newest snapshot"
+        enough = f"{size(needed)} are free: twice the size of the newest snapshot"
         yield warn("folder", message, f"Delete files there until {enough}.")
     else:
         yield ok("folder", message)
@@ -176,15 +180,15 @@ def check_scratch(patient: Patient) -> Iterator[Finding]:
     folder = Path(tempfile.gettempdir())
     in_memory, free = is_in_memory(folder), shutil.disk_usage(folder).free
     kind = "tmpfs, " if in_memory else ""
-    message = f"TMPDIR is {folder}, {kind}{free / 1e9:.1f} GB free"
+    message = f"TMPDIR is {folder}, {kind}{size(free)} free"
     needed = _room(patient.newest, in_memory=in_memory)
     if needed is None:
         yield ok("temporary folder", message)
     elif free < needed:
-        lacking = f"{message}, but the newest snapshot needs up to {needed / 1e9:.1f} GB"
+        lacking = f"{message}, but the newest snapshot needs up to {size(needed)}"
         yield warn("temporary folder", lacking, HINT)
     else:
-        yield ok("temporary folder", f"{message}; the newest snapshot needs {needed / 1e9:.1f} GB")
+        yield ok("temporary folder", f"{message}; the newest snapshot needs {size(needed)}")
 
 
 def _room(newest: Snapshot | None, *, in_memory: bool) -> int | None:
@@ -210,6 +214,10 @@ def check_newest(patient: Patient) -> Iterator[Finding]:
     """The newest snapshot is recent and intact, and one was proven recently."""
     if patient.newest:
         patient.newest.check_manifest()
+    elif patient.settings.is_default_collection and not patient.catalog.collections():
+        remedy = "Run `inv snapshot.create`, and schedule it daily."
+        yield warn("newest snapshot", "there is no snapshot yet", remedy)
+        return
     collection = patient.collection
     yield from as_warnings(
         promises(

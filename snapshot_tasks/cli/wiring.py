@@ -62,8 +62,8 @@ def repositories(run: Run, urls: Sequence[str] | None) -> list[Repository]:
     if not wanted:
         raise SettingsError(
             "No off-site place is set.",
-            hint=f"Set QDRANT_OFFSITE_URL, for example to {STORES[0].example}, or pass one with"
-            " the flag.",
+            hint=f"Set QDRANT_OFFSITE_URL, for example to {STORES[0].example}, or pass a place"
+            " to the task; its --help names the flag.",
         )
     return [open_repository(url, run.settings.offsite.store_variables) for url in wanted]
 
@@ -88,9 +88,14 @@ def collection_on(run: Run, server: Server) -> str:
     """Return the collection of the settings, else the only one on the server.
 
     Raises:
-        NotFound: if none is named and there are several.
+        NotFound: if none is named, and there are several or none at all.
     """
-    return _default_collection(run, server.collections.names)
+    from snapshot_tasks.checks.unnamed import no_collections
+
+    names = server.collections.names()
+    if not names and run.settings.is_default_collection:
+        raise no_collections()
+    return _default_collection(run, lambda: names)
 
 
 def collection_off_site(run: Run, places: Sequence[Repository]) -> str:

@@ -6,11 +6,11 @@ from collections.abc import Callable, Sequence
 from secrets import choice
 
 from snapshot_tasks.catalog.folder import Catalog
+from snapshot_tasks.checks.unnamed import several_collections
 from snapshot_tasks.domain.snapshot import Snapshot
 from snapshot_tasks.operations.batch import Batch, for_each
 from snapshot_tasks.system.errors import NotFound
 
-MAX_CANDIDATES = 10
 _TAKE_ONE = "Take one with `inv snapshot.create`."
 
 
@@ -26,13 +26,7 @@ def only_collection(default: str, names: Sequence[str]) -> str:
         return default
     if len(names) == 1:
         return names[0]
-    shown = ", ".join(sorted(names)[:MAX_CANDIDATES])
-    more = ", …" if len(names) > MAX_CANDIDATES else ""
-    raise NotFound(
-        f"QDRANT_COLLECTION_NAME is not set, and there are {len(names)} collections:"
-        f" {shown}{more}.",
-        hint="Set it in .env, or pass `--collection NAME`.",
-    )
+    raise several_collections(names)
 
 
 def to_test(

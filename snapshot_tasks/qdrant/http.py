@@ -29,6 +29,8 @@ CONNECT_SHARE = 1 / 6
 # A batch of points may take this many times as long as a short response.
 BATCH_ANSWERS = 4
 _START = "Check that it is running (`inv stack.up` starts it) and that QDRANT_URL is right."
+# The tasks start no server on another machine.
+_ELSEWHERE = "Check that it is running, that QDRANT_URL is right, and that no firewall is between."
 # A port that closes the connection, or does not answer in HTTP/1.
 _OTHER_PORT = (
     "If it was not just restarted, QDRANT_URL may name another port: the REST port is usually 6333,"
@@ -172,7 +174,8 @@ class Http:
                 f" {reason}.",
                 hint=f"Check the proxy, or name {self.endpoint.host} in NO_PROXY.",
             )
-        hint = _OTHER_PORT if isinstance(error, httpx.RemoteProtocolError) else _START
+        there = _START if self.endpoint.is_loopback else _ELSEWHERE
+        hint = _OTHER_PORT if isinstance(error, httpx.RemoteProtocolError) else there
         return Unreachable(f"Cannot reach Qdrant at {self.endpoint.url}: {reason}.", hint=hint)
 
     def _behind_gateway(self, error: GatewayAnswer) -> Unreachable:
@@ -229,7 +232,7 @@ class Http:
             raise self.unreachable(error) from error
         except (httpx.InvalidURL, httpx.DecodingError) as error:
             raise Unreachable(
-                f"{self.endpoint.url}{path} is not a valid URL: {error}.", hint=_START
+                f"{self.endpoint.url}{path} is not a valid URL: {error}.", hint="Check QDRANT_URL."
             ) from error
 
 

@@ -52,6 +52,16 @@ def test_the_only_collection_is_taken_and_said(mine: Inv, server: Live) -> None:
         assert ran.code == 0, ran.stderr
     doctor = mine("doctor")
     assert "chat, the only one" in doctor.stdout
+    assert " 0.0 GB" not in doctor.stdout
+
+
+def test_an_empty_server_is_not_asked_for_a_name_that_nobody_gave(mine: Inv) -> None:
+    """Neither by `create` nor by the doctor."""
+    for task in ("doctor", "snapshot.create"):
+        ran = mine(task)
+        assert ran.code == 10
+        assert "error: Qdrant has no collections yet." in ran.stderr
+        assert "informasi" not in ran.stdout + ran.stderr
 
 
 def test_with_several_collections_none_is_guessed(mine: Inv, server: Live) -> None:
@@ -61,6 +71,7 @@ def test_with_several_collections_none_is_guessed(mine: Inv, server: Live) -> No
     refused = mine("snapshot.create", "--json")
     assert refused.code == 10
     assert "chat, docs" in refused.document["error"]["message"]
+    assert "there are 2 collections: chat, docs." in mine("doctor").stdout
     assert not list(Path(mine.root, "qdrant_snapshots").glob("*.snapshot"))
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from snapshot_tasks.domain.endpoint import Endpoint
 from snapshot_tasks.qdrant.errors import is_not_visible, is_wrong_checksum, refusal
+from snapshot_tasks.qdrant.http import Http
 from snapshot_tasks.system.errors import (
     CredentialsRefused,
     NotFound,
@@ -82,3 +83,16 @@ def test_a_wrong_checksum() -> None:
     error = refused(400, "Bad request: Snapshot checksum mismatch: expected a, got b")
     assert is_wrong_checksum(error)
     assert not is_not_visible(error)
+
+
+@pytest.mark.parametrize(("host", "starts"), [("localhost", True), ("qdrant.example", False)])
+def test_no_task_is_said_to_start_a_server_on_another_machine(
+    host: str, starts: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`stack.up` would refuse it, or start another one here."""
+    monkeypatch.setenv("NO_PROXY", "*")
+    http = Http(Endpoint(url=f"http://{host}:6333"), operation_timeout_seconds=1)
+    hint = http.unreachable(httpx.ConnectError("refused")).hint
+    http.close()
+    assert ("stack.up" in hint) is starts
+    assert "QDRANT_URL" in hint

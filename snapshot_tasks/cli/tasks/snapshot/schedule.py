@@ -141,6 +141,6 @@ def _tell_of_environment(run: Run) -> None:
     names = only_in_environment(run.root)
     if names:
         run.progress.note(
-            f"{', '.join(names)}: set only in this shell, so scheduled runs will not see it."
-            " Put it in .env."
+            f"{', '.join(names)}: set only in this shell, so scheduled runs will not see"
+            f" {'it. Put it' if len(names) == 1 else 'them. Put them'} in .env."
         )
