@@ -13,7 +13,7 @@ from snapshot_tasks.qdrant.guard import is_scoped
 from snapshot_tasks.qdrant.http import Http
 from snapshot_tasks.qdrant.lost import or_look
 from snapshot_tasks.qdrant.paths import collection_path
-from snapshot_tasks.system.errors import NotFound, ServerFailure
+from snapshot_tasks.system.errors import NotFound, Refused, ServerFailure
 from snapshot_tasks.system.untrusted import JsonObject
 
 POLL_SECONDS = 0.05
@@ -24,6 +24,12 @@ ID_BATCH = 10_000
 SCROLLED = "by a scroll of their ids, because strict mode refuses exact counts"
 # How often to count again because the optimizer has shown some points meanwhile.
 COUNTING_ATTEMPTS = 5
+# What Qdrant answers if the collection exists.
+CONFLICT = 409
+
+
+class Exists(Refused):
+    """A collection that was to be created exists; it is somebody else's."""
 
 
 class Collections:
@@ -197,11 +203,23 @@ class Collections:
         return False
 
     def create(self, collection: str, body: JsonObject) -> None:
-        """Create an empty collection; a lost answer is reconciled by looking."""
-        or_look(
-            lambda: self._http.send("PUT", collection_path(collection), body=body, long=True),
-            lambda: collection in self.names(),
-        )
+        """Create an empty collection; a lost answer is reconciled by looking.
+
+        Raises:
+            Exists: if there is one of that name.
+        """
+        try:
+            or_look(
+                lambda: self._http.send("PUT", collection_path(collection), body=body, long=True),
+                lambda: collection in self.names(),
+            )
+        except ServerFailure as error:
+            if error.status != CONFLICT:
+                raise
+            raise Exists(
+                f"The collection {collection} was created by somebody else meanwhile.",
+                hint="Nothing of it was changed. Run this again under another name (`--as NAME`).",
+            ) from error
 
     def create_alias(self, alias: str, collection: str) -> None:
         """Point a new alias at a collection; a lost answer is reconciled by looking."""

@@ -16,9 +16,12 @@ from snapshot_tasks.catalog.lock import Use
 from snapshot_tasks.operations.create.download import ServerCopy
 from snapshot_tasks.operations.create.one import Created
 from snapshot_tasks.operations.restore import one
+from snapshot_tasks.operations.restore.demands import CustomSharding
+from snapshot_tasks.operations.restore.into_empty import bring_back
 from snapshot_tasks.operations.restore.one import restore
-from snapshot_tasks.operations.restore.plan import RestoreRequest
+from snapshot_tasks.operations.restore.plan import RestoreRequest, plan_restore
 from snapshot_tasks.operations.restore.unfinished import tidied, tidy
+from snapshot_tasks.qdrant.collections import Exists
 from snapshot_tasks.qdrant.server import Server
 from snapshot_tasks.system.errors import Refused
 from snapshot_tasks.system.progress import Silent
@@ -196,6 +199,19 @@ def test_what_is_written_during_a_replace_stops_it(
     with qdrant.server() as server, pytest.raises(Refused, match="does not match the current"):
         restore(request, server, Silent())
     assert qdrant.loader.count(name) == 19
+
+
+def test_a_collection_made_just_before_ours_stays(qdrant: Live, name: str, take: Take) -> None:
+    """The restore that would create it fails, and deletes nothing: it has made nothing."""
+    qdrant.loader.plain(name, points=20)
+    other = f"{name}-other"
+    with qdrant.server() as server:
+        plan = plan_restore(RestoreRequest(snapshot=take(qdrant, name), target=other), server)
+        plan = replace(plan, sharding=CustomSharding(creation={"vectors": {}}, steps=()))
+        qdrant.loader.plain(other, points=1)
+        with pytest.raises(Exists, match="created by somebody else"):
+            bring_back(plan, server, "", Silent(), upload_name=UPLOAD)
+    assert qdrant.loader.count(other) == 1
 
 
 def test_a_collection_that_comes_to_be_meanwhile_stays(

@@ -24,6 +24,7 @@ from snapshot_tasks.domain.findings import Finding, failed, loses_points
 from snapshot_tasks.domain.snapshot import Snapshot
 from snapshot_tasks.operations.restore.plan import RestorePlan
 from snapshot_tasks.operations.restore.reindex import reindexed
+from snapshot_tasks.qdrant.collections import Exists
 from snapshot_tasks.qdrant.errors import LOG_HINT, is_wrong_checksum, way_out
 from snapshot_tasks.qdrant.mounts import server_paths
 from snapshot_tasks.qdrant.nodes import open_nodes
@@ -167,7 +168,8 @@ def bring_back(
             way=way,
             are_limits_lifted=lifted is not None,
         )
-    except Untouched:
+    except (Untouched, Exists):
+        # The collection, if there is one, is not of this run.
         removed()
         raise
     except BaseException as error:
