@@ -10,11 +10,12 @@ from snapshot_tasks.domain.findings import Finding, fail, ok
 from snapshot_tasks.domain.layout import Layout, layout_of, unsettled
 from snapshot_tasks.qdrant.nodes import Nodes
 from snapshot_tasks.qdrant.server import Server
-from snapshot_tasks.system.errors import Refused
+from snapshot_tasks.system.errors import Refused, Unreachable
 from snapshot_tasks.system.progress import Progress
 
 POLL_SECONDS = 0.5
 MAX_LISTED = 5
+_START = "Start it; or remove it from the cluster, and from QDRANT_CLUSTER_URLS."
 _WAIT = (
     "Run this again when every replica is Active and none is moving, or wait for that with `--wait"
     " SECONDS`. `inv doctor` shows the nodes."
@@ -51,12 +52,22 @@ def settled_layout(
     return layout_of(views[0])
 
 
-def check_nodes(nodes: Nodes, collection: str) -> Iterator[Finding]:
-    """Yield a finding for each node, and what is not as it should be; "" is no collection."""
+def check_nodes(entry: Server) -> Iterator[Finding]:
+    """Yield a finding for each known node, if there are several: whether it answers, and what."""
+    endpoints = entry.endpoint.nodes()
+    for endpoint in endpoints if len(endpoints) > 1 else ():
+        with Server(endpoint, operation_timeout_seconds=endpoint.answer_seconds) as node:
+            try:
+                peer, version = node.cluster.status().get("peer_id"), node.version()
+            except Unreachable:
+                yield fail("node", f"{endpoint.url} does not answer", _START)
+            else:
+                yield ok("node", f"{endpoint.url}, peer {peer}, Qdrant {version}")
+
+
+def check_placement(nodes: Nodes, collection: str) -> Iterator[Finding]:
+    """Yield each replica that is not current or is moving; "" is no collection."""
     several = len(nodes) > 1
-    for node in nodes if several else ():
-        peer = node.cluster.status().get("peer_id")
-        yield ok("node", f"{node.endpoint.url}, peer {peer}, Qdrant {node.version()}")
     reasons = list(unsettled(nodes.views(collection))) if collection else []
     for reason in reasons:
         yield fail("replicas", reason, _WAIT)

@@ -15,7 +15,7 @@ from importlib.metadata import version as package_version
 from pathlib import Path
 
 from snapshot_tasks.checks.access import check_credentials
-from snapshot_tasks.checks.cluster import check_nodes
+from snapshot_tasks.checks.cluster import check_nodes, check_placement
 from snapshot_tasks.checks.indexes import CHECK as INDEXES
 from snapshot_tasks.checks.live_indexes import check_live_sample
 from snapshot_tasks.checks.offsite import CHECK as OFFSITE
@@ -33,7 +33,7 @@ from snapshot_tasks.checks.promises import (
 )
 from snapshot_tasks.checks.unnamed import no_collections, several_collections
 from snapshot_tasks.checks.vector_names import check_vector_names
-from snapshot_tasks.domain.findings import Finding, Status, fail, ok, warn
+from snapshot_tasks.domain.findings import Finding, Status, fail, failed, ok, warn
 from snapshot_tasks.domain.quotas import exceeded_quotas
 from snapshot_tasks.domain.snapshot import Snapshot
 from snapshot_tasks.domain.versions import known, unknown_because
@@ -145,9 +145,14 @@ def check_payload_indexes(patient: Patient) -> Iterator[Finding]:
 
 def check_cluster(patient: Patient) -> Iterator[Finding]:
     """Every node of the cluster is known, and every replica of the collection is current."""
-    with patient.server() as server, open_nodes(server) as nodes:
-        exists = patient.collection in server.collections.names()
-        yield from check_nodes(nodes, patient.collection if exists else "")
+    with patient.server() as server:
+        found = tuple(check_nodes(server))
+        yield from found
+        if failed(found):
+            return
+        with open_nodes(server) as nodes:
+            exists = patient.collection in server.collections.names()
+            yield from check_placement(nodes, patient.collection if exists else "")
 
 
 def check_folder(patient: Patient) -> Iterator[Finding]:

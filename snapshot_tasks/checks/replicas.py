@@ -92,6 +92,22 @@ def _wrong(expected: Mapping[int, ShardFacts], replicas: Replicas) -> Iterator[s
         yield f"shard {shard_id} is missing"
 
 
+def is_half_restored(sealed: Mapping[int, ShardFacts], replicas: Replicas) -> bool:
+    """Return whether some replicas lack all of their points, and the others are as sealed.
+
+    That is what a restore leaves that was cut off, unless somebody has written to it since.
+    """
+    if replicas.keys() != sealed.keys():
+        return False
+    wrong = [
+        found
+        for shard_id, by_node in replicas.items()
+        for found in by_node.values()
+        if found.digest != sealed[shard_id].digest
+    ]
+    return bool(wrong) and all(found.points_count == 0 for found in wrong)
+
+
 def disagreements(replicas: Replicas) -> Iterator[str]:
     """Yield each shard whose replicas are not the same; a write that is going on explains one."""
     for shard_id, by_node in sorted(replicas.items()):

@@ -264,11 +264,14 @@ def faulty(upstream: str) -> Iterator[Proxy]:
             path = self.path.partition("?")[0]
             exchange = Exchange(self, upstream, _body(self))
             act = proxy.act_for(self.command, path)
-            with suppress(ConnectionError, ValueError):
+            try:
                 if act:
                     act(exchange)
                 else:
                     exchange.answer(exchange.forward())
+            except (ConnectionError, http.client.HTTPException, ValueError):
+                # If the server is gone, its client must not wait for an answer.
+                self.close_connection = True
 
         def log_message(self, format: str, *args: Any) -> None:
             """Print nothing."""

@@ -15,11 +15,14 @@ from snapshot_tasks.catalog.journal import (
     Pending,
 )
 from snapshot_tasks.catalog.lock import Use
+from snapshot_tasks.checks.cluster import settled_layout
 from snapshot_tasks.checks.expected import COUNT_SECONDS
+from snapshot_tasks.checks.replicas import is_half_restored, read_replicas
 from snapshot_tasks.domain.snapshot import Snapshot
 from snapshot_tasks.operations.restore.into_empty import differs, is_busy, remove_half_made
 from snapshot_tasks.operations.restore.replace import put_back
 from snapshot_tasks.qdrant.mark import SnapshotMark
+from snapshot_tasks.qdrant.nodes import open_nodes
 from snapshot_tasks.qdrant.server import Server
 from snapshot_tasks.qdrant.snapshots import ServerSnapshots
 from snapshot_tasks.system.errors import Locked, NotFound, TaskError
@@ -131,8 +134,9 @@ def _end_restore(pending: Pending, catalog: Catalog, server: Server, progress: P
     if target in server.collections.names() and not _is_void(target, server):
         if upload_name:
             server.snapshots.discard_upload(target, upload_name)
-        _tell(pending, snapshot, safety, server, progress)
-        return True
+        if not _is_half_restored(target, snapshot, server, progress):
+            _tell(pending, snapshot, safety, server, progress)
+            return True
     if not remove_half_made(target, upload_name, server, arrival_seconds=0):
         return False
     if safety:
@@ -168,6 +172,20 @@ def _add_aliases(target: str, wanted: tuple[str, ...], server: Server) -> None:
     for alias in wanted:
         if alias not in taken:
             server.collections.create_alias(alias, target)
+
+
+def _is_half_restored(
+    target: str, snapshot: Snapshot | None, server: Server, progress: Progress
+) -> bool:
+    """Return whether only some replicas have their points, and nobody has written to any since."""
+    manifest = snapshot.manifest if snapshot else None
+    shard_set = manifest.shard_set if manifest else None
+    if shard_set is None or server.collections.state(target).aliases:
+        return False
+    with open_nodes(server) as nodes:
+        settled_layout(nodes, target, progress)
+        replicas = read_replicas(nodes, target, progress)
+    return is_half_restored({shard.id: shard for shard in shard_set.shards}, replicas)
 
 
 def _is_void(target: str, server: Server) -> bool:

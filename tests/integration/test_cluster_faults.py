@@ -1,0 +1,86 @@
+"""Faults of a cluster while it is saved or restored: nothing is lost or left behind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Inv
+from tests.support.cluster import AUTO, World, at, nothing_left
+from tests.support.nodes import Node, until
+from tests.support.proxy import Exchange, Hold, Proxy, faulty
+from tests.support.world import assert_error, ended, tree
+
+COPIES = r"/collections/[^/]+/shards/\d+/snapshots"
+NEW = "beside"
+
+
+@pytest.fixture
+def fronts(world: World) -> Iterator[list[Proxy]]:
+    """A proxy in front of each node, which breaks what the test chooses."""
+    with ExitStack() as stack:
+        yield [stack.enter_context(faulty(node.url)) for node in world.found]
+
+
+@pytest.fixture
+def fronted(inv: Inv, fronts: list[Proxy]) -> Inv:
+    """`inv` that talks to the nodes through the proxies."""
+    urls = ",".join(proxy.url for proxy in fronts)
+    more = {"QDRANT_CLUSTER_URLS": urls, "QDRANT_OPERATION_TIMEOUT_SECONDS": "20"}
+    return at(inv, fronts[0].url, QDRANT_COLLECTION_NAME=AUTO, **more)
+
+
+def killing(node: Node) -> Callable[[Exchange], None]:
+    """End the node by kill -9 when the request arrives."""
+
+    def act(exchange: Exchange) -> None:
+        node.kill()
+        exchange.drop()
+
+    return act
+
+
+def test_a_node_that_dies_during_a_create(
+    world: World, inv: Inv, fronts: list[Proxy], fronted: Inv
+) -> None:
+    """13; the doctor names it; once it is back, the next run deletes its copy."""
+    last = world.found[2]
+    fronts[2].on("GET", COPIES + "/[^/]+", killing(last), times=1)
+    try:
+        assert_error(fronted("snapshot.create"), 13, fronts[2].url)
+        assert [n for n in tree(inv.root / "qdrant_snapshots") if not n.startswith(".")] == []
+        ran = fronted("doctor", "--json")
+        lines = [f for f in ran.document["result"]["findings"] if f["check"] == "node"]
+        assert [line["status"] for line in lines] == ["OK", "OK", "FAIL"]
+        assert lines[2]["message"] == f"{fronts[2].url} does not answer"
+    finally:
+        last.start()
+    until(lambda: set(last.state_of(AUTO)) == {"Active"})
+    ran = fronted("snapshot.create", "--no-seal")
+    assert ran.code == 0, ran.stderr
+    nothing_left(world.found)
+
+
+def test_the_next_run_removes_a_half_made_collection(
+    world: World, fronts: list[Proxy], fronted: Inv, taken: Callable[..., Path]
+) -> None:
+    """Killed with -9 when some replicas had their points: the rest would never get any."""
+    taken(AUTO)
+    hold = Hold()
+    fronts[2].on("POST", COPIES + "/upload", lambda e: e.answer(e.forward()), times=1)
+    fronts[2].on("POST", COPIES + "/upload", hold.before, times=1)
+    process = fronted.start("snapshot.restore", "--as", NEW)
+    try:
+        hold.wait()
+        process.kill()
+        ended(process)
+    finally:
+        hold.cancel()
+    ran = fronted("snapshot.restore", "--as", NEW)
+    assert ran.code == 0, ran.stderr
+    nothing_left(world.found)
+    with closing(world.found[0].loader) as loader:
+        loader.request("DELETE", f"/collections/{NEW}")
