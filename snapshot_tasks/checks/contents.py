@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from snapshot_tasks.domain.findings import Concern, Finding, Status
 from snapshot_tasks.domain.fingerprint import PAYLOAD_NAME, Fingerprint, Name, Sealed
+from snapshot_tasks.domain.shards import ShardFacts
 
 MAX_DROP_SHARE = 0.1
 # A share of the points that no collection in use would have without a good vector.
@@ -34,6 +35,22 @@ def check_contents(sealed: Sealed, found: Fingerprint, *, of_file: bool = False)
     was = "the file has" if of_file else "sealed"
     message = f"{was} {sealed.points_count:,} points, found {found.points_count:,}: {where}"
     return Finding(check="contents", status=Status.FAIL, message=message, concern=Concern.POINTS)
+
+
+def check_shards(
+    sealed: Iterable[ShardFacts], found: Mapping[str, Fingerprint]
+) -> Iterator[Finding]:
+    """Each shard has the points that were sealed in it; the total is the same if two are swapped.
+
+    Nothing is compared with shards that were not sealed one by one, or not read so.
+    """
+    for shard in sealed if found else ():
+        one = found.get(str(shard.id))
+        if shard.digest and (one is None or one.digest != shard.digest):
+            message = f"shard {shard.id} has other points than were sealed in it"
+            yield Finding(
+                check="contents", status=Status.FAIL, message=message, concern=Concern.POINTS
+            )
 
 
 def check_with_pending(file: Sealed, found: Fingerprint, pending_count: int) -> Finding:

@@ -131,13 +131,18 @@ def expected_sealed(snapshot: Snapshot, target: str, *, searches: bool = True) -
     recorded = expected_recorded(snapshot, target)
     file = snapshot.path if _is_sealed_by_reader(snapshot) else None
     return replace(
-        recorded, sealed=seal, probes=probes, odd_vectors=odd, file=file, shards=_shards(snapshot)
+        recorded,
+        sealed=seal,
+        probes=probes,
+        odd_vectors=odd,
+        file=file,
+        shards=sealed_shards(snapshot),
     )
 
 
-def _shards(snapshot: Snapshot) -> dict[int, ShardFacts]:
-    shard_set = snapshot.manifest.shard_set if snapshot.manifest else None
-    return {s.id: s for s in shard_set.shards if s.digest} if shard_set else {}
+def sealed_shards(snapshot: Snapshot) -> dict[int, ShardFacts]:
+    """Return the shards that were sealed one by one."""
+    return {shard.id: shard for shard in snapshot.shards if shard.digest}
 
 
 def settle(expected: Expected, collection: str, server: Server) -> None:

@@ -228,6 +228,12 @@ def _other_shards(manifest: Manifest | None, summary: ArchiveSummary) -> str:
         return "only one of manifest and file is that of a cluster"
     if recorded.keys != found.keys or recorded.identities != found.identities:
         return "the file names other shards or keys than the manifest"
+    described = summary.description
+    if described and (described.config, described.payload_schema) != (
+        manifest.config,
+        manifest.payload_schema,
+    ):
+        return "the file describes another config or other payload indexes than the manifest"
     return ""
 
 

@@ -62,7 +62,7 @@ def check_replicas(restored: Restored) -> Iterator[Finding]:
         open_nodes(entry) as nodes,
     ):
         replicas = read_replicas(nodes, restored.collection, restored.progress)
-    if wrong := list(_wrong(expected, replicas)):
+    if wrong := list(unsealed(expected, replicas)):
         more = f"; and {len(wrong) - MAX_LISTED} more" * (len(wrong) > MAX_LISTED)
         yield Finding(
             check="replicas",
@@ -77,7 +77,8 @@ def check_replicas(restored: Restored) -> Iterator[Finding]:
     yield Finding(check="replicas", status=Status.OK, message=message, concern=Concern.COUNT)
 
 
-def _wrong(expected: Mapping[int, ShardFacts], replicas: Replicas) -> Iterator[str]:
+def unsealed(expected: Mapping[int, ShardFacts], replicas: Replicas) -> Iterator[str]:
+    """Yield each replica that has other points than were sealed in its shard."""
     for shard_id, by_node in sorted(replicas.items()):
         sealed = expected.get(shard_id)
         for url, found in by_node.items():

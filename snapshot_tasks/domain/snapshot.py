@@ -27,6 +27,7 @@ from snapshot_tasks.domain.proof import (
     last_passed_at,
 )
 from snapshot_tasks.domain.search_parity import Probe
+from snapshot_tasks.domain.shards import ShardFacts
 from snapshot_tasks.system.errors import Damaged, TaskError
 from snapshot_tasks.system.untrusted import printable
 
@@ -151,6 +152,12 @@ class Snapshot:
         recorded = self.beside.probes
         with self._readable("search probe"):
             return tuple(map(Probe.from_json, recorded))
+
+    @property
+    def shards(self) -> tuple[ShardFacts, ...]:
+        """The shards that a cluster's snapshot was taken from, one by one; else none."""
+        shard_set = self.manifest.shard_set if self.manifest else None
+        return shard_set.shards if shard_set else ()
 
     @property
     def index_counts(self) -> tuple[IndexCount, ...]:

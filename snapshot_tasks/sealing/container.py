@@ -72,9 +72,9 @@ class Description:
 class Writer:
     """Writes a container: places for the shards first, then their bytes in any order."""
 
-    def __init__(self, file: IO[bytes]) -> None:
+    def __init__(self, file: IO[bytes], *, start: int = 0) -> None:
         self._descriptor = file.fileno()
-        self._end = 0
+        self._end = start
 
     def place(self, shard_id: int, size_bytes: int) -> Place:
         """Make the place for the next shard. Its bytes may be written by another thread."""

@@ -24,6 +24,7 @@ from snapshot_tasks.domain.names import (
 from snapshot_tasks.domain.search_parity import sample_key
 from snapshot_tasks.domain.snapshot import Snapshot
 from snapshot_tasks.sealing.unpack import unpack
+from snapshot_tasks.selftest.resign import resigned_shards
 from snapshot_tasks.selftest.rewrite import (
     Member,
     find_once,
@@ -106,7 +107,10 @@ class Copy:
         path.write_text(dump_manifest(manifest), encoding="utf-8")
 
     def resign(self) -> None:
-        """Make size and SHA-256 in the manifest match the damaged file."""
+        """Make every size and SHA-256 match the damaged file, but nothing that was sealed."""
+        manifest = self.snapshot().manifest
+        assert manifest is not None
+        self.write_manifest(resigned_shards(self.file, manifest))
         self.change_manifest(sha256=sha256_of(self.file), size_bytes=self.file.stat().st_size)
 
     def members(self, *words: str, shard: str = "") -> list[Member]:
@@ -119,8 +123,11 @@ class Copy:
         ]
 
     def member(self, name: str) -> Member:
-        """Return the member with that name."""
-        return next(m for m in self.members(name) if m.name == name)
+        """Return the member with that name. Raises `NotApplicable` if there is none."""
+        for member in self.members(name):
+            if member.name == name:
+                return member
+        raise NotApplicable(f"the file has no {name}")
 
     def rewrite(self, changes: Mapping[str, bytes | None]) -> None:
         """Replace the contents of members, or omit members that map to None."""

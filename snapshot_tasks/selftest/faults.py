@@ -18,6 +18,7 @@ from typing import Any
 from snapshot_tasks.domain.fingerprint import Accumulator
 from snapshot_tasks.domain.manifest import Manifest
 from snapshot_tasks.domain.seal import Seal
+from snapshot_tasks.sealing.container import DESCRIPTION
 from snapshot_tasks.selftest.copies import (
     NUMBER_BYTES,
     Copy,
@@ -25,7 +26,20 @@ from snapshot_tasks.selftest.copies import (
     NotApplicable,
     is_dense,
 )
-from snapshot_tasks.selftest.rewrite import overwrite, read_at, read_json, read_logical
+from snapshot_tasks.selftest.of_shards import (
+    cut_stream,
+    end_stream_early,
+    lose_shard,
+    swap_keys,
+    swap_shards,
+)
+from snapshot_tasks.selftest.rewrite import (
+    Member,
+    overwrite,
+    read_at,
+    read_json,
+    read_logical,
+)
 
 MAX_HOLE_BYTES = 1 << 20
 PAGE = 4096
@@ -62,7 +76,23 @@ def _zero_hole(copy: Copy) -> None:
 
 def _lose(names: Callable[[Copy], list[str]]) -> Callable[[Copy], None]:
     """Return a fault that omits these members."""
-    return lambda copy: copy.rewrite(dict.fromkeys(names(copy)))
+
+    def apply(copy: Copy) -> None:
+        if not (lost := names(copy)):
+            raise NotApplicable("the file has no such member")
+        copy.rewrite(dict.fromkeys(lost))
+
+    return apply
+
+
+def _segment(copy: Copy) -> list[str]:
+    """Return the archive of a segment; in a streamed shard, a segment's files have none."""
+    archive, _, _ = copy.live_segment().rpartition("/snapshot/")
+    return [archive] if archive else [m.name for m in copy.members(copy.live_segment())]
+
+
+def _log(copy: Copy) -> list[str]:
+    return [member.name for member in copy.members("/wal/", shard="0")]
 
 
 def _rows(vector: Any) -> list[float]:
@@ -160,7 +190,21 @@ def _zero_links(copy: Copy) -> None:
 
 def _change_config(change: Callable[[Any], None]) -> Callable[[Copy], None]:
     """Return a fault in the collection's config that leaves it valid JSON."""
-    return lambda copy: copy.change_json(copy.member("config.json"), change)
+
+    def apply(copy: Copy) -> None:
+        described = _config_file(copy)
+        if described.name == DESCRIPTION:
+            copy.change_json(described, lambda document: change(document["config"]))
+        else:
+            copy.change_json(described, change)
+
+    return apply
+
+
+def _config_file(copy: Copy) -> Member:
+    """Return the member that has the collection's config: another one in a cluster's file."""
+    found = [m for m in copy.members() if m.name in ("config.json", DESCRIPTION)]
+    return found[0]
 
 
 def _other_hnsw(document: Any) -> None:
@@ -169,12 +213,14 @@ def _other_hnsw(document: Any) -> None:
 
 def _lose_payload_index(copy: Copy) -> None:
     """One index in the collection's list and in every segment, because Qdrant repairs less."""
-    collection = copy.member("payload_index.json")
-    names = sorted(read_json(copy.file, collection)["schema"])
+    manifest = copy.snapshot().manifest
+    names = sorted(manifest.payload_schema) if manifest else []
     if not names:
         raise NotApplicable("no payload index")
     changes: dict[str, bytes | None] = {}
-    for member in [collection, *copy.members(".tar/", "/payload_index/config.json")]:
+    # A cluster's file has no such list: Qdrant is asked to make each index.
+    lists = [m for m in copy.members() if m.name == "payload_index.json"]
+    for member in [*lists, *copy.members("/segments/", "/payload_index/config.json")]:
         document = read_json(copy.file, member)
         for part in document.values():
             part.pop(names[0], None)
@@ -255,8 +301,8 @@ FAULTS = (
     Fault("1,024 zero bytes appended", _append(bytes(1024))),
     Fault("saved gzip-compressed", _compress),
     Fault("hole of zeros, up to 1 MiB", _zero_hole),
-    Fault("segment lost", _lose(lambda c: [c.live_segment().rpartition("/snapshot/")[0]])),
-    Fault("WAL of shard 0 lost", _lose(lambda c: [m.name for m in c.members("0/wal/")])),
+    Fault("segment lost", _lose(_segment)),
+    Fault("WAL of shard 0 lost", _lose(_log)),
     Fault("version.info of a segment lost", _lose(lambda c: [c.live_segment() + "version.info"])),
     Fault("file of vectors lost", _lose(lambda c: [c.live_vector().member.name])),
     Fault("one bit of a vector flipped", lambda c: c.flip(c.live_vector().position, 1)),
@@ -273,7 +319,7 @@ FAULTS = (
     Fault("point flagged as deleted", _delete_point),
     Fault("segment.json broken", lambda c: c.flip(c.live_segment_json().data, 1)),
     Fault("other distance in a segment.json", _other_segment_distance),
-    Fault("config.json broken", lambda c: c.flip(c.member("config.json").data, 1)),
+    Fault("config.json broken", lambda c: c.flip(_config_file(c).data, 1)),
     Fault("other distance in config.json", _change_config(_other_distance)),
     Fault("other HNSW setting in config.json", _change_config(_other_hnsw)),
     Fault("second half of the HNSW links zeroed", _zero_links),
@@ -289,4 +335,9 @@ FAULTS = (
     Fault("recorded searches emptied", _of_searches(lambda text: b"[]\n")),
     Fault("alias lost from the manifest", _forge(lambda m: {"aliases": m.aliases[1:]})),
     Fault("point's version far in the future", _freeze_point),
+    Fault("two shard files swapped", swap_shards),
+    Fault("two shard keys swapped", swap_keys),
+    Fault("shard missing", lose_shard),
+    Fault("stream of a shard cut at half", cut_stream),
+    Fault("stream of a shard ended early", end_stream_early),
 )

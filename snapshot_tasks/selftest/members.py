@@ -24,6 +24,7 @@ from snapshot_tasks.selftest.rewrite import (
 )
 
 ARCHIVE = ".tar"
+SHARD = "SHARD"
 PAGE = 4096
 # A file with fewer bytes is only damaged as a whole.
 HALVES_BYTES = 64
@@ -33,8 +34,8 @@ ZEROED, RANDOMISED, DROPPED = "zeroed", "randomised", "dropped"
 # What differs between two snapshots with the same kinds of files.
 _NAMES = (
     (re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"), "SEGMENT"),
-    (re.compile(r"^\d+/"), "SHARD/"),
-    (re.compile(r"\.tar/snapshot/files/"), "/"),
+    (re.compile(r"^\d+(?=/|$)"), SHARD),
+    (re.compile(r"(\.tar/snapshot)?/files/"), "/"),
     (re.compile(r"payload_index/[0-9a-z]{20,}-"), "payload_index/"),
     (re.compile(r"wal/(open|closed)-\d+"), r"wal/\1-N"),
     (re.compile(r"(chunk|page)_\d+"), r"\1_N"),
@@ -79,7 +80,7 @@ def _weight(member: Member, members: tuple[Member, ...]) -> tuple[int, int]:
 
 def _faults_of(kind: str, member: Member, file: Path) -> Iterator[Fault]:
     yield Fault(f"{kind}: dropped", lambda copy: copy.rewrite({member.name: None}), by_member=True)
-    if kind.endswith(ARCHIVE) or not (member.stored_bytes or member.size) > 0:
+    if kind == SHARD or kind.endswith(ARCHIVE) or not (member.stored_bytes or member.size) > 0:
         return
     if not member.stored_bytes:
         if member.size <= MAX_HOLE_BYTES:

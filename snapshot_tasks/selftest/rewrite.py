@@ -7,6 +7,7 @@ checksum are written again, in its header and in the header of the segment archi
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import mmap
 from collections.abc import Iterator, Mapping
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from snapshot_tasks.sealing import tar
+from snapshot_tasks.sealing.container import SHARD
 from snapshot_tasks.sealing.tar import END_MARKER, NESTED_END_MARKERS
 from snapshot_tasks.system.files import CHUNK_BYTES
 
@@ -27,7 +29,8 @@ _MAX_OCTAL = 8**11
 class Member:
     """A member of the file or of a segment archive in it; offsets count from the file's start.
 
-    `name` starts with the archive's name: `0/segments/<id>.tar/snapshot/files/segment.json`.
+    `name` starts with the archive's name: `0/segments/<id>.tar/snapshot/files/segment.json`. In a
+    cluster's file, the archive of a shard is called as the folder of a shard in another file: `0`.
     `extents` are the stored pieces of the logical file, in that order; the rest are holes.
     """
 
@@ -145,19 +148,19 @@ def _copy_archive(
     index = 0
     while index < len(parts):
         part = parts[index]
-        prefix = part.name + "/"
         inner = index + 1
-        while inner < len(parts) and parts[inner].name.startswith(prefix):
+        while inner < len(parts) and parts[inner].header < part.end:
             inner += 1
+        within = parts[index + 1 : inner]
         if part.name in changes:
             left.discard(part.name)
             content = changes[part.name]
             if content is not None:
                 _write(file, part, content, out)
-        elif any(name.startswith(prefix) for name in changes):
+        elif any(each.name in changes for each in within):
             header = out.tell()
             _copy(file, out, part.header, part.data)
-            _copy_archive(file, parts[index + 1 : inner], out, changes, left)
+            _copy_archive(file, within, out, changes, left)
             _copy(file, out, file.tell(), part.data + part.stored_bytes)
             _close(out, header, part.data - part.header)
         else:
@@ -239,15 +242,28 @@ def with_size(header: bytes, size: int) -> bytes:
 def _walk(file: IO[bytes]) -> Iterator[Member]:
     budget = tar.Budget()
     for entry in tar.members(file, "the file", end_markers=(END_MARKER,), budget=budget):
-        yield _placed(entry)
-        if entry.is_file and entry.name.endswith(".tar"):
-            if entry.is_sparse:
-                raise ValueError(f"{entry.name} is sparse")
-            nested = tar.content(file, entry)
-            for inner in tar.members(
-                nested, entry.name, end_markers=NESTED_END_MARKERS, budget=budget
-            ):
-                yield _placed(inner, base=entry.data, prefix=entry.name + "/")
+        found = SHARD.fullmatch(entry.name)
+        if not (found and entry.is_file):
+            yield from _with_content(file, entry, budget)
+            continue
+        shard = dataclasses.replace(entry, name=str(int(found[1])))
+        yield _placed(shard)
+        own = tar.content(file, entry)
+        for inner in tar.members(own, entry.name, end_markers=(END_MARKER,), budget=budget):
+            yield from _with_content(own, inner, budget, base=entry.data, prefix=f"{shard.name}/")
+
+
+def _with_content(
+    file: IO[bytes], entry: tar.Member, budget: tar.Budget, *, base: int = 0, prefix: str = ""
+) -> Iterator[Member]:
+    """Yield a member of `file`, which starts at `base`, and those of a segment archive after it."""
+    yield _placed(entry, base=base, prefix=prefix)
+    if entry.is_file and entry.name.endswith(".tar"):
+        if entry.is_sparse:
+            raise ValueError(f"{entry.name} is sparse")
+        nested = tar.content(file, entry)
+        for inner in tar.members(nested, entry.name, end_markers=NESTED_END_MARKERS, budget=budget):
+            yield _placed(inner, base=base + entry.data, prefix=f"{prefix}{entry.name}/")
 
 
 def _placed(entry: tar.Member, *, base: int = 0, prefix: str = "") -> Member:

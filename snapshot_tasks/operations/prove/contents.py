@@ -9,11 +9,12 @@ from dataclasses import dataclass, replace
 
 from snapshot_tasks.catalog.proofs import keep_proof
 from snapshot_tasks.checks.cluster import settled_layout
-from snapshot_tasks.checks.contents import check_contents
+from snapshot_tasks.checks.contents import check_contents, check_shards
+from snapshot_tasks.checks.expected import sealed_shards
 from snapshot_tasks.checks.file import Verification, verify
 from snapshot_tasks.checks.indexes import wrong_on_source
 from snapshot_tasks.checks.live_indexes import ask_source
-from snapshot_tasks.checks.replicas import REPLICA_REMEDY, disagreements, read_replicas
+from snapshot_tasks.checks.replicas import REPLICA_REMEDY, disagreements, read_replicas, unsealed
 from snapshot_tasks.domain.endpoint import Endpoint
 from snapshot_tasks.domain.findings import Finding, Status, fail, ok
 from snapshot_tasks.domain.fingerprint import BUCKETS, Sealed
@@ -86,7 +87,7 @@ def sealed_contents(snapshot: Snapshot) -> Sealed:
 
 def verify_contents(
     snapshot: Snapshot, sha256: str, servers: FreshServers, progress: Progress
-) -> Finding:
+) -> tuple[Finding, ...]:
     """Read every point of the file again, in the same way as when it was sealed.
 
     Raises:
@@ -105,11 +106,12 @@ def verify_contents(
             servers=servers,
             progress=progress,
         )
-        found = reading.fingerprint
-    else:
-        contents, _ = read_file(snapshot.path, sealed.points_count, progress)
-        found = contents.fingerprint
-    return check_contents(sealed, found)
+        return (check_contents(sealed, reading.fingerprint),)
+    contents, _ = read_file(snapshot.path, sealed.points_count, progress)
+    return (
+        check_contents(sealed, contents.fingerprint),
+        *check_shards(snapshot.shards, contents.shards),
+    )
 
 
 def compare_source(snapshot: Snapshot, endpoint: Endpoint, progress: Progress) -> SourceComparison:
@@ -159,8 +161,7 @@ def verify_at(
         return verification
     start = time.monotonic()
     if level == CONTENT:
-        finding = verify_contents(snapshot, verification.sha256, servers, progress)
-        findings: tuple[Finding, ...] = (finding,)
+        findings = verify_contents(snapshot, verification.sha256, servers, progress)
     else:
         findings = _verify_source(snapshot, live(), progress)
     return replace(
@@ -180,13 +181,19 @@ def _verify_source(
         counts = ask_source(indexes, snapshot.index_counts, progress, moved=not comparison.is_same)
     return (
         comparison.finding(),
-        *_live_replicas(endpoint, collection, progress),
+        *_live_replicas(snapshot, endpoint, progress, moved=not comparison.is_same),
         *wrong_on_source(counts, collection),
     )
 
 
-def _live_replicas(endpoint: Endpoint, collection: str, progress: Progress) -> Iterator[Finding]:
-    """Yield whether all replicas of each shard are the same, which no answer of a cluster shows."""
+def _live_replicas(
+    snapshot: Snapshot, endpoint: Endpoint, progress: Progress, *, moved: bool
+) -> Iterator[Finding]:
+    """Yield whether each replica is right, which no answer of a cluster shows.
+
+    All replicas of a shard are the same; and as sealed, unless points have `moved` since then.
+    """
+    collection = snapshot.collection or ""
     with (
         Server(endpoint, operation_timeout_seconds=endpoint.answer_seconds) as server,
         open_nodes(server) as nodes,
@@ -196,6 +203,8 @@ def _live_replicas(endpoint: Endpoint, collection: str, progress: Progress) -> I
         settled_layout(nodes, collection, progress)
         replicas = read_replicas(nodes, collection, progress)
     wrong = list(disagreements(replicas))
+    if not wrong and not moved and (sealed := sealed_shards(snapshot)).keys() == replicas.keys():
+        wrong = list(unsealed(sealed, replicas))
     for reason in wrong:
         yield fail("replicas", reason, REPLICA_REMEDY)
     if not wrong:

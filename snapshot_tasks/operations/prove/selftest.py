@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from snapshot_tasks.checks.contents import check_contents
+from snapshot_tasks.checks.contents import check_contents, check_shards
 from snapshot_tasks.checks.file import verify
 from snapshot_tasks.domain.endpoint import Endpoint
-from snapshot_tasks.domain.findings import Status, failed
+from snapshot_tasks.domain.findings import failed
 from snapshot_tasks.domain.search_parity import PointId
 from snapshot_tasks.domain.snapshot import Snapshot
 from snapshot_tasks.engines.base import Engine
@@ -310,8 +310,12 @@ def _check_contents(snapshot: Snapshot) -> str:
     except Damaged:
         return "seal (unreadable)"
     try:
-        found = read_contents(snapshot.path, Silent()).fingerprint
+        found = read_contents(snapshot.path, Silent())
     except Damaged:
         return "contents (unreadable)"
     assert sealed is not None
-    return "contents" if check_contents(sealed, found).status is Status.FAIL else ""
+    findings = (
+        check_contents(sealed, found.fingerprint),
+        *check_shards(snapshot.shards, found.shards),
+    )
+    return "contents" if failed(findings) else ""
