@@ -137,3 +137,20 @@ def test_nothing_is_replaced_in_a_cluster(
     )
     assert_error(ran, 24, "nothing is replaced", "--as NAME")
     assert placement(world.found, AUTO) == before
+
+
+@pytest.mark.parametrize(("collection", "shards"), [(AUTO, 6), (KEYED, 3)])
+def test_another_replication_is_as_asked_for(
+    world: World, inv: Inv, taken: Callable[..., Path], collection: str, shards: int
+) -> None:
+    """More or fewer replicas than were recorded, but no more than there are nodes."""
+    path, there = taken(collection), of_cluster(inv, world.found)
+    for factor in (1, 3):
+        words = ("--snapshot", path.name, "--as", "other", "--replication", str(factor))
+        proven(there("snapshot.restore", *words))
+        found = placement(world.found, "other")
+        assert [count for _, count in found.values()] == [factor] * shards
+        with closing(world.found[0].loader) as loader:
+            loader.request("DELETE", "/collections/other")
+    ran = there("snapshot.restore", "--snapshot", path.name, "--as", "other", "--replication", "4")
+    assert_error(ran, 24, "only 3 nodes", "--replication 3")

@@ -17,7 +17,7 @@ from typing import IO
 from snapshot_tasks.checks.cluster import settled_layout
 from snapshot_tasks.domain.cluster import KeyStep, is_custom, key_steps
 from snapshot_tasks.domain.collection import creation
-from snapshot_tasks.domain.findings import Finding, warn
+from snapshot_tasks.domain.findings import Finding, ok, warn
 from snapshot_tasks.domain.layout import Layout
 from snapshot_tasks.domain.shards import ShardSet
 from snapshot_tasks.domain.snapshot import Snapshot
@@ -44,7 +44,8 @@ _REBUILD = "Rebuild the collection from its source."
 class ByShard:
     """What to create, and which shard's file goes where.
 
-    `config` is the recorded one as it will be here: with no more replicas than there are nodes.
+    `config` is the recorded one as it will be here, and `changed` says how it was changed: no more
+    replicas than nodes, or as many as were asked for.
     """
 
     snapshot: Snapshot
@@ -54,7 +55,7 @@ class ByShard:
     key_by_id: Mapping[int, str | int | None]
     sha256_by_id: Mapping[int, str]
     nodes_count: int = 1
-    lowered: tuple[Finding, ...] = ()
+    changed: tuple[Finding, ...] = ()
 
     def send(self, server: Server, collection: str, progress: Progress) -> None:
         """Create the collection, then restore every replica of every shard, side by side.
@@ -142,19 +143,29 @@ def plan_by_shard(
     payload_schema: JsonObject,
     *,
     nodes_count: int,
+    replication: int = 0,
 ) -> ByShard:
     """Return how to restore a file shard by shard; nothing is asked of the server.
 
+    `replication` is on how many nodes each shard shall be; 0 is as recorded.
+
     Raises:
-        Refused: if new shards cannot get the ids of those that were saved.
+        Refused: if new shards cannot get the ids of those that were saved, or there are fewer nodes
+            than replicas were asked for.
     """
+    if replication > nodes_count:
+        raise Refused(
+            f"{replication} replicas were asked for, but there are only {nodes_count} nodes.",
+            hint=f"Use `--replication {nodes_count}` or fewer.",
+        )
     shard_set = summary.description.shard_set if summary.description else None
     if snapshot.manifest and snapshot.manifest.shard_set:
         # Qdrant then refuses a shard's file that is not the one of which this was recorded.
         shard_set = snapshot.manifest.shard_set
-    config, lowered = _lowered(config, nodes_count)
+    config, changed = _replicated(config, nodes_count, replication)
     try:
-        steps, key_by_id = _keys(summary, shard_set, config, nodes_count)
+        most = replication or nodes_count
+        steps, key_by_id = _keys(summary, shard_set, config, most, exactly=bool(replication))
     except ValueError as error:
         raise Refused(
             f"Cannot give the shards of {snapshot.name} their ids again: {error}.", hint=_REBUILD
@@ -167,12 +178,17 @@ def plan_by_shard(
         key_by_id=key_by_id,
         sha256_by_id={s.id: s.sha256 for s in shard_set.shards} if shard_set else {},
         nodes_count=nodes_count,
-        lowered=lowered,
+        changed=changed,
     )
 
 
 def _keys(
-    summary: ArchiveSummary, shard_set: ShardSet | None, config: JsonObject, nodes_count: int
+    summary: ArchiveSummary,
+    shard_set: ShardSet | None,
+    config: JsonObject,
+    most: int,
+    *,
+    exactly: bool,
 ) -> tuple[tuple[KeyStep, ...], dict[int, str | int | None]]:
     ids = sorted(map(int, summary.shards))
     if not is_custom(config):
@@ -183,7 +199,7 @@ def _keys(
     steps = key_steps(keys)
     wanted = {key.key: key.replication_factor for key in shard_set.keys} if shard_set else {}
     steps = tuple(
-        replace(step, replication_factor=min(wanted[step.key], nodes_count))
+        replace(step, replication_factor=most if exactly else min(wanted[step.key], most))
         if step.key in wanted and not step.gap
         else step
         for step in steps
@@ -194,19 +210,25 @@ def _keys(
     return steps, by_id
 
 
-def _lowered(config: JsonObject, nodes_count: int) -> tuple[JsonObject, tuple[Finding, ...]]:
-    """Return the config with no more replicas than nodes, and what that changes."""
+def _replicated(
+    config: JsonObject, nodes_count: int, asked: int
+) -> tuple[JsonObject, tuple[Finding, ...]]:
+    """Return the config with the replicas that were asked for, else with no more than nodes."""
     params = dict(config.get("params") or {})
-    wanted = int(params.get("replication_factor") or 1)
-    if wanted <= nodes_count:
+    recorded = int(params.get("replication_factor") or 1)
+    factor = asked or min(recorded, nodes_count)
+    if factor == recorded:
         return config, ()
-    params["replication_factor"] = nodes_count
+    params["replication_factor"] = factor
     confirmed = params.get("write_consistency_factor")
     if isinstance(confirmed, int):
-        params["write_consistency_factor"] = min(confirmed, nodes_count)
-    message = f"{nodes_count} instead of {wanted}, because there are no more nodes"
+        params["write_consistency_factor"] = min(confirmed, factor)
+    changed = {**config, "params": params}
+    if asked:
+        return changed, (ok("replication", f"{factor} instead of {recorded}, as asked for"),)
+    message = f"{factor} instead of {recorded}, because there are no more nodes"
     remedy = "Add nodes and replicas, then set replication_factor, if they are needed."
-    return {**config, "params": params}, (warn("replication", message, remedy),)
+    return changed, (warn("replication", message, remedy),)
 
 
 @contextmanager

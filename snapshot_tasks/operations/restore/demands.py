@@ -48,9 +48,11 @@ def config_of(snapshot: Snapshot) -> JsonObject:
 
 
 def refuse_unfit(
-    snapshot: Snapshot, server: Server, version: str, loaded_at_start: bool
+    snapshot: Snapshot, server: Server, version: str, *, loaded_at_start: bool, replication: int
 ) -> CustomSharding | ByShard | None:
     """Refuse a server that cannot restore such a collection; return what to create before.
+
+    `replication` is on how many nodes each shard shall be; 0 is as recorded.
 
     Raises:
         Refused: before anything is sent.
@@ -74,7 +76,13 @@ def refuse_unfit(
             f"The storage in {snapshot.name} is RocksDB, which Qdrant {version} cannot read.",
             hint=OLD_STORAGE_WAY_OUT,
         )
-    return _by_shard(snapshot, config, server) or _sharding(snapshot, config, server)
+    by_shard = _by_shard(snapshot, config, server, replication)
+    if replication and by_shard is None:
+        raise Refused(
+            f"Qdrant at {server.endpoint.url} is a single server, so there are no replicas.",
+            hint="Leave out `--replication`.",
+        )
+    return by_shard or _sharding(snapshot, config, server)
 
 
 def _uses_rocksdb(snapshot: Snapshot) -> bool:
@@ -89,7 +97,9 @@ def needs_start_up(config: JsonObject, version: str) -> bool:
     return known(version).refuses_names and bool(refused_names(config))
 
 
-def _by_shard(snapshot: Snapshot, config: JsonObject, server: Server) -> ByShard | None:
+def _by_shard(
+    snapshot: Snapshot, config: JsonObject, server: Server, replication: int
+) -> ByShard | None:
     """Return how to restore shard by shard, if the file or the cluster demands it."""
     with open_nodes(server) as nodes:
         count = len(nodes)
@@ -103,7 +113,12 @@ def _by_shard(snapshot: Snapshot, config: JsonObject, server: Server) -> ByShard
     if is_custom(config):
         refuse_without_keys(server, snapshot.name)
     return plan_by_shard(
-        snapshot, summary, config, _schema_of(snapshot, summary), nodes_count=count
+        snapshot,
+        summary,
+        config,
+        _schema_of(snapshot, summary),
+        nodes_count=count,
+        replication=replication,
     )
 
 

@@ -113,6 +113,7 @@ def restore_missing(
     *,
     collections: Sequence[str] | None = None,
     reindex: bool = False,
+    replication: int = 0,
     loaded: Collection[Path] = (),
 ) -> Batch[RestoreResult]:
     """Restore the newest snapshot of each missing collection, and continue after a failure.
@@ -124,7 +125,13 @@ def restore_missing(
     wanted = [name for name in known if collections is None or name in collections]
     newest = for_each(wanted, catalog.newest, name=str)
     restored = restore_each(
-        newest.results, catalog.journal, server, progress, reindex=reindex, loaded=loaded
+        newest.results,
+        catalog.journal,
+        server,
+        progress,
+        reindex=reindex,
+        replication=replication,
+        loaded=loaded,
     )
     return replace(restored, failures=(*newest.failures, *restored.failures))
 
@@ -157,6 +164,7 @@ def restore_each(
     progress: Progress,
     *,
     reindex: bool = False,
+    replication: int = 0,
     loaded: Collection[Path] = (),
 ) -> Batch[RestoreResult]:
     """Restore each snapshot whose collection is missing, and continue after a failure.
@@ -174,6 +182,7 @@ def restore_each(
             if_missing=True,
             journal=journal,
             reindex=reindex,
+            replication=replication,
             loaded_at_start=snapshot.path in loaded,
             left_aliases=left.get(str(snapshot.collection), {}),
         )

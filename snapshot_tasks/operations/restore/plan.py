@@ -47,9 +47,10 @@ class RestoreRequest:
     `verified_sha256` means that the caller has just read and verified every byte. `left_aliases`
     are recorded aliases that are not made, each with the reason. `free_bytes` returns how much free
     space the server's disk has, or None if that is unknown. `reindex` makes payload indexes anew
-    that find too little. `loaded_at_start` means that the server was started with the snapshot, so
-    the collection exists already and only needs to be compared. `is_throwaway` means that nobody
-    else uses the server, so that limits on reading can be lifted.
+    that find too little. `replication` is on how many nodes each shard shall be; 0 is as recorded.
+    `loaded_at_start` means that the server was started with the snapshot, so the collection exists
+    already and only needs to be compared. `is_throwaway` means that nobody else uses the server, so
+    that limits on reading can be lifted.
     """
 
     snapshot: Snapshot
@@ -60,6 +61,7 @@ class RestoreRequest:
     left_aliases: Mapping[str, str] = field(default_factory=dict)
     free_bytes: FreeBytes = lambda: None
     reindex: bool = False
+    replication: int = 0
     loaded_at_start: bool = False
     is_throwaway: bool = False
     journal: Journal = NO_JOURNAL
@@ -168,7 +170,17 @@ def plan_restore(request: RestoreRequest, server: Server) -> RestorePlan:
     kept = tuple(a for a, owner in aliases.items() if owner == target and a not in recorded)
     if not skip:
         _refuse_taken_aliases(recorded, target, collections, aliases)
-    prepared = None if skip else refuse_unfit(snapshot, server, version, request.loaded_at_start)
+    prepared = (
+        None
+        if skip
+        else refuse_unfit(
+            snapshot,
+            server,
+            version,
+            loaded_at_start=request.loaded_at_start,
+            replication=request.replication,
+        )
+    )
     by_shard = prepared if isinstance(prepared, ByShard) else None
     if by_shard and by_shard.nodes_count > 1 and target in collections and not skip:
         raise Refused(
@@ -188,7 +200,7 @@ def plan_restore(request: RestoreRequest, server: Server) -> RestorePlan:
         else (
             *_version_warnings(snapshot, version),
             *(alias_left(alias, request.left_aliases[alias]) for alias in left),
-            *(by_shard.lowered if by_shard else ()),
+            *(by_shard.changed if by_shard else ()),
         ),
         sharding=prepared if isinstance(prepared, CustomSharding) else None,
         by_shard=by_shard,

@@ -6,7 +6,7 @@ from contextlib import ExitStack
 from dataclasses import replace as replace_
 from typing import TYPE_CHECKING
 
-from snapshot_tasks.cli.command import Outcome, Run, Seconds, command
+from snapshot_tasks.cli.command import Count, Outcome, Run, Seconds, command
 from snapshot_tasks.cli.flags import only_one
 from snapshot_tasks.cli.wiring import (
     COLLECTION_HELP,
@@ -22,6 +22,8 @@ from snapshot_tasks.system.errors import Refused
 
 if TYPE_CHECKING:
     from snapshot_tasks.catalog.folder import Catalog
+    from snapshot_tasks.operations.batch import Batch
+    from snapshot_tasks.operations.restore.into_empty import RestoreResult
     from snapshot_tasks.operations.restore.plan import RestoreRequest
     from snapshot_tasks.qdrant.server import Server
 
@@ -38,6 +40,8 @@ if TYPE_CHECKING:
         "replace": "Replace an existing collection, after a trial restore and a safety snapshot; "
         "asks first, or needs --yes.",
         "reindex": "Make payload indexes anew that find too little, from the payloads.",
+        "replication": "In a cluster, on how many nodes each shard shall be; default: as recorded,"
+        " but no more than there are nodes.",
         "yes": "Confirm the replacement without asking.",
         "dry-run": "Print the plan and change nothing.",
         "timeout": "Wait up to this many seconds for Qdrant to become ready, and then for another "
@@ -54,6 +58,7 @@ def restore(
     if_missing: bool = False,
     replace: bool = False,
     reindex: bool = False,
+    replication: int = Count(0),
     yes: bool = False,
     dry_run: bool = False,
     timeout: float = Seconds(0),
@@ -62,6 +67,7 @@ def restore(
     from snapshot_tasks.catalog.lock import Use
     from snapshot_tasks.engines.select import free_bytes
     from snapshot_tasks.operations.create.one import safety_saver
+    from snapshot_tasks.operations.restore.many import plan_missing, restore_missing
     from snapshot_tasks.operations.restore.plan import RestoreRequest
     from snapshot_tasks.operations.restore.unfinished import tidied
 
@@ -85,7 +91,17 @@ def restore(
             stack.enter_context(held)
         if if_missing and not snapshot and not as_:
             names = catalog.collections() if all else [collection or collection_in(run, catalog)]
-            return _restore_missing(run, catalog, server, names, dry=dry, reindex=reindex)
+            if dry:
+                return run.would(*plan_missing(catalog, server, names))
+            restored = restore_missing(
+                catalog,
+                server,
+                run.progress,
+                collections=names,
+                reindex=reindex,
+                replication=replication,
+            )
+            return _restored_missing(catalog, restored)
         save = safety_saver(create_defaults(run), server, catalog, run.progress, clock=now)
         request = RestoreRequest(
             snapshot=find_snapshot(run, catalog, snapshot, collection),
@@ -94,6 +110,7 @@ def restore(
             save_existing=save if replace else None,
             free_bytes=lambda: free_bytes(run.live),
             reindex=reindex,
+            replication=replication,
             journal=catalog.journal,
         )
         if dry:
@@ -132,15 +149,9 @@ def _restore_one(run: Run, request: RestoreRequest, server: Server, *, yes: bool
     )
 
 
-def _restore_missing(
-    run: Run, catalog: Catalog, server: Server, names: list[str], *, dry: bool, reindex: bool
-) -> Outcome:
+def _restored_missing(catalog: Catalog, restored: Batch[RestoreResult]) -> Outcome:
     from snapshot_tasks.cli.show.restored import render_restored_all, restored_all_json
-    from snapshot_tasks.operations.restore.many import plan_missing, restore_missing
 
-    if dry:
-        return run.would(*plan_missing(catalog, server, names))
-    restored = restore_missing(catalog, server, run.progress, collections=names, reindex=reindex)
     nothing = f"There is no snapshot in {catalog.folder} yet, so there is nothing to restore."
     return Outcome(
         result=restored_all_json(restored),
