@@ -126,6 +126,23 @@ def test_a_node_that_is_not_named_is_told(world: World, inv: Inv) -> None:
     assert_error(ran, 24, "has 3 nodes", "QDRANT_CLUSTER_URLS")
 
 
+def test_a_file_without_its_manifest_is_imported(
+    inv: Inv, taken: Callable[..., Path], tmp_path: Path
+) -> None:
+    """It says itself which shard each one is; what is in each is read and sealed."""
+    path = taken(KEYED)
+    manifest = json.loads(path.with_name(path.name + ".json").read_text())
+    copy = tmp_path / path.name
+    copy.write_bytes(path.read_bytes())
+    for old in (inv.root / "qdrant_snapshots").iterdir():
+        old.unlink()
+    proven(inv("snapshot.import", str(copy)))
+    again = json.loads(path.with_name(path.name + ".json").read_text())
+    for key in ("kind", "shards", "keys", "qdrant_version", "config"):
+        assert again[key] == manifest[key]
+    proven(inv("snapshot.verify", "--snapshot", path.name, "--level", "content"))
+
+
 def test_nothing_is_replaced_in_a_cluster(
     world: World, inv: Inv, taken: Callable[..., Path]
 ) -> None:

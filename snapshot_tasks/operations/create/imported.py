@@ -139,6 +139,12 @@ class Importer:
         probes = dump_probes(reading.probes)
         manifest = _manifest(found, described, reading, name, sha256, probes)
         manifest = replace(manifest, size_bytes=file.stat().st_size, label=self.label or None)
+        if of_cluster := check_archive(file).description:
+            manifest = replace(
+                manifest,
+                qdrant_version=of_cluster.qdrant_version,
+                shard_set=reading.sealing(of_cluster.shard_set),
+            )
         return {
             FINGERPRINT_SUFFIX: json.dumps(reading.fingerprint.as_json()) + "\n",
             **({PROBES_SUFFIX: probes} if probes else {}),

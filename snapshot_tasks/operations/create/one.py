@@ -20,7 +20,6 @@ from snapshot_tasks.domain.manifest import Manifest
 from snapshot_tasks.domain.names import check_collection
 from snapshot_tasks.domain.probes_file import ProbesFile, dump_probes
 from snapshot_tasks.domain.seal import SERVER
-from snapshot_tasks.domain.shards import ShardSet
 from snapshot_tasks.domain.snapshot import Snapshot
 from snapshot_tasks.domain.versions import unknown_because
 from snapshot_tasks.operations.create.download import Taken, take
@@ -167,18 +166,9 @@ def _manifest(
         probes_file=ProbesFile.of(probes) if probes else None,
         index_counts=tuple(c.as_json() for c in reading.index_counts) if reading else (),
         safety=request.safety,
-        shard_set=_sealed_shards(taken, reading),
+        shard_set=reading.sealing(taken.shard_set) if reading else taken.shard_set,
     )
     return manifest.sealed_with(reading.seal()) if reading else manifest
-
-
-def _sealed_shards(taken: Taken, reading: Reading | None) -> ShardSet | None:
-    """Return the shards with what is in each of them, if they were read one by one."""
-    if taken.shard_set is None or reading is None or not reading.shards:
-        return taken.shard_set
-    return taken.shard_set.sealed_with(
-        {int(name): (one.points_count, one.digest) for name, one in reading.shards.items()}
-    )
 
 
 def _refuse_alias(name: str, server: Server) -> None:

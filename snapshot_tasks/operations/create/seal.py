@@ -16,6 +16,7 @@ from snapshot_tasks.domain.fingerprint import Fingerprint
 from snapshot_tasks.domain.index_counts import IndexCount, IndexCounter
 from snapshot_tasks.domain.seal import READER, SERVER, Seal
 from snapshot_tasks.domain.search_parity import Probe
+from snapshot_tasks.domain.shards import ShardSet
 from snapshot_tasks.domain.snapshot import Snapshot
 from snapshot_tasks.domain.versions import DEFAULT_VERSION
 from snapshot_tasks.engines.base import Engine, FreshRequest
@@ -46,6 +47,14 @@ class Reading:
     def seal(self) -> Seal:
         """Return the seal for the manifest."""
         return Seal.of(self.fingerprint, sealed_by=self.read_by, seconds=self.seconds)
+
+    def sealing(self, shard_set: ShardSet | None) -> ShardSet | None:
+        """Return a cluster's shards with what is in each, if they were read one by one."""
+        if shard_set is None or not self.shards:
+            return shard_set
+        return shard_set.sealed_with(
+            {int(name): (one.points_count, one.digest) for name, one in self.shards.items()}
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
