@@ -6,14 +6,18 @@ import time
 from collections.abc import Iterator
 
 from snapshot_tasks.domain.cluster import is_enabled, nodes_count
-from snapshot_tasks.domain.findings import Finding, fail, ok
-from snapshot_tasks.domain.layout import Layout, layout_of, unsettled
+from snapshot_tasks.domain.findings import Finding, fail, ok, warn
+from snapshot_tasks.domain.layout import Layout, layout_of, uneven, unsettled
 from snapshot_tasks.qdrant.nodes import Nodes
 from snapshot_tasks.qdrant.server import Server
 from snapshot_tasks.system.errors import Refused, Unreachable
 from snapshot_tasks.system.progress import Progress
 
 POLL_SECONDS = 0.5
+_UNEVEN = (
+    "`inv snapshot.verify --level source` compares them. Delete the replica that is wrong, and let"
+    " Qdrant copy a good one."
+)
 MAX_LISTED = 5
 _START = "Start it; or remove it from the cluster, and from QDRANT_CLUSTER_URLS."
 _WAIT = (
@@ -71,9 +75,17 @@ def check_placement(nodes: Nodes, collection: str) -> Iterator[Finding]:
     reasons = list(unsettled(nodes.views(collection))) if collection else []
     for reason in reasons:
         yield fail("replicas", reason, _WAIT)
+    if collection:
+        yield from check_even(nodes, collection)
     if not reasons:
         every = "every replica is current" if several else "the server has every shard"
         yield ok("cluster", every)
+
+
+def check_even(nodes: Nodes, collection: str) -> Iterator[Finding]:
+    """Warn of replicas that are active, but have far fewer points than others of their shard."""
+    for reason in uneven(nodes.views(collection)):
+        yield warn("replicas", reason, _UNEVEN)
 
 
 def refuse_several_nodes(server: Server) -> None:

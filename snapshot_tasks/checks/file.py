@@ -27,6 +27,8 @@ _ONE_NODE = (
     " node in QDRANT_CLUSTER_URLS."
 )
 REPLICAS, KIND = "replicas", "kind"
+# About the live collection, and not about the file.
+LIVE_REPLICAS = "live replicas"
 _FUTURE = "Qdrant would confirm later writes to it, but drop them. Use an older snapshot."
 _HINT = "Do not restore it. Use an older one from `inv snapshot.list`, or an off-site copy."
 
@@ -52,7 +54,7 @@ class Verification:
             return Refused(reasons + ".", hint=_ONE_NODE)
         if all(f.check == KIND for f in wrong):
             return Refused(reasons + ".", hint=wrong[0].remedy)
-        if all(f.check in (CONTENT, SOURCE, "contents") for f in wrong):
+        if all(f.check in (CONTENT, SOURCE, "contents", LIVE_REPLICAS) for f in wrong):
             return ContentsDiffer(f"{self.snapshot.name}: {reasons}.", hint=_DIFFER_HINT)
         hint = UNPACK if any(f.remedy == UNPACK for f in wrong) else _HINT
         return Damaged(f"{self.snapshot.name} is damaged: {reasons}.", hint=hint)

@@ -126,7 +126,7 @@ def _receive(
     with (
         storage_errors(file.parent, setting="TMPDIR"),
         file.open("w+b") as target,
-        progress.phase(label) as advance,
+        progress.phase(label, total_bytes=0) as advance,
     ):
         writer = Writer(target)
         for shard_id in held:

@@ -14,6 +14,9 @@ from dataclasses import dataclass, field
 from snapshot_tasks.domain.cluster import ACTIVE, ShardKey
 from snapshot_tasks.system.untrusted import JsonObject
 
+# Counts of nodes are approximate, and writes reach one replica before another.
+EVEN_SHARE = 0.9
+
 
 @dataclass(frozen=True, slots=True, order=True)
 class Replica:
@@ -26,12 +29,16 @@ class Replica:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class View:
-    """What one node says about a collection: every replica, and what is moving."""
+    """What one node says about a collection: every replica, and what is moving.
+
+    `points` is about how many points each of its own replicas has.
+    """
 
     peer_id: int
     replicas: frozenset[Replica]
     keys: Mapping[int, str | int] = field(default_factory=dict)
     moving: tuple[str, ...] = ()
+    points: Mapping[int, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,6 +86,7 @@ def view_of(placement: JsonObject) -> View:
             for shard in (*local, *remote)
             if shard.get("shard_key") is not None
         },
+        points={int(shard["shard_id"]): int(shard.get("points_count") or 0) for shard in local},
         moving=(
             *(f"shard {t['shard_id']} is moving" for t in placement.get("shard_transfers") or ()),
             *("it is being resharded" for _ in placement.get("resharding_operations") or ()),
@@ -101,6 +109,20 @@ def unsettled(views: Sequence[View]) -> Iterator[str]:
     for replica in replicas:
         if replica.peer_id not in known:
             yield f"shard {replica.shard_id} is on the node {replica.peer_id}, which is unknown"
+
+
+def uneven(views: Sequence[View]) -> Iterator[str]:
+    """Yield each shard of which an active replica has far fewer points than another.
+
+    Nodes say about how many points they have, and answer a count from any replica: an empty one can
+    hide the loss of all its points.
+    """
+    ids = sorted({shard_id for view in views for shard_id in view.points})
+    for shard_id in ids:
+        counts = {view.peer_id: view.points[shard_id] for view in views if shard_id in view.points}
+        if min(counts.values()) < EVEN_SHARE * max(counts.values()):
+            each = ", ".join(f"{count:,} on node {peer}" for peer, count in counts.items())
+            yield f"the replicas of shard {shard_id} have different numbers of points: {each}"
 
 
 def layout_of(view: View) -> Layout:

@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
 
+import httpx
 import pytest
 
 from tests.conftest import Inv
-from tests.support.cluster import AUTO, World, at, nothing_left
+from tests.support.cluster import AUTO, VECTORS, World, at, nothing_left, of_cluster, points
 from tests.support.nodes import Node, until
 from tests.support.proxy import Exchange, Hold, Proxy, faulty
 from tests.support.world import assert_error, ended, tree
@@ -84,3 +85,32 @@ def test_the_next_run_removes_a_half_made_collection(
     nothing_left(world.found)
     with closing(world.found[0].loader) as loader:
         loader.request("DELETE", f"/collections/{NEW}")
+
+
+def test_an_empty_active_replica_is_told(world: World, inv: Inv) -> None:
+    """Counts come from any replica, so only the nodes' own words and a look at each show it."""
+    there = of_cluster(inv, world.found)
+    with closing(world.found[0].loader) as loader:
+        for name, count in (("whole", 60), ("void", 0)):
+            body = {"vectors": VECTORS, "shard_number": 1, "replication_factor": 2}
+            loader.request("PUT", f"/collections/{name}", body)
+            if count:
+                loader.fill(name, points(count))
+    assert there("snapshot.create", "--collection", "whole", "--strict").code == 0
+    empty, victim = (
+        next(n for n in world.found if n.get(f"/collections/{name}/cluster")["local_shards"])
+        for name in ("void", "whole")
+    )
+    shard = httpx.get(f"{empty.url}/collections/void/shards/0/snapshot", timeout=60).content
+    url = f"{victim.url}/collections/whole/shards/0/snapshots/upload?priority=no_sync&wait=true"
+    httpx.post(url, files={"snapshot": shard}, timeout=60).raise_for_status()
+    ran = there("snapshot.verify", "--collection", "whole", "--level", "source")
+    assert_error(ran, 21, "replica")
+    ran = there("snapshot.create", "--collection", "whole", "--strict")
+    assert ran.code == 21, ran.stderr + ran.stdout
+    assert "the replicas of shard 0 have different numbers of points" in ran.stderr + ran.stdout
+    ran = there("doctor", QDRANT_COLLECTION_NAME="whole")
+    assert "different numbers of points" in ran.stdout
+    with closing(world.found[0].loader) as loader:
+        for name in ("whole", "void"):
+            loader.request("DELETE", f"/collections/{name}")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from snapshot_tasks.catalog.folder import Catalog
 from snapshot_tasks.catalog.journal import Journal
-from snapshot_tasks.checks.cluster import settled_layout
+from snapshot_tasks.checks.cluster import check_even, settled_layout
 from snapshot_tasks.checks.contents import check_sanity
 from snapshot_tasks.checks.hidden import hidden_points
 from snapshot_tasks.checks.indexes import wrong_on_source
@@ -106,6 +106,7 @@ def create(
         findings = (
             *_findings(sealing, previous, request),
             *check_vector_names(sealing.taken.before.config, version),
+            *check_even(nodes, request.collection),
         )
         if findings and request.strict:
             raise ContentsDiffer(

@@ -11,7 +11,7 @@ from snapshot_tasks.catalog.proofs import keep_proof
 from snapshot_tasks.checks.cluster import settled_layout
 from snapshot_tasks.checks.contents import check_contents, check_shards
 from snapshot_tasks.checks.expected import sealed_shards
-from snapshot_tasks.checks.file import Verification, verify
+from snapshot_tasks.checks.file import LIVE_REPLICAS, Verification, verify
 from snapshot_tasks.checks.indexes import wrong_on_source
 from snapshot_tasks.checks.live_indexes import ask_source
 from snapshot_tasks.checks.replicas import REPLICA_REMEDY, disagreements, read_replicas, unsealed
@@ -206,9 +206,10 @@ def _live_replicas(
     if not wrong and not moved and (sealed := sealed_shards(snapshot)).keys() == replicas.keys():
         wrong = list(unsealed(sealed, replicas))
     for reason in wrong:
-        yield fail("replicas", reason, REPLICA_REMEDY)
+        yield fail(LIVE_REPLICAS, reason, REPLICA_REMEDY)
     if not wrong:
-        yield ok("replicas", f"{sum(map(len, replicas.values()))} replicas, the same on all nodes")
+        count = sum(map(len, replicas.values()))
+        yield ok(LIVE_REPLICAS, f"{count} replicas, the same on all nodes")
 
 
 def verify_each(

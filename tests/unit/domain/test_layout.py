@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from snapshot_tasks.domain.cluster import ShardKey
-from snapshot_tasks.domain.layout import layout_of, spread, unsettled, view_of
+from snapshot_tasks.domain.layout import layout_of, spread, uneven, unsettled, view_of
 
 
 def answer(peer: int, holders: dict[int, list[int]], **more: Any) -> dict[str, Any]:
@@ -90,3 +90,22 @@ def test_every_node_gives_about_as_many_shards() -> None:
     chosen = spread(layout_of(view_of(answer(1, holders))))
     assert all(peer in holders[shard] for shard, peer in chosen.items())
     assert sorted(chosen.values()) == [1, 1, 2, 2, 3, 3]
+
+
+def test_an_active_replica_with_fewer_points_is_told() -> None:
+    """Empty or half of it; a few points are only writes on their way."""
+    views = [
+        view_of(
+            {
+                "peer_id": peer,
+                "local_shards": [
+                    {"shard_id": shard, "state": "Active", "points_count": count}
+                    for shard, count in enumerate(counts)
+                ],
+            }
+        )
+        for peer, counts in ((1, (500, 500, 0)), (2, (0, 480, 0)))
+    ]
+    assert list(uneven(views)) == [
+        "the replicas of shard 0 have different numbers of points: 500 on node 1, 0 on node 2"
+    ]
