@@ -105,7 +105,7 @@ def written(folder: Path) -> list[bytes]:
 def echo(exchange: Exchange) -> None:
     """Refuse as a debugging proxy might: with the whole request in the response."""
     headers = str(exchange._handler.headers).encode()
-    exchange.answer(Answer(500, {"Content-Type": "text/plain"}, headers * 3))
+    exchange.answer(Answer(400, {"Content-Type": "text/plain"}, headers * 3))
 
 
 SUCCESSES = (
