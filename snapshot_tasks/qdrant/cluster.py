@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from snapshot_tasks.domain.cluster import KeyStep
 from snapshot_tasks.qdrant.http import Http
-from snapshot_tasks.qdrant.paths import collection_path
+from snapshot_tasks.qdrant.paths import AGREEMENT, collection_path
 from snapshot_tasks.system.errors import CredentialsRefused
 from snapshot_tasks.system.untrusted import JsonObject
 
@@ -35,7 +35,8 @@ class Cluster:
             body = {"shard_key": step.key, "shards_number": step.shards_count}
             if step.replication_factor:
                 body["replication_factor"] = step.replication_factor
-            self._http.send("PUT", path, body=body, long=True)
+            self._http.send("PUT", path, body=body, params=AGREEMENT, long=True)
         for step in steps:
             if step.gap:
-                self._http.send("POST", f"{path}/delete", body={"shard_key": step.key}, long=True)
+                gap = {"shard_key": step.key}
+                self._http.send("POST", f"{path}/delete", body=gap, params=AGREEMENT, long=True)

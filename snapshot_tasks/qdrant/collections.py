@@ -12,7 +12,7 @@ from snapshot_tasks.qdrant.errors import not_qdrant, refuses_exact
 from snapshot_tasks.qdrant.guard import is_scoped
 from snapshot_tasks.qdrant.http import Http
 from snapshot_tasks.qdrant.lost import or_look
-from snapshot_tasks.qdrant.paths import collection_path
+from snapshot_tasks.qdrant.paths import AGREEMENT, collection_path
 from snapshot_tasks.system.errors import NotFound, Refused, ServerFailure
 from snapshot_tasks.system.untrusted import JsonObject
 
@@ -208,9 +208,10 @@ class Collections:
         Raises:
             Exists: if there is one of that name.
         """
+        path = collection_path(collection)
         try:
             or_look(
-                lambda: self._http.send("PUT", collection_path(collection), body=body, long=True),
+                lambda: self._http.send("PUT", path, body=body, params=AGREEMENT, long=True),
                 lambda: collection in self.names(),
             )
         except ServerFailure as error:
@@ -226,7 +227,9 @@ class Collections:
         action = {"create_alias": {"alias_name": alias, "collection_name": collection}}
         body = {"actions": [action]}
         or_look(
-            lambda: self._http.send("POST", "/collections/aliases", body=body, long=True),
+            lambda: self._http.send(
+                "POST", "/collections/aliases", body=body, params=AGREEMENT, long=True
+            ),
             lambda: self.aliases().get(alias) == collection,
         )
 
@@ -236,7 +239,9 @@ class Collections:
         A lost answer is reconciled by looking.
         """
         or_look(
-            lambda: self._http.send("DELETE", collection_path(collection), long=True),
+            lambda: self._http.send(
+                "DELETE", collection_path(collection), params=AGREEMENT, long=True
+            ),
             lambda: collection not in self.names(),
         )
 

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from urllib.parse import quote
+
+# How many seconds the nodes of a cluster may take to agree. Qdrant's default is 10: measured, a
+# busy machine needs more to make six shards on three nodes.
+AGREEMENT: Mapping[str, str] = MappingProxyType({"timeout": "300"})
 
 
 def collection_path(collection: str) -> str:
