@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import stat
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -166,12 +167,26 @@ def publish(staging: Path, final: Path, *, mode: int = PUBLIC) -> None:
 def write_text(path: Path, text: str, *, mode: int = PUBLIC) -> None:
     """Write a small file atomically: it is absent, unchanged or complete.
 
-    The rename replaces an existing link and never follows it.
+    The rename replaces an existing link and never follows it. A device or a pipe is written to
+    instead: a rename would put a file in the place of /dev/null, for every program.
     """
+    if _is_stream(path):
+        with path.open("w", encoding="utf-8") as stream:
+            stream.write(text)
+        return
     with staging_file(path.parent) as staging:
         staging.write_text(text, encoding="utf-8")
         publish(staging, path, mode=mode)
     sync_directory(path.parent)
+
+
+def _is_stream(path: Path) -> bool:
+    """Return whether a path is a device of characters, a pipe or a socket."""
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return False
+    return stat.S_ISCHR(mode) or stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)
 
 
 def by_umask() -> int:

@@ -9,6 +9,7 @@ import os
 import stat
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -249,3 +250,15 @@ def test_a_tail_is_the_last_lines(tmp_path: Path) -> None:
     assert tail(path, 2) == ["\ufffdtwo", "three"]
     assert tail(path, 0) == []
     assert len("".join(tail(path, 99))) <= CHUNK_BYTES
+
+
+def test_a_pipe_is_written_to_and_never_replaced(tmp_path: Path) -> None:
+    """A device such as /dev/null would otherwise become a file, for every program."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with ThreadPoolExecutor() as pool:
+        read = pool.submit(pipe.read_text)
+        write_text(pipe, "<testsuites/>")
+        assert read.result(timeout=30) == "<testsuites/>"
+    assert stat.S_ISFIFO(pipe.stat().st_mode)
+    assert list(tmp_path.iterdir()) == [pipe]
