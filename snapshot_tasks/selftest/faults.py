@@ -23,6 +23,7 @@ from snapshot_tasks.selftest.copies import (
     NUMBER_BYTES,
     Copy,
     Fault,
+    LiveId,
     NotApplicable,
     is_dense,
 )
@@ -127,17 +128,26 @@ def _swap_vectors(copy: Copy) -> None:
     raise NotApplicable("no two vectors in one file")
 
 
-def _delete_vector(copy: Copy) -> None:
-    """Its bit in the flags of the storage: one of two files of bits, or one with a header."""
+def _delete_vectors(copy: Copy) -> None:
+    """Their bits in the flags of the storages: one of two files of bits, or one with a header.
+
+    All dense vectors of a point, because not every storage reads its flags.
+    """
     for live in copy.live_ids():
-        for name, vector in live.point.vectors.items():
-            storage = f"{live.segment}vector_storage{'-' * bool(name)}{name}/"
-            for flags, header_bytes in ((".dat", FLAGS_HEADER_BYTES), ("/flags_a.dat", 0)):
-                if is_dense(vector) and (members := copy.members(f"{storage}deleted{flags}")):
-                    byte, bit = divmod(live.number, 8)
-                    copy.set_bit(members[0], header_bytes + byte, bit)
-                    return
+        names = [name for name, vector in live.point.vectors.items() if is_dense(vector)]
+        if sum(_flag(copy, live, name) for name in names):
+            return
     raise NotApplicable("no dense vector has flags")
+
+
+def _flag(copy: Copy, live: LiveId, name: str) -> bool:
+    storage = f"{live.segment}vector_storage{'-' * bool(name)}{name}/"
+    for flags, header_bytes in ((".dat", FLAGS_HEADER_BYTES), ("/flags_a.dat", 0)):
+        if members := copy.members(f"{storage}deleted{flags}"):
+            byte, bit = divmod(live.number, 8)
+            copy.set_bit(members[0], header_bytes + byte, bit)
+            return True
+    return False
 
 
 def _drop_point(copy: Copy) -> None:
@@ -311,7 +321,7 @@ FAULTS = (
     Fault("one bit of a multi-vector flipped", lambda c: c.flip(c.live_values(_rows), 1)),
     Fault("one bit of a sparse vector flipped", lambda c: c.flip(c.live_values(_sparse), 1)),
     Fault("two vectors swapped", _swap_vectors),
-    Fault("vector flagged as deleted", _delete_vector),
+    Fault("vector flagged as deleted", _delete_vectors),
     Fault("payload no text any more", lambda c: c.flip(c.live_text(), 0x80)),
     Fault("one letter of a payload changed", lambda c: c.flip(c.live_text(), 1)),
     Fault("one bit of a point's id flipped", lambda c: c.flip(c.live_id().position, 1)),
