@@ -13,7 +13,7 @@ from snapshot_tasks.domain.strict_mode import Limits, within
 from snapshot_tasks.qdrant.errors import refuses_exact
 from snapshot_tasks.qdrant.http import BATCH_ANSWERS, Http
 from snapshot_tasks.qdrant.lost import or_look
-from snapshot_tasks.qdrant.paths import AGREEMENT, collection_path
+from snapshot_tasks.qdrant.paths import collection_path
 from snapshot_tasks.system.errors import ServerFailure
 
 BATCH = 1000
@@ -77,7 +77,7 @@ class PayloadIndexes:
 
     def make(self, field: str, index: Mapping[str, Any]) -> None:
         """Create an index as a server describes it; a lost answer is reconciled by looking."""
-        path, wait = f"{self._path}/index", {"wait": "true", **AGREEMENT}
+        path, wait = f"{self._path}/index", {"wait": "true"}
         body = {"field_name": field, "field_schema": index.get("params") or index["data_type"]}
         or_look(
             lambda: self._http.send("PUT", path, body=body, params=wait, long=True),

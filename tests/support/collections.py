@@ -37,8 +37,7 @@ class Loader:
 
     def request(self, method: str, path: str, body: Any = None, *, wait: bool = True) -> Any:
         """Send one request and return its result; anything but success raises."""
-        # On a busy machine, nodes take longer to agree than the 10 s that Qdrant waits.
-        params = {"wait": str(wait).lower(), "timeout": "60"}
+        params = {"wait": str(wait).lower()}
         response = self._client.request(method, path, json=body, params=params)
         assert response.is_success, response.text
         return response.json()["result"]
