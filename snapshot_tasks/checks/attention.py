@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from snapshot_tasks.checks.promises import code, promises, remedy
-from snapshot_tasks.domain.findings import Finding, Status, fail, failed, warn
+from snapshot_tasks.domain.findings import Finding, Status, fail, failed, listed, warn
 from snapshot_tasks.domain.proof import DRILL, VERIFY, Proof, last_of
 from snapshot_tasks.domain.snapshot import Snapshot
 from snapshot_tasks.system.errors import TaskError
@@ -79,7 +79,7 @@ def check_older(subject: Subject) -> Iterator[Finding]:
     """The last test or verification of older snapshots, the second line of defence, passed."""
     wrong = [s.name for s in subject.snapshots[1:] if s.manifest_problem or _has_failed(s)]
     if wrong:
-        message = f"{len(wrong)} damaged or failed to restore: {_some(wrong)}"
+        message = f"{len(wrong)} damaged or failed to restore: {listed(wrong, MAX_NAMED)}"
         yield warn("older snapshots", message, "Do not rely on them; `inv snapshot.show` says why.")
 
 
@@ -103,7 +103,7 @@ def _findings_of(
     findings, when = proof.findings, ago(proof.at, subject.now)
     if not proof.ok:
         reasons = list(dict.fromkeys(f"{f.check}: {f.message}" for f in failed(findings)))
-        message = f"{snapshot.name} failed {when}: {_some(reasons) or 'unknown reason'}"
+        message = f"{snapshot.name} failed {when}: {listed(reasons, MAX_NAMED) or 'unknown reason'}"
         remedy = subject.remedy("snapshot.test-restore --create")
         yield fail(check, message, f"Do not rely on it. {remedy}")
     # The checks after the restart repeat the same warnings.
@@ -116,8 +116,3 @@ def _findings_of(
 def _has_failed(snapshot: Snapshot) -> bool:
     last = (last_of(snapshot.proofs, kind) for kind in (DRILL, VERIFY))
     return any(proof is not None and not proof.ok for proof in last)
-
-
-def _some(texts: Sequence[str]) -> str:
-    more = f"; and {len(texts) - MAX_NAMED} more" if len(texts) > MAX_NAMED else ""
-    return "; ".join(texts[:MAX_NAMED]) + more

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from snapshot_tasks.domain.cluster import is_enabled, nodes_count
-from snapshot_tasks.domain.findings import Finding, fail, ok, warn
-from snapshot_tasks.domain.layout import Layout, layout_of, uneven, unsettled
+from snapshot_tasks.domain.findings import Finding, fail, listed, ok, warn
+from snapshot_tasks.domain.layout import Layout, View, layout_of, uneven, unsettled
 from snapshot_tasks.qdrant.nodes import Nodes
 from snapshot_tasks.qdrant.server import Server
 from snapshot_tasks.system.errors import Refused, Unreachable
@@ -47,10 +47,9 @@ def settled_layout(
             views = nodes.views(collection)
             reasons = list(unsettled(views))
     if reasons:
-        more = f"; and {len(reasons) - MAX_LISTED} more" * (len(reasons) > MAX_LISTED)
         raise Refused(
             f"The replicas of {collection} are not all current and in place:"
-            f" {'; '.join(reasons[:MAX_LISTED])}{more}.",
+            f" {listed(reasons, MAX_LISTED)}.",
             hint=_WAIT,
         )
     return layout_of(views[0])
@@ -71,20 +70,19 @@ def check_nodes(entry: Server) -> Iterator[Finding]:
 
 def check_placement(nodes: Nodes, collection: str) -> Iterator[Finding]:
     """Yield each replica that is not current or is moving; "" is no collection."""
-    several = len(nodes) > 1
-    reasons = list(unsettled(nodes.views(collection))) if collection else []
+    views = nodes.views(collection) if collection else ()
+    reasons = list(unsettled(views)) if views else []
     for reason in reasons:
         yield fail("replicas", reason, _WAIT)
-    if collection:
-        yield from check_even(nodes, collection)
+    yield from check_even(views)
     if not reasons:
-        every = "every replica is current" if several else "the server has every shard"
+        every = "every replica is current" if len(nodes) > 1 else "the server has every shard"
         yield ok("cluster", every)
 
 
-def check_even(nodes: Nodes, collection: str) -> Iterator[Finding]:
+def check_even(views: Sequence[View]) -> Iterator[Finding]:
     """Warn of replicas that are active, but have far fewer points than others of their shard."""
-    for reason in uneven(nodes.views(collection)):
+    for reason in uneven(views):
         yield warn("replicas", reason, _UNEVEN)
 
 

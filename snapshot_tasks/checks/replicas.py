@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from snapshot_tasks.checks.expected import Restored
-from snapshot_tasks.domain.findings import Concern, Finding, Status
+from snapshot_tasks.domain.findings import Concern, Finding, Status, fail, listed
 from snapshot_tasks.domain.fingerprint import Fingerprint
 from snapshot_tasks.domain.layout import Layout, layout_of
 from snapshot_tasks.domain.shards import ShardFacts
@@ -40,7 +40,7 @@ def read_replicas(nodes: Nodes, collection: str, progress: Progress) -> Replicas
     """
     layout = layout_of(nodes.views(collection)[0])
     found: dict[int, dict[str, Fingerprint]] = {shard.id: {} for shard in layout.shards}
-    for peer in sorted({peer for shard in layout.shards for peer in shard.holders}):
+    for peer in layout.peers:
         node = nodes.of(peer)
         with scratch_folder() as folder:
             file = folder / "replicas"
@@ -63,14 +63,7 @@ def check_replicas(restored: Restored) -> Iterator[Finding]:
     ):
         replicas = read_replicas(nodes, restored.collection, restored.progress)
     if wrong := list(unsealed(expected, replicas)):
-        more = f"; and {len(wrong) - MAX_LISTED} more" * (len(wrong) > MAX_LISTED)
-        yield Finding(
-            check="replicas",
-            status=Status.FAIL,
-            message="; ".join(wrong[:MAX_LISTED]) + more,
-            remedy=REPLICA_REMEDY,
-            concern=Concern.COUNT,
-        )
+        yield fail("replicas", listed(wrong, MAX_LISTED), REPLICA_REMEDY, Concern.COUNT)
         return
     count = sum(map(len, replicas.values()))
     message = f"{count} replicas of {len(replicas)} shards, each identical to its seal"
@@ -121,7 +114,7 @@ def _receive(
     node: Server, collection: str, layout: Layout, peer: int, file: Path, progress: Progress
 ) -> None:
     """Write the shards that a node holds into one file, as streams that leave no copy there."""
-    held = [shard.id for shard in layout.shards if peer in shard.holders]
+    held = layout.held_by(peer)
     label = f"receiving {len(held)} replicas from {node.endpoint.url}"
     with (
         storage_errors(file.parent, setting="TMPDIR"),

@@ -12,7 +12,7 @@ from snapshot_tasks.checks.replicas import check_replicas
 from snapshot_tasks.checks.search import check_search
 from snapshot_tasks.domain.collection import optimizer_is_off
 from snapshot_tasks.domain.comparison import added_only, differences, kept_only
-from snapshot_tasks.domain.findings import Concern, Finding, Status, failed, warn
+from snapshot_tasks.domain.findings import Concern, Finding, Status, failed, listed, warn
 from snapshot_tasks.domain.versions import same_minor
 from snapshot_tasks.qdrant.points import read_fingerprint
 from snapshot_tasks.system.errors import ContentsDiffer, RestoreIncomplete, TaskError
@@ -250,6 +250,4 @@ def _compared(
     found = list(differences(dict(expected), dict(actual)))
     if not found:
         return Finding(check=check, status=Status.OK, message="identical", concern=concern)
-    shown = "; ".join(found[:MAX_LISTED])
-    more = f"; and {len(found) - MAX_LISTED} more" if len(found) > MAX_LISTED else ""
-    return Finding(check=check, status=status, message=shown + more, concern=concern)
+    return Finding(check=check, status=status, message=listed(found, MAX_LISTED), concern=concern)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -60,6 +61,15 @@ def shard_keys(document: Any) -> tuple[ShardKey, ...]:
     if any(isinstance(k.key, bool) or not isinstance(k.key, str | int) for k in keys):
         raise ValueError("a shard key is neither text nor a number")
     return tuple(sorted((k for k in keys if k.shard_ids), key=lambda k: k.shard_ids))
+
+
+def keys_of(shards: Iterable[tuple[int, str | int | None]]) -> tuple[ShardKey, ...]:
+    """Return the keys of these shards, in the order of the shards, of which some may have none."""
+    ids: dict[str | int, list[int]] = {}
+    for shard_id, key in shards:
+        if key is not None:
+            ids.setdefault(key, []).append(shard_id)
+    return tuple(ShardKey(key=key, shard_ids=tuple(its)) for key, its in ids.items())
 
 
 def key_steps(keys: tuple[ShardKey, ...]) -> tuple[KeyStep, ...]:

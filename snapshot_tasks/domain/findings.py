@@ -58,6 +58,12 @@ def loses_points(findings: Sequence[Finding]) -> bool:
     return any(f.concern in (Concern.COUNT, Concern.POINTS) for f in failed(findings))
 
 
+def listed(texts: Sequence[str], most: int) -> str:
+    """Return so many of these texts in one line, and how many more there are."""
+    more = f"; and {len(texts) - most} more" if len(texts) > most else ""
+    return "; ".join(texts[:most]) + more
+
+
 def ok(check: str, message: str) -> Finding:
     """Return a finding without a problem."""
     return Finding(check=check, status=Status.OK, message=message)

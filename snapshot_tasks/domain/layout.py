@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from snapshot_tasks.domain.cluster import ACTIVE, ShardKey
+from snapshot_tasks.domain.cluster import ACTIVE, ShardKey, keys_of
 from snapshot_tasks.system.untrusted import JsonObject
 
 # Counts of nodes are approximate, and writes reach one replica before another.
@@ -59,11 +59,16 @@ class Layout:
     @property
     def keys(self) -> tuple[ShardKey, ...]:
         """The keys of custom sharding with their shards, in the order of their ids."""
-        ids: dict[str | int, list[int]] = {}
-        for shard in self.shards:
-            if shard.key is not None:
-                ids.setdefault(shard.key, []).append(shard.id)
-        return tuple(ShardKey(key=key, shard_ids=tuple(its)) for key, its in ids.items())
+        return keys_of((shard.id, shard.key) for shard in self.shards)
+
+    @property
+    def peers(self) -> tuple[int, ...]:
+        """The nodes that hold a shard."""
+        return tuple(sorted({peer for shard in self.shards for peer in shard.holders}))
+
+    def held_by(self, peer: int) -> tuple[int, ...]:
+        """Return the ids of the shards that a node holds."""
+        return tuple(shard.id for shard in self.shards if peer in shard.holders)
 
     def replication_of(self, key: ShardKey) -> int:
         """Return how many nodes hold each shard of a key."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from snapshot_tasks.domain.cluster import ShardKey
+from snapshot_tasks.domain.cluster import ShardKey, keys_of
 from snapshot_tasks.system.untrusted import JsonObject, optional, typed
 
 KIND = "shards"
@@ -117,11 +117,7 @@ class ShardSet:
     @property
     def shard_keys(self) -> tuple[ShardKey, ...]:
         """The keys with the ids of their shards, in the order of these."""
-        ids: dict[str | int, list[int]] = {}
-        for shard in self.shards:
-            if shard.key is not None:
-                ids.setdefault(shard.key, []).append(shard.id)
-        return tuple(ShardKey(key=key, shard_ids=tuple(its)) for key, its in ids.items())
+        return keys_of((shard.id, shard.key) for shard in self.shards)
 
     @property
     def identities(self) -> tuple[tuple[int, str | int | None, int, str], ...]:

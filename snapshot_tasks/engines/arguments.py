@@ -12,15 +12,10 @@ def cluster_environment(port: int = P2P_PORT) -> dict[str, str]:
     return {"QDRANT__CLUSTER__ENABLED": "true", "QDRANT__CLUSTER__P2P__PORT": str(port)}
 
 
-def node_argv(
-    port: int = P2P_PORT, joins: int | None = None, *, host: str = "127.0.0.1", first: str = ""
-) -> tuple[str, ...]:
-    """Return the arguments of the first node, or of one that joins the node with that port.
-
-    `host` is where other nodes reach it, and `first` where the first node is, if elsewhere.
-    """
-    bootstrap = () if joins is None else ("--bootstrap", f"http://{first or host}:{joins}")
-    return (*bootstrap, "--uri", f"http://{host}:{port}")
+def node_argv(port: int = P2P_PORT, joins: int | None = None) -> tuple[str, ...]:
+    """Return the arguments of the first node, or of one that joins the node with that port."""
+    bootstrap = () if joins is None else ("--bootstrap", f"http://127.0.0.1:{joins}")
+    return (*bootstrap, "--uri", f"http://127.0.0.1:{port}")
 
 
 def load_argv(load: tuple[str, str] | None, folder: PurePath | str) -> tuple[str, ...]:

@@ -56,12 +56,11 @@ def fresh_native(
 
 @dataclass(slots=True, kw_only=True)
 class _Servers:
-    """The processes of one drill: `pids` are all that were started, `running` the last of each."""
+    """The nodes of one drill; `running` are their processes that were started and not stopped."""
 
     home: Path
     nodes: tuple[NativeProcess, ...]
     ready_seconds: float
-    pids: list[int] = field(default_factory=list)
     running: list[int] = field(default_factory=list)
 
     def start(self, load: tuple[str, ...]) -> None:
@@ -75,7 +74,6 @@ class _Servers:
     def restart(self) -> None:
         """Stop all nodes, then start all; what was only for the first start is left out."""
         self.stop()
-        self.running = []
         # A node of several is only ready when most others are there.
         self._spawn(self.nodes, ())
 
@@ -86,7 +84,6 @@ class _Servers:
             with process.shielded():
                 node.home.mkdir(exist_ok=True)
                 pid = node.spawn(load)
-                self.pids.append(pid)
                 self.running.append(pid)
             process.end_first(pid)
             started.append((node, pid))
@@ -96,8 +93,9 @@ class _Servers:
     def stop(self, *, patience_seconds: float | None = None) -> None:
         """Stop every process that was started."""
         more = {} if patience_seconds is None else {"patience_seconds": patience_seconds}
-        for pid in self.pids:
+        for pid in self.running:
             process.stop(pid, **more)
+        self.running = []
 
     def last_words(self) -> LastWords:
         """Return how the first node that has ended is, else the first one."""

@@ -69,6 +69,11 @@ class Description:
             raise ValueError(f"{DESCRIPTION} is not valid: {error}") from error
 
 
+def shard_name(shard_id: int) -> str:
+    """Return the name of the member that is a shard's own file."""
+    return f"shard-{shard_id}.snapshot"
+
+
 class Writer:
     """Writes a container: places for the shards first, then their bytes in any order."""
 
@@ -78,11 +83,11 @@ class Writer:
 
     def place(self, shard_id: int, size_bytes: int) -> Place:
         """Make the place for the next shard. Its bytes may be written by another thread."""
-        return self._place(f"shard-{shard_id}.snapshot", size_bytes)
+        return self._place(shard_name(shard_id), size_bytes)
 
     def open_place(self, shard_id: int) -> Place:
         """Make a place of unknown size, after which nothing can be placed until it is closed."""
-        return self._place(f"shard-{shard_id}.snapshot", None)
+        return self._place(shard_name(shard_id), None)
 
     def close(self, place: Place) -> int:
         """Write the size of an open place, and return it in bytes."""

@@ -62,8 +62,6 @@ def describe(snapshot: Path, before: CollectionState, after: CollectionState) ->
         except (ValueError, KeyError):
             # The format of a later version: there is only the server's word.
             walk = _Walk()
-    if walk.description:
-        return describe_live(before, after)
     config = _config(walk.config, before.config, after.config)
     schema = _schema(walk.indexes, before.payload_schema)
     unsettled = walk.unsettled_by_log()

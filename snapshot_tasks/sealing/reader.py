@@ -79,8 +79,9 @@ def read_contents(
 
             readers, results = read_parts(snapshot, parts, take, payload_schema)
         by_name = _by_shard(readers, results)
+        for one in by_name.values():
+            total.merge(one)
         for result in results:
-            total.merge(Fingerprint.from_json(result["fingerprint"]))
             sanities.append(result["sanity"])
             samples += result["sample"]
             indexes.merge(result["indexes"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -90,7 +91,7 @@ def take(
     with copy:
         with progress.phase(label):
             made = copy.create(before)
-        sha256 = _download(collection, made, server, staging, progress)
+        sha256 = _download(copy, made, staging, progress)
         after = server.collections.state(collection)
         return Taken(
             at=at,
@@ -156,6 +157,18 @@ class ServerCopy:
         if self._made.is_surely_ours:
             pending.add(name=self._made.name)
         return self._made
+
+    def download(self, made: ServerSnapshot, take: Callable[[bytes], None]) -> str:
+        """Pass on its bytes, and return their SHA-256. Raises `Damaged` if Qdrant has another."""
+        digest = hashlib.sha256()
+
+        def receive(chunk: bytes) -> None:
+            digest.update(chunk)
+            take(chunk)
+
+        self.snapshots.download(self._collection, made, receive, note=self._progress.note)
+        _confirm(made, digest.hexdigest(), self._progress)
+        return digest.hexdigest()
 
     def __exit__(
         self,
@@ -231,27 +244,22 @@ def _flush_seconds(state: CollectionState) -> float:
     return min(MAX_FLUSH_SECONDS, float(seconds))
 
 
-def _download(
-    collection: str, made: ServerSnapshot, server: Server, staging: Path, progress: Progress
-) -> str:
-    """Stream the file to `staging` and hash it; return the SHA-256, confirmed by Qdrant."""
+def _download(copy: ServerCopy, made: ServerSnapshot, staging: Path, progress: Progress) -> str:
+    """Stream the file to `staging` and check it; return the SHA-256, confirmed by Qdrant."""
     require_free(staging, made.size_bytes)
-    digest = hashlib.sha256()
     with (
         storage_errors(staging.parent),
         staging.open("wb") as file,
         progress.phase("downloading", total_bytes=made.size_bytes) as advance,
     ):
 
-        def receive(chunk: bytes) -> None:
-            digest.update(chunk)
+        def take(chunk: bytes) -> None:
             file.write(chunk)
             advance(len(chunk))
 
-        server.snapshots.download(collection, made, receive, note=progress.note)
-    confirm(made, digest.hexdigest(), progress)
+        sha256 = copy.download(made, take)
     check_archive(staging)
-    return digest.hexdigest()
+    return sha256
 
 
 def require_free(staging: Path, size_bytes: int) -> None:
@@ -265,7 +273,7 @@ def require_free(staging: Path, size_bytes: int) -> None:
         )
 
 
-def confirm(made: ServerSnapshot, sha256: str, progress: Progress) -> None:
+def _confirm(made: ServerSnapshot, sha256: str, progress: Progress) -> None:
     """Raise `Damaged` if what arrived is not what Qdrant has created."""
     if made.sha256 is None:
         progress.note("Qdrant sent no checksum, so only size and structure were checked.")

@@ -106,7 +106,7 @@ def create(
         findings = (
             *_findings(sealing, previous, request),
             *check_vector_names(sealing.taken.before.config, version),
-            *check_even(nodes, request.collection),
+            *_uneven(nodes, request.collection),
         )
         if findings and request.strict:
             raise ContentsDiffer(
@@ -172,6 +172,12 @@ def _manifest(
     return manifest.sealed_with(reading.seal()) if reading else manifest
 
 
+def _uneven(nodes: Nodes, collection: str) -> Iterator[Finding]:
+    """Yield replicas with too few points; a single server has only one of each shard."""
+    if len(nodes) > 1:
+        yield from check_even(nodes.views(collection))
+
+
 def _refuse_alias(name: str, server: Server) -> None:
     """Refuse an alias: the catalogue would record it as the name of a collection."""
     owner = server.collections.aliases().get(name)
@@ -203,8 +209,8 @@ def _way(
     clock: Clock,
 ) -> Callable[[], Taken]:
     """Return how to take the collection: as Qdrant's own snapshot, or shard by shard."""
-    settled_layout(nodes, request.collection, progress, wait_seconds=request.wait_seconds)
     if len(nodes) == 1:
+        settled_layout(nodes, request.collection, progress, wait_seconds=request.wait_seconds)
         return lambda: take(
             request.collection,
             version,

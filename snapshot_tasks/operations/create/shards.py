@@ -12,13 +12,12 @@ from typing import TypeVar
 
 from snapshot_tasks.catalog.journal import Journal
 from snapshot_tasks.checks.cluster import settled_layout
-from snapshot_tasks.domain.collection import CollectionState, ServerSnapshot
+from snapshot_tasks.domain.collection import CollectionState
 from snapshot_tasks.domain.layout import Layout, spread
 from snapshot_tasks.domain.shards import KeyFacts, ShardFacts, ShardSet
 from snapshot_tasks.operations.create.download import (
     ServerCopy,
     Taken,
-    confirm,
     require_free,
     state_before,
 )
@@ -134,7 +133,7 @@ def _stored(
                     places[shard_id].write(chunk)
                     advance(len(chunk))
 
-                return _fetch(what, copies[shard_id], made[shard_id], take, progress)
+                return copies[shard_id].download(made[shard_id], take)
 
             hashes = _each_node(holders, fetch)
     return tuple(
@@ -147,24 +146,6 @@ def _stored(
         )
         for shard in layout.shards
     )
-
-
-def _fetch(
-    what: TakeShards,
-    copy: ServerCopy,
-    made: ServerSnapshot,
-    take: Callable[[bytes], None],
-    progress: Progress,
-) -> str:
-    digest = hashlib.sha256()
-
-    def receive(chunk: bytes) -> None:
-        digest.update(chunk)
-        take(chunk)
-
-    copy.snapshots.download(what.collection, made, receive, note=progress.note)
-    confirm(made, digest.hexdigest(), progress)
-    return digest.hexdigest()
 
 
 def _streamed(

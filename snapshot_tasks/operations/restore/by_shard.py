@@ -26,7 +26,7 @@ from snapshot_tasks.qdrant.indexes import PayloadIndexes
 from snapshot_tasks.qdrant.nodes import Nodes, open_nodes
 from snapshot_tasks.qdrant.server import Server
 from snapshot_tasks.sealing.archive import ArchiveSummary
-from snapshot_tasks.sealing.container import open_shard, shard_members
+from snapshot_tasks.sealing.container import open_shard, shard_members, shard_name
 from snapshot_tasks.sealing.extract import write_shard
 from snapshot_tasks.system.at_once import GoOn, at_once
 from snapshot_tasks.system.errors import Refused, RestoreIncomplete, ServerFailure
@@ -99,12 +99,11 @@ class ByShard:
                         go_on()
                         advance(count)
 
-                    for shard in layout.shards:
-                        if peer in shard.holders:
-                            go_on()
-                            files[shard.id].send(nodes.of(peer), collection, sent)
+                    for shard_id in layout.held_by(peer):
+                        go_on()
+                        files[shard_id].send(nodes.of(peer), collection, sent)
 
-                at_once(serve, sorted({p for shard in layout.shards for p in shard.holders}))
+                at_once(serve, layout.peers)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,7 +123,7 @@ class _ShardFile:
                     collection,
                     file,
                     self.sha256,
-                    name=f"shard-{self.shard_id}.snapshot",
+                    name=shard_name(self.shard_id),
                     advance=advance,
                     priority="no_sync",
                 )
@@ -256,7 +255,7 @@ def _shard_files(
 
 
 def _extracted(path: Path, shard_id: int, folder: Path) -> _ShardFile:
-    target = folder / f"shard-{shard_id}.snapshot"
+    target = folder / shard_name(shard_id)
     with target.open("xb") as file:
         sha256 = write_shard(path, shard_id, file)
     return _ShardFile(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 
 from snapshot_tasks.checks.cluster import refuse_without_keys
 from snapshot_tasks.domain.cluster import KeyStep, is_custom, key_steps
@@ -58,7 +60,8 @@ def refuse_unfit(
         Refused: before anything is sent.
         Damaged: if the file has no manifest and is not intact.
     """
-    config = config_of(snapshot)
+    look = cache(lambda: check_archive(snapshot.path))
+    config = snapshot.manifest.config if snapshot.manifest else look().config
     if needs_start_up(config, version) and not loaded_at_start:
         raise Refused(
             f"Qdrant {version} accepts the vector names of {snapshot.name} in no new collection:"
@@ -71,25 +74,25 @@ def refuse_unfit(
             " restore.",
             hint="Restore it with Qdrant 1.19 or later.",
         )
-    if not known(version).reads_rocksdb and _uses_rocksdb(snapshot):
+    if not known(version).reads_rocksdb and _uses_rocksdb(snapshot, look):
         raise Refused(
             f"The storage in {snapshot.name} is RocksDB, which Qdrant {version} cannot read.",
             hint=OLD_STORAGE_WAY_OUT,
         )
-    by_shard = _by_shard(snapshot, config, server, replication)
+    by_shard = _by_shard(snapshot, config, server, replication, look)
     if replication and by_shard is None:
         raise Refused(
             f"Qdrant at {server.endpoint.url} is a single server, so there are no replicas.",
             hint="Leave out `--replication`.",
         )
-    return by_shard or _sharding(snapshot, config, server)
+    return by_shard or _sharding(snapshot, config, server, look)
 
 
-def _uses_rocksdb(snapshot: Snapshot) -> bool:
+def _uses_rocksdb(snapshot: Snapshot, look: Callable[[], ArchiveSummary]) -> bool:
     """Look into the file, unless the version that took it has no RocksDB."""
     if snapshot.taken_with and not known(snapshot.taken_with).reads_rocksdb:
         return False
-    return check_archive(snapshot.path).uses_rocksdb
+    return look().uses_rocksdb
 
 
 def needs_start_up(config: JsonObject, version: str) -> bool:
@@ -98,28 +101,34 @@ def needs_start_up(config: JsonObject, version: str) -> bool:
 
 
 def _by_shard(
-    snapshot: Snapshot, config: JsonObject, server: Server, replication: int
+    snapshot: Snapshot,
+    config: JsonObject,
+    server: Server,
+    replication: int,
+    look: Callable[[], ArchiveSummary],
 ) -> ByShard | None:
     """Return how to restore shard by shard, if the file or the cluster demands it."""
     with open_nodes(server) as nodes:
         count = len(nodes)
-    summary = check_archive(snapshot.path) if count > 1 or not snapshot.manifest else None
-    is_cluster = bool(snapshot.manifest and snapshot.manifest.shard_set) or bool(
-        summary and summary.description
-    )
-    if count == 1 and not is_cluster:
+    if count == 1 and not _is_clusters(snapshot, look):
         return None
-    summary = summary or check_archive(snapshot.path)
     if is_custom(config):
         refuse_without_keys(server, snapshot.name)
     return plan_by_shard(
         snapshot,
-        summary,
+        look(),
         config,
-        _schema_of(snapshot, summary),
+        _schema_of(snapshot, look()),
         nodes_count=count,
         replication=replication,
     )
+
+
+def _is_clusters(snapshot: Snapshot, look: Callable[[], ArchiveSummary]) -> bool:
+    """Return whether the file is that of a cluster; without a manifest, it says so itself."""
+    if snapshot.manifest:
+        return snapshot.manifest.shard_set is not None
+    return look().description is not None
 
 
 def _schema_of(snapshot: Snapshot, summary: ArchiveSummary) -> JsonObject:
@@ -131,12 +140,17 @@ def _schema_of(snapshot: Snapshot, summary: ArchiveSummary) -> JsonObject:
     return described.payload_schema if described else {}
 
 
-def _sharding(snapshot: Snapshot, config: JsonObject, server: Server) -> CustomSharding | None:
+def _sharding(
+    snapshot: Snapshot,
+    config: JsonObject,
+    server: Server,
+    look: Callable[[], ArchiveSummary],
+) -> CustomSharding | None:
     if not is_custom(config):
         return None
     refuse_without_keys(server, snapshot.name)
     try:
-        steps = key_steps(check_archive(snapshot.path).shard_keys)
+        steps = key_steps(look().shard_keys)
     except ValueError as error:
         raise Refused(
             f"Cannot give the shards of {snapshot.name} their ids again: {error}.",

@@ -211,11 +211,12 @@ def remove_half_made(
     """
     start = time.monotonic()
     try:
-        while (busy := is_busy(target, server)) or target not in server.collections.names():
-            waited = time.monotonic() - start
-            if waited >= (PATIENCE_SECONDS if busy else arrival_seconds):
-                break
-            time.sleep(POLL_SECONDS)
+        with open_nodes(server) as nodes:
+            while (busy := nodes.is_busy(target)) or target not in server.collections.names():
+                waited = time.monotonic() - start
+                if waited >= (PATIENCE_SECONDS if busy else arrival_seconds):
+                    break
+                time.sleep(POLL_SECONDS)
         if busy:
             return False
         if upload_name:
