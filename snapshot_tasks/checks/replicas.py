@@ -51,22 +51,26 @@ def read_replicas(nodes: Nodes, collection: str, progress: Progress) -> Replicas
 
 
 def check_replicas(restored: Restored) -> Iterator[Finding]:
-    """Every replica of every shard has the sealed points of this shard, and no others."""
+    """Every replica of every shard has the sealed points of this shard, and no others.
+
+    Where shards were not sealed one by one, the replicas of each shard are the same.
+    """
     expected = restored.expected.shards
-    if not expected:
-        return
     with (
         Server(
             restored.endpoint, operation_timeout_seconds=restored.endpoint.answer_seconds
         ) as entry,
         open_nodes(entry) as nodes,
     ):
+        if not expected and len(nodes) == 1:
+            return
         replicas = read_replicas(nodes, restored.collection, restored.progress)
-    if wrong := list(unsealed(expected, replicas)):
+    if wrong := list(unsealed(expected, replicas) if expected else disagreements(replicas)):
         yield fail("replicas", listed(wrong, MAX_LISTED), REPLICA_REMEDY, Concern.COUNT)
         return
     count = sum(map(len, replicas.values()))
-    message = f"{count} replicas of {len(replicas)} shards, each identical to its seal"
+    same = "each identical to its seal" if expected else "the same on all nodes"
+    message = f"{count} replicas of {len(replicas)} shards, {same}"
     yield Finding(check="replicas", status=Status.OK, message=message, concern=Concern.COUNT)
 
 

@@ -12,11 +12,12 @@ import pytest
 from tests.conftest import Inv
 from tests.support.cluster import AUTO, VECTORS, World, at, nothing_left, of_cluster, points
 from tests.support.nodes import Node, until
-from tests.support.proxy import Exchange, Hold, Proxy, faulty
+from tests.support.proxy import Answer, Exchange, Hold, Proxy, faulty
 from tests.support.world import assert_error, ended, tree
 
 COPIES = r"/collections/[^/]+/shards/\d+/snapshots"
 NEW = "beside"
+DONE = Answer(200, {"Content-Type": "application/json"}, b'{"result": true, "status": "ok"}')
 
 
 @pytest.fixture
@@ -85,6 +86,22 @@ def test_the_next_run_removes_a_half_made_collection(
     nothing_left(world.found)
     with closing(world.found[0].loader) as loader:
         loader.request("DELETE", f"/collections/{NEW}")
+
+
+def test_a_replica_that_was_never_filled_fails_the_restore(
+    world: World, fronts: list[Proxy], fronted: Inv, taken: Callable[..., Path]
+) -> None:
+    """A node answers 200 and restores nothing: counts come from another, so only a look shows it.
+
+    The aliases are made last, so nobody was led to it, and nothing of it is left.
+    """
+    taken(AUTO)
+    fronts[2].on("POST", COPIES + "/upload", lambda e: e.answer(DONE), times=1)
+    ran = fronted("snapshot.restore", "--as", NEW)
+    assert_error(ran, 22, "has 0 points, not", fronts[2].url)
+    names = [c["name"] for c in world.found[0].get("/collections")["collections"]]
+    assert NEW not in names
+    nothing_left(world.found)
 
 
 def test_an_empty_active_replica_is_told(world: World, inv: Inv) -> None:

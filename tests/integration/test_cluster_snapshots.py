@@ -50,6 +50,7 @@ def test_a_cluster_is_one_file(
     assert {shard["node"] for shard in manifest["shards"]} == {node.url for node in world.found}
     nothing_left(world.found)
     assert inv("snapshot.verify", "--snapshot", path.name, "--level", "content").code == 0
+    assert "6, of 3 nodes" in inv("snapshot.show", "--snapshot", path.name).stdout
 
 
 def test_the_keys_of_custom_sharding_are_recorded(world: World, taken: Callable[..., Path]) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 from snapshot_tasks.cli.console import shown, tell, wrapped
 from snapshot_tasks.cli.show.table import MAX_CELL, table
 from snapshot_tasks.domain.proof import SOURCE, UNSEALED, Proof, Verdict
+from snapshot_tasks.domain.shards import ShardSet
 from snapshot_tasks.domain.snapshot import Snapshot
 from snapshot_tasks.system.units import ago, duration, moment, size
 
@@ -152,6 +153,7 @@ def render_snapshot(snapshot: Snapshot, now: datetime) -> None:
             "source points": "unknown"
             if manifest.imported
             else f"{before:,} before, {after:,} after",
+            **({"shards": _shards(manifest.shard_set)} if manifest.shard_set else {}),
             "label": manifest.label or "none",
             "aliases": ", ".join(manifest.aliases) or "none",
             "payload indexes": ", ".join(sorted(manifest.payload_schema)) or "none",
@@ -172,6 +174,13 @@ def render_snapshot(snapshot: Snapshot, now: datetime) -> None:
         [_proof_row(proof, now) for proof in reversed(snapshot.proofs)],
         drop=("Qdrant", "restore"),
     )
+
+
+def _shards(found: ShardSet) -> str:
+    """Return in one line what a cluster's snapshot consists of."""
+    nodes = len({shard.node for shard in found.shards})
+    keys = ", ".join(f"{key.key} ({key.shards_count})" for key in found.keys)
+    return f"{len(found.shards)}, of {nodes} nodes" + (f"; keys: {keys}" if keys else "")
 
 
 def _proof_row(proof: Proof, now: datetime) -> tuple[str, ...]:

@@ -132,6 +132,7 @@ def bring_back(
         Damaged: if the server reads different bytes from the local file.
         RestoreIncomplete: if Qdrant refuses or fails.
     """
+    proof = expected_sealed(plan.snapshot, plan.target, searches=False) if plan.by_shard else None
     start = time.monotonic()
     try:
         way = _send(plan, server, sha256, upload_name, progress)
@@ -139,9 +140,11 @@ def bring_back(
         expected = _as_planned(expected_recorded(plan.snapshot, plan.target), plan)
         with progress.phase("waiting until every point is there"):
             settle(expected, plan.target, server)
+        seconds = time.monotonic() - start
+        # A drill reads the points itself, and compares more.
+        proven = _prove(plan, proof, server, progress) if proof and not plan.is_throwaway else ()
         for alias in plan.aliases + plan.kept_aliases:
             server.collections.create_alias(alias, plan.target)
-        seconds = time.monotonic() - start
         with progress.phase("waiting until it is green"):
             status = server.collections.wait_green(plan.target, server.endpoint.green_seconds)
         green_seconds = time.monotonic() - start if status == "green" else None
@@ -160,7 +163,7 @@ def bring_back(
         result = RestoreResult(
             snapshot=plan.snapshot,
             target=plan.target,
-            findings=(*plan.warnings, *described),
+            findings=(*plan.warnings, *described, *proven),
             restored=restored,
             points_count=restored.actual.points_count,
             seconds=seconds,
@@ -179,6 +182,24 @@ def bring_back(
     if not result.is_kept:
         _undo(plan.target, upload_name, server, progress, removed, lost=False)
     return result
+
+
+def _prove(
+    plan: RestorePlan, expected: Expected, server: Server, progress: Progress
+) -> tuple[Finding, ...]:
+    """Read every replica before an alias leads anybody to the collection.
+
+    A replica can be active, green and empty; no description of the collection shows it.
+
+    Raises:
+        RestoreIncomplete, ContentsDiffer: if one has other points than were sealed.
+    """
+    planned = _as_planned(expected, plan)
+    restored = look(planned, plan.target, server, progress, version=plan.server_version)
+    findings = check_restored(restored, Cost.READ)
+    if error := restored_error(plan.target, findings, hint=REMOVED):
+        raise error
+    return findings
 
 
 def compare_points(snapshot: Snapshot, restored: Restored) -> tuple[Finding, ...]:

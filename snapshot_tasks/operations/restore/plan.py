@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from snapshot_tasks.catalog.journal import NO_JOURNAL, Journal
-from snapshot_tasks.domain.findings import Finding, Status, warn
+from snapshot_tasks.domain.findings import Finding, Status, ok, warn
 from snapshot_tasks.domain.names import check_collection
 from snapshot_tasks.domain.snapshot import Snapshot
 from snapshot_tasks.domain.versions import Fit, known, version_fit
@@ -200,7 +200,7 @@ def plan_restore(request: RestoreRequest, server: Server) -> RestorePlan:
         else (
             *_version_warnings(snapshot, version),
             *(alias_left(alias, request.left_aliases[alias]) for alias in left),
-            *(by_shard.changed if by_shard else ()),
+            *(_changed(by_shard, request) if by_shard else ()),
         ),
         sharding=prepared if isinstance(prepared, CustomSharding) else None,
         by_shard=by_shard,
@@ -213,6 +213,13 @@ def plan_restore(request: RestoreRequest, server: Server) -> RestorePlan:
     )
     _refuse_too_large(plan)
     return plan
+
+
+def _changed(by_shard: ByShard, request: RestoreRequest) -> tuple[Finding, ...]:
+    """Return what differs from the source by intent; a throw-away server needs no more replicas."""
+    if not request.is_throwaway:
+        return by_shard.changed
+    return tuple(ok(finding.check, finding.message) for finding in by_shard.changed)
 
 
 def alias_left(alias: str, why: str) -> Finding:
