@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from snapshot_tasks.engines.compose_address import fixed_ports
 from snapshot_tasks.engines.compose_changes import changes
 from snapshot_tasks.engines.compose_client import (
     COMMAND_SECONDS,
@@ -72,9 +73,21 @@ class ComposeProject:
         """Whether the compose file, and no setting, says where Qdrant is."""
         return self.settings.qdrant.is_default_url and not self.files.is_own
 
-    def container(self) -> JsonObject | None:
+    @cached_property
+    def nodes(self) -> tuple[Stack, ...]:
+        """The Qdrant service, and those of the cluster's other nodes, by the ports they publish."""
+        ports = self.settings.qdrant.local_node_ports
+        others = (
+            name
+            for name, service in self.document["services"].items()
+            if name != self.stack.name and ports.intersection(fixed_ports(service))
+        )
+        return (self.stack, *(replace(self.stack, name=name) for name in sorted(others)))
+
+    def container(self, service: str = "") -> JsonObject | None:
         """Return the service's container, running or not, as Docker describes it."""
-        ids = must(self.run("ps", "--all", "--quiet", self.stack.name)).stdout.split()
+        name = service or self.stack.name
+        ids = must(self.run("ps", "--all", "--quiet", name)).stdout.split()
         found = docker("container", "inspect", ids[0]) if ids else None
         described: list[dict[str, Any]] = json.loads(found.stdout) if found and found.ok else []
         return described[0] if described else None

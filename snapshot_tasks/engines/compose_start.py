@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -62,12 +62,19 @@ class ComposeStart:
             self._progress.note(f"Going to {upgrade}.")
         # Beside a running one, Compose would start again what it depends on, such as a container
         # that runs once and has ended.
-        if not _is_running(container):
-            ports = bound_ports(container) if container else fixed_ports(stack.service)
-            check_free(self._remedies(stack, ports))
+        if stopped := tuple(self._stopped()):
             with self._progress.phase("starting the stack"):
-                must(self._project.run("up", "--detach", "--no-recreate", stack.name))
+                must(self._project.run("up", "--detach", "--no-recreate", *stopped))
         self._wait()
+
+    def _stopped(self) -> Iterator[str]:
+        """Yield each service that is to be started. Raises `SettingsError` for a port in use."""
+        for node in self._project.nodes:
+            container = self._project.container(node.name)
+            if not _is_running(container):
+                ports = bound_ports(container) if container else fixed_ports(node.service)
+                check_free(self._remedies(node, ports))
+                yield node.name
 
     def up_with(self, load: Mapping[str, Path]) -> None:
         """Start it in a container of its own that restores these snapshots and is then removed."""

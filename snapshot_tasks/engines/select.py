@@ -13,7 +13,7 @@ from snapshot_tasks.engines.compose_files import has_foreign_file
 from snapshot_tasks.engines.external import ExternalEngine
 from snapshot_tasks.engines.native import NativeEngine
 from snapshot_tasks.settings import Settings
-from snapshot_tasks.system.errors import SettingsError, TaskError
+from snapshot_tasks.system.errors import Refused, SettingsError, TaskError
 
 ENGINES: Mapping[str, Callable[[Settings], Engine]] = {
     "compose": ComposeEngine,
@@ -104,6 +104,23 @@ def managed_engine(settings: Settings) -> Selection:
         f"{listens_at}.",
         hint=f"{same}, or set QDRANT_ENGINE=external.",
     )
+
+
+def managed_alone(settings: Settings) -> Selection:
+    """Return the live engine for a task that stops the server.
+
+    Raises:
+        SettingsError: if `QDRANT_URL` is not the address of this engine's server.
+        Refused: if the server is one node of several, because the others would stay.
+    """
+    selection = managed_engine(settings)
+    urls = settings.qdrant.cluster_urls
+    if selection.engine.manages_server and len(urls) > 1:
+        raise Refused(
+            f"QDRANT_CLUSTER_URLS names {len(urls)} nodes, and this would stop only one of them.",
+            hint="Stop a cluster with what runs it, such as `docker compose stop`.",
+        )
+    return selection
 
 
 def points_at_engine(settings: Settings) -> bool:

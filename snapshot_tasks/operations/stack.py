@@ -14,6 +14,7 @@ from snapshot_tasks.operations.batch import Batch, for_each
 from snapshot_tasks.operations.restore.into_empty import RestoreResult
 from snapshot_tasks.operations.restore.many import loadable, restore_missing
 from snapshot_tasks.operations.restore.unfinished import tidied
+from snapshot_tasks.qdrant.nodes import wait_known
 from snapshot_tasks.qdrant.server import Server
 from snapshot_tasks.system.errors import TaskError
 from snapshot_tasks.system.progress import Progress
@@ -74,6 +75,7 @@ def stack_up(
     newest = for_each(catalog.collections(), catalog.newest, name=str).results
     load = loadable(engine, newest, progress) if restore else {}
     engine.up_with(load, timeout_seconds=ready_timeout_seconds, progress=progress)
+    _wait_for_nodes(endpoint(), progress, timeout_seconds=ready_timeout_seconds)
     restored: Batch[RestoreResult] = Batch()
     if restore:
         mounted = replace(endpoint(), mounts=engine.mounts())
@@ -91,6 +93,15 @@ def stack_up(
             restored = restore_missing(catalog, server, progress, loaded=load.values())
     report = stack_report(endpoint(), timeout_seconds=operation_timeout_seconds)
     return StackUp(restored=restored, report=report)
+
+
+def _wait_for_nodes(endpoint: Endpoint, progress: Progress, *, timeout_seconds: float) -> None:
+    if len(endpoint.cluster_urls) > 1:
+        with (
+            Server(endpoint, operation_timeout_seconds=timeout_seconds) as server,
+            progress.phase("waiting until the nodes are one cluster"),
+        ):
+            wait_known(server, timeout_seconds)
 
 
 def stack_status(

@@ -62,7 +62,7 @@ def open_nodes(entry: Server) -> Iterator[Nodes]:
         Unreachable: if a node does not answer.
     """
     status = entry.cluster.status()
-    if nodes_count(status) == 1:
+    if nodes_count(status) == 1 and len(entry.endpoint.cluster_urls) < 2:
         yield Nodes((entry,))
         return
     with ExitStack() as stack:
@@ -70,9 +70,26 @@ def open_nodes(entry: Server) -> Iterator[Nodes]:
             stack.enter_context(Server(endpoint, operation_timeout_seconds=entry.timeout_seconds))
             for endpoint in entry.endpoint.nodes()
         )
-        _refuse_other_nodes(entry, servers, set(map(int, status["peers"])))
+        _refuse_other_nodes(entry, servers, set(map(int, status.get("peers") or ())))
         _refuse_mixed_versions(servers)
         yield Nodes(servers)
+
+
+def wait_known(entry: Server, timeout_seconds: float) -> None:
+    """Wait until every known node answers and belongs to the cluster of a server.
+
+    Raises:
+        Refused, Unreachable: as `open_nodes`, if that is still so in the end.
+    """
+    deadline = time.monotonic() + timeout_seconds
+    while True:
+        try:
+            with open_nodes(entry):
+                return
+        except (Refused, Unreachable):
+            if time.monotonic() >= deadline:
+                raise
+        time.sleep(POLL_SECONDS)
 
 
 def wait_joined(urls: tuple[str, ...], api_key: str | None, timeout_seconds: float) -> None:

@@ -38,6 +38,12 @@ class QdrantSettings:
         """Whether `QDRANT_URL` is on this machine."""
         return is_loopback(urlsplit(self.url).hostname or "")
 
+    @property
+    def local_node_ports(self) -> frozenset[int]:
+        """The ports of the cluster's nodes that are on this machine."""
+        found = map(urlsplit, self.cluster_urls)
+        return frozenset(one.port for one in found if one.port and is_loopback(one.hostname or ""))
+
 
 def read_qdrant(values: Values, root: Path) -> QdrantSettings:
     """Read the settings of the live Qdrant; files are relative to the project's root."""

@@ -28,6 +28,9 @@ done
 """
 
 
+Completed = subprocess.CompletedProcess[str]
+
+
 def page_commands() -> list[str]:
     """Return the page's blocks of commands."""
     page = (ROOT / "docs" / "cluster.md").read_text(encoding="utf-8")
@@ -47,24 +50,52 @@ def clone(docker: None, project: Path) -> Iterator[dict[str, str]]:
     subprocess.run(down, cwd=project, env=environment, check=True, capture_output=True)
 
 
-def test_every_command_of_the_page(clone: dict[str, str], project: Path) -> None:
-    """They all succeed, and all points are back on two nodes."""
-    *blocks, last = page_commands()
-    script = "\n".join([*blocks, COUNT, last]).replace("./inv ", f"{sys.executable} -m invoke ")
-    for number, port in enumerate(PORTS):
-        script = script.replace(f"localhost:{port}", f"localhost:{clone[f'NODE_{number}_PORT']}")
-    done = subprocess.run(
-        ["bash", "-euc", script],
-        cwd=project,
-        env=clone,
+def in_bash(script: str, environment: dict[str, str], folder: Path) -> Completed:
+    """Run the commands until one fails."""
+    return subprocess.run(
+        ["bash", "-euc", script.replace("./inv ", f"{sys.executable} -m invoke ")],
+        cwd=folder,
+        env=environment,
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
         timeout=280,
         check=False,
     )
+
+
+def test_every_command_of_the_page(clone: dict[str, str], project: Path) -> None:
+    """They all succeed, and all points are back on two nodes."""
+    *blocks, last = page_commands()
+    script = "\n".join([*blocks, COUNT, last])
+    for number, port in enumerate(PORTS):
+        script = script.replace(f"localhost:{port}", f"localhost:{clone[f'NODE_{number}_PORT']}")
+    done = in_bash(script, clone, project)
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.count('"count":300') == 2
     assert "PROVEN" in done.stdout
     mine = f"label=com.docker.compose.project={clone['COMPOSE_PROJECT_NAME']}"
     assert not lines("ps", "--all", "--filter", mine, "--format", "{{.Names}}")
+
+
+# What the project's own tasks do with such a compose file: start every node, restore into all.
+OWN_STACK = """
+export COMPOSE_FILE=examples/cluster/docker-compose.yml QDRANT_ENGINE=compose
+export QDRANT_COMPOSE_SERVICE=node-0 QDRANT_URL=http://localhost:$NODE_0_PORT
+export QDRANT_CLUSTER_URLS=$QDRANT_URL,http://localhost:$NODE_1_PORT,http://localhost:$NODE_2_PORT
+./inv stack.up --no-restore
+curl -sSf -X PUT $QDRANT_URL/collections/documents -H 'Content-Type: application/json' \\
+  -d '{"vectors": {"size": 1, "distance": "Dot"}, "replication_factor": 3}'
+./inv snapshot.create --collection documents
+if ./inv stack.down --volumes --yes; then exit 1; fi
+docker compose down -v
+./inv stack.up
+"""
+
+
+def test_the_stack_of_a_cluster(clone: dict[str, str], project: Path) -> None:
+    """`stack.up` starts every node and restores into all; one node alone is never taken down."""
+    done = in_bash(OWN_STACK, clone, project)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "9 replicas of 3 shards, each identical to its seal" in done.stdout
+    assert "QDRANT_CLUSTER_URLS names 3 nodes, and this would stop only one" in done.stderr

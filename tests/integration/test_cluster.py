@@ -108,6 +108,14 @@ def test_one_of_three_nodes_is_refused(
     assert [c["name"] for c in three[0].get("/collections")["collections"]] == [NAME]
 
 
+def test_a_node_that_is_not_of_the_cluster_is_refused(one: Node, inv: Inv, qdrant: Live) -> None:
+    """Also where the entry point has no peers: a cluster that is half up would get everything."""
+    for entry, other in ((one.url, qdrant.url), (qdrant.url, one.url)):
+        named = at(inv, entry, QDRANT_CLUSTER_URLS=f"{entry},{other}")
+        ran = named("snapshot.create", "--collection", KEYED)
+        assert_error(ran, 24, "is not a node of the cluster", "QDRANT_CLUSTER_URLS")
+
+
 def test_doctor_says_that_it_is_one_of_three(three: list[Node], inv: Inv) -> None:
     """The line says so before anybody takes a snapshot."""
     ran = at(inv, three[0].url, QDRANT_COLLECTION_NAME=NAME)("doctor", "--json")

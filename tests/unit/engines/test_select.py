@@ -6,10 +6,15 @@ from collections.abc import Callable
 
 import pytest
 
-from snapshot_tasks.engines.select import ENGINES, managed_engine, managed_engine_at_url
+from snapshot_tasks.engines.select import (
+    ENGINES,
+    managed_alone,
+    managed_engine,
+    managed_engine_at_url,
+)
 from snapshot_tasks.settings import Settings
 from snapshot_tasks.settings import engine as module
-from snapshot_tasks.system.errors import SettingsError
+from snapshot_tasks.system.errors import Refused, SettingsError
 
 
 def test_every_engine_that_a_setting_can_name_exists() -> None:
@@ -36,3 +41,14 @@ def test_an_engine_elsewhere_is_not_managed(make_settings: Callable[..., Setting
         managed_engine(settings)
     external = make_settings(QDRANT_ENGINE="external", QDRANT_URL="http://db.example:6333")
     assert not managed_engine(external).engine.manages_server
+
+
+def test_one_node_of_several_is_not_stopped(make_settings: Callable[..., Settings]) -> None:
+    """The others would stay, and a deleted node's replicas would be missing there."""
+    urls = "http://localhost:6333,http://localhost:6343"
+    several = make_settings(QDRANT_ENGINE="native", QDRANT_CLUSTER_URLS=urls)
+    assert managed_engine(several).engine.manages_server
+    with pytest.raises(Refused, match="names 2 nodes, and this would stop only one"):
+        managed_alone(several)
+    only = make_settings(QDRANT_ENGINE="native", QDRANT_CLUSTER_URLS="http://localhost:6333")
+    assert managed_alone(only).engine.manages_server

@@ -188,9 +188,9 @@ def _in_place(run: Run, catalog: Catalog, yes: bool) -> Callable[[Snapshot], Dri
 
 
 def _plan_in_place(run: Run) -> tuple[Engine, DownPlan, tuple[str, ...]]:
-    from snapshot_tasks.engines.select import managed_engine
+    from snapshot_tasks.engines.select import managed_alone
 
-    engine = managed_engine(run.settings).engine
+    engine = managed_alone(run.settings).engine
     plan = engine.plan_down(delete_data=True, for_good=False).checked()
     # A new server is started, with the settings as they are now.
     return engine, plan, (*plan.steps, *(f"change {one}" for one in engine.changes()))

@@ -19,9 +19,9 @@ AGAIN = "What was listed may be done in part; `inv stack.status` shows it. Run t
 )
 def down(run: Run, volumes: bool = False, yes: bool = False, dry_run: bool = False) -> Outcome:
     """Stop Qdrant and nothing else; its data is kept unless --volumes is given."""
-    from snapshot_tasks.engines.select import managed_engine
+    from snapshot_tasks.engines.select import managed_alone
 
-    engine = managed_engine(run.settings).engine
+    engine = managed_alone(run.settings).engine
     plan = engine.plan_down(delete_data=volumes, for_good=True).checked()
     if run.dry or dry_run:
         return run.would(*(plan.steps or (f"find nothing to stop ({engine.status().detail})",)))

@@ -15,9 +15,9 @@ from snapshot_tasks.cli.wiring import BY_SETTING, TIMEOUT_HELP, said
 )
 def restart(run: Run, recreate: bool = False, timeout: float = BY_SETTING) -> Outcome:
     """Stop and start Qdrant as it is; with --recreate, apply changed settings."""
-    from snapshot_tasks.engines.select import managed_engine
+    from snapshot_tasks.engines.select import managed_alone
 
-    selection = managed_engine(run.settings)
+    selection = managed_alone(run.settings)
     changes = selection.engine.changes()
     if run.dry:
         upgrade = selection.engine.upgrade(recreate=recreate)
