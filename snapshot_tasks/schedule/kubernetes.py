@@ -66,13 +66,22 @@ def _secrets(request: Request) -> tuple[str, ...]:
 
 
 def _config(request: Request, url: str) -> str:
-    settings = {"QDRANT_URL": url, **_plaintext(request, url), **rules(request.retention)}
+    settings = {"QDRANT_URL": url, **_nodes(request), **_plaintext(request, url)}
+    settings |= rules(request.retention)
     if not request.all and request.elsewhere.collection:
         settings["QDRANT_COLLECTION_NAME"] = request.elsewhere.collection
     if request.push:
         settings |= _copies(request)
     lines = "".join(f"  {name}: {_quoted(value)}\n" for name, value in settings.items())
     return _CONFIG.format(settings=lines)
+
+
+def _nodes(request: Request) -> dict[str, str]:
+    """Return the nodes of a cluster, unless this machine forwards ports to them."""
+    urls = request.elsewhere.cluster_urls
+    if any(is_loopback(urlsplit(url).hostname or "") for url in urls):
+        return {}
+    return {"QDRANT_CLUSTER_URLS": ",".join(urls)} if urls else {}
 
 
 def _plaintext(request: Request, url: str) -> dict[str, str]:

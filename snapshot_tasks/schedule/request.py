@@ -75,6 +75,7 @@ class Elsewhere:
     """What a pod must be told, because it has no `.env`; of secrets only the names."""
 
     url: str = "http://localhost:6333"
+    cluster_urls: tuple[str, ...] = ()
     collection: str | None = None
     plaintext_hosts: tuple[str, ...] = ()
     offsite_urls: tuple[str, ...] = ()

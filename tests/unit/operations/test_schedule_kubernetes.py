@@ -214,6 +214,14 @@ def test_the_url_is_one_that_a_pod_reaches(
     assert ("to" in rule) is peer
 
 
+@pytest.mark.parametrize("host", ["q-0.q", "localhost"])
+def test_a_pod_knows_the_nodes_of_a_cluster(host: str) -> None:
+    """Not those at the ports that this machine forwards, where a pod would find nothing."""
+    nodes = (f"http://{host}:6333", "http://q-1.q:6333")
+    data = one(request_for(elsewhere=Elsewhere(cluster_urls=nodes)), "ConfigMap")["data"]
+    assert data.get("QDRANT_CLUSTER_URLS") == (",".join(nodes) if host == "q-0.q" else None)
+
+
 def test_the_network_lets_out_what_is_needed_and_nothing_in() -> None:
     """Names, Qdrant with its two ports, and with copies or alarms what they are sent to."""
     plain = one(request_for(), "NetworkPolicy")["spec"]

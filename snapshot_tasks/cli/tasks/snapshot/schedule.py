@@ -106,6 +106,7 @@ def _elsewhere(settings: Settings, image: str) -> Elsewhere:
     urls = {"QDRANT_PING_URL": watching.ping_url, "QDRANT_WEBHOOK_URL": watching.webhook_url}
     return Elsewhere(
         url=settings.qdrant.url,
+        cluster_urls=settings.qdrant.cluster_urls,
         collection=None if settings.is_default_collection else settings.collection,
         plaintext_hosts=settings.qdrant.plaintext_key_hosts,
         offsite_urls=settings.offsite.urls,
