@@ -9,13 +9,21 @@ P2P_PORT = 6335
 
 def cluster_environment(port: int = P2P_PORT) -> dict[str, str]:
     """Return the settings of a node that talks to others on this port."""
-    return {"QDRANT__CLUSTER__ENABLED": "true", "QDRANT__CLUSTER__P2P__PORT": str(port)}
+    return {
+        "QDRANT__CLUSTER__ENABLED": "true",
+        "QDRANT__CLUSTER__P2P__PORT": str(port),
+        # As the addresses of `node_argv` are, whatever a mounted configuration file says.
+        "QDRANT__CLUSTER__P2P__ENABLE_TLS": "false",
+    }
 
 
-def node_argv(port: int = P2P_PORT, joins: int | None = None) -> tuple[str, ...]:
-    """Return the arguments of the first node, or of one that joins the node with that port."""
-    bootstrap = () if joins is None else ("--bootstrap", f"http://127.0.0.1:{joins}")
-    return (*bootstrap, "--uri", f"http://127.0.0.1:{port}")
+def node_argv(address: str, joins: str = "") -> tuple[str, ...]:
+    """Return the arguments of a node that the others reach at this HOST:PORT.
+
+    It is the first node, or it joins the node at the address `joins`.
+    """
+    bootstrap = ("--bootstrap", f"http://{joins}") if joins else ()
+    return (*bootstrap, "--uri", f"http://{address}")
 
 
 def load_argv(load: tuple[str, str] | None, folder: PurePath | str) -> tuple[str, ...]:

@@ -35,7 +35,6 @@ from snapshot_tasks.engines.compose_stack import candidates
 from snapshot_tasks.engines.compose_start import ComposeStart
 from snapshot_tasks.engines.compose_versions import forget, remember, upgrade_by_new
 from snapshot_tasks.settings import Settings
-from snapshot_tasks.system.errors import Refused
 from snapshot_tasks.system.progress import Progress
 
 
@@ -163,12 +162,7 @@ class ComposeEngine:
 
     @contextmanager
     def fresh(self, request: FreshRequest, progress: Progress) -> Iterator[FreshServer]:
-        """Run an empty Qdrant with its own project name, volumes and ports."""
-        if request.cluster_nodes > 1:
-            raise Refused(
-                "The Compose engine runs fresh servers of one node only.",
-                hint="Leave out `--nodes`, or set QDRANT_DRILL_ENGINE=native.",
-            )
+        """Run an empty Qdrant, or a cluster of several, with its own project name and volumes."""
         stack = self._project.stack
         if is_built(stack.service) and not stack.service.get("image"):
             raise not_to_be_had(stack.name, "no other version is requested")

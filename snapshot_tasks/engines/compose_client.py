@@ -11,7 +11,8 @@ from snapshot_tasks.system.untrusted import sentence
 
 DAEMON_SECONDS = 2.0
 COMMAND_SECONDS = 900.0
-_ENDED = ("exited", "dead", "restarting")
+# The states of a container whose program has ended.
+ENDED = ("exited", "dead", "restarting")
 
 
 def compose_argv(*arguments: str) -> tuple[str, ...]:
@@ -51,17 +52,18 @@ def must(done: Completed) -> Completed:
     )
 
 
-def check_alive(run: Callable[..., Completed], service: str) -> None:
-    """Raise `Unreachable` with the last log lines if the container exited before it was ready."""
-    state = run("ps", "--all", "--format", "{{.State}}", service).stdout.split()
-    if state and state[0] in _ENDED:
-        raise _exited(run("logs", "--no-color", "--no-log-prefix", "--tail", "3", service))
+def check_alive(run: Callable[..., Completed], *services: str) -> None:
+    """Raise `Unreachable` with the last log lines if a container exited before it was ready."""
+    states = run("ps", "--all", "--format", "{{.Service}} {{.State}}", *services).stdout
+    for service, state in map(str.split, states.splitlines()):
+        if state in ENDED:
+            raise _exited(run("logs", "--no-color", "--no-log-prefix", "--tail", "3", service))
 
 
 def check_container(name: str) -> None:
     """The same for a container that is none of the services."""
     inspect = ("docker", "inspect", "--format", "{{.State.Status}}", name)
-    if process.run(inspect, timeout_seconds=COMMAND_SECONDS).stdout.strip() in _ENDED:
+    if process.run(inspect, timeout_seconds=COMMAND_SECONDS).stdout.strip() in ENDED:
         logs = ("docker", "logs", "--tail", "3", name)
         raise _exited(process.run(logs, timeout_seconds=COMMAND_SECONDS))
 

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from snapshot_tasks.domain.endpoint import Mount, is_loopback
-from snapshot_tasks.engines.arguments import cluster_environment, load_argv, node_argv
+from snapshot_tasks.engines.arguments import (
+    P2P_PORT,
+    cluster_environment,
+    load_argv,
+    node_argv,
+)
 from snapshot_tasks.engines.compose_stack import JsonObject, setting
 from snapshot_tasks.system.errors import SettingsError
 
-# The name of the only service of a drill.
+# The name of a drill's first service; the others have a number, too.
 DRILL_SERVICE = "qdrant"
 # A label on everything that a drill creates. It identifies the run, so that leftovers of a killed
 # run can be recognised.
@@ -62,6 +67,8 @@ _FIXED_SETTINGS = {
     "QDRANT__STORAGE__STORAGE_PATH": STORAGE,
     "QDRANT__STORAGE__TEMP_PATH": f"{STORAGE}/snapshots_temp",
 }
+# Qdrant renames this folder to that of the collection, and creates no other for it.
+_LOADING_SETTINGS = {"QDRANT__STORAGE__TEMP_PATH": f"{STORAGE}/collections/loading.tmp"}
 
 
 def image_for(service: JsonObject, version: str) -> str:
@@ -117,12 +124,16 @@ def memory_disks(service: JsonObject) -> list[PurePosixPath]:
     return [PurePosixPath(path) for path in paths]
 
 
+def drill_services(count: int) -> tuple[str, ...]:
+    """Return the names of a drill's services, one for each node, the first node first."""
+    return (DRILL_SERVICE, *(f"{DRILL_SERVICE}-{number}" for number in range(1, count)))
+
+
 def drill_document(
     service: JsonObject,
     *,
     version: str,
-    http_port: int,
-    grpc_port: int,
+    ports: Sequence[tuple[int, int]],
     api_key: str | None,
     folder: Path,
     owner: str,
@@ -131,39 +142,32 @@ def drill_document(
 ) -> dict[str, Any]:
     """Return a Compose document with only a fresh Qdrant, configured like the user's own.
 
-    With `cluster`, it is the only node of a cluster of its own. `load` is a file in the folder and
-    the collection that it restores from it when it starts.
+    `ports` are on which ports of this machine it has its HTTP and gRPC APIs: one pair for each of
+    its nodes. With `cluster`, these are a cluster of their own. `load` is a file in the folder and
+    the collection that the first node restores from it when it starts.
 
-    Everything is labelled with `owner`. What the server writes goes to new volumes of the drill's
-    project; mounted files, such as a configuration, are kept, but read-only.
+    Everything is labelled with `owner`. What a node writes goes to new volumes of its own in the
+    drill's project; mounted files, such as a configuration, are kept, but read-only.
     """
-    volumes, names = _drill_volumes(service, folder)
-    given: Mapping[str, Any] = service.get("environment") or {}
-    environment = {
-        name: value
-        for name, value in given.items()
-        # Qdrant reads these names in upper or lower case.
-        if not name.upper().startswith(_LEFT_OUT_SETTINGS)
-    } | _FIXED_SETTINGS
-    if cluster:
-        environment |= cluster_environment()
-    if load:
-        # Qdrant renames this folder to that of the collection, and creates no other for it.
-        environment["QDRANT__STORAGE__TEMP_PATH"] = f"{STORAGE}/collections/loading.tmp"
-    if api_key:
-        environment["QDRANT__SERVICE__API_KEY"] = _literal(api_key)
-    arguments = (*(node_argv() if cluster else ()), *load_argv(load, DRILL_SNAPSHOTS))
+    names = drill_services(len(ports))
+    copied = _copied_keys(service)
+    environment = _drill_environment(service, api_key)
     labels = {DRILL_LABEL: owner}
-    copied = {key: service[key] for key in _COPIED_KEYS if service.get(key) is not None}
-    if "security_opt" in copied:
-        copied["security_opt"] = [o for o in copied["security_opt"] if not _names_a_file(o)]
-    return {
-        "services": {
-            DRILL_SERVICE: copied
+    services: dict[str, JsonObject] = {}
+    made: list[str] = []
+    for name, (http_port, grpc_port) in zip(names, ports, strict=True):
+        volumes, new = _drill_volumes(service, folder, name.removeprefix(DRILL_SERVICE))
+        settings, arguments = _cluster_node(name, names) if cluster else ({}, ())
+        if load and name == names[0]:
+            settings |= _LOADING_SETTINGS
+            arguments += load_argv(load, DRILL_SNAPSHOTS)
+        made += new
+        services[name] = (
+            copied
             | {
                 "image": image_for(service, version),
                 "pull_policy": "missing",
-                "environment": environment,
+                "environment": environment | settings,
                 "labels": labels,
                 "ports": [f"127.0.0.1:{http_port}:6333", f"127.0.0.1:{grpc_port}:6334"],
                 "volumes": volumes,
@@ -172,15 +176,50 @@ def drill_document(
                 "oom_score_adj": 1000,
             }
             | ({"command": [ENTRY_POINT, *map(_literal, arguments)]} if arguments else {})
-        },
-        "volumes": {name: {"labels": labels} for name in names},
+        )
+    return {
+        "services": services,
+        "volumes": {name: {"labels": labels} for name in made},
         "networks": {"default": {"labels": labels}},
     }
 
 
-def _drill_volumes(service: JsonObject, folder: Path) -> tuple[list[JsonObject], list[str]]:
-    """Return the drill's mounts, and the names of the volumes created for it."""
-    names = ["storage", "snapshots"]
+def _copied_keys(service: JsonObject) -> dict[str, Any]:
+    copied = {key: service[key] for key in _COPIED_KEYS if service.get(key) is not None}
+    if "security_opt" in copied:
+        copied["security_opt"] = [o for o in copied["security_opt"] if not _names_a_file(o)]
+    return copied
+
+
+def _drill_environment(service: JsonObject, api_key: str | None) -> dict[str, Any]:
+    """Return the user's own settings, as far as they reach nothing outside the drill."""
+    given: Mapping[str, Any] = service.get("environment") or {}
+    environment = {
+        name: value
+        for name, value in given.items()
+        # Qdrant reads these names in upper or lower case.
+        if not name.upper().startswith(_LEFT_OUT_SETTINGS)
+    } | _FIXED_SETTINGS
+    if api_key:
+        environment["QDRANT__SERVICE__API_KEY"] = _literal(api_key)
+    return environment
+
+
+def _cluster_node(name: str, names: tuple[str, ...]) -> tuple[dict[str, str], tuple[str, ...]]:
+    """Return the settings and arguments of one node of a cluster; they find each other by name."""
+    # In a mounted configuration file, all nodes would have the same id.
+    settings = {**cluster_environment(), "QDRANT__CLUSTER__PEER_ID": str(names.index(name) + 1)}
+    if len(names) == 1:
+        return settings, node_argv(f"127.0.0.1:{P2P_PORT}")
+    joins = "" if name == names[0] else f"{names[0]}:{P2P_PORT}"
+    return settings, node_argv(f"{name}:{P2P_PORT}", joins)
+
+
+def _drill_volumes(
+    service: JsonObject, folder: Path, suffix: str
+) -> tuple[list[JsonObject], list[str]]:
+    """Return a node's mounts, and the names of the volumes created for it, with this suffix."""
+    names = [f"storage{suffix}", f"snapshots{suffix}"]
     volumes = [
         _new_volume(names[0], STORAGE),
         _new_volume(names[1], SNAPSHOTS),
@@ -195,7 +234,7 @@ def _drill_volumes(service: JsonObject, folder: Path) -> tuple[list[JsonObject],
         if kind == "bind" and _is_harmless(volume):
             kept.append(_read_only(volume["source"], target))
         elif kind in ("bind", "volume"):
-            names.append(f"data{len(names)}")
+            names.append(f"data{len(names)}{suffix}")
             volumes.append(_new_volume(names[-1], target))
     return volumes + kept, names
 

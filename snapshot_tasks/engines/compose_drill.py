@@ -1,4 +1,4 @@
-"""Runs a fresh Qdrant under Docker Compose and removes every trace of it."""
+"""Runs a fresh Qdrant, one or a cluster, under Docker Compose and removes every trace of it."""
 
 from __future__ import annotations
 
@@ -11,15 +11,16 @@ from pathlib import Path
 
 from snapshot_tasks.domain.endpoint import Endpoint, Mount
 from snapshot_tasks.engines.base import FreshRequest, FreshServer, LastWords
-from snapshot_tasks.engines.compose_client import check_alive, must
+from snapshot_tasks.engines.compose_client import ENDED, check_alive, must
 from snapshot_tasks.engines.compose_document import (
-    DRILL_SERVICE,
     DRILL_SNAPSHOTS,
     KEPT,
     drill_document,
+    drill_services,
 )
 from snapshot_tasks.engines.compose_leftovers import remove_labelled
 from snapshot_tasks.engines.compose_stack import JsonObject
+from snapshot_tasks.qdrant.nodes import wait_joined
 from snapshot_tasks.qdrant.server import Server
 from snapshot_tasks.settings import Settings
 from snapshot_tasks.system import process
@@ -48,7 +49,7 @@ def drill_server(
     version_note: str,
     progress: Progress,
 ) -> Iterator[FreshServer]:
-    """Run an empty Qdrant, configured like this service of the user's.
+    """Run an empty Qdrant, or a cluster of several, configured like this service of the user's.
 
     Before and after that, remove only what killed drills have left. It is done twice because a
     daemon may still carry out a killed client's request after the first look.
@@ -57,26 +58,18 @@ def drill_server(
     with scratch_folder() as folder:
         _remove_leftovers(progress)
         owner = f"{KEPT}/{owner_of(folder)}" if request.keep else owner_of(folder)
-        http_port, grpc_port = process.free_ports(2)
+        ports = _free_pairs(max(1, request.cluster_nodes))
         describe = partial(
             drill_document,
             service,
             version=version,
-            http_port=http_port,
-            grpc_port=grpc_port,
+            ports=ports,
             api_key=settings.qdrant.api_key,
             folder=request.folder,
             owner=owner,
             cluster=bool(request.cluster_nodes),
         )
-        endpoint = Endpoint(
-            url=f"http://localhost:{http_port}",
-            api_key=settings.qdrant.api_key,
-            grpc_port=grpc_port,
-            answer_seconds=settings.qdrant.answer_timeout_seconds,
-            green_seconds=settings.qdrant.green_timeout_seconds,
-            mounts=(Mount(host_dir=request.folder, server_dir=DRILL_SNAPSHOTS),),
-        )
+        endpoint = _endpoint(ports, request, settings)
         stack = _DrillStack(
             folder=folder,
             owner=owner,
@@ -129,10 +122,22 @@ class _DrillStack:
         """The command that removes the project by hand."""
         return f"docker compose -p {self.project} down --volumes"
 
+    @property
+    def services(self) -> tuple[str, ...]:
+        """The names of its services, one for each node."""
+        return drill_services(len(self.endpoint.nodes()))
+
     def start(self) -> None:
-        """Create and start everything and wait until Qdrant is ready."""
-        must(self.run("up", "--detach", document=self.loading or self.document))
-        self.wait()
+        """Start the first node, then those that join it, and wait until they are one cluster."""
+        document = self.loading or self.document
+        first, *others = self.endpoint.nodes()
+        must(self.run("up", "--detach", self.services[0], document=document))
+        self.wait(first)
+        if others:
+            must(self.run("up", "--detach", document=document))
+            self.wait(*others)
+            urls = self.endpoint.cluster_urls
+            wait_joined(urls, self.endpoint.api_key, self.ready_seconds)
 
     def run(self, *arguments: str, document: str = "") -> Completed:
         """Run Docker Compose on the project."""
@@ -144,29 +149,36 @@ class _DrillStack:
             timeout_seconds=self.command_seconds,
         )
 
-    def wait(self) -> None:
-        """Wait until its Qdrant is ready."""
-        with Server(self.endpoint, operation_timeout_seconds=self.command_seconds) as server:
-            server.wait_ready(
-                self.ready_seconds,
-                hint="`inv doctor` checks the compose file.",
-                check=lambda: check_alive(self.run, DRILL_SERVICE),
-            )
+    def wait(self, *nodes: Endpoint) -> None:
+        """Wait until these nodes are ready."""
+        for node in nodes:
+            with Server(node, operation_timeout_seconds=self.command_seconds) as server:
+                server.wait_ready(
+                    self.ready_seconds,
+                    hint="`inv doctor` checks the compose file.",
+                    # A node may wait for one that has ended.
+                    check=lambda: check_alive(self.run),
+                )
 
     def restart(self) -> None:
-        """Stop and start its Qdrant and wait until it is ready."""
-        # What was only for the first start needs another container, with the same volumes.
-        must(self.run("up", "--detach") if self.loading else self.run("restart", DRILL_SERVICE))
-        self.wait()
+        """Stop all nodes, then start all, and wait until they are ready."""
+        must(self.run("stop"))
+        # What was only for the first start gets another container here, with the same volumes.
+        must(self.run("up", "--detach"))
+        self.wait(*self.endpoint.nodes())
 
     def last_words(self) -> LastWords:
-        """Return how its Qdrant is, and what it said last."""
-        state = self.run("ps", "--all", "--format", "{{.State}} {{.ExitCode}}", DRILL_SERVICE)
-        name, _, code = state.stdout.strip().partition(" ")
-        said = self.run("logs", "--no-color", "--no-log-prefix", "--tail", LOG_LINES, DRILL_SERVICE)
-        ended = name in ("exited", "dead", "restarting") and code.isdigit()
+        """Return how the first node that has ended is, else the first one, and what it said."""
+        listed = self.run("ps", "--all", "--format", "{{.Service}} {{.State}} {{.ExitCode}}")
+        ended = {
+            service: int(code)
+            for service, state, code in map(str.split, listed.stdout.splitlines())
+            if state in ENDED and code.isdigit()
+        }
+        service = next(filter(ended.__contains__, self.services), self.services[0])
+        said = self.run("logs", "--no-color", "--no-log-prefix", "--tail", LOG_LINES, service)
         return LastWords(
-            exit_code=_with_signal(int(code)) if ended else None,
+            exit_code=_with_signal(ended[service]) if service in ended else None,
             log=tuple((said.stdout + said.stderr).splitlines()),
         )
 
@@ -183,6 +195,27 @@ class _DrillStack:
         progress.note(
             f"Could not clean up the drill: {done.last_words}. Remove it with: {self.removal}"
         )
+
+
+def _free_pairs(count: int) -> tuple[tuple[int, int], ...]:
+    """Return free ports for the HTTP and gRPC APIs of that many nodes."""
+    ports = process.free_ports(2 * count)
+    return tuple(zip(ports[::2], ports[1::2], strict=True))
+
+
+def _endpoint(
+    ports: tuple[tuple[int, int], ...], request: FreshRequest, settings: Settings
+) -> Endpoint:
+    urls = tuple(f"http://localhost:{http_port}" for http_port, _ in ports)
+    return Endpoint(
+        url=urls[0],
+        api_key=settings.qdrant.api_key,
+        grpc_port=ports[0][1],
+        answer_seconds=settings.qdrant.answer_timeout_seconds,
+        green_seconds=settings.qdrant.green_timeout_seconds,
+        mounts=(Mount(host_dir=request.folder, server_dir=DRILL_SNAPSHOTS),),
+        cluster_urls=urls if len(urls) > 1 else (),
+    )
 
 
 def _with_signal(code: int) -> int:

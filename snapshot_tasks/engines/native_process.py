@@ -14,6 +14,7 @@ from snapshot_tasks.system import files, process
 from snapshot_tasks.system.errors import SettingsError, Unreachable
 from snapshot_tasks.system.untrusted import sentence
 
+LOOPBACK = "127.0.0.1"
 READY_POLL_SECONDS = 0.03
 
 
@@ -45,7 +46,7 @@ class NativeProcess:
             SettingsError: if this machine cannot run the binary.
         """
         environment = {
-            "QDRANT__SERVICE__HOST": "127.0.0.1",
+            "QDRANT__SERVICE__HOST": LOOPBACK,
             "QDRANT__SERVICE__HTTP_PORT": str(self.http_port),
             "QDRANT__SERVICE__GRPC_PORT": str(self.grpc_port),
             "QDRANT__STORAGE__STORAGE_PATH": str(self.home / "storage"),
@@ -57,7 +58,8 @@ class NativeProcess:
         argv: tuple[str, ...] = (str(self.binary), *load)
         if self.p2p_port:
             environment |= cluster_environment(self.p2p_port)
-            argv = (*argv, *node_argv(self.p2p_port, self.joins))
+            joins = f"{LOOPBACK}:{self.joins}" if self.joins else ""
+            argv = (*argv, *node_argv(f"{LOOPBACK}:{self.p2p_port}", joins))
         try:
             return process.spawn(argv, cwd=self.home, env=environment, log=self.log)
         except OSError as error:

@@ -53,7 +53,7 @@ def meaning(error: TaskError, server: FreshServer) -> TaskError:
     if not isinstance(error, Unreachable | ServerFailure | RestoreIncomplete | StorageError):
         return error
     if isinstance(error, StorageError):
-        own = server.endpoint.url in error.message
+        own = any(node.url in error.message for node in server.endpoint.nodes())
         return StorageError(error.message, hint=server.room_hint) if own else error
     words = server.last_words()
     deadline = time.monotonic() + ENDING_SECONDS

@@ -87,8 +87,7 @@ def drill(document: dict[str, Any], folder: Path, **changes: Any) -> dict[str, A
     """Return the drill's document."""
     facts: dict[str, Any] = {
         "version": "1.17.0",
-        "http_port": 40001,
-        "grpc_port": 40002,
+        "ports": ((40001, 40002),),
         "api_key": None,
         "folder": folder,
         "owner": "machine/start/folders/mine",
@@ -109,9 +108,49 @@ def test_shard_keys_get_a_cluster_of_one_node(tmp_path: Path) -> None:
     assert service["environment"]["QDRANT__CLUSTER__P2P__PORT"] == "6335"
     assert service["command"] == ["./entrypoint.sh", "--uri", "http://127.0.0.1:6335"]
     assert not any("6335" in port for port in service["ports"])
+    assert service["environment"]["QDRANT__CLUSTER__P2P__ENABLE_TLS"] == "false"
     plain = drill(given, tmp_path)["services"]["qdrant"]
     assert plain["environment"]["QDRANT__CLUSTER__ENABLED"] == "false"
     assert "command" not in plain
+
+
+def test_each_node_has_its_own_service(tmp_path: Path, folder: Path) -> None:
+    """Its own name, id, ports and volumes; all else is as for one node, and nothing is live."""
+    ports = ((40001, 40002), (40003, 40004), (40005, 40006))
+    made = drill(hostile(tmp_path), folder, ports=ports, cluster=True)
+    assert "live" not in json.dumps(made)
+    one = drill(hostile(tmp_path), folder, cluster=True)["services"]["qdrant"]
+    for number, (name, service) in enumerate(made["services"].items()):
+        suffix = f"-{number}" if number else ""
+        assert name == f"qdrant{suffix}"
+        assert service["command"][-2:] == ["--uri", f"http://{name}:6335"]
+        assert service["environment"].pop("QDRANT__CLUSTER__PEER_ID") == str(number + 1)
+        published = [port.split(":")[:2] for port in service["ports"]]
+        assert published == [["127.0.0.1", str(port)] for port in ports[number]]
+        sources = {v["target"]: v["source"] for v in service["volumes"]}
+        assert sources["/qdrant/storage"] == f"storage{suffix}"
+        assert sources["/qdrant/snapshots"] == f"snapshots{suffix}"
+        for key in service.keys() - {"command", "environment", "ports", "volumes"}:
+            assert service[key] == one[key]
+    first, *others = (service["command"] for service in made["services"].values())
+    assert "--bootstrap" not in first
+    assert all(one[1:3] == ["--bootstrap", "http://qdrant:6335"] for one in others)
+    used = [
+        volume["source"]
+        for service in made["services"].values()
+        for volume in service["volumes"]
+        if volume["type"] == "volume"
+    ]
+    assert len(used) == len(set(used))
+    assert set(used) == set(made["volumes"])
+
+
+def test_only_the_first_node_restores_the_file(tmp_path: Path) -> None:
+    """Otherwise, each would restore a collection of its own."""
+    given: dict[str, Any] = {"services": {"qdrant": {}}}
+    load = ("a.snapshot", "books")
+    services = drill(given, tmp_path, ports=((1, 2), (3, 4)), cluster=True, load=load)["services"]
+    assert ["--snapshot" in service["command"] for service in services.values()] == [True, False]
 
 
 def test_only_the_first_start_restores_the_file(tmp_path: Path) -> None:
