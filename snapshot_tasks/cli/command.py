@@ -119,6 +119,11 @@ class Run:
 
         return Outcome(result={"dry_run": True, "would": list(steps)}, render=render)
 
+    @property
+    def can_ask(self) -> bool:
+        """Whether somebody is there to answer."""
+        return not self.json and sys.stdin.isatty()
+
     def consent(self, question: str, *, yes: bool) -> None:
         """Ask before something is deleted or overwritten.
 
@@ -127,7 +132,7 @@ class Run:
         """
         if yes:
             return
-        if self.json or not sys.stdin.isatty():
+        if not self.can_ask:
             raise Refused(
                 f"{question} This needs confirmation, and there is no terminal.",
                 hint="Pass `--yes` to confirm.",

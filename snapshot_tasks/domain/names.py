@@ -54,6 +54,19 @@ def snapshot_names(collection: str, taken_at: datetime) -> Iterator[str]:
         number += 1
 
 
+def beside_names(alias: str, taken_at: datetime) -> Iterator[str]:
+    """Yield possible names for the collection that an alias will mean, the best one first.
+
+    They tell from when its points are.
+    """
+    name = f"{alias}-{taken_at.astimezone(UTC):%Y%m%d-%H%M%S}"
+    yield name
+    number = 2
+    while True:
+        yield f"{name}-{number}"
+        number += 1
+
+
 def latest_name(collection: str) -> str:
     """Return the name of the collection's latest link."""
     return f"{collection}_latest{SUFFIX}"

@@ -222,6 +222,12 @@ class Snapshot:
         return last_failed_at(self.proofs)
 
     @property
+    def last_restore_seconds(self) -> float | None:
+        """How long the last test restore took until every point was there; None if unknown."""
+        known = (proof.restore_seconds for proof in reversed(self.proofs))
+        return next((seconds for seconds in known if seconds is not None), None)
+
+    @property
     def pin(self) -> str | None:
         """The note of its pin, which may be empty; None if it is not pinned."""
         return self.beside.pin

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from snapshot_tasks.domain.collection import CollectionState, Count, optimizer_is_off
@@ -224,13 +224,25 @@ class Collections:
 
     def create_alias(self, alias: str, collection: str) -> None:
         """Point a new alias at a collection; a lost answer is reconciled by looking."""
-        action = {"create_alias": {"alias_name": alias, "collection_name": collection}}
-        body = {"actions": [action]}
+        self._point([alias], collection, [_pointing(alias, collection)])
+
+    def switch_aliases(self, aliases: Iterable[str], collection: str) -> None:
+        """Point aliases at a collection, wherever they pointed before, all in one request."""
+        wanted, existing = list(aliases), self.aliases()
+        gone = [{"delete_alias": {"alias_name": name}} for name in wanted if name in existing]
+        self._point(wanted, collection, [*gone, *(_pointing(name, collection) for name in wanted)])
+
+    def _point(self, aliases: list[str], collection: str, actions: list[JsonObject]) -> None:
+        def is_done() -> bool:
+            owners = self.aliases()
+            return all(owners.get(alias) == collection for alias in aliases)
+
+        body = {"actions": actions}
         or_look(
             lambda: self._http.send(
                 "POST", "/collections/aliases", body=body, params=AGREEMENT, long=True
             ),
-            lambda: self.aliases().get(alias) == collection,
+            is_done,
         )
 
     def delete(self, collection: str) -> None:
@@ -244,6 +256,10 @@ class Collections:
             ),
             lambda: collection not in self.names(),
         )
+
+
+def _pointing(alias: str, collection: str) -> JsonObject:
+    return {"create_alias": {"alias_name": alias, "collection_name": collection}}
 
 
 def _hidden(described: Mapping[str, Any]) -> int:

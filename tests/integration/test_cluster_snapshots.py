@@ -144,19 +144,6 @@ def test_a_file_without_its_manifest_is_imported(
     proven(inv("snapshot.verify", "--snapshot", path.name, "--level", "content"))
 
 
-def test_nothing_is_replaced_in_a_cluster(
-    world: World, inv: Inv, taken: Callable[..., Path]
-) -> None:
-    """A plain name would be away for a while, so it is refused before anything is touched."""
-    path = taken(AUTO)
-    before = placement(world.found, AUTO)
-    ran = of_cluster(inv, world.found)(
-        "snapshot.restore", "--snapshot", path.name, "--replace", "--yes"
-    )
-    assert_error(ran, 24, "nothing is replaced", "--as NAME")
-    assert placement(world.found, AUTO) == before
-
-
 @pytest.mark.parametrize(("collection", "shards"), [(AUTO, 6), (KEYED, 3)])
 def test_another_replication_is_as_asked_for(
     world: World, inv: Inv, taken: Callable[..., Path], collection: str, shards: int

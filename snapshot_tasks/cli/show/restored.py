@@ -26,6 +26,8 @@ def restore_json(result: RestoreResult) -> dict[str, Any]:
         "way": result.way or None,
         "kept": result.is_kept,
         "safety_snapshot": result.safety_snapshot,
+        "former_collection": result.former or None,
+        "switched_aliases": list(result.switched),
         "safety_findings": [f.as_json() for f in result.safety_findings],
         "findings": [f.as_json() for f in result.findings],
     }
@@ -55,6 +57,11 @@ def render_restored(result: RestoreResult) -> None:
     render_findings(result.findings, title=f"{result.target} from {result.snapshot.name}")
     if result.points_count is not None and not result.error:
         tell(f"Restored {result.points_count:,} points in {duration(result.seconds)}.")
+    if result.former:
+        tell(
+            f"{result.former} was left as it is. Point the alias at it again to go back; delete it"
+            f" when nobody needs it any more (DELETE {result.former_url})."
+        )
     if result.safety_snapshot:
         tell(f"The previous collection is saved in {result.safety_snapshot}.")
         render_findings(result.safety_findings)

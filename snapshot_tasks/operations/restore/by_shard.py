@@ -7,8 +7,9 @@ every holder, leaves no replica empty. Counts and the total fingerprint do not s
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -29,7 +30,7 @@ from snapshot_tasks.sealing.archive import ArchiveSummary
 from snapshot_tasks.sealing.container import open_shard, shard_members, shard_name
 from snapshot_tasks.sealing.extract import write_shard
 from snapshot_tasks.system.at_once import GoOn, at_once
-from snapshot_tasks.system.errors import Refused, RestoreIncomplete, ServerFailure
+from snapshot_tasks.system.errors import Refused, RestoreIncomplete, ServerFailure, Unreachable
 from snapshot_tasks.system.files import storage_errors
 from snapshot_tasks.system.progress import Progress
 from snapshot_tasks.system.scratch import scratch_folder
@@ -37,6 +38,9 @@ from snapshot_tasks.system.untrusted import JsonObject
 
 # New replicas agree on who holds what within a second or two.
 SETTLE_SECONDS = 60.0
+# How often a shard is sent to a node whose connection is lost.
+ATTEMPTS = 3
+POLL_SECONDS = 0.5
 _REBUILD = "Rebuild the collection from its source."
 
 
@@ -95,13 +99,9 @@ class ByShard:
             with progress.phase(f"uploading {collection}", total_bytes=total) as advance:
 
                 def serve(peer: int, go_on: GoOn) -> None:
-                    def sent(count: int) -> None:
-                        go_on()
-                        advance(count)
-
                     for shard_id in layout.held_by(peer):
                         go_on()
-                        files[shard_id].send(nodes.of(peer), collection, sent)
+                        _persist(files[shard_id], nodes.of(peer), collection, advance, go_on)
 
                 at_once(serve, layout.peers)
 
@@ -133,6 +133,44 @@ class _ShardFile:
                 f" {collection}: {error.message}",
                 hint=way_out(error),
             ) from error
+
+
+def _persist(
+    file: _ShardFile, node: Server, collection: str, advance: Callable[[int], None], go_on: GoOn
+) -> None:
+    """Send a shard to a node, again if the node was away for a moment: one failure costs one shard.
+
+    Nobody writes to the new collection yet, so sending it twice does no harm.
+    """
+    for attempt in range(ATTEMPTS):
+        seen = 0
+
+        def sent(count: int) -> None:
+            nonlocal seen
+            go_on()
+            seen += count
+            advance(count)
+
+        try:
+            file.send(node, collection, sent)
+        except Unreachable:
+            if attempt + 1 == ATTEMPTS or not _is_back(node, collection, go_on):
+                raise
+            advance(-seen)
+        else:
+            return
+
+
+def _is_back(node: Server, collection: str, go_on: GoOn) -> bool:
+    """Wait until a node is ready and idle; return whether it was in time."""
+    deadline = time.monotonic() + node.endpoint.answer_seconds
+    while time.monotonic() < deadline:
+        go_on()
+        time.sleep(POLL_SECONDS)
+        with suppress(Unreachable):
+            if node.is_ready() and not node.snapshots.is_busy(collection):
+                return True
+    return False
 
 
 def plan_by_shard(

@@ -19,7 +19,7 @@ from snapshot_tasks.checks.expected import (
     settle,
 )
 from snapshot_tasks.checks.file import verified
-from snapshot_tasks.checks.restored import check_restored, restored_error
+from snapshot_tasks.checks.restored import check_restored, check_searches, restored_error
 from snapshot_tasks.domain.findings import Finding, failed, loses_points
 from snapshot_tasks.domain.snapshot import Snapshot
 from snapshot_tasks.operations.restore.plan import RestorePlan
@@ -65,7 +65,8 @@ class RestoreResult:
     was done (None if it was not waited for, or not done in time).
 
     `restored` is the restored collection, for further checks. `safety_snapshot` has the replaced
-    collection; `safety_findings` say what looked suspicious about it.
+    collection; `safety_findings` say what looked suspicious about it. Or the `former` collection is
+    still there, at `former_url`, and the `switched` aliases mean the restored one.
     """
 
     snapshot: Snapshot
@@ -80,6 +81,9 @@ class RestoreResult:
     are_limits_lifted: bool = False
     safety_snapshot: str | None = None
     safety_findings: tuple[Finding, ...] = ()
+    former: str = ""
+    former_url: str = ""
+    switched: tuple[str, ...] = ()
 
     @property
     def error(self) -> TaskError | None:
@@ -132,7 +136,7 @@ def bring_back(
         Damaged: if the server reads different bytes from the local file.
         RestoreIncomplete: if Qdrant refuses or fails.
     """
-    proof = expected_sealed(plan.snapshot, plan.target, searches=False) if plan.by_shard else None
+    proof = expected_sealed(plan.snapshot, plan.target, searches=False) if plan.is_read else None
     start = time.monotonic()
     try:
         way = _send(plan, server, sha256, upload_name, progress)
@@ -141,9 +145,8 @@ def bring_back(
         with progress.phase("waiting until every point is there"):
             settle(expected, plan.target, server)
         seconds = time.monotonic() - start
-        # A drill reads the points itself, and compares more.
-        proven = _prove(plan, proof, server, progress) if proof and not plan.is_throwaway else ()
-        for alias in plan.aliases + plan.kept_aliases:
+        proven = _prove(plan, proof, server, progress) if proof else ()
+        for alias in plan.all_aliases:
             server.collections.create_alias(alias, plan.target)
         with progress.phase("waiting until it is green"):
             status = server.collections.wait_green(plan.target, server.endpoint.green_seconds)
@@ -202,10 +205,14 @@ def _prove(
     return findings
 
 
-def compare_points(snapshot: Snapshot, restored: Restored) -> tuple[Finding, ...]:
-    """Compare every restored point with the seal, and run the searches saved with it."""
-    expected = expected_sealed(snapshot, restored.collection)
-    return check_restored(replace(restored, expected=expected), Cost.READ)
+def compare_points(plan: RestorePlan, restored: Restored) -> tuple[Finding, ...]:
+    """Compare every restored point with the seal, and run the searches saved with it.
+
+    Points that the restore itself has compared are not read again.
+    """
+    expected = expected_sealed(plan.snapshot, restored.collection)
+    restored = replace(restored, expected=expected)
+    return tuple(check_searches(restored)) if plan.is_read else check_restored(restored, Cost.READ)
 
 
 def differs(snapshot: Snapshot, target: str, server: Server, progress: Progress) -> str:

@@ -17,6 +17,7 @@ from snapshot_tasks.operations.restore.plan import (
     plan_restore,
 )
 from snapshot_tasks.operations.restore.replace import replace_collection
+from snapshot_tasks.operations.restore.switch import switch_alias
 from snapshot_tasks.qdrant.mounts import server_paths
 from snapshot_tasks.qdrant.server import Server
 from snapshot_tasks.system.errors import Refused
@@ -38,10 +39,8 @@ def restore(request: RestoreRequest, server: Server, progress: Progress) -> Rest
     if not plan.exists:
         return _restore_anew(plan, request, server, progress)
     sha256 = request.verified_sha256 or sha256_to_restore(plan.snapshot, progress)
-    assert request.save_existing is not None
-    return replace_collection(
-        plan, server, sha256, request.save_existing, request.journal, progress
-    )
+    replacing = switch_alias if plan.beside else replace_collection
+    return replacing(plan, request, server, sha256, progress)
 
 
 def _restore_anew(

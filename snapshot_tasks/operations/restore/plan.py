@@ -8,7 +8,7 @@ from typing import Protocol
 
 from snapshot_tasks.catalog.journal import NO_JOURNAL, Journal
 from snapshot_tasks.domain.findings import Finding, Status, ok, warn
-from snapshot_tasks.domain.names import check_collection
+from snapshot_tasks.domain.names import beside_names, check_collection
 from snapshot_tasks.domain.snapshot import Snapshot
 from snapshot_tasks.domain.versions import Fit, known, version_fit
 from snapshot_tasks.operations.restore.by_shard import ByShard
@@ -16,6 +16,7 @@ from snapshot_tasks.operations.restore.demands import CustomSharding, refuse_unf
 from snapshot_tasks.qdrant.mounts import server_paths
 from snapshot_tasks.qdrant.server import Server
 from snapshot_tasks.system.errors import NotFound, Refused, StorageError
+from snapshot_tasks.system.units import duration
 
 
 class Saved(Protocol):
@@ -32,10 +33,12 @@ class Saved(Protocol):
         ...
 
 
+UNTOUCHED = "Nothing was replaced. Try an older snapshot from `inv snapshot.list`."
 OTHER_NAME_OR_REPLACE = (
     "Restore it under another name with `--as NAME`, or replace it with `--replace --yes`."
 )
 SaveExisting = Callable[[str], Saved]
+ProveSafety = Callable[[Snapshot], bool]
 FreeBytes = Callable[[], int | None]
 
 
@@ -43,7 +46,10 @@ FreeBytes = Callable[[], int | None]
 class RestoreRequest:
     """Which snapshot to restore, and where to. `target` defaults to the snapshot's collection.
 
-    `save_existing` takes a safety snapshot of a collection; passing it allows replacing one.
+    `save_existing` takes a safety snapshot of a collection; passing it allows replacing one. In a
+    cluster of several nodes, `prove_safety` then test-restores that snapshot, and returns whether
+    it could; and `tell_away` is told for about how many seconds the collection will be away, and
+    may refuse that.
     `verified_sha256` means that the caller has just read and verified every byte. `left_aliases`
     are recorded aliases that are not made, each with the reason. `free_bytes` returns how much free
     space the server's disk has, or None if that is unknown. `reindex` makes payload indexes anew
@@ -57,6 +63,8 @@ class RestoreRequest:
     target: str | None = None
     if_missing: bool = False
     save_existing: SaveExisting | None = None
+    prove_safety: ProveSafety = lambda snapshot: False
+    tell_away: Callable[[float], None] = lambda seconds: None
     verified_sha256: str | None = None
     left_aliases: Mapping[str, str] = field(default_factory=dict)
     free_bytes: FreeBytes = lambda: None
@@ -69,7 +77,11 @@ class RestoreRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RestorePlan:
-    """What a restore will do. Making the plan has not changed anything."""
+    """What a restore will do. Making the plan has not changed anything.
+
+    With `beside`, the file is restored as a collection of this name, and then every alias of the
+    target is pointed at it: nothing is deleted.
+    """
 
     snapshot: Snapshot
     target: str
@@ -82,6 +94,7 @@ class RestorePlan:
     needed_bytes: int
     free_bytes: int | None = None
     named_by_alias: str = ""
+    beside: str = ""
     reindex: bool = False
     sharding: CustomSharding | None = None
     by_shard: ByShard | None = None
@@ -93,36 +106,77 @@ class RestorePlan:
         """Whether nothing needs to be done."""
         return bool(self.skipped_because)
 
+    @property
+    def all_aliases(self) -> tuple[str, ...]:
+        """The aliases that the restored collection gets."""
+        return self.aliases + self.kept_aliases
+
+    @property
+    def is_read(self) -> bool:
+        """Whether the restore itself compares every point, of every replica.
+
+        A drill reads the points of its throw-away server itself, and compares more.
+        """
+        return self.by_shard is not None and not self.is_throwaway
+
+    @property
+    def is_on_several_nodes(self) -> bool:
+        """Whether the restored collection is on a cluster of several nodes."""
+        return self.by_shard is not None and self.by_shard.nodes_count > 1
+
     def steps(self) -> list[str]:
         """Return the plan in words."""
         if self.skip:
             return [f"{self.target} {self.skipped_because}: nothing to do"]
-        name = self.snapshot.name
-        steps = [f"check every byte of {name}", self._space()]
-        if self.named_by_alias:
+        steps = [f"check every byte of {self.snapshot.name}", self._space()]
+        if self.named_by_alias and not self.beside:
             steps.insert(0, f"use {self.target}, the collection of the alias {self.named_by_alias}")
-        if self.exists:
+        if self.exists and not self.beside:
+            steps += self._saving()
+        steps += self._making(self.beside or self.target)
+        if self.beside:
             steps += [
-                f"restore {name} under a temporary name, compare it, then delete it",
-                f"take a safety snapshot of {self.target}",
-                f"delete {self.target}",
+                f"point the alias {alias} at {self.beside}, in one request for all"
+                for alias in self.all_aliases
             ]
+            steps.append(f"leave {self.target} as it is")
+            steps.append(f"on any failure, delete {self.beside} and change nothing else")
+        elif self.exists:
+            steps.append(f"on any failure, restore {self.target} as it was")
+        return steps
+
+    def _saving(self) -> list[str]:
+        """Return what is done before an existing collection is deleted, and its deletion."""
+        trial = f"restore {self.snapshot.name} under a temporary name, compare it, then delete it"
+        safety = f"take a safety snapshot of {self.target}"
+        if self.is_on_several_nodes:
+            trial += ", to measure how long that takes"
+            safety += ", and prove it by a test restore"
+            last = self.snapshot.last_restore_seconds
+            known = f" (the last test restore took {duration(last)})" if last else ""
+            told = f"say how long {self.target} will be away{known}; without --yes, ask"
+            return [trial, told, safety, f"delete {self.target}"]
+        return [trial, safety, f"delete {self.target}"]
+
+    def _making(self, target: str) -> list[str]:
+        """Return how the restored collection is made and compared."""
+        steps = []
         if self.sharding:
             keys = ", ".join(str(step.key) for step in self.sharding.steps if not step.gap)
-            steps.append(f"create {self.target} with its shard keys: {keys}")
+            steps.append(f"create {target} with its shard keys: {keys}")
         if self.by_shard:
             count = len(self.by_shard.key_by_id)
-            steps.append(f"create {self.target} with {count} shards and its payload indexes")
+            steps.append(f"create {target} with {count} shards and its payload indexes")
             steps.append("send each shard to every node that holds it")
-        steps.append(f"restore {name} as {self.target}")
-        steps += [f"create the alias {alias}" for alias in self.aliases + self.kept_aliases]
+        steps.append(f"restore {self.snapshot.name} as {target}")
+        if self.by_shard:
+            steps.append("compare every point of every replica")
+        if not self.beside:
+            steps += [f"create the alias {alias}" for alias in self.all_aliases]
         steps.append("compare count, config, payload schema, aliases and filters")
         if self.reindex:
             steps.append("make payload indexes anew that find too little, and compare again")
-        return [
-            *steps,
-            *([f"on any failure, restore {self.target} as it was"] if self.exists else []),
-        ]
+        return steps
 
     def _space(self) -> str:
         free = "free space unknown" if self.free_bytes is None else f"{self.free_bytes:,} are free"
@@ -182,11 +236,10 @@ def plan_restore(request: RestoreRequest, server: Server) -> RestorePlan:
         )
     )
     by_shard = prepared if isinstance(prepared, ByShard) else None
-    if by_shard and by_shard.nodes_count > 1 and target in collections and not skip:
-        raise Refused(
-            f"{target} exists, and in a cluster of several nodes nothing is replaced.",
-            hint="Restore it under another name with `--as NAME`, then point an alias at it.",
-        )
+    beside = ""
+    if target != named and by_shard and by_shard.nodes_count > 1:
+        names = beside_names(named, snapshot.created_at)
+        beside = next(name for name in names if name not in {*collections, *aliases})
     plan = RestorePlan(
         snapshot=snapshot,
         target=target,
@@ -209,6 +262,7 @@ def plan_restore(request: RestoreRequest, server: Server) -> RestorePlan:
         needed_bytes=_needed_bytes(snapshot, server, version),
         free_bytes=None if skip else request.free_bytes(),
         named_by_alias=named if target != named else "",
+        beside=beside,
         reindex=request.reindex,
     )
     _refuse_too_large(plan)

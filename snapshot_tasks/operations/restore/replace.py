@@ -7,6 +7,7 @@ in a safety snapshot. Only then it is deleted, and the file is restored in its p
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from uuid import uuid4
 
@@ -24,9 +25,9 @@ from snapshot_tasks.operations.restore.into_empty import (
     remove_half_made,
 )
 from snapshot_tasks.operations.restore.plan import (
+    UNTOUCHED,
     RestorePlan,
     RestoreRequest,
-    SaveExisting,
     plan_restore,
 )
 from snapshot_tasks.qdrant.server import Server
@@ -35,37 +36,39 @@ from snapshot_tasks.system.errors import Refused, RestoreIncomplete, TaskError
 from snapshot_tasks.system.progress import Progress
 from snapshot_tasks.system.untrusted import sentence
 
-UNTOUCHED = "Nothing was replaced. Try an older snapshot from `inv snapshot.list`."
-
 
 def replace_collection(
-    plan: RestorePlan,
-    server: Server,
-    sha256: str,
-    save_existing: SaveExisting,
-    journal: Journal,
-    progress: Progress,
+    plan: RestorePlan, request: RestoreRequest, server: Server, sha256: str, progress: Progress
 ) -> RestoreResult:
     """Replace the plan's target; on any failure, restore it as it was.
 
+    In a cluster of several nodes, where more can fail, the safety snapshot is test-restored before
+    anything is deleted.
+
     Raises:
-        Refused: if the existing collection changed after the safety snapshot.
+        Refused: if the existing collection changed after the safety snapshot, or its absence is not
+            agreed to.
         Damaged, RestoreIncomplete, ContentsDiffer: if the file did not pass its test; nothing was
             touched then. Or if it failed later; the previous contents are restored then, or are in
             the safety snapshot that the error names.
     """
-    _try(plan, server, sha256, journal, progress)
-    saved = save_existing(plan.target)
+    assert request.save_existing is not None
+    away_seconds = _try(plan, server, sha256, request.journal, progress)
+    if plan.is_on_several_nodes:
+        request.tell_away(away_seconds)
+    saved = request.save_existing(plan.target)
     safety = saved.snapshot
+    if plan.is_on_several_nodes and safety.sealed and not request.prove_safety(safety):
+        _prove_here(safety, server, request.journal, progress)
     _refuse_unsafe(plan.target, safety, server, progress)
-    upload_name = new_upload_name()
-    pending = journal.begin(
+    upload_name = _upload_name(plan)
+    pending = request.journal.begin(
         RESTORE,
         server.endpoint.url,
         plan.target,
         must=True,
         upload=upload_name,
-        aliases=list(plan.aliases + plan.kept_aliases),
+        aliases=list(plan.all_aliases),
         snapshot=str(plan.snapshot.path),
         safety=str(safety.path),
     )
@@ -81,6 +84,18 @@ def replace_collection(
                 put_back(plan.target, safety, server, progress, upload_name=upload_name)
             pending.done()
     return replace(result, safety_snapshot=safety.name, safety_findings=saved.findings)
+
+
+def _prove_here(safety: Snapshot, server: Server, journal: Journal, progress: Progress) -> None:
+    """Test-restore the safety snapshot beside the collection, as no other server can do it."""
+    progress.note(f"Restoring {safety.name} under a temporary name in the cluster, to prove it.")
+    plan = plan_restore(RestoreRequest(snapshot=safety, target=f"trial-{uuid4().hex}"), server)
+    _try(plan, server, verified(safety, progress).sha256, journal, progress)
+
+
+def _upload_name(plan: RestorePlan) -> str:
+    """Return a name for uploads of whole snapshots; of a shard's, a server keeps no copy."""
+    return "" if plan.is_on_several_nodes else new_upload_name()
 
 
 def _refuse_unsafe(target: str, safety: Snapshot, server: Server, progress: Progress) -> None:
@@ -118,23 +133,29 @@ def put_back(
     if problem:
         raise RestoreIncomplete(
             f"{target} could be neither replaced nor restored as it was: {sentence(problem)}",
-            hint=f"The previous contents are safe in {safety.path}.",
+            hint=f"The previous contents are safe in {safety.path}. The next run tries again to"
+            " restore them.",
         )
 
 
 def _try(
     plan: RestorePlan, server: Server, sha256: str, journal: Journal, progress: Progress
-) -> None:
-    """Restore the file under a temporary name, compare every point, and delete it again."""
-    target, upload_name = f"trial-{uuid4().hex}", new_upload_name()
+) -> float:
+    """Restore the file under a temporary name, compare every point, and delete it again.
+
+    Returns how many seconds the restore took, with what is compared before its aliases are made.
+    """
+    target, upload_name = f"trial-{uuid4().hex}", _upload_name(plan)
     trial = replace(plan, target=target, exists=False, aliases=(), kept_aliases=())
     pending = journal.begin(TRIAL, server.endpoint.url, target, upload=upload_name)
     findings: tuple[Finding, ...] = ()
+    start = time.monotonic()
     try:
         result = bring_back(trial, server, sha256, progress, upload_name=upload_name)
+        seconds = time.monotonic() - start
         findings = result.findings
         if result.restored and result.error is None:
-            findings += compare_points(plan.snapshot, result.restored)
+            findings += compare_points(plan, result.restored)
     finally:
         with process.shielded():
             if remove_half_made(target, upload_name, server, arrival_seconds=0):
@@ -143,3 +164,4 @@ def _try(
                 progress.note(f"Could not remove {target}; the next run will remove it.")
     if error := restored_error(plan.snapshot.name, findings, hint=UNTOUCHED):
         raise error
+    return seconds

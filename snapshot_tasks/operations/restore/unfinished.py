@@ -124,6 +124,8 @@ def _end_restore(pending: Pending, catalog: Catalog, server: Server, progress: P
         progress.note(f"Qdrant is still restoring {target} for a run that was killed.")
         return False
     snapshot = _found(catalog, pending.facts.get("snapshot"))
+    if pending.facts.get("former"):
+        return _end_switch(pending, snapshot, server, progress)
     safety = _found(catalog, pending.facts.get("safety"))
     if pending.facts.get("safety") and safety is None:
         progress.note(
@@ -141,6 +143,34 @@ def _end_restore(pending: Pending, catalog: Catalog, server: Server, progress: P
         return False
     if safety:
         put_back(target, safety, server, progress, upload_name=upload_name)
+    return True
+
+
+def _end_switch(
+    pending: Pending, snapshot: Snapshot | None, server: Server, progress: Progress
+) -> bool:
+    """Remove what was restored beside a collection, unless aliases mean it or it was written to."""
+    beside, former = pending.collection, pending.facts["former"]
+    if beside not in server.collections.names():
+        return True
+    if aliases := server.collections.state(beside).aliases:
+        progress.note(
+            f"The interrupted replacement of {former} had completed: {', '.join(aliases)} means"
+            f" {beside}. {former} was left as it is."
+        )
+        return True
+    is_as_made = (
+        _is_void(beside, server)
+        or _is_half_restored(beside, snapshot, server, progress)
+        or (snapshot is not None and not differs(snapshot, beside, server, progress))
+    )
+    if is_as_made:
+        progress.note(f"Replacing {former} was interrupted; it is unchanged. Removing {beside}.")
+        return remove_half_made(beside, "", server, arrival_seconds=0)
+    progress.note(
+        f"Replacing {former} was interrupted; it is unchanged. {beside} was restored for that, and"
+        " does not match the snapshot: delete it if nobody uses it."
+    )
     return True
 
 

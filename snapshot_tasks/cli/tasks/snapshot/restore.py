@@ -15,6 +15,7 @@ from snapshot_tasks.cli.wiring import (
     connect,
     create_defaults,
     find_snapshot,
+    fresh_servers,
     now,
     open_catalog,
 )
@@ -22,9 +23,10 @@ from snapshot_tasks.system.errors import Refused
 
 if TYPE_CHECKING:
     from snapshot_tasks.catalog.folder import Catalog
+    from snapshot_tasks.domain.snapshot import Snapshot
     from snapshot_tasks.operations.batch import Batch
     from snapshot_tasks.operations.restore.into_empty import RestoreResult
-    from snapshot_tasks.operations.restore.plan import RestoreRequest
+    from snapshot_tasks.operations.restore.plan import RestorePlan, RestoreRequest
     from snapshot_tasks.qdrant.server import Server
 
 
@@ -38,7 +40,7 @@ if TYPE_CHECKING:
         "collection.",
         "if-missing": "Skip a collection that already exists.",
         "replace": "Replace an existing collection, after a trial restore and a safety snapshot; "
-        "asks first, or needs --yes.",
+        "on several nodes, restore beside and switch an alias. Asks first, or needs --yes.",
         "reindex": "Make payload indexes anew that find too little, from the payloads.",
         "replication": "In a cluster, on how many nodes each shard shall be; default: as recorded,"
         " but no more than there are nodes.",
@@ -108,6 +110,8 @@ def restore(
             target=as_ or (collection if snapshot else "") or None,
             if_missing=if_missing,
             save_existing=save if replace else None,
+            prove_safety=lambda safety: _is_proven(run, safety),
+            tell_away=lambda seconds: _told_away(run, seconds, yes=yes),
             free_bytes=lambda: free_bytes(run.live),
             reindex=reindex,
             replication=replication,
@@ -140,13 +144,53 @@ def _restore_one(run: Run, request: RestoreRequest, server: Server, *, yes: bool
 
     plan = plan_restore(request, server)
     if plan.exists and not plan.skip:
-        alias = f" (the alias {plan.named_by_alias})" if plan.named_by_alias else ""
-        count = server.collections.count(plan.target)
-        run.consent(f"This replaces the {count:,} points of {plan.target}{alias}.", yes=yes)
+        # On several nodes, a terminal is asked once it is known how long the collection is away.
+        is_asked_later = plan.is_on_several_nodes and not plan.beside and run.can_ask
+        if not is_asked_later:
+            run.consent(_question(plan, server), yes=yes)
     result = restore(request, server, run.progress)
     return Outcome(
         result=restore_json(result), render=lambda: render_restored(result), error=result.error
     )
+
+
+def _question(plan: RestorePlan, server: Server) -> str:
+    """Return what a replacement does, in one or two sentences."""
+    from snapshot_tasks.system.units import duration
+
+    count = server.collections.count(plan.target)
+    if plan.beside:
+        aliases = ", ".join(plan.all_aliases)
+        return (
+            f"This points {aliases} at a new collection, {plan.beside}; {plan.target} with its"
+            f" {count:,} points stays."
+        )
+    alias = f" (the alias {plan.named_by_alias})" if plan.named_by_alias else ""
+    question = f"This replaces the {count:,} points of {plan.target}{alias}."
+    if not plan.is_on_several_nodes:
+        return question
+    last = plan.snapshot.last_restore_seconds
+    known = (
+        f"the last test restore took {duration(last)}"
+        if last
+        else "a trial restore measures how long, before anything is deleted"
+    )
+    return f"{question} Meanwhile it is away: {known}."
+
+
+def _told_away(run: Run, seconds: float, *, yes: bool) -> None:
+    """Say how long a collection will be away, and ask if that was not agreed to beforehand."""
+    from snapshot_tasks.system.units import duration
+
+    away = f"The collection will be away for about {duration(seconds)}, as the trial restore took."
+    run.consent(f"This deletes and restores the collection. {away}", yes=yes)
+    run.progress.note(away)
+
+
+def _is_proven(run: Run, safety: Snapshot) -> bool:
+    from snapshot_tasks.operations.prove.safety import prove_safety
+
+    return prove_safety(safety, fresh_servers(run), run.progress, clock=now)
 
 
 def _restored_missing(catalog: Catalog, restored: Batch[RestoreResult]) -> Outcome:
