@@ -7,13 +7,14 @@ import json
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from bench.contestant import Asked
 from bench.contests import CONTESTS, Result
-from bench.data import NAME, load
+from bench.data import BATCH, NAME, SMALL, SMALLER, load
 from bench.growth import GROWING, QUICK_SIZES, SIZES, Grown, Size, draw
 from bench.memory import watch
 from bench.page import as_markdown
@@ -22,7 +23,7 @@ from bench.server import (
     bench_version,
     cpu_seconds,
     measured_server,
-    server_process,
+    server_processes,
 )
 from snapshot_tasks.catalog.folder import Catalog
 from snapshot_tasks.domain.endpoint import Endpoint
@@ -69,15 +70,17 @@ def main(argv: list[str]) -> int:
 
 
 def contest(size: Size, rounds: int) -> dict[str, list[Result]]:
-    """Run all contestants in turn."""
-    everybody = [(each.module, name) for each in CONTESTS for name in each.contestants]
-    runs: dict[str, list[Result]] = {name: [] for _, name in everybody}
-    with measured_server() as (endpoint, folder):
-        asked = prepare(endpoint, folder, size)
-        for number in range(rounds):
-            for module, name in everybody:
-                say(f"round {number + 1} of {rounds}: {name}")
-                runs[name].append(run(module, name, asked, endpoint))
+    """Run all contestants in turn: those of one server, then those of a cluster."""
+    runs: dict[str, list[Result]] = {name: [] for each in CONTESTS for name in each.contestants}
+    for nodes in sorted({each.nodes for each in CONTESTS}):
+        contests = [each for each in CONTESTS if each.nodes == nodes]
+        everybody = [(each.module, name) for each in contests for name in each.contestants]
+        with measured_server(nodes) as (endpoint, folder):
+            asked = prepare(endpoint, folder, replace(size, shards=2 * nodes if nodes > 1 else 1))
+            for number in range(rounds):
+                for module, name in everybody:
+                    say(f"round {number + 1} of {rounds}: {name}")
+                    runs[name].append(run(module, name, asked, endpoint))
     return runs
 
 
@@ -95,13 +98,9 @@ def grow(size: Size) -> Grown:
 def prepare(endpoint: Endpoint, folder: Path, size: Size) -> Asked:
     """Fill the server, take a snapshot of it, and leave another one there for the downloads."""
     say(f"loading {size.points:,} points of {size.dimensions} dimensions")
-    load(
-        endpoint,
-        points=size.points,
-        dimensions=size.dimensions,
-        shards=size.shards,
-        text_repeats=size.text_repeats,
-    )
+    load(endpoint, NAME, size)
+    if len(endpoint.nodes()) > 1:
+        load(endpoint, SMALL, replace(size, points=max(BATCH, size.points // SMALLER)))
     catalog = Catalog(folder)
     with Server(endpoint, operation_timeout_seconds=3600) as server:
         # Data that the optimizer is still rewriting or that is still in the log would be in the
@@ -116,6 +115,7 @@ def prepare(endpoint: Endpoint, folder: Path, size: Size) -> Asked:
         time.sleep(1)
     return {
         "url": endpoint.url,
+        "nodes": [node.url for node in endpoint.nodes()],
         "grpc_port": endpoint.grpc_port,
         "version": bench_version(),
         "folder": str(folder),
@@ -134,8 +134,8 @@ def run(module: str, name: str, asked: Asked, endpoint: Endpoint) -> Result:
     `own` is the memory that it used for its work, and `children` that of all processes it started;
     `server` is how long it kept the measured Qdrant's processors busy.
     """
-    process = server_process(endpoint)
-    before = cpu_seconds(process)
+    processes = server_processes(endpoint)
+    before = cpu_seconds(processes)
     with subprocess.Popen(
         [sys.executable, "-m", "bench.contestant", module, name],
         stdin=subprocess.PIPE,
@@ -156,7 +156,7 @@ def run(module: str, name: str, asked: Asked, endpoint: Endpoint) -> Result:
         "seconds": result["seconds"],
         "own": max(0, most - result["before"]),
         "children": children,
-        "server": cpu_seconds(process) - before,
+        "server": cpu_seconds(processes) - before,
     }
 
 

@@ -9,9 +9,12 @@ import grpc
 import numpy as np
 from qdrant_client import grpc as wire
 
+from bench.growth import Size
 from snapshot_tasks.domain.endpoint import Endpoint
 
 NAME = "bench"
+# The same with fewer points, on a cluster.
+SMALL, SMALLER = "bench-small", 10
 BATCH = 1000
 OPTIONS = (
     ("grpc.compression_enabled_algorithms_bitset", 1),
@@ -27,37 +30,38 @@ def channel(endpoint: Endpoint) -> Any:
 
 def endpoint_of(asked: dict[str, Any]) -> Endpoint:
     """Return the endpoint that a contestant should use."""
-    return Endpoint(url=asked["url"], grpc_port=asked["grpc_port"])
+    return Endpoint(
+        url=asked["url"], grpc_port=asked["grpc_port"], cluster_urls=tuple(asked["nodes"])
+    )
 
 
-def load(
-    endpoint: Endpoint, *, points: int, dimensions: int, shards: int = 1, text_repeats: int = 8
-) -> None:
-    """Create the collection and fill it; ids are 0 to `points` - 1, a multiple of 1,000.
+def load(endpoint: Endpoint, name: str, size: Size) -> None:
+    """Create a collection and fill it; ids are 0 to `points` - 1, a multiple of 1,000.
 
     Each of `text_repeats` makes the payload 20 to 25 bytes longer.
     """
     random = np.random.default_rng(7)
-    params = wire.VectorParams(size=dimensions, distance=wire.Distance.Cosine)
+    params = wire.VectorParams(size=size.dimensions, distance=wire.Distance.Cosine)
     with channel(endpoint) as opened:
         collections: Any = wire.CollectionsStub(opened)  # type: ignore[no-untyped-call]
         stub: Any = wire.PointsStub(opened)  # type: ignore[no-untyped-call]
         collections.Create(
             wire.CreateCollection(
-                collection_name=NAME,
-                shard_number=shards,
+                collection_name=name,
+                shard_number=size.shards,
                 vectors_config=wire.VectorsConfig(params=params),
                 # Only reading is measured, so building a graph at the same time would disturb it.
                 hnsw_config=wire.HnswConfigDiff(m=0),
             )
         )
-        for start in range(0, points, BATCH):
-            vectors = random.standard_normal((BATCH, dimensions)).astype(np.float32)
+        for start in range(0, size.points, BATCH):
+            vectors = random.standard_normal((BATCH, size.dimensions)).astype(np.float32)
             batch = [
-                _point(start + row, vectors[row].tolist(), text_repeats) for row in range(BATCH)
+                _point(start + row, vectors[row].tolist(), size.text_repeats)
+                for row in range(BATCH)
             ]
-            last = start + BATCH >= points
-            stub.Upsert(wire.UpsertPoints(collection_name=NAME, points=batch, wait=last))
+            last = start + BATCH >= size.points
+            stub.Upsert(wire.UpsertPoints(collection_name=name, points=batch, wait=last))
 
 
 def _point(number: int, vector: list[float], text_repeats: int) -> Any:

@@ -32,26 +32,35 @@ def bench_version() -> str:
 
 
 @contextmanager
-def measured_server() -> Iterator[tuple[Endpoint, Path]]:
-    """Run an empty Qdrant of the configured version, with a folder that it can read."""
+def measured_server(nodes: int = 1) -> Iterator[tuple[Endpoint, Path]]:
+    """Run an empty Qdrant of the configured version, with a folder that it can read.
+
+    With several nodes, it is a cluster.
+    """
     with tempfile.TemporaryDirectory(prefix="qdrant-bench-") as name:
-        request = FreshRequest(version=bench_version(), folder=Path(name))
+        request = FreshRequest(
+            version=bench_version(), folder=Path(name), cluster_nodes=nodes if nodes > 1 else 0
+        )
         with bench_engine().fresh(request, Silent()) as server:
             yield server.endpoint, Path(name)
 
 
-def server_process(endpoint: Endpoint) -> psutil.Process:
-    """Return the process that listens at an endpoint."""
-    port = urlsplit(endpoint.url).port
+def server_processes(endpoint: Endpoint) -> list[psutil.Process]:
+    """Return the process of each node."""
+    return [_listening(node.url) for node in endpoint.nodes()]
+
+
+def _listening(url: str) -> psutil.Process:
+    port = urlsplit(url).port
     for process in psutil.process_iter():
         with suppress(psutil.Error):
             listening = (c for c in process.net_connections("tcp") if c.status == "LISTEN")
             if any(c.laddr and c.laddr.port == port for c in listening):
                 return process
-    raise LookupError(f"nothing listens at {endpoint.url}")
+    raise LookupError(f"nothing listens at {url}")
 
 
-def cpu_seconds(process: psutil.Process) -> float:
-    """Return how long a process has kept processors busy."""
-    times = process.cpu_times()
-    return float(times.user + times.system)
+def cpu_seconds(processes: list[psutil.Process]) -> float:
+    """Return how long processes have kept processors busy."""
+    times = [process.cpu_times() for process in processes]
+    return float(sum(each.user + each.system for each in times))

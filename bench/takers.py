@@ -73,12 +73,14 @@ def _requests_download(url: str, file: Path) -> None:
             output.write(chunk)
 
 
-def _create(asked: Asked, *, seal: bool) -> int:
+def taken(asked: Asked, collection: str, *, seal: bool, stream: bool = False) -> int:
+    """Run this project's create, and return the size of the file."""
     with (
         tempfile.TemporaryDirectory(dir=asked["folder"]) as folder,
         Server(endpoint_of(asked), operation_timeout_seconds=3600) as server,
     ):
-        catalog, request = Catalog(Path(folder)), CreateRequest(collection=NAME, seal=seal)
+        request = CreateRequest(collection=collection, seal=seal, stream=stream)
+        catalog = Catalog(Path(folder))
         asked["clock"]()
         snapshot = create(
             request, server, catalog, Silent(), clock=lambda: datetime.now(UTC)
@@ -98,12 +100,12 @@ def dd(asked: Asked) -> int:
 
 def create_unsealed(asked: Asked) -> int:
     """This project's `create --no-seal`."""
-    return _create(asked, seal=False)
+    return taken(asked, NAME, seal=False)
 
 
 def create_sealed(asked: Asked) -> int:
     """This project's `create`."""
-    return _create(asked, seal=True)
+    return taken(asked, NAME, seal=True)
 
 
 def seal(asked: Asked) -> int:

@@ -8,11 +8,13 @@ place, by several threads at once.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
 import tarfile
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,6 +23,7 @@ from typing import IO, Any
 from snapshot_tasks.domain.shards import ShardSet
 from snapshot_tasks.sealing.tar import BLOCK, END_MARKER, Budget, Member, content, members
 from snapshot_tasks.system.errors import Damaged
+from snapshot_tasks.system.files import CHUNK_BYTES
 from snapshot_tasks.system.untrusted import JsonObject, parse_json, typed
 
 DESCRIPTION = "shards.json"
@@ -30,6 +33,8 @@ SCHEMA = 1
 MAX_DESCRIPTION_BYTES = 4 << 20
 # The parts of a segment in a streamed shard; otherwise a segment is an archive of its own.
 STREAMED = "files"
+# A place is asked so often whether it has more bytes.
+FOLLOW_SECONDS = 0.005
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +85,8 @@ class Writer:
     def __init__(self, file: IO[bytes], *, start: int = 0) -> None:
         self._descriptor = file.fileno()
         self._end = start
+        self._places: list[Place] = []
+        self._digest, self._hashed_bytes = hashlib.sha256(), start
 
     def place(self, shard_id: int, size_bytes: int) -> Place:
         """Make the place for the next shard. Its bytes may be written by another thread."""
@@ -93,8 +100,24 @@ class Writer:
         """Write the size of an open place, and return it in bytes."""
         size = place.written_bytes
         self._end = place.start - BLOCK
-        self._place(place.name, size)
+        self._places.remove(place)
+        self._place(place.name, size).written_bytes = size
         return size
+
+    def follow(self, go_on: Callable[[], None]) -> None:
+        """Hash what has been placed, in the order of the file, while other threads write it.
+
+        `go_on` is called now and then; it raises if this must not go on.
+        """
+        while self._hashed_bytes < self._end:
+            go_on()
+            if not self._hash_to(self._complete_to()):
+                time.sleep(FOLLOW_SECONDS)
+
+    def sha256(self) -> str:
+        """Return the SHA-256 of the file, after `finish`; what was followed is not read again."""
+        self._hash_to(os.fstat(self._descriptor).st_size)
+        return self._digest.hexdigest()
 
     def finish(self, description: Description | None = None) -> int:
         """Write the description and the end, and return the size of the whole file in bytes."""
@@ -105,11 +128,28 @@ class Writer:
         os.ftruncate(self._descriptor, size)
         return size
 
+    def _complete_to(self) -> int:
+        """Return up to where all bytes are written."""
+        for place in self._places:
+            if place.written_bytes < (place.size_bytes or 0):
+                return place.start + place.written_bytes
+        return self._end
+
+    def _hash_to(self, end: int) -> bool:
+        """Hash the next bytes up to there; return whether there were any."""
+        start = self._hashed_bytes
+        while count := min(end - self._hashed_bytes, CHUNK_BYTES):
+            chunk = os.pread(self._descriptor, count, self._hashed_bytes)
+            self._digest.update(chunk)
+            self._hashed_bytes += len(chunk)
+        return self._hashed_bytes > start
+
     def _place(self, name: str, size_bytes: int | None) -> Place:
         header = tarfile.TarInfo(name)
         header.size = size_bytes or 0
         os.pwrite(self._descriptor, header.tobuf(tarfile.GNU_FORMAT), self._end)
         place = Place(self._descriptor, name, self._end + BLOCK, size_bytes)
+        self._places.append(place)
         self._end = place.start + header.size + -header.size % BLOCK
         # The padding, and all that is not written yet.
         os.ftruncate(self._descriptor, self._end)
@@ -122,13 +162,13 @@ class Place:
     def __init__(self, descriptor: int, name: str, start: int, size_bytes: int | None) -> None:
         self.name = name
         self.start = start
+        self.size_bytes = size_bytes
         self.written_bytes = 0
         self._descriptor = descriptor
-        self._size_bytes = size_bytes
 
     def write(self, data: bytes) -> None:
         """Write the next bytes. Raises `Damaged` if they are more than there is place for."""
-        if self._size_bytes is not None and self.written_bytes + len(data) > self._size_bytes:
+        if self.size_bytes is not None and self.written_bytes + len(data) > self.size_bytes:
             raise Damaged(
                 f"More bytes of {self.name} came than Qdrant had announced.",
                 hint="Run this again. If it happens again, check the network to that node.",

@@ -28,7 +28,7 @@ from snapshot_tasks.sealing.container import Description, Writer
 from snapshot_tasks.sealing.described import describe_live
 from snapshot_tasks.system.at_once import GoOn, at_once
 from snapshot_tasks.system.errors import Refused
-from snapshot_tasks.system.files import sha256_of, storage_errors
+from snapshot_tasks.system.files import storage_errors
 from snapshot_tasks.system.progress import Clock, Progress
 
 LAYOUT_ATTEMPTS = 3
@@ -75,7 +75,7 @@ def take_shards(what: TakeShards, staging: Path, progress: Progress, *, clock: C
             else:
                 shards = _stored(what, layout, before, staging, writer, progress)
             after = what.entry.collections.state(what.collection)
-            taken = _finished(what, at, layout, shards, before, after, writer, staging)
+            taken = _finished(what, at, layout, shards, before, after, writer)
         if _layout(what, progress) == layout:
             check_archive(staging)
             return taken
@@ -135,7 +135,7 @@ def _stored(
 
                 return copies[shard_id].download(made[shard_id], take)
 
-            hashes = _each_node(holders, fetch)
+            hashes = _each_node(holders, fetch, meanwhile=writer.follow)
     return tuple(
         ShardFacts(
             id=shard.id,
@@ -172,20 +172,28 @@ def _streamed(
         )
 
 
-def _each_node(holders: Mapping[int, int], work: Callable[[int, GoOn], _T]) -> dict[int, _T]:
+def _each_node(
+    holders: Mapping[int, int],
+    work: Callable[[int, GoOn], _T],
+    *,
+    meanwhile: Callable[[GoOn], None] = lambda go_on: None,
+) -> dict[int, _T]:
     """Do something for each shard: all nodes at once, but one shard of a node after the other."""
     by_node: dict[int, list[int]] = {}
     for shard_id, peer in sorted(holders.items()):
         by_node.setdefault(peer, []).append(shard_id)
 
-    def serve(peer: int, go_on: GoOn) -> dict[int, _T]:
-        results = {}
+    def serve(peer: int | None, go_on: GoOn) -> dict[int, _T]:
+        results: dict[int, _T] = {}
+        if peer is None:
+            meanwhile(go_on)
+            return results
         for shard_id in by_node[peer]:
             go_on()
             results[shard_id] = work(shard_id, go_on)
         return results
 
-    return {key: one for part in at_once(serve, by_node) for key, one in part.items()}
+    return {key: one for part in at_once(serve, (*by_node, None)) for key, one in part.items()}
 
 
 def _finished(
@@ -196,7 +204,6 @@ def _finished(
     before: CollectionState,
     after: CollectionState,
     writer: Writer,
-    staging: Path,
 ) -> Taken:
     """Write the end of the file, and return the facts."""
     described = describe_live(before, after)
@@ -216,7 +223,7 @@ def _finished(
         after=after,
         described=described,
         size_bytes=size,
-        sha256=sha256_of(staging),
+        sha256=writer.sha256(),
         shard_set=shard_set,
     )
 

@@ -15,6 +15,7 @@ from snapshot_tasks.sealing.archive import check_archive
 from snapshot_tasks.sealing.container import Description, Writer, open_shard, shard_members
 from snapshot_tasks.sealing.extract import write_shard
 from snapshot_tasks.system.errors import Damaged
+from snapshot_tasks.system.files import sha256_of
 from tests.support.archives import snapshot_bytes, write_snapshot
 
 CONFIG = {"params": {"vectors": {"size": 4, "distance": "Dot"}, "shard_number": 2}}
@@ -93,6 +94,38 @@ def test_a_stream_of_unknown_size_finds_its_place(tmp_path: Path, shards: dict[i
             assert writer.close(place) == len(data)
         writer.finish(described(shards))
     assert path.read_bytes() == written(tmp_path / "x.snapshot", shards).read_bytes()
+
+
+def test_the_file_is_hashed_while_it_is_written(tmp_path: Path, shards: dict[int, bytes]) -> None:
+    """Only what is complete is hashed, in the order of the file; the end comes last."""
+    path = tmp_path / "x.snapshot"
+    with path.open("w+b") as file:
+        writer = Writer(file)
+        places = {shard: writer.place(shard, len(data)) for shard, data in sorted(shards.items())}
+        rest = [(places[shard], data) for shard, data in sorted(shards.items(), reverse=True)]
+
+        def write_more() -> None:
+            if rest:
+                place, data = rest.pop()
+                place.write(data[:700])
+                rest.extend([(place, data[700:])] if len(data) > 700 else [])
+
+        writer.follow(write_more)
+        writer.finish(described(shards))
+        assert writer.sha256() == sha256_of(path)
+
+
+def test_hashing_ends_with_the_threads_that_write(tmp_path: Path) -> None:
+    """Bytes that never come are not waited for."""
+
+    def stop() -> None:
+        raise InterruptedError
+
+    with (tmp_path / "x").open("w+b") as file:
+        writer = Writer(file)
+        writer.place(0, 3)
+        with pytest.raises(InterruptedError):
+            writer.follow(stop)
 
 
 def test_more_bytes_than_announced_never_reach_the_next_shard(tmp_path: Path) -> None:
