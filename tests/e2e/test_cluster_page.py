@@ -17,6 +17,8 @@ from tests.conftest import ROOT
 from tests.e2e.stack import copy_project, lines
 from tests.support.ports import free_ports
 
+pytestmark = pytest.mark.usefixtures("drill_turn")
+
 PORTS = ("6333", "6343", "6353")
 CLUSTER = "examples/cluster/docker-compose.yml"
 # Asked before the page cleans up: how many points each of the nodes sees that the page names last.

@@ -22,7 +22,13 @@ DURATIONS = TESTS / "durations.json"
 # machine.
 SHARED = {
     f"tests/e2e/{name}.py": "tests/e2e: drills"
-    for name in ("test_drill", "test_drill_interrupted", "test_hostile_compose")
+    for name in (
+        "test_cluster_drill",
+        "test_cluster_page",
+        "test_drill",
+        "test_drill_interrupted",
+        "test_hostile_compose",
+    )
 }
 ALONE = (
     "tests/e2e/test_shapes.py",
