@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -88,9 +88,13 @@ class Journal:
         """Return the operations that ended runs have not finished on a server."""
         return [entry for entry in self._entries() if entry.url == url]
 
+    def elsewhere(self, urls: Collection[str]) -> list[Pending]:
+        """Return the operations that ended runs have not finished on any other server."""
+        return [entry for entry in self._entries() if entry.url not in urls]
+
     def left(self) -> list[Pending]:
-        """Return the copies on servers that could not be deleted; this needs no lock."""
-        return [e for e in self._entries() if e.kind == SNAPSHOT and e.facts.get("left")]
+        """Return what could not be finished or undone, with the reason; this needs no lock."""
+        return [entry for entry in self._entries() if entry.facts.get("left")]
 
     def needed(self) -> set[str]:
         """Return the names of snapshots that are needed to finish or undo open operations."""

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from snapshot_tasks.catalog.journal import Pending
+from snapshot_tasks.catalog.journal import SNAPSHOT, Pending
 from snapshot_tasks.catalog.runs import LastRun
 from snapshot_tasks.checks.indexes import wrong_on_source
 from snapshot_tasks.checks.vector_names import check_vector_names
@@ -29,8 +29,12 @@ MAX_PROOF_AGE = timedelta(days=8)
 NOT_PROMISED = tuple(f"snapshot.{name}" for name in ("check", "restore", "pull", "verify", "prune"))
 SERVER_COPIES = "server copies"
 LEFT_REMEDY = (
-    "Let DELETE through to Qdrant, and use a key that may delete. The next `inv snapshot.create`"
-    " then deletes them."
+    "Let the tasks reach that server, let DELETE through to it, and use a key that may delete. The"
+    " next `inv snapshot.create` then deletes them."
+)
+UNFINISHED = "unfinished restore"
+UNFINISHED_REMEDY = (
+    "Mend the reason, then run `inv snapshot.create` or `inv snapshot.restore`: either tries again."
 )
 NO_LINKS = "this disk has no symlinks; the newest snapshot is the one with the latest time"
 # The clocks of two machines can differ a little. With a larger difference one of them is wrong,
@@ -268,13 +272,19 @@ def _test(collection: str) -> str:
 
 
 def check_left(left: Sequence[Pending]) -> Iterator[Finding]:
-    """No copy that a run could not delete is left on a server, where it takes up space."""
-    if left:
-        names = ", ".join(f"{e.collection}: {e.facts.get('name') or 'unknown'}" for e in left)
-        copies = "1 copy" if len(left) == 1 else f"{len(left)} copies"
-        message = (
-            f"{copies} on {left[0].url} could not be deleted: {names} ({left[0].facts['left']})"
-        )
+    """No server has a copy, or a half-done restore, that runs could not delete, finish or undo."""
+    copies: dict[str, list[Pending]] = {}
+    for entry in left:
+        if entry.kind == SNAPSHOT:
+            copies.setdefault(entry.url, []).append(entry)
+        else:
+            what = f"the {entry.kind} of {entry.collection} on {entry.url}"
+            message = f"{what} was neither finished nor undone ({entry.facts['left']})"
+            yield warn(UNFINISHED, message, UNFINISHED_REMEDY)
+    for url, those in copies.items():
+        names = ", ".join(f"{e.collection}: {e.facts.get('name') or 'unknown'}" for e in those)
+        number = "1 copy" if len(those) == 1 else f"{len(those)} copies"
+        message = f"{number} on {url} could not be deleted: {names} ({those[0].facts['left']})"
         yield warn(SERVER_COPIES, message, LEFT_REMEDY)
 
 

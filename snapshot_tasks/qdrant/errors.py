@@ -38,6 +38,7 @@ LOG_HINT = (
 )
 # An index that was dropped while it was written to disk fails the next flush (1.17.0).
 _UNFLUSHED = ("last background flush failed",)
+_NOT_HERE = ("is not a local",)
 _EXACT_REFUSED = ("exact search disabled",)
 # The right that a token lacks if it is a right on the whole server.
 _GLOBAL_RIGHT = ("global",)
@@ -131,6 +132,11 @@ def is_unflushed(error: TaskError) -> bool:
     again after its flush interval.
     """
     return _says(error.message, _UNFLUSHED)
+
+
+def has_moved_away(error: TaskError) -> bool:
+    """Return whether a node does not hold the shard (any more) that it was asked about."""
+    return isinstance(error, ServerFailure) and _says(error.message, _NOT_HERE)
 
 
 def refuses_exact(error: TaskError) -> bool:

@@ -15,13 +15,19 @@ import httpx
 from snapshot_tasks.domain.collection import ServerSnapshot
 from snapshot_tasks.qdrant.collections import POLL_SECONDS, Collections
 from snapshot_tasks.qdrant.download import Download
-from snapshot_tasks.qdrant.errors import is_not_visible
+from snapshot_tasks.qdrant.errors import has_moved_away, is_not_visible
 from snapshot_tasks.qdrant.http import Http
 from snapshot_tasks.qdrant.lost import LOOKING_SECONDS, or_look, was_sent
 from snapshot_tasks.qdrant.mark import SnapshotMark, date_of
 from snapshot_tasks.qdrant.multipart import FilePart
 from snapshot_tasks.qdrant.paths import collection_path, snapshot_path, snapshots_path
-from snapshot_tasks.system.errors import Damaged, NotFound, TaskError, Unreachable
+from snapshot_tasks.system.errors import (
+    Damaged,
+    NotFound,
+    ServerFailure,
+    TaskError,
+    Unreachable,
+)
 
 RECONCILE_POLL_SECONDS = 1.0
 INTERRUPTED_SECONDS = 30.0
@@ -32,6 +38,10 @@ RUNNING = ("creation", "recovery")
 
 class NotVisible(Exception):
     """The server cannot read a file that it should restore from."""
+
+
+class OutOfReach(NotFound):
+    """The shard has moved to another node, so Qdrant no longer deletes its snapshots here."""
 
 
 class ServerSnapshots:
@@ -106,7 +116,10 @@ class ServerSnapshots:
                     return True
             except NotFound:
                 return True
-            except TaskError:
+            except TaskError as error:
+                if has_moved_away(error):
+                    note(self._out_of_reach(collection, "a snapshot").message)
+                    return True
                 return False
             if waited >= (INTERRUPTED_SECONDS if busy else patience_seconds):
                 if not busy and (unsure := mark.only_new_among(listed)):
@@ -144,14 +157,31 @@ class ServerSnapshots:
         """Delete one server snapshot; it is fine if it no longer exists.
 
         A lost answer is reconciled by looking.
+
+        Raises:
+            OutOfReach: if the shard is not on this node any more: only by hand can it be deleted.
         """
-        with suppress(NotFound):
-            or_look(
-                lambda: self._http.send(
-                    "DELETE", snapshot_path(collection, name, self._shard), long=True
-                ),
-                lambda: name not in {snapshot.name for snapshot in self.of(collection)},
-            )
+        try:
+            with suppress(NotFound):
+                or_look(
+                    lambda: self._http.send(
+                        "DELETE", snapshot_path(collection, name, self._shard), long=True
+                    ),
+                    lambda: name not in {snapshot.name for snapshot in self.of(collection)},
+                )
+        except ServerFailure as error:
+            if not has_moved_away(error):
+                raise
+            raise self._out_of_reach(collection, name) from error
+
+    def _out_of_reach(self, collection: str, name: str) -> OutOfReach:
+        folder = f"{collection}/shards/{self._shard}"
+        return OutOfReach(
+            f"The shard {self._shard} of {collection} has moved away from {self._http.endpoint.url}"
+            f" while its snapshot was taken, so Qdrant cannot delete {name} there. Delete it in the"
+            f" folder {folder} of that node's snapshots.",
+            hint="Delete it on the disk of that node.",
+        )
 
     def download(
         self,

@@ -6,7 +6,7 @@ import dataclasses
 import re
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -20,9 +20,10 @@ from snapshot_tasks.operations.create.request import CreateRequest
 from snapshot_tasks.settings import Settings
 from snapshot_tasks.system.progress import Silent
 from tests.conftest import NEWER, Inv, Live, new_project, now, side_by_side
-from tests.support.cluster import World, binary, fill, of_cluster
+from tests.support.cluster import AUTO, World, at, binary, fill, of_cluster
 from tests.support.nodes import nodes
 from tests.support.ports import free_ports
+from tests.support.proxy import Proxy, faulty
 from tests.support.world import end_processes_below, manifest_of
 
 Take = Callable[..., Snapshot]
@@ -162,3 +163,18 @@ def taken(world: World, inv: Inv) -> Callable[..., Path]:
         return inv.root / "qdrant_snapshots" / str(made["snapshot"])
 
     return take
+
+
+@pytest.fixture
+def fronts(world: World) -> Iterator[list[Proxy]]:
+    """A proxy in front of each node, which breaks what the test chooses."""
+    with ExitStack() as stack:
+        yield [stack.enter_context(faulty(node.url)) for node in world.found]
+
+
+@pytest.fixture
+def fronted(inv: Inv, fronts: list[Proxy]) -> Inv:
+    """`inv` that talks to the nodes through the proxies."""
+    urls = ",".join(proxy.url for proxy in fronts)
+    more = {"QDRANT_CLUSTER_URLS": urls, "QDRANT_OPERATION_TIMEOUT_SECONDS": "20"}
+    return at(inv, fronts[0].url, QDRANT_COLLECTION_NAME=AUTO, **more)

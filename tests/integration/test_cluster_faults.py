@@ -2,47 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import httpx
-import pytest
 
 from tests.conftest import Inv
-from tests.support.cluster import AUTO, VECTORS, World, at, nothing_left, of_cluster, points
-from tests.support.nodes import Node, until
-from tests.support.proxy import Answer, Exchange, Hold, Proxy, faulty
+from tests.support.cluster import (
+    AUTO,
+    VECTORS,
+    World,
+    killing,
+    nothing_left,
+    of_cluster,
+    points,
+)
+from tests.support.nodes import until
+from tests.support.proxy import Answer, Hold, Proxy
 from tests.support.world import assert_error, ended, tree
 
 COPIES = r"/collections/[^/]+/shards/\d+/snapshots"
 NEW = "beside"
 DONE = Answer(200, {"Content-Type": "application/json"}, b'{"result": true, "status": "ok"}')
-
-
-@pytest.fixture
-def fronts(world: World) -> Iterator[list[Proxy]]:
-    """A proxy in front of each node, which breaks what the test chooses."""
-    with ExitStack() as stack:
-        yield [stack.enter_context(faulty(node.url)) for node in world.found]
-
-
-@pytest.fixture
-def fronted(inv: Inv, fronts: list[Proxy]) -> Inv:
-    """`inv` that talks to the nodes through the proxies."""
-    urls = ",".join(proxy.url for proxy in fronts)
-    more = {"QDRANT_CLUSTER_URLS": urls, "QDRANT_OPERATION_TIMEOUT_SECONDS": "20"}
-    return at(inv, fronts[0].url, QDRANT_COLLECTION_NAME=AUTO, **more)
-
-
-def killing(node: Node) -> Callable[[Exchange], None]:
-    """End the node by kill -9 when the request arrives."""
-
-    def act(exchange: Exchange) -> None:
-        node.kill()
-        exchange.drop()
-
-    return act
 
 
 def test_a_node_that_dies_during_a_create(

@@ -3,22 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing
+from contextlib import closing
+from functools import partial
 from pathlib import Path
+from threading import Thread
 
 import httpx
 import pytest
 
 from tests.conftest import NEWER, OLDER, Inv
-from tests.support.cluster import VECTORS, World, at, nothing_left, of_cluster, placement, points
+from tests.support.cluster import (
+    VECTORS,
+    World,
+    killing,
+    nothing_left,
+    of_cluster,
+    placement,
+    points,
+)
 from tests.support.nodes import Node, until
-from tests.support.proxy import Proxy, faulty
-from tests.support.world import assert_error, tree
+from tests.support.proxy import Exchange, Hold, Proxy, reset
+from tests.support.world import assert_error, edit_manifest, ended, tree
 
 DOCS, ALIASES = "docs-v1", ("docs", "docs-too")
 UPLOAD = r"/collections/[^/]+/shards/\d+/snapshots/upload"
-SWITCH = r"/collections/aliases"
+DOWNLOAD = r"/collections/[^/]+/shards/\d+/snapshots/[^/]+"
+SWITCH, DELETION = "/collections/aliases", f"/collections/{DOCS}"
 THEN, NOW = 120, 150
+# Then the safety snapshot is proven in the cluster itself.
+NO_ENGINE = {"QDRANT_DRILL_ENGINE": "compose", "DOCKER_HOST": "unix:///nowhere"}
 BOTH = pytest.mark.parametrize("world", [NEWER, OLDER], indirect=True)
 ONLY_NEWER = pytest.mark.parametrize("world", [NEWER], indirect=True)
 
@@ -39,21 +52,6 @@ def docs(world: World, taken: Callable[..., Path]) -> Iterator[Path]:
         for name in loader.names():
             if name.startswith(("docs", "trial")):
                 loader.request("DELETE", f"/collections/{name}")
-
-
-@pytest.fixture
-def fronts(world: World) -> Iterator[list[Proxy]]:
-    """A proxy in front of each node, which breaks what the test chooses."""
-    with ExitStack() as stack:
-        yield [stack.enter_context(faulty(node.url)) for node in world.found]
-
-
-@pytest.fixture
-def fronted(inv: Inv, fronts: list[Proxy]) -> Inv:
-    """`inv` that talks to the nodes through the proxies."""
-    urls = ",".join(proxy.url for proxy in fronts)
-    more = {"QDRANT_CLUSTER_URLS": urls, "QDRANT_OPERATION_TIMEOUT_SECONDS": "20"}
-    return at(inv, fronts[0].url, QDRANT_ANSWER_TIMEOUT_SECONDS="5", **more)
 
 
 def replacing(path: Path, name: str) -> tuple[str, ...]:
@@ -79,12 +77,12 @@ def ours(node: Node) -> list[str]:
         return [name for name in loader.names() if name.startswith(("docs", "trial"))]
 
 
-def assert_unchanged(world: World, inv: Inv) -> None:
+def assert_unchanged(world: World, inv: Inv, now: int = NOW) -> None:
     """Assert that only the former collection exists, with all of its points and aliases."""
     for node in world.found:
-        assert ours(node) == [DOCS]
-        assert owners(node) == dict.fromkeys(ALIASES, DOCS)
-        assert count(node, DOCS) == NOW
+        until(lambda node=node: ours(node) == [DOCS])  # type: ignore[misc]
+        until(lambda node=node: owners(node) == dict.fromkeys(ALIASES, DOCS))  # type: ignore[misc]
+        assert count(node, DOCS) == now
     assert not [name for name in tree(inv.root / "qdrant_snapshots") if name.startswith(".")]
     nothing_left(world.found)
 
@@ -126,4 +124,156 @@ def test_a_plain_name_is_told_and_proven_first(world: World, inv: Inv, docs: Pat
         if one["snapshot"] != docs.name
     ]
     assert listed["verdict"] == "PROVEN"
+    nothing_left(world.found)
+
+
+@ONLY_NEWER
+@pytest.mark.parametrize("name", ["docs", DOCS], ids=["alias", "plain"])
+def test_a_wrong_file_changes_nothing(world: World, inv: Inv, docs: Path, name: str) -> None:
+    """Other points in a shard than were sealed: what was restored beside is removed."""
+    edit_manifest(docs, lambda m: m["shards"][1].update(digest="0" * 64))
+    ran = of_cluster(inv, world.found)(*replacing(docs, name), "--yes")
+    assert_error(ran, 22, "shard 1 on", "other points than were sealed")
+    assert_unchanged(world, inv)
+
+
+@ONLY_NEWER
+def test_an_alias_that_somebody_else_moves_is_left(
+    world: World, inv: Inv, docs: Path, fronts: list[Proxy], fronted: Inv
+) -> None:
+    """24 and nothing is switched, because it does not mean any more what was to be replaced."""
+    loader = world.found[0].loader
+
+    def move(exchange: Exchange) -> None:
+        loader.request("PUT", "/collections/docs-other", {"vectors": VECTORS})
+        loader.alias(ALIASES[0], "docs-other")
+        exchange.answer(exchange.forward())
+
+    with closing(loader):
+        fronts[0].on("POST", UPLOAD, move, times=1)
+        assert_error(fronted(*replacing(docs, "docs"), "--yes"), 24, "does not mean docs-v1")
+        assert owners(world.found[0]) == {ALIASES[0]: "docs-other", ALIASES[1]: DOCS}
+        assert ours(world.found[0]) == ["docs-other", DOCS]
+
+
+@ONLY_NEWER
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_the_next_run_ends_a_killed_switch(
+    world: World, inv: Inv, docs: Path, fronts: list[Proxy], fronted: Inv, moment: str
+) -> None:
+    """Kill -9: what no alias means is removed; what one means stays, with the former one."""
+    hold = Hold()
+    fronts[0].on("POST", SWITCH, getattr(hold, moment), times=1)
+    process = fronted.start(*replacing(docs, "docs"), "--yes")
+    try:
+        hold.wait()
+    finally:
+        process.kill()
+        ended(process)
+        hold.cancel()
+    ran = fronted("snapshot.create", "--collection", DOCS, "--no-seal")
+    assert ran.code == 0, ran.stderr
+    if moment == "before":
+        assert "Replacing docs-v1 was interrupted; it is unchanged." in ran.stderr
+        assert_unchanged(world, inv)
+        return
+    assert "replacement of docs-v1 had completed" in ran.stderr
+    assert (count(world.found[1], "docs"), count(world.found[1], DOCS)) == (THEN, NOW)
+    assert not [name for name in tree(inv.root / "qdrant_snapshots") if name.startswith(".")]
+
+
+@ONLY_NEWER
+def test_a_write_after_the_safety_snapshot_is_kept(
+    world: World, inv: Inv, docs: Path, fronts: list[Proxy], fronted: Inv
+) -> None:
+    """24 before anything is deleted; without an engine, the proof is made in the cluster."""
+
+    def write(exchange: Exchange) -> None:
+        exchange.answer(exchange.forward())
+        with closing(world.found[0].loader) as loader:
+            loader.fill(DOCS, points(1, start=5000))
+
+    fronts[1].on("GET", DOWNLOAD, write, times=1)
+    ran = fronted(*replacing(docs, DOCS), "--yes", **NO_ENGINE)
+    assert_error(ran, 24, "does not match the current contents", "Nothing was replaced")
+    assert "to prove it" in ran.stderr
+    assert_unchanged(world, inv, now=NOW + 1)
+
+
+@ONLY_NEWER
+@pytest.mark.parametrize("victim", ["node", "run"])
+def test_what_ends_between_deletion_and_restore_is_put_back(
+    world: World, inv: Inv, docs: Path, fronts: list[Proxy], fronted: Inv, victim: str
+) -> None:
+    """A node or this run, by kill -9: the error says where the contents are, the next run acts."""
+    hold, last = Hold(), world.found[2]
+
+    def strike(exchange: Exchange) -> None:
+        answer = exchange.forward()
+        last.kill()
+        exchange.answer(answer)
+
+    fronts[0].on("DELETE", DELETION, strike if victim == "node" else hold.after, times=1)
+    process = fronted.start(*replacing(docs, DOCS), "--yes", **NO_ENGINE)
+    try:
+        if victim == "run":
+            hold.wait()
+            process.kill()
+    finally:
+        ran = ended(process, timeout=180)
+        hold.cancel()
+    assert DOCS not in ours(world.found[0])
+    if victim == "node":
+        assert_error(ran, 22, "neither replaced nor restored", "are safe in", "tries again")
+        last.start()
+        until(lambda: httpx.get(f"{last.url}/readyz").is_success)
+    ran = fronted("snapshot.create", "--collection", DOCS, "--no-seal")
+    assert ran.code == 0, ran.stderr
+    assert_unchanged(world, inv)
+
+
+@ONLY_NEWER
+def test_a_node_that_is_away_for_a_moment_gets_its_shard_again(
+    world: World, inv: Inv, docs: Path, fronts: list[Proxy], fronted: Inv
+) -> None:
+    """A reset connection, and a node that is killed and started again: one shard, not all."""
+    last = world.found[2]
+
+    def restart(exchange: Exchange) -> None:
+        killing(last)(exchange)
+        Thread(target=last.start).start()
+
+    fronts[1].on("POST", UPLOAD, reset, times=1)
+    fronts[2].on("POST", UPLOAD, restart, times=1)
+    ran = fronted("snapshot.restore", "--snapshot", docs.name, "--as", "docs-new")
+    assert ran.code == 0, ran.stderr + ran.stdout
+    assert placement(world.found, "docs-new") == dict.fromkeys(range(3), (None, 2))
+    uploads = [front.requests("POST", UPLOAD) for front in fronts]
+    assert sum(uploads) == 6 + 2
+
+
+@ONLY_NEWER
+def test_a_copy_of_a_shard_that_moved_away_is_told(
+    world: World, inv: Inv, docs: Path, fronts: list[Proxy], fronted: Inv
+) -> None:
+    """Qdrant deletes it no more (400), so it is said where it is, once, and nothing is blocked."""
+    node = world.found[1]
+
+    def drop(exchange: Exchange, number: int) -> None:
+        answer = exchange.forward()
+        here = node.get(f"/collections/{DOCS}/cluster")["peer_id"]
+        body = {"drop_replica": {"shard_id": number, "peer_id": here}}
+        httpx.post(f"{node.url}/collections/{DOCS}/cluster", json=body).raise_for_status()
+        exchange.answer(answer)
+
+    for number in range(3):
+        path = f"/collections/{DOCS}/shards/{number}/snapshots/[^/]+"
+        fronts[1].on("GET", path, partial(drop, number=number), times=1)
+    ran = fronted("snapshot.create", "--collection", DOCS, "--no-seal")
+    assert ran.code == 0, ran.stderr
+    assert f"has moved away from {fronts[1].url}" in ran.stderr
+    assert f"folder {DOCS}/shards/" in ran.stderr
+    assert not [name for name in tree(inv.root / "qdrant_snapshots") if name.startswith(".")]
+    for left in (node.home / "snapshots" / DOCS).rglob("*.snapshot*"):
+        left.unlink()
     nothing_left(world.found)

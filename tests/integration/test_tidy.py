@@ -13,6 +13,7 @@ import pytest
 
 from snapshot_tasks.catalog.folder import Catalog
 from snapshot_tasks.catalog.lock import Use
+from snapshot_tasks.checks.promises import check_left
 from snapshot_tasks.operations.create.download import ServerCopy
 from snapshot_tasks.operations.create.one import Created
 from snapshot_tasks.operations.restore import one
@@ -114,6 +115,27 @@ def test_an_entry_that_cannot_be_ended_blocks_nothing(
     assert "/y" in tidy_up(catalog, qdrant)[0]
     assert entry.exists()
     assert take_from(qdrant, name, catalog).path.is_file()
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        ("snapshot", "1 copy on http://gone:6333 could not be deleted: documents: left.snapshot"),
+        ("restore", "the restore of documents on http://gone:6333 was neither finished nor undone"),
+    ],
+)
+def test_what_is_left_on_a_server_that_is_not_named_is_shown(
+    qdrant: Live, catalog: Catalog, kind: str, said: str
+) -> None:
+    """A node that was taken off the list would otherwise keep it, and nobody would ever know."""
+    entry = write_entry(catalog, qdrant, kind, "documents", name="left.snapshot", upload=UPLOAD)
+    entry.write_text(entry.read_text().replace(qdrant.url, "http://gone:6333"))
+    assert list(check_left(catalog.journal.left())) == []
+    assert tidy_up(catalog, qdrant) == []
+    [finding] = check_left(catalog.journal.left())
+    assert finding.message.startswith(said)
+    assert "QDRANT_CLUSTER_URLS" in finding.message
+    assert entry.exists()
 
 
 def test_somebody_elses_server_snapshot_stays(qdrant: Live, name: str, catalog: Catalog) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +14,7 @@ from snapshot_tasks.engines.binary import find_binary
 from snapshot_tasks.settings import load_settings
 from tests.conftest import Inv, missing
 from tests.support.nodes import Node
+from tests.support.proxy import Exchange
 
 AUTO, KEYED = "auto", "keyed"
 VECTORS = {"size": 8, "distance": "Dot"}
@@ -94,3 +95,13 @@ def nothing_left(found: list[Node]) -> None:
     for node in found:
         left = [p for p in (node.home / "snapshots").rglob("*") if p.is_file()]
         assert left == []
+
+
+def killing(node: Node) -> Callable[[Exchange], None]:
+    """End the node by kill -9 when the request arrives."""
+
+    def act(exchange: Exchange) -> None:
+        node.kill()
+        exchange.drop()
+
+    return act

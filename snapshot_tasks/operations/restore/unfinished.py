@@ -24,10 +24,11 @@ from snapshot_tasks.operations.restore.replace import put_back
 from snapshot_tasks.qdrant.mark import SnapshotMark
 from snapshot_tasks.qdrant.nodes import open_nodes
 from snapshot_tasks.qdrant.server import Server
-from snapshot_tasks.qdrant.snapshots import ServerSnapshots
+from snapshot_tasks.qdrant.snapshots import OutOfReach, ServerSnapshots
 from snapshot_tasks.system.errors import Locked, NotFound, TaskError
 from snapshot_tasks.system.progress import Progress
 
+NOT_NAMED = "neither QDRANT_URL nor QDRANT_CLUSTER_URLS names that server now"
 End = Callable[[Pending, Catalog, Server, Progress], bool]
 
 
@@ -78,12 +79,19 @@ def tidy(catalog: Catalog, server: Server, progress: Progress) -> None:
                 f"Could not finish or undo the {pending.kind} of {pending.collection} that a killed"
                 f" run had started: {error.message} {error.hint} It is recorded in {pending.path}."
             )
+    for pending in catalog.journal.elsewhere(_urls(server)):
+        # Under the lock, it is certain that the run has ended; `doctor` shows it then.
+        if not pending.facts.get("left"):
+            pending.add(left=NOT_NAMED)
 
 
 def _pending(catalog: Catalog, server: Server) -> list[Pending]:
     """Return what killed runs have left on the server, and on the other nodes of its cluster."""
-    urls = dict.fromkeys((server.endpoint.url, *server.endpoint.cluster_urls))
-    return [pending for url in urls for pending in catalog.journal.pending(url)]
+    return [pending for url in _urls(server) for pending in catalog.journal.pending(url)]
+
+
+def _urls(server: Server) -> list[str]:
+    return list(dict.fromkeys((server.endpoint.url, *server.endpoint.cluster_urls)))
 
 
 def _end_snapshot(pending: Pending, catalog: Catalog, server: Server, progress: Progress) -> bool:
@@ -97,7 +105,10 @@ def _end_snapshot(pending: Pending, catalog: Catalog, server: Server, progress: 
 
 def _delete_copy(pending: Pending, snapshots: ServerSnapshots, progress: Progress) -> bool:
     if name := pending.facts.get("name"):
-        snapshots.delete(pending.collection, str(name))
+        try:
+            snapshots.delete(pending.collection, str(name))
+        except OutOfReach as error:
+            progress.note(error.message)
         return True
     try:
         mark = SnapshotMark.from_json(pending.facts)

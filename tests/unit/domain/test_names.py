@@ -9,7 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from snapshot_tasks.domain.names import check_collection, latest_name, parse_name, snapshot_names
+from snapshot_tasks.domain.names import (
+    beside_names,
+    check_collection,
+    latest_name,
+    parse_name,
+    snapshot_names,
+)
 from snapshot_tasks.system.errors import SettingsError
 
 AT = datetime(2025, 1, 1, 12, 0, 0, tzinfo=UTC)
@@ -81,3 +87,13 @@ def test_a_collection_that_is_no_file_name_is_refused(name: str) -> None:
 def test_other_collections_are_fine(collection: str) -> None:
     """Spaces, dots, brackets and any letters are fine."""
     check_collection(collection)
+
+
+def test_a_collection_beside_has_the_time_of_its_points() -> None:
+    """So the name of what an alias means tells from when it is."""
+    names = list(islice(beside_names("docs", AT), 3))
+    assert names == [
+        "docs-20250101-120000",
+        "docs-20250101-120000-2",
+        "docs-20250101-120000-3",
+    ]
