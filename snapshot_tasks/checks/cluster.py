@@ -5,13 +5,16 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 
-from snapshot_tasks.domain.cluster import is_enabled, nodes_count
+from snapshot_tasks.domain.cluster import is_enabled, nodes_count, p2p_address
+from snapshot_tasks.domain.endpoint import Endpoint
 from snapshot_tasks.domain.findings import Finding, fail, listed, ok, warn
 from snapshot_tasks.domain.layout import Layout, View, layout_of, uneven, unsettled
 from snapshot_tasks.qdrant.nodes import Nodes
+from snapshot_tasks.qdrant.p2p import answers_without_key
 from snapshot_tasks.qdrant.server import Server
 from snapshot_tasks.system.errors import Refused, Unreachable
 from snapshot_tasks.system.progress import Progress
+from snapshot_tasks.system.untrusted import JsonObject
 
 POLL_SECONDS = 0.5
 _UNEVEN = (
@@ -20,6 +23,10 @@ _UNEVEN = (
 )
 MAX_LISTED = 5
 _START = "Start it; or remove it from the cluster, and from QDRANT_CLUSTER_URLS."
+_OPEN = (
+    "Let only the nodes of the cluster reach it, by a firewall or a network of their own. Whoever"
+    " reaches it can read and change every point."
+)
 _WAIT = (
     "Run this again when every replica is Active and none is moving, or wait for that with `--wait"
     " SECONDS`. `inv doctor` shows the nodes."
@@ -56,16 +63,28 @@ def settled_layout(
 
 
 def check_nodes(entry: Server) -> Iterator[Finding]:
-    """Yield a finding for each known node, if there are several: whether it answers, and what."""
+    """Yield what each node answers, if there are several, and whether its p2p port is open."""
     endpoints = entry.endpoint.nodes()
-    for endpoint in endpoints if len(endpoints) > 1 else ():
+    for endpoint in endpoints:
         with Server(endpoint, operation_timeout_seconds=endpoint.answer_seconds) as node:
             try:
-                peer, version = node.cluster.status().get("peer_id"), node.version()
+                status, version = node.cluster.status(), node.version()
             except Unreachable:
                 yield fail("node", f"{endpoint.url} does not answer", _START)
-            else:
-                yield ok("node", f"{endpoint.url}, peer {peer}, Qdrant {version}")
+                continue
+        if len(endpoints) > 1:
+            yield ok("node", f"{endpoint.url}, peer {status.get('peer_id')}, Qdrant {version}")
+        yield from _open_to_all(endpoint, status)
+
+
+def _open_to_all(endpoint: Endpoint, status: JsonObject) -> Iterator[Finding]:
+    """Warn of a p2p port that can be reached from here: Qdrant asks for no key there."""
+    if (address := p2p_address(status)) is None:
+        return
+    for host in dict.fromkeys((address[0], endpoint.host)):
+        if answers_without_key(host, address[1]):
+            where = f"{host}:{address[1]} of {endpoint.url}"
+            yield warn("p2p port", f"{where} can be reached from here, and asks for no key", _OPEN)
 
 
 def check_placement(nodes: Nodes, collection: str) -> Iterator[Finding]:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 from snapshot_tasks.system.untrusted import JsonObject
 
 ACTIVE = "Active"
 CUSTOM = "custom"
+P2P_PORT = 6335
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +40,18 @@ def is_enabled(answer: JsonObject) -> bool:
 def nodes_count(answer: JsonObject) -> int:
     """Return how many nodes a cluster has; 1 without cluster mode."""
     return max(1, len(answer.get("peers") or {}))
+
+
+def p2p_address(answer: JsonObject) -> tuple[str, int] | None:
+    """Return host and port at which other nodes reach this one, if they do so without TLS."""
+    peers, own = answer.get("peers"), str(answer.get("peer_id"))
+    peer = peers.get(own) if isinstance(peers, dict) else None
+    try:
+        uri = urlsplit(str(peer["uri"])) if isinstance(peer, dict) else urlsplit("")
+        port = uri.port or P2P_PORT
+    except (KeyError, ValueError):
+        return None
+    return (uri.hostname, port) if uri.hostname and uri.scheme == "http" else None
 
 
 def replica_problem(shard: str, document: Any) -> str:

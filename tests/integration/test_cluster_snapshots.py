@@ -11,6 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from snapshot_tasks.qdrant.p2p import answers_without_key
 from tests.conftest import Inv, Live
 from tests.support.cluster import (
     AUTO,
@@ -51,6 +52,19 @@ def test_a_cluster_is_one_file(
     nothing_left(world.found)
     assert inv("snapshot.verify", "--snapshot", path.name, "--level", "content").code == 0
     assert "6, of 3 nodes" in inv("snapshot.show", "--snapshot", path.name).stdout
+
+
+def test_the_doctor_warns_of_p2p_ports_that_anybody_reaches(world: World, inv: Inv) -> None:
+    """Qdrant asks for no key there; a port that cannot be reached, or another one, is no reason."""
+    found = of_cluster(inv, world.found)("doctor", "--json").document["result"]["findings"]
+    told = [(f["status"], f["message"].split()[:3]) for f in found if f["check"] == "p2p port"]
+    assert told == [
+        ("WARN", [f"127.0.0.1:{node.ports[2]}", "of", node.url]) for node in world.found
+    ]
+    http, grpc, p2p = world.found[0].ports
+    answers = {port: answers_without_key("127.0.0.1", port) for port in (http, grpc, p2p)}
+    assert answers == {http: False, grpc: False, p2p: True}
+    assert not answers_without_key("no-such-node.invalid", p2p)
 
 
 def test_the_keys_of_custom_sharding_are_recorded(world: World, taken: Callable[..., Path]) -> None:

@@ -11,6 +11,7 @@ from snapshot_tasks.domain.cluster import (
     ShardKey,
     key_steps,
     nodes_count,
+    p2p_address,
     replica_problem,
     shard_keys,
 )
@@ -88,3 +89,28 @@ def test_both_forms_of_the_mapping_are_read() -> None:
     assert [(k.key, k.shard_ids) for k in shard_keys(listed)] == [("a", (2,)), (7, (3,))]
     assert shard_keys({"a": [2]}) == (ShardKey(key="a", shard_ids=(2,)),)
     assert shard_keys(None) == ()
+
+
+@pytest.mark.parametrize(
+    ("uri", "address"),
+    [
+        ("http://node-0:6335/", ("node-0", 6335)),
+        ("http://[::1]:7000/", ("::1", 7000)),
+        ("http://node-0/", ("node-0", 6335)),
+        ("https://node-0:6335/", None),
+        ("http://node-0:many/", None),
+        ("", None),
+    ],
+)
+def test_only_an_unencrypted_p2p_port_is_looked_at(
+    uri: str, address: tuple[str, int] | None
+) -> None:
+    """What is encrypted, or is no address, is not asked."""
+    peers = {"11": {"uri": uri}, "12": {"uri": "http://other:1/"}}
+    assert p2p_address({"status": "enabled", "peer_id": 11, "peers": peers}) == address
+
+
+@pytest.mark.parametrize("answer", [{}, {"status": "disabled"}, {"peer_id": 1, "peers": {"1": 2}}])
+def test_other_answers_have_no_p2p_port(answer: dict[str, Any]) -> None:
+    """A plain server, a key that may not ask, and anything else."""
+    assert p2p_address(answer) is None
