@@ -38,7 +38,8 @@ LOG_HINT = (
 )
 # An index that was dropped while it was written to disk fails the next flush (1.17.0).
 _UNFLUSHED = ("last background flush failed",)
-_NOT_HERE = ("is not a local",)
+# A shard that was moved to another node, and a collection that was deleted.
+_OUT_OF_REACH = ("is not a local", "collection `")
 _EXACT_REFUSED = ("exact search disabled",)
 # The right that a token lacks if it is a right on the whole server.
 _GLOBAL_RIGHT = ("global",)
@@ -134,9 +135,12 @@ def is_unflushed(error: TaskError) -> bool:
     return _says(error.message, _UNFLUSHED)
 
 
-def has_moved_away(error: TaskError) -> bool:
-    """Return whether a node does not hold the shard (any more) that it was asked about."""
-    return isinstance(error, ServerFailure) and _says(error.message, _NOT_HERE)
+def is_out_of_reach(error: TaskError) -> bool:
+    """Return whether a node no longer has the collection or the shard whose copy is meant.
+
+    Qdrant keeps the copies on its disk then, and refuses to list or to delete them.
+    """
+    return _says(error.message, _OUT_OF_REACH)
 
 
 def refuses_exact(error: TaskError) -> bool:

@@ -15,19 +15,13 @@ import httpx
 from snapshot_tasks.domain.collection import ServerSnapshot
 from snapshot_tasks.qdrant.collections import POLL_SECONDS, Collections
 from snapshot_tasks.qdrant.download import Download
-from snapshot_tasks.qdrant.errors import has_moved_away, is_not_visible
+from snapshot_tasks.qdrant.errors import is_not_visible, is_out_of_reach
 from snapshot_tasks.qdrant.http import Http
 from snapshot_tasks.qdrant.lost import LOOKING_SECONDS, or_look, was_sent
 from snapshot_tasks.qdrant.mark import SnapshotMark, date_of
 from snapshot_tasks.qdrant.multipart import FilePart
 from snapshot_tasks.qdrant.paths import collection_path, snapshot_path, snapshots_path
-from snapshot_tasks.system.errors import (
-    Damaged,
-    NotFound,
-    ServerFailure,
-    TaskError,
-    Unreachable,
-)
+from snapshot_tasks.system.errors import Damaged, NotFound, TaskError, Unreachable
 
 RECONCILE_POLL_SECONDS = 1.0
 INTERRUPTED_SECONDS = 30.0
@@ -38,10 +32,6 @@ RUNNING = ("creation", "recovery")
 
 class NotVisible(Exception):
     """The server cannot read a file that it should restore from."""
-
-
-class OutOfReach(NotFound):
-    """The shard has moved to another node, so Qdrant no longer deletes its snapshots here."""
 
 
 class ServerSnapshots:
@@ -112,15 +102,13 @@ class ServerSnapshots:
                 listed = self.of(collection)
                 made = mark.made_among(listed, alone=True)
                 if made:
-                    self.delete(collection, made.name)
+                    self.delete(collection, made.name, note=note)
                     return True
-            except NotFound:
-                return True
             except TaskError as error:
-                if has_moved_away(error):
-                    note(self._out_of_reach(collection, "a snapshot").message)
+                if is_out_of_reach(error):
+                    note(self.out_of_reach(collection))
                     return True
-                return False
+                return isinstance(error, NotFound)
             if waited >= (INTERRUPTED_SECONDS if busy else patience_seconds):
                 if not busy and (unsure := mark.only_new_among(listed)):
                     note(self.left_alone(collection, unsure))
@@ -153,34 +141,41 @@ class ServerSnapshots:
         lines = response.text.splitlines() if response.is_success else ()
         return any(wanted.match(line) for line in lines)
 
-    def delete(self, collection: str, name: str) -> None:
+    def delete(
+        self,
+        collection: str,
+        name: str,
+        *,
+        note: Callable[[str], None] = lambda message: None,
+    ) -> None:
         """Delete one server snapshot; it is fine if it no longer exists.
 
-        A lost answer is reconciled by looking.
-
-        Raises:
-            OutOfReach: if the shard is not on this node any more: only by hand can it be deleted.
+        A lost answer is reconciled by looking. One that Qdrant no longer deletes is only noted.
         """
         try:
-            with suppress(NotFound):
-                or_look(
-                    lambda: self._http.send(
-                        "DELETE", snapshot_path(collection, name, self._shard), long=True
-                    ),
-                    lambda: name not in {snapshot.name for snapshot in self.of(collection)},
-                )
-        except ServerFailure as error:
-            if not has_moved_away(error):
+            or_look(
+                lambda: self._http.send(
+                    "DELETE", snapshot_path(collection, name, self._shard), long=True
+                ),
+                lambda: name not in {snapshot.name for snapshot in self.of(collection)},
+            )
+        except TaskError as error:
+            if is_out_of_reach(error):
+                note(self.out_of_reach(collection, name))
+            elif not isinstance(error, NotFound):
                 raise
-            raise self._out_of_reach(collection, name) from error
 
-    def _out_of_reach(self, collection: str, name: str) -> OutOfReach:
-        folder = f"{collection}/shards/{self._shard}"
-        return OutOfReach(
-            f"The shard {self._shard} of {collection} has moved away from {self._http.endpoint.url}"
-            f" while its snapshot was taken, so Qdrant cannot delete {name} there. Delete it in the"
-            f" folder {folder} of that node's snapshots.",
-            hint="Delete it on the disk of that node.",
+    def out_of_reach(self, collection: str, name: str = "") -> str:
+        """Return the note about a copy whose collection was deleted, or whose shard was moved."""
+        folder = collection if self._shard is None else f"{collection}/shards/{self._shard}"
+        what, why = f"of {collection}", "was deleted"
+        if self._shard is not None:
+            what, why = f"of shard {self._shard} {what}", "was deleted or moved"
+        copy = f"the copy {name} {what} stays" if name else f"a copy {what} may stay"
+        return (
+            f"On {self._http.endpoint.url}, {copy}, because that {why} meanwhile, and Qdrant then"
+            f" deletes no copies. Delete {folder}/{name or '*.snapshot'} and its .checksum in that"
+            " server's snapshot folder."
         )
 
     def download(

@@ -17,7 +17,6 @@ from snapshot_tasks.domain.shards import ShardSet
 from snapshot_tasks.qdrant.errors import is_unflushed
 from snapshot_tasks.qdrant.mark import SnapshotMark
 from snapshot_tasks.qdrant.server import Server
-from snapshot_tasks.qdrant.snapshots import OutOfReach
 from snapshot_tasks.sealing.archive import check_archive
 from snapshot_tasks.sealing.described import Described, describe
 from snapshot_tasks.system import process
@@ -231,10 +230,7 @@ class ServerCopy:
         if self._keep:
             return ""
         try:
-            self.snapshots.delete(self._collection, self._made.name)
-        except OutOfReach as error:
-            # Nobody could ever tell that it is gone, so it is said once.
-            self._progress.note(error.message)
+            self.snapshots.delete(self._collection, self._made.name, note=self._progress.note)
         except TaskError as error:
             return error.message
         return ""

@@ -257,9 +257,15 @@ def remove_half_made(
 
 
 def is_busy(target: str, server: Server) -> bool:
-    """Return whether any node of the server's cluster is still restoring the collection."""
+    """Return whether any node of the server's cluster is still restoring the collection.
+
+    What was sent just before a run was killed is waited for.
+    """
+    deadline = time.monotonic() + ARRIVAL_SECONDS
     with open_nodes(server) as nodes:
-        return nodes.is_busy(target)
+        while (busy := nodes.is_busy(target)) and time.monotonic() < deadline:
+            time.sleep(POLL_SECONDS)
+    return busy
 
 
 def _undo(

@@ -24,7 +24,7 @@ from snapshot_tasks.operations.restore.replace import put_back
 from snapshot_tasks.qdrant.mark import SnapshotMark
 from snapshot_tasks.qdrant.nodes import open_nodes
 from snapshot_tasks.qdrant.server import Server
-from snapshot_tasks.qdrant.snapshots import OutOfReach, ServerSnapshots
+from snapshot_tasks.qdrant.snapshots import ServerSnapshots
 from snapshot_tasks.system.errors import Locked, NotFound, TaskError
 from snapshot_tasks.system.progress import Progress
 
@@ -105,10 +105,7 @@ def _end_snapshot(pending: Pending, catalog: Catalog, server: Server, progress: 
 
 def _delete_copy(pending: Pending, snapshots: ServerSnapshots, progress: Progress) -> bool:
     if name := pending.facts.get("name"):
-        try:
-            snapshots.delete(pending.collection, str(name))
-        except OutOfReach as error:
-            progress.note(error.message)
+        snapshots.delete(pending.collection, str(name), note=progress.note)
         return True
     try:
         mark = SnapshotMark.from_json(pending.facts)
