@@ -122,12 +122,30 @@ def uneven(views: Sequence[View]) -> Iterator[str]:
     Nodes say about how many points they have, and answer a count from any replica: an empty one can
     hide the loss of all its points.
     """
-    ids = sorted({shard_id for view in views for shard_id in view.points})
-    for shard_id in ids:
-        counts = {view.peer_id: view.points[shard_id] for view in views if shard_id in view.points}
-        if min(counts.values()) < EVEN_SHARE * max(counts.values()):
+    lacking = {shard_id for shard_id, _ in _lacking(views)}
+    for shard_id, counts in _counts(views).items():
+        if shard_id in lacking:
             each = ", ".join(f"{count:,} on node {peer}" for peer, count in counts.items())
             yield f"the replicas of shard {shard_id} have different numbers of points: {each}"
+
+
+def _counts(views: Sequence[View]) -> dict[int, dict[int, int]]:
+    """Return about how many points each replica has: by shard, by its node."""
+    ids = sorted({shard_id for view in views for shard_id in view.points})
+    return {
+        shard_id: {v.peer_id: v.points[shard_id] for v in views if shard_id in v.points}
+        for shard_id in ids
+    }
+
+
+def _lacking(views: Sequence[View]) -> set[tuple[int, int]]:
+    """Return the shard and the node of each replica with far fewer points than another."""
+    return {
+        (shard_id, peer)
+        for shard_id, counts in _counts(views).items()
+        for peer, count in counts.items()
+        if count < EVEN_SHARE * max(counts.values())
+    }
 
 
 def layout_of(view: View) -> Layout:
@@ -143,12 +161,17 @@ def layout_of(view: View) -> Layout:
     )
 
 
-def spread(layout: Layout) -> dict[int, int]:
-    """Choose one holder for each shard, so that every node has about as many to give."""
+def spread(layout: Layout, views: Sequence[View] = ()) -> dict[int, int]:
+    """Choose one holder for each shard, so that every node has about as many to give.
+
+    A replica with far fewer points than another is not chosen: it may have lost them.
+    """
     given: Counter[int] = Counter()
     chosen: dict[int, int] = {}
+    lacking = _lacking(views)
     for shard in sorted(layout.shards, key=lambda shard: (len(shard.holders), shard.id)):
-        peer = min(shard.holders, key=lambda peer: (given[peer], peer))
+        whole = [peer for peer in shard.holders if (shard.id, peer) not in lacking]
+        peer = min(whole, key=lambda peer: (given[peer], peer))
         given[peer] += 1
         chosen[shard.id] = peer
     return chosen

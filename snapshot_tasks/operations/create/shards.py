@@ -67,13 +67,14 @@ def take_shards(what: TakeShards, staging: Path, progress: Progress, *, clock: C
     for _ in range(LAYOUT_ATTEMPTS):
         at = clock()
         layout = _layout(what, progress)
+        holders = spread(layout, what.nodes.views(what.collection))
         before = state_before(what.collection, what.entry, progress)
         with storage_errors(staging.parent), staging.open("w+b") as file:
             writer = Writer(file)
             if what.stream:
-                shards = tuple(_streamed(what, layout, writer, progress))
+                shards = tuple(_streamed(what, layout, holders, writer, progress))
             else:
-                shards = _stored(what, layout, before, staging, writer, progress)
+                shards = _stored(what, layout, holders, before, staging, writer, progress)
             after = what.entry.collections.state(what.collection)
             taken = _finished(what, at, layout, shards, before, after, writer)
         if _layout(what, progress) == layout:
@@ -93,13 +94,13 @@ def _layout(what: TakeShards, progress: Progress) -> Layout:
 def _stored(
     what: TakeShards,
     layout: Layout,
+    holders: Mapping[int, int],
     before: CollectionState,
     staging: Path,
     writer: Writer,
     progress: Progress,
 ) -> tuple[ShardFacts, ...]:
     """Let the nodes create all copies, then download these side by side, each to its place."""
-    holders = spread(layout)
     with ExitStack() as stack:
         copies = {
             shard.id: stack.enter_context(
@@ -149,10 +150,13 @@ def _stored(
 
 
 def _streamed(
-    what: TakeShards, layout: Layout, writer: Writer, progress: Progress
+    what: TakeShards,
+    layout: Layout,
+    holders: Mapping[int, int],
+    writer: Writer,
+    progress: Progress,
 ) -> Iterator[ShardFacts]:
     """Take one shard after the other as a stream, whose size nobody knows before."""
-    holders = spread(layout)
     for shard in layout.shards:
         server = what.nodes.of(holders[shard.id])
         digest, place = hashlib.sha256(), writer.open_place(shard.id)

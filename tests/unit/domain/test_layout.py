@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from snapshot_tasks.domain.cluster import ShardKey
-from snapshot_tasks.domain.layout import layout_of, spread, uneven, unsettled, view_of
+from snapshot_tasks.domain.layout import (
+    Replica,
+    View,
+    layout_of,
+    spread,
+    uneven,
+    unsettled,
+    view_of,
+)
 
 
 def answer(peer: int, holders: dict[int, list[int]], **more: Any) -> dict[str, Any]:
@@ -93,7 +102,7 @@ def test_every_node_gives_about_as_many_shards() -> None:
 
 
 def test_an_active_replica_with_fewer_points_is_told() -> None:
-    """Empty or half of it; a few points are only writes on their way."""
+    """Empty or half of it, and never taken; a few points are only writes on their way."""
     views = [
         view_of(
             {
@@ -109,3 +118,6 @@ def test_an_active_replica_with_fewer_points_is_told() -> None:
     assert list(uneven(views)) == [
         "the replicas of shard 0 have different numbers of points: 500 on node 1, 0 on node 2"
     ]
+    placed = layout_of(View(peer_id=1, replicas=frozenset(Replica(0, p, "Active") for p in (1, 2))))
+    assert (spread(placed), spread(placed, views)) == ({0: 1}, {0: 1})
+    assert spread(placed, [replace(view, peer_id=3 - view.peer_id) for view in views]) == {0: 2}
