@@ -17,6 +17,8 @@ _PARAMS = (
     "write_consistency_factor",
     "on_disk_payload",
 )
+# What Qdrant takes only for a collection that exists.
+_LATER_PARAMS = ("read_fan_out_factor", "read_fan_out_delay_ms")
 _CONFIGS = {
     "hnsw_config": "hnsw_config",
     "optimizer_config": "optimizers_config",
@@ -91,6 +93,13 @@ def creation(config: JsonObject) -> JsonObject:
     return body | {
         asked: config[key] for key, asked in _CONFIGS.items() if config.get(key) is not None
     }
+
+
+def change(config: JsonObject) -> JsonObject:
+    """Return the request that then sets what cannot be given at the creation; empty if nothing."""
+    params = config.get("params") or {}
+    later = {key: params[key] for key in _LATER_PARAMS if params.get(key) is not None}
+    return {"params": later} if later else {}
 
 
 def has_turbo4(config: JsonObject) -> bool:

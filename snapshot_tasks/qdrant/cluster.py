@@ -29,14 +29,17 @@ class Cluster:
         return answer
 
     def create_keys(self, collection: str, steps: tuple[KeyStep, ...]) -> None:
-        """Create shard keys in this order, then delete those that only used up ids."""
+        """Create shard keys in this order.
+
+        One that only uses up ids is deleted once the next has got the ids after it.
+        """
         path = f"{collection_path(collection)}/shards"
+        gap: JsonObject | None = None
         for step in steps:
             body = {"shard_key": step.key, "shards_number": step.shards_count}
             if step.replication_factor:
                 body["replication_factor"] = step.replication_factor
             self._http.send("PUT", path, body=body, params=AGREEMENT, long=True)
-        for step in steps:
-            if step.gap:
-                gap = {"shard_key": step.key}
+            if gap:
                 self._http.send("POST", f"{path}/delete", body=gap, params=AGREEMENT, long=True)
+            gap = {"shard_key": step.key} if step.gap else None

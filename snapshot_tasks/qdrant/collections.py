@@ -6,7 +6,13 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from snapshot_tasks.domain.collection import CollectionState, Count, optimizer_is_off
+from snapshot_tasks.domain.collection import (
+    CollectionState,
+    Count,
+    change,
+    creation,
+    optimizer_is_off,
+)
 from snapshot_tasks.domain.strict_mode import Limits, within
 from snapshot_tasks.qdrant.errors import not_qdrant, refuses_exact
 from snapshot_tasks.qdrant.guard import is_scoped
@@ -221,6 +227,17 @@ class Collections:
                 f"The collection {collection} was created by somebody else meanwhile.",
                 hint="Nothing of it was changed. Run this again under another name (`--as NAME`).",
             ) from error
+
+    def create_as(self, collection: str, config: JsonObject) -> None:
+        """Create an empty collection with the configuration that another one had.
+
+        Raises:
+            Exists: if there is one of that name.
+        """
+        self.create(collection, creation(config))
+        if later := change(config):
+            path = collection_path(collection)
+            self._http.send("PATCH", path, body=later, params=AGREEMENT, long=True)
 
     def create_alias(self, alias: str, collection: str) -> None:
         """Point a new alias at a collection; a lost answer is reconciled by looking."""

@@ -54,8 +54,9 @@ def one(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Node]:
             }
             loader.request("PUT", f"/collections/{KEYED}", body)
             shards = f"/collections/{KEYED}/shards"
-            for key in KEYS:
-                loader.request("PUT", shards, {"shard_key": key})
+            loader.request("PATCH", f"/collections/{KEYED}", {"params": {"read_fan_out_factor": 1}})
+            for key, count in zip(KEYS, (18, 1, 1), strict=True):
+                loader.request("PUT", shards, {"shard_key": key, "shards_number": count})
             loader.index(KEYED, "group", "keyword")
             for offset, key in enumerate(KEYS):
                 batch = {"points": list(points(30, offset=offset)), "shard_key": key}
@@ -169,7 +170,7 @@ def test_one_node_with_custom_sharding_comes_back(one: Node, inv: Inv, scratch: 
         {shard["shard_id"]: shard["shard_key"] for shard in placement["local_shards"]}
         for placement in (one.get(f"/collections/{n}/cluster") for n in (KEYED, "beside"))
     ]
-    assert ids[0] == ids[1] == {2: "en", 3: 7}
+    assert ids[0] == ids[1] == {19: "en", 20: 7}
     ran = here("snapshot.restore", "--replace", "--yes")
     assert ran.code == 0, ran.stderr
     assert counts(one, KEYED) == dict.fromkeys(KEYS[1:], 30)

@@ -229,7 +229,7 @@ def test_a_collection_made_just_before_ours_stays(qdrant: Live, name: str, take:
     other = f"{name}-other"
     with qdrant.server() as server:
         plan = plan_restore(RestoreRequest(snapshot=take(qdrant, name), target=other), server)
-        plan = replace(plan, sharding=CustomSharding(creation={"vectors": {}}, steps=()))
+        plan = replace(plan, sharding=CustomSharding(config={"params": {"vectors": {}}}, steps=()))
         qdrant.loader.plain(other, points=1)
         with pytest.raises(Exists, match="created by somebody else"):
             bring_back(plan, server, "", Silent(), upload_name=UPLOAD)

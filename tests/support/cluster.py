@@ -64,6 +64,7 @@ def fill(node: Node) -> None:
     with closing(node.loader) as loader:
         body = {"vectors": VECTORS, "shard_number": 6, "replication_factor": 2}
         loader.request("PUT", f"/collections/{AUTO}", body)
+        loader.request("PATCH", f"/collections/{AUTO}", {"params": {"read_fan_out_factor": 2}})
         loader.index(AUTO, "group", "keyword")
         loader.fill(AUTO, points(900))
         loader.request("POST", f"/collections/{AUTO}/points/delete", {"points": [3, 5, 8]})

@@ -17,7 +17,6 @@ from typing import IO
 
 from snapshot_tasks.checks.cluster import settled_layout
 from snapshot_tasks.domain.cluster import KeyStep, is_custom, key_steps
-from snapshot_tasks.domain.collection import creation
 from snapshot_tasks.domain.findings import Finding, ok, warn
 from snapshot_tasks.domain.layout import Layout
 from snapshot_tasks.domain.shards import ShardSet
@@ -42,6 +41,7 @@ SETTLE_SECONDS = 60.0
 ATTEMPTS = 3
 POLL_SECONDS = 0.5
 _REBUILD = "Rebuild the collection from its source."
+_MORE_NODES = "Add nodes and replicas, then set replication_factor, if they are needed."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +77,7 @@ class ByShard:
 
     def _create(self, server: Server, collection: str, progress: Progress) -> None:
         with progress.phase(f"creating {collection} with {len(self.key_by_id)} shards"):
-            server.collections.create(collection, creation(self.config))
+            server.collections.create_as(collection, self.config)
             server.cluster.create_keys(collection, self.steps)
             with closing(PayloadIndexes(server.endpoint, collection)) as indexes:
                 for field, index in self.payload_schema.items():
@@ -200,6 +200,8 @@ def plan_by_shard(
         # Qdrant then refuses a shard's file that is not the one of which this was recorded.
         shard_set = snapshot.manifest.shard_set
     config, changed = _replicated(config, nodes_count, replication)
+    if shard_set and not changed and not replication:
+        changed = tuple(_fewer_of_keys(shard_set, nodes_count))
     try:
         most = replication or nodes_count
         steps, key_by_id = _keys(summary, shard_set, config, most, exactly=bool(replication))
@@ -264,8 +266,15 @@ def _replicated(
     if asked:
         return changed, (ok("replication", f"{factor} instead of {recorded}, as asked for"),)
     message = f"{factor} instead of {recorded}, because there are no more nodes"
-    remedy = "Add nodes and replicas, then set replication_factor, if they are needed."
-    return changed, (warn("replication", message, remedy),)
+    return changed, (warn("replication", message, _MORE_NODES),)
+
+
+def _fewer_of_keys(shard_set: ShardSet, nodes_count: int) -> Iterator[Finding]:
+    """Yield each shard key that was on more nodes than there are, if its collection was not."""
+    for key in shard_set.keys:
+        if key.replication_factor > nodes_count:
+            message = f"{nodes_count} instead of {key.replication_factor} of the key {key.key!r}"
+            yield warn("replication", f"{message}, because there are no more nodes", _MORE_NODES)
 
 
 @contextmanager

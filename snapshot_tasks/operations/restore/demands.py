@@ -8,7 +8,7 @@ from functools import cache
 
 from snapshot_tasks.checks.cluster import refuse_without_keys
 from snapshot_tasks.domain.cluster import KeyStep, is_custom, key_steps
-from snapshot_tasks.domain.collection import creation, has_turbo4
+from snapshot_tasks.domain.collection import has_turbo4
 from snapshot_tasks.domain.snapshot import Snapshot
 from snapshot_tasks.domain.vector_names import WAYS_OUT, refused_names
 from snapshot_tasks.domain.versions import known
@@ -29,12 +29,12 @@ class CustomSharding:
     Otherwise Qdrant responds 200 and restores no points.
     """
 
-    creation: JsonObject
+    config: JsonObject
     steps: tuple[KeyStep, ...]
 
     def prepare(self, server: Server, collection: str) -> None:
         """Create the collection with its keys, so that every shard gets its former id."""
-        server.collections.create(collection, self.creation)
+        server.collections.create_as(collection, self.config)
         server.cluster.create_keys(collection, self.steps)
 
 
@@ -156,4 +156,4 @@ def _sharding(
             f"Cannot give the shards of {snapshot.name} their ids again: {error}.",
             hint="Rebuild the collection from its source.",
         ) from error
-    return CustomSharding(creation=creation(config), steps=steps)
+    return CustomSharding(config=config, steps=steps)

@@ -51,13 +51,14 @@ def test_the_file_says_what_its_replica_was(document: object, problem: str) -> N
         ({"a": (1,), "b": (2,)}, ["a 1", "b 1"]),
         ({"b": (1, 2), "a": (3,)}, ["b 2", "a 1"]),
         ({"a": (2,), 7: (5, 6)}, ["~1", "a 1", "~2", "7 2"]),
+        ({"a": (35,)}, ["~16", "~16", "~2", "a 1"]),
         ({}, []),
     ],
 )
 def test_gaps_of_deleted_keys_are_filled(
     ids: dict[str | int, tuple[int, ...]], steps: list[str]
 ) -> None:
-    """Qdrant gives new shards the next id, so a temporary key takes those of a deleted one."""
+    """Qdrant gives new shards the next id, so temporary keys take those of a deleted one."""
     keys = tuple(ShardKey(key=key, shard_ids=numbers) for key, numbers in ids.items())
 
     def short(step: KeyStep) -> str:

@@ -1,0 +1,1 @@
+"""Unit tests of `snapshot_tasks.operations.restore`."""
