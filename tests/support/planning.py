@@ -24,7 +24,6 @@ SHARED = {
     f"tests/e2e/{name}.py": "tests/e2e: drills"
     for name in (
         "test_cluster_drill",
-        "test_cluster_page",
         "test_drill",
         "test_drill_interrupted",
         "test_hostile_compose",
