@@ -22,7 +22,7 @@ from tests.support.cluster import (
     points,
 )
 from tests.support.nodes import Node, until
-from tests.support.proxy import Exchange, Hold, Proxy, reset
+from tests.support.proxy import Answer, Exchange, Hold, Proxy, reset
 from tests.support.world import assert_error, edit_manifest, ended, tree
 
 DOCS, ALIASES = "docs-v1", ("docs", "docs-too")
@@ -100,6 +100,7 @@ def test_an_alias_is_switched(world: World, inv: Inv, docs: Path) -> None:
     assert f"would point the alias docs at {new}" in dry.stdout
     assert f"DELETE {world.found[0].url}/collections/{DOCS}" in ran.stdout
     assert "6 replicas of 3 shards, each identical to its seal" in ran.stdout
+    assert f"take snapshots of {new}" in ran.stdout
     for node in world.found:
         until(lambda node=node: owners(node) == dict.fromkeys(ALIASES, new))  # type: ignore[misc]
         assert (count(node, "docs"), count(node, DOCS)) == (THEN, NOW)
@@ -180,6 +181,26 @@ def test_the_next_run_ends_a_killed_switch(
     assert "replacement of docs-v1 had completed" in ran.stderr
     assert (count(world.found[1], "docs"), count(world.found[1], DOCS)) == (THEN, NOW)
     assert not [name for name in tree(inv.root / "qdrant_snapshots") if name.startswith(".")]
+
+
+@ONLY_NEWER
+def test_a_switch_that_comes_late_leads_to_a_collection(
+    world: World, docs: Path, fronts: list[Proxy], fronted: Inv
+) -> None:
+    """The nodes agree on it after they gave up: what was restored is not deleted before that."""
+    reason = b'{"status": {"error": "Waiting for consensus operation commit failed."}}'
+    late = Answer(500, {"Content-Type": "application/json"}, reason)
+    fronts[0].on("POST", SWITCH, lambda exchange: exchange.answer(late), times=1)
+    ran = fronted(*replacing(docs, "docs"), "--yes")
+    assert_error(ran, 22, "It is not certain whether docs, docs-too will mean docs-")
+    [new] = set(ours(world.found[0])) - {DOCS}
+    with closing(world.found[0].loader) as loader:
+        for alias in ALIASES:
+            loader.alias(alias, new)
+    ran = fronted("snapshot.create", "--collection", DOCS, "--no-seal")
+    assert ran.code == 0, ran.stderr
+    assert "replacement of docs-v1 had completed" in ran.stderr
+    assert (count(world.found[1], "docs"), count(world.found[1], DOCS)) == (THEN, NOW)
 
 
 @ONLY_NEWER

@@ -62,6 +62,9 @@ def render_restored(result: RestoreResult) -> None:
             f"{result.former} was left as it is. Point the alias at it again to go back; delete it"
             f" when nobody needs it any more (DELETE {result.former_url})."
         )
+        tell(
+            f"From now on, take snapshots of {result.target}: schedules still name {result.former}."
+        )
     if result.safety_snapshot:
         tell(f"The previous collection is saved in {result.safety_snapshot}.")
         render_findings(result.safety_findings)

@@ -141,7 +141,8 @@ def loadable(engine: Engine, snapshots: Iterable[Snapshot], progress: Progress) 
 
     Whatever is wrong with one of the others is said when it is restored.
     """
-    configs = [(s, s.manifest.config) for s in snapshots if s.manifest]
+    # Of a cluster, no server restores the file by itself.
+    configs = [(s, s.manifest.config) for s in snapshots if s.manifest and not s.shards]
     named = [(s, config) for s, config in configs if refused_names(config)]
     # To ask the engine takes a while, and hardly anyone has such names.
     version = engine.starts_empty() if named else ""
