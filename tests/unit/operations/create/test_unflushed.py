@@ -43,7 +43,7 @@ class Snapshots:
         """Return a mark before everything."""
         return SnapshotMark(before=(), since=now())
 
-    def delete(self, collection: str, name: str) -> None:
+    def delete(self, collection: str, name: str, **options: object) -> None:
         """Delete nothing."""
 
     def discard_made(self, *args: object, **options: object) -> bool:
