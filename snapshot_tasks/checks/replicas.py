@@ -21,6 +21,7 @@ from snapshot_tasks.sealing.reader import read_shards
 from snapshot_tasks.system.files import storage_errors
 from snapshot_tasks.system.progress import Progress
 from snapshot_tasks.system.scratch import scratch_folder
+from snapshot_tasks.system.units import counted
 
 MAX_LISTED = 5
 REPLICA_REMEDY = (
@@ -68,9 +69,9 @@ def check_replicas(restored: Restored) -> Iterator[Finding]:
     if wrong := list(unsealed(expected, replicas) if expected else disagreements(replicas)):
         yield fail("replicas", listed(wrong, MAX_LISTED), REPLICA_REMEDY, Concern.COUNT)
         return
-    count = sum(map(len, replicas.values()))
+    count = counted(sum(map(len, replicas.values())), "replica")
     same = "each identical to its seal" if expected else "the same on all nodes"
-    message = f"{count} replicas of {len(replicas)} shards, {same}"
+    message = f"{count} of {counted(len(replicas), 'shard')}, {same}"
     yield Finding(check="replicas", status=Status.OK, message=message, concern=Concern.COUNT)
 
 
@@ -119,7 +120,7 @@ def _receive(
 ) -> None:
     """Write the shards that a node holds into one file, as streams that leave no copy there."""
     held = layout.held_by(peer)
-    label = f"receiving {len(held)} replicas from {node.endpoint.url}"
+    label = f"receiving {counted(len(held), 'replica')} from {node.endpoint.url}"
     with (
         storage_errors(file.parent, setting="TMPDIR"),
         file.open("w+b") as target,

@@ -19,6 +19,11 @@ def points(count: float) -> str:
     return f"{count:,.0f} points"
 
 
+def counted(count: int, noun: str) -> str:
+    """Return a number of things whose plural ends with an s."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
 def duration(seconds: float) -> str:
     """Return a duration in a suitable unit."""
     if seconds < 1:

@@ -9,7 +9,7 @@ from typing import Any
 from snapshot_tasks.cli.console import tell, wrapped
 from snapshot_tasks.domain.failure import Failure
 from snapshot_tasks.domain.retention import Plan
-from snapshot_tasks.system.units import size
+from snapshot_tasks.system.units import counted, size
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,14 +69,9 @@ def render_plans(plans: Sequence[Placed], line: Callable[[str], None]) -> None:
             said = "  ".join((*facts, "; ".join(decision.reasons)))
             for part in wrapped(said, hang=6):
                 line(part)
-        line(f"{counted(len(plan.dropped))} to delete, {size(plan.freed_bytes)}.")
+        line(f"{counted(len(plan.dropped), 'snapshot')} to delete, {size(plan.freed_bytes)}.")
 
 
 def render_dropped(sizes_bytes: Sequence[int]) -> None:
     """Print how much was deleted."""
-    tell(f"Deleted {counted(len(sizes_bytes))}, {size(sum(sizes_bytes))}.")
-
-
-def counted(count: int) -> str:
-    """Return the number of snapshots in words."""
-    return f"{count} snapshot{'' if count == 1 else 's'}"
+    tell(f"Deleted {counted(len(sizes_bytes), 'snapshot')}, {size(sum(sizes_bytes))}.")

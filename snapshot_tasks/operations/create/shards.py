@@ -30,6 +30,7 @@ from snapshot_tasks.system.at_once import GoOn, at_once
 from snapshot_tasks.system.errors import Refused
 from snapshot_tasks.system.files import storage_errors
 from snapshot_tasks.system.progress import Clock, Progress
+from snapshot_tasks.system.units import counted
 
 LAYOUT_ATTEMPTS = 3
 _T = TypeVar("_T")
@@ -116,8 +117,8 @@ def _stored(
             for shard in layout.shards
         }
         label = (
-            f"the nodes are creating snapshots of {len(copies)} shards of {what.collection}"
-            f" ({before.points_count:,} points)"
+            f"the nodes are creating snapshots of {counted(len(copies), 'shard')} of"
+            f" {what.collection} ({before.points_count:,} points)"
         )
         with progress.phase(label):
             made = _each_node(holders, lambda shard_id, _: copies[shard_id].create(before))

@@ -30,6 +30,7 @@ from snapshot_tasks.qdrant.server import Server
 from snapshot_tasks.sealing.reader import locate_points
 from snapshot_tasks.system.errors import NotFound
 from snapshot_tasks.system.progress import Clock, Progress
+from snapshot_tasks.system.units import counted
 
 MAX_IDS = 20
 
@@ -209,7 +210,7 @@ def _live_replicas(
         yield fail(LIVE_REPLICAS, reason, REPLICA_REMEDY)
     if not wrong:
         count = sum(map(len, replicas.values()))
-        yield ok(LIVE_REPLICAS, f"{count} replicas, the same on all nodes")
+        yield ok(LIVE_REPLICAS, f"{counted(count, 'replica')}, the same on all nodes")
 
 
 def verify_each(

@@ -33,6 +33,7 @@ from snapshot_tasks.system.errors import Refused, RestoreIncomplete, ServerFailu
 from snapshot_tasks.system.files import storage_errors
 from snapshot_tasks.system.progress import Progress
 from snapshot_tasks.system.scratch import scratch_folder
+from snapshot_tasks.system.units import counted
 from snapshot_tasks.system.untrusted import JsonObject
 
 # New replicas agree on who holds what within a second or two.
@@ -76,7 +77,7 @@ class ByShard:
             settled_layout(nodes, collection, progress, wait_seconds=SETTLE_SECONDS)
 
     def _create(self, server: Server, collection: str, progress: Progress) -> None:
-        with progress.phase(f"creating {collection} with {len(self.key_by_id)} shards"):
+        with progress.phase(f"creating {collection} with {counted(len(self.key_by_id), 'shard')}"):
             server.collections.create_as(collection, self.config)
             server.cluster.create_keys(collection, self.steps)
             with closing(PayloadIndexes(server.endpoint, collection)) as indexes:

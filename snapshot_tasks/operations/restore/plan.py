@@ -16,7 +16,7 @@ from snapshot_tasks.operations.restore.demands import CustomSharding, refuse_unf
 from snapshot_tasks.qdrant.mounts import server_paths
 from snapshot_tasks.qdrant.server import Server
 from snapshot_tasks.system.errors import NotFound, Refused, StorageError
-from snapshot_tasks.system.units import duration
+from snapshot_tasks.system.units import counted, duration
 
 
 class Saved(Protocol):
@@ -165,8 +165,8 @@ class RestorePlan:
             keys = ", ".join(str(step.key) for step in self.sharding.steps if not step.gap)
             steps.append(f"create {target} with its shard keys: {keys}")
         if self.by_shard:
-            count = len(self.by_shard.key_by_id)
-            steps.append(f"create {target} with {count} shards and its payload indexes")
+            shards = counted(len(self.by_shard.key_by_id), "shard")
+            steps.append(f"create {target} with {shards} and its payload indexes")
             steps.append("send each shard to every node that holds it")
         steps.append(f"restore {self.snapshot.name} as {target}")
         if self.by_shard:

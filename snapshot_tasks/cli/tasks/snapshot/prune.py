@@ -149,12 +149,8 @@ def _carried_out(
     run: Run, plans: Sequence[Placed], work: Callable[[], Pruned], *, dry: bool, yes: bool
 ) -> Outcome:
     """Show the plans, ask, and carry them out; the plans are shown once, before deletions."""
-    from snapshot_tasks.cli.show.plans import (
-        counted,
-        pruned_json,
-        render_dropped,
-        render_plans,
-    )
+    from snapshot_tasks.cli.show.plans import pruned_json, render_dropped, render_plans
+    from snapshot_tasks.system.units import counted
 
     count = sum(len(placed.plan.dropped) for placed in plans)
     if dry or count == 0:
@@ -162,7 +158,7 @@ def _carried_out(
     # With --json, the plan is in the document, and a question would end without an answer.
     if not run.json:
         render_plans(plans, tell if yes else say)
-    run.consent(f"This deletes {counted(count)}.", yes=yes)
+    run.consent(f"This deletes {counted(count, 'snapshot')}.", yes=yes)
     gone, failures = work()
     return Outcome(
         result=pruned_json(plans, [name for name, _ in gone], failures),
