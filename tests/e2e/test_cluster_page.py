@@ -67,6 +67,7 @@ def in_bash(script: str, environment: dict[str, str], folder: Path) -> Completed
     )
 
 
+@pytest.mark.timeout(600)
 def test_every_command_of_the_page(clone: dict[str, str], project: Path) -> None:
     """They all succeed, and all points are back on two nodes."""
     *blocks, last = page_commands()

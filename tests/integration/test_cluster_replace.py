@@ -11,6 +11,7 @@ from threading import Thread
 import httpx
 import pytest
 
+from snapshot_tasks.cli import command
 from tests.conftest import NEWER, OLDER, Inv
 from tests.support.cluster import (
     VECTORS,
@@ -30,6 +31,7 @@ UPLOAD = r"/collections/[^/]+/shards/\d+/snapshots/upload"
 DOWNLOAD = r"/collections/[^/]+/shards/\d+/snapshots/[^/]+"
 SWITCH, DELETION = "/collections/aliases", f"/collections/{DOCS}"
 THEN, NOW = 120, 150
+SECONDS = 200.0
 # Then the safety snapshot is proven in the cluster itself.
 NO_ENGINE = {"QDRANT_DRILL_ENGINE": "compose", "DOCKER_HOST": "unix:///nowhere"}
 BOTH = pytest.mark.parametrize("world", [NEWER, OLDER], indirect=True)
@@ -139,6 +141,20 @@ def test_a_wrong_file_changes_nothing(world: World, inv: Inv, docs: Path, name: 
 
 
 @ONLY_NEWER
+def test_a_terminal_is_asked_once_the_time_is_known(
+    world: World, inv: Inv, docs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Asked once, after the trial restore; a no changes nothing. Only the terminal is pretended."""
+    asked: list[str] = []
+    monkeypatch.setattr(command.Run, "can_ask", True)
+    monkeypatch.setattr(command, "ask", asked.append)
+    assert_error(of_cluster(inv, world.found)(*replacing(docs, DOCS)), 24, "nothing was changed")
+    [question] = asked
+    assert "The collection will be away for about" in question
+    assert_unchanged(world, inv)
+
+
+@ONLY_NEWER
 def test_an_alias_that_somebody_else_moves_is_left(
     world: World, inv: Inv, docs: Path, fronts: list[Proxy], fronted: Inv
 ) -> None:
@@ -238,10 +254,11 @@ def test_what_ends_between_deletion_and_restore_is_put_back(
     process = fronted.start(*replacing(docs, DOCS), "--yes", **NO_ENGINE)
     try:
         if victim == "run":
-            hold.wait()
+            # Two trial restores and the safety snapshot come first.
+            assert hold.reached.wait(SECONDS)
             process.kill()
     finally:
-        ran = ended(process, timeout=180)
+        ran = ended(process, timeout=SECONDS)
         hold.cancel()
     assert DOCS not in ours(world.found[0])
     if victim == "node":
