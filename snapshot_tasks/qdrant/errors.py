@@ -22,6 +22,8 @@ from snapshot_tasks.system.errors import (
 _FULL_DISK = ("no space left", "out of disk", "not enough disk", "insufficient storage")
 # The last two appeared with 1.17.1, which reads files only inside its own snapshots folder.
 _NOT_VISIBLE = ("does not exist", "permission denied", "must be in", "outside of")
+# All that is said of an upload which does not fit on the disk, and not in JSON.
+_NOT_STORED = ("an error occurred processing field",)
 _WRONG_CHECKSUM = ("checksum mismatch",)
 # From 1.18 on, also in the storage engine: segments that versions before 1.16 wrote.
 _OLD_STORAGE = ("rocksdb is not supported",)
@@ -66,16 +68,8 @@ def refusal(response: httpx.Response, endpoint: Endpoint) -> TaskError:
             f"Qdrant at {endpoint.url} reported: {reason}.",
             hint="Run `inv stack.status` to list its collections.",
         )
-    if status == 507 and _says(reason, _QUOTA):
-        return StorageError(
-            f"Qdrant at {endpoint.url} is over its quota and refuses writes: {reason}.",
-            hint="Free memory or disk space there, or raise the quota (`PUT /quotas`).",
-        )
-    if status == 507 or _says(reason, _FULL_DISK):
-        return StorageError(
-            f"The disk of Qdrant at {endpoint.url} is full: {reason}.",
-            hint="Free space on the server, then run this again.",
-        )
+    if without_space := _without_space(status, reason, endpoint.url):
+        return without_space
     hint = LOG_HINT
     if status == 413:
         return ServerFailure(
@@ -97,9 +91,35 @@ def refusal(response: httpx.Response, endpoint: Endpoint) -> TaskError:
     )
 
 
+def _without_space(status: int, reason: str, url: str) -> StorageError | None:
+    """Return the error of a server whose disk or quota is used up."""
+    if status == 507 and _says(reason, _QUOTA):
+        return StorageError(
+            f"Qdrant at {url} is over its quota and refuses writes: {reason}.",
+            hint="Free memory or disk space there, or raise the quota (`PUT /quotas`).",
+        )
+    if status == 507 or _says(reason, _FULL_DISK):
+        return StorageError(
+            f"The disk of Qdrant at {url} is full: {reason}.",
+            hint="Free space on the server, then run this again.",
+        )
+    if is_not_stored(reason):
+        return StorageError(
+            f"Qdrant at {url} could not store the upload: {reason}.",
+            hint="Most likely the disk of its snapshot folder or of its temporary folder is full:"
+            " free space there, then run this again.",
+        )
+    return None
+
+
 def is_full_disk(text: str) -> bool:
     """Return whether an operation failed because a disk is full."""
     return _says(text, _FULL_DISK)
+
+
+def is_not_stored(text: str) -> bool:
+    """Return whether Qdrant could not write an upload to its disk."""
+    return _says(text, _NOT_STORED)
 
 
 def is_not_visible(error: TaskError) -> bool:

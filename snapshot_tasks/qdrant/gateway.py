@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import httpx
 
+from snapshot_tasks.qdrant.errors import is_not_stored
+
 # Qdrant never sends these: bad gateway, gateway timeout, and two of Cloudflare's time-outs.
 _ONLY_GATEWAYS = (502, 504, 522, 524)
 
@@ -35,8 +37,10 @@ def refuse_gateway(response: httpx.Response) -> None:
 
 
 def _is_qdrants(response: httpx.Response) -> bool:
-    """Return whether an error has the form of Qdrant's errors: JSON with a `status`."""
+    """Return whether an error has the form of Qdrant's: all but one are JSON with a `status`."""
     response.read()
+    if is_not_stored(response.text):
+        return True
     try:
         return "status" in dict(response.json())
     except (ValueError, TypeError):

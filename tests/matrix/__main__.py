@@ -6,13 +6,15 @@ import argparse
 import random
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
 from snapshot_tasks.domain.versions import DEFAULT_VERSION
 from tests.integration.conftest import own_stack
+from tests.matrix import cluster_faults
+from tests.matrix.cluster_world import ClusterWorld, new_cluster_world
 from tests.matrix.faults import FAULTS, inject
 from tests.matrix.world import COLLECTION, Cost, World
 from tests.support.disks import small_disk
@@ -35,25 +37,38 @@ def new_world(folder: Path, seed: int) -> Iterator[World]:
 
 def run(world: World, rounds: int) -> dict[str, Cost]:
     """Inject each fault the given number of times, and judge the damage after each."""
-    costs = {name: Cost() for name in FAULTS}
+    return _run(world, FAULTS, rounds, lambda name, number: inject(world, name))
+
+
+def run_cluster(world: ClusterWorld, rounds: int) -> dict[str, Cost]:
+    """The same for the faults of a cluster."""
+    return _run(
+        world,
+        cluster_faults.FAULTS,
+        rounds,
+        lambda name, number: cluster_faults.inject(world, name, number),
+    )
+
+
+def _run(
+    world: World | ClusterWorld,
+    names: Iterable[str],
+    rounds: int,
+    inject_round: Callable[[str, int], None],
+) -> dict[str, Cost]:
+    costs = {name: Cost() for name in names}
     for name, cost in costs.items():
         for number in range(rounds):
             print(f"{name}: {number + 1} of {rounds}", file=sys.stderr, flush=True)
-            inject(world, name)
+            inject_round(name, number)
             world.settle()
             world.judge(cost, name)
     return costs
 
 
-def as_markdown(costs: dict[str, Cost], seed: int) -> str:
-    """Return the page: the table, and a line for everything that is not zero."""
-    rows = [
-        (name, str(cost.rounds), *(str(len(part)) for part in (cost.lost, cost.leaked, cost.left)))
-        for name, cost in costs.items()
-    ]
-    rounds = sum(cost.rounds for cost in costs.values())
-    wrong = [line for cost in costs.values() for line in cost.lost + cost.leaked + cost.left]
-    table = [COLUMNS, tuple("---" for _ in COLUMNS), *rows]
+def as_markdown(costs: dict[str, Cost], of_cluster: dict[str, Cost], seed: int) -> str:
+    """Return the page: both tables, each with a line for everything that is not zero."""
+    rounds = _rounds(costs)
     return "\n".join(
         (
             "# What faults cost",
@@ -68,11 +83,42 @@ def as_markdown(costs: dict[str, Cost], seed: int) -> str:
             "copy, an upload or another collection remains in Qdrant. Left behind: a staging or",
             "journal file, a temporary folder or a process remains on this machine.",
             "",
-            *(f"| {' | '.join(row)} |" for row in table),
-            "",
-            *(f"- {line}" for line in wrong),
+            *_table(costs),
+            *cluster_section(of_cluster),
         )
     )
+
+
+def cluster_section(costs: dict[str, Cost]) -> Iterator[str]:
+    """Yield the lines about a cluster."""
+    yield from (
+        "## On three nodes",
+        "",
+        "The same for a cluster of three nodes whose collection has two replicas of each shard, in",
+        f"{_rounds(costs)} rounds. Each is at the next of the moments of its kind: asking for the",
+        "views, making a copy of a shard, downloading, deleting copies, streaming; or creating the",
+        "collection, its keys, uploading, settling, comparing. Every node is looked at afterwards.",
+        "Copies that Qdrant no longer deletes, because their shard was moved or their collection",
+        "deleted, are named by the run with their node and path, and then deleted by hand.",
+        "",
+    )
+    yield from _table(costs)
+
+
+def _rounds(costs: dict[str, Cost]) -> int:
+    return sum(cost.rounds for cost in costs.values())
+
+
+def _table(costs: dict[str, Cost]) -> Iterator[str]:
+    rows = [
+        (name, str(cost.rounds), *(str(len(part)) for part in (cost.lost, cost.leaked, cost.left)))
+        for name, cost in costs.items()
+    ]
+    for row in (COLUMNS, tuple("---" for _ in COLUMNS), *rows):
+        yield f"| {' | '.join(row)} |"
+    yield ""
+    for cost in costs.values():
+        yield from (f"- {line}" for line in cost.lost + cost.leaked + cost.left)
 
 
 def main(argv: list[str]) -> int:
@@ -87,11 +133,17 @@ def main(argv: list[str]) -> int:
         new_world(Path(folder), given.seed) as world,
     ):
         costs = run(world, given.rounds)
-    page = as_markdown(costs, given.seed).rstrip() + "\n"
+    with (
+        tempfile.TemporaryDirectory(prefix="qdrant-faults-") as folder,
+        new_cluster_world(Path(folder), given.seed, DEFAULT_VERSION) as cluster,
+    ):
+        of_cluster = run_cluster(cluster, given.rounds)
+    page = as_markdown(costs, of_cluster, given.seed).rstrip() + "\n"
     print(page, end="")
     if given.markdown:
         given.markdown.write_text(page, encoding="utf-8")
-    return int(any(cost.lost or cost.leaked or cost.left for cost in costs.values()))
+    every = (*costs.values(), *of_cluster.values())
+    return int(any(cost.lost or cost.leaked or cost.left for cost in every))
 
 
 if __name__ == "__main__":

@@ -132,13 +132,7 @@ class World:
     def judge(self, cost: Cost, what: str) -> None:
         """Check everything that must be true, and note what is not."""
         cost.rounds += 1
-        catalog = Catalog(self.folder)
-        target = catalog.latest_target(COLLECTION)
-        if target is None or verify(catalog.find(str(target)), Silent()).error:
-            cost.lost.append(f"{what}: {latest_name(COLLECTION)} does not point to an intact file")
-        for entry in catalog.entries(COLLECTION):
-            if entry.manifest is None or verify(entry, Silent()).error:
-                cost.lost.append(f"{what}: {entry.name} differs from its manifest")
+        judge_catalog(cost, what, self.folder, COLLECTION)
         if self.fingerprint() != self.content:
             cost.lost.append(f"{what}: the live collection changed")
         with self.loader() as loader:
@@ -148,13 +142,29 @@ class World:
                 cost.lost.append(f"{what}: the alias")
         uploads = (self.storage / "snapshots").rglob("*.snapshot*")
         cost.leaked += [f"{what}: upload {path.name}" for path in uploads]
-        hidden = [path for start in HIDDEN for path in self.folder.glob(f"{start}*")]
-        cost.left += [f"{what}: {path.name}" for path in hidden]
-        cost.left += [f"{what}: {name}" for name in scratch_left(self.scratch)]
-        cost.left += [f"{what}: process {p.pid}" for p in processes_below(self.scratch)]
+        judge_left(cost, what, self.folder, self.scratch)
 
 
 def must(ran: Ran) -> Ran:
     """Return a result that must be a success, because a round that cannot go on proves nothing."""
     assert ran.code == 0, ran.stdout + ran.stderr
     return ran
+
+
+def judge_catalog(cost: Cost, what: str, folder: Path, collection: str) -> None:
+    """Note catalogued files that are not what was taken."""
+    catalog = Catalog(folder)
+    target = catalog.latest_target(collection)
+    if target is None or verify(catalog.find(str(target)), Silent()).error:
+        cost.lost.append(f"{what}: {latest_name(collection)} does not point to an intact file")
+    for entry in catalog.entries(collection):
+        if entry.manifest is None or verify(entry, Silent()).error:
+            cost.lost.append(f"{what}: {entry.name} differs from its manifest")
+
+
+def judge_left(cost: Cost, what: str, folder: Path, scratch: Path) -> None:
+    """Note what runs have left on this machine."""
+    hidden = [path for start in HIDDEN for path in folder.glob(f"{start}*")]
+    cost.left += [f"{what}: {path.name}" for path in hidden]
+    cost.left += [f"{what}: {name}" for name in scratch_left(scratch)]
+    cost.left += [f"{what}: process {p.pid}" for p in processes_below(scratch)]

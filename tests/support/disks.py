@@ -55,10 +55,11 @@ def _said(*command: str) -> str:
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
 
 
-def fill(disk: Path) -> Path:
-    """Leave no byte free on a disk, and return the file that fills it."""
+def fill(disk: Path, *, but_bytes: int = 0) -> Path:
+    """Leave no byte free on a disk, or only so many, and return the file that fills it."""
     filler = disk / "filler"
     with suppress(OSError), filler.open("wb", buffering=0) as file:
         for _ in range(1 << 20):
             file.write(bytes(4096))
+    os.truncate(filler, filler.stat().st_size - but_bytes)
     return filler

@@ -29,13 +29,14 @@ NO_TRANSFERS = {
 
 @dataclass
 class Node:
-    """One node: its process, and a loader for it."""
+    """One node: its process, and a loader for it. With `transfers`, its replicas heal."""
 
     binary: Path
     home: Path
     first: Node | None = None
     ports: tuple[int, ...] = field(default_factory=lambda: free_ports(3))
     process: subprocess.Popen[bytes] | None = None
+    transfers: bool = False
 
     @property
     def url(self) -> str:
@@ -69,7 +70,7 @@ class Node:
                     "QDRANT__STORAGE__STORAGE_PATH": str(self.home / "storage"),
                     "QDRANT__STORAGE__SNAPSHOTS_PATH": str(self.home / "snapshots"),
                     "QDRANT__TELEMETRY_DISABLED": "true",
-                    **NO_TRANSFERS,
+                    **({} if self.transfers else NO_TRANSFERS),
                 },
                 stdout=log,
                 stderr=log,
@@ -82,6 +83,21 @@ class Node:
             self.process.send_signal(signal.SIGKILL)
             self.process.wait()
 
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Stop it for the block, so that it accepts connections and answers nothing."""
+        assert self.process
+        self.process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self.process.send_signal(signal.SIGCONT)
+
+    @property
+    def is_running(self) -> bool:
+        """Whether its process has not ended."""
+        return self.process is not None and self.process.poll() is None
+
     def get(self, path: str) -> Any:
         """Return what it answers."""
         return httpx.get(f"{self.url}{path}").raise_for_status().json()["result"]
@@ -93,13 +109,16 @@ class Node:
 
 
 @contextmanager
-def nodes(binary: Path, folder: Path, count: int) -> Iterator[list[Node]]:
+def nodes(
+    binary: Path, folder: Path, count: int, *, transfers: bool = False
+) -> Iterator[list[Node]]:
     """Run a cluster of that many nodes for the block."""
     with ExitStack() as stack:
         found: list[Node] = []
         for number in range(count):
             first = found[0] if found else None
-            found.append(Node(binary=binary, home=folder / f"node-{number}", first=first))
+            home = folder / f"node-{number}"
+            found.append(Node(binary=binary, home=home, first=first, transfers=transfers))
             stack.callback(found[-1].kill)
             found[-1].start()
         for node in found:

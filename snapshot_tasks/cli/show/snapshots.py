@@ -125,6 +125,8 @@ def render_created(snapshot: Snapshot) -> None:
     before, after = manifest.source_points_before, manifest.source_points_after
     if manifest.source_moved and not before == after == manifest.points_count:
         tell(f"  The source was being written to: {before:,} points before, {after:,} after.")
+        if manifest.shard_set:
+            tell("  In the file, each shard is as it was at one moment, not all at the same.")
 
 
 def render_snapshot(snapshot: Snapshot, now: datetime) -> None:

@@ -22,6 +22,7 @@ from snapshot_tasks.sealing.described import Described, describe
 from snapshot_tasks.system import process
 from snapshot_tasks.system.errors import (
     Damaged,
+    NotFound,
     ServerFailure,
     StorageError,
     TaskError,
@@ -151,6 +152,11 @@ class ServerCopy:
         self._asked = mark, pending
         try:
             self._made = self._create(before, mark)
+        except NotFound:
+            # There is nothing to take, so nothing was made.
+            self._asked = None
+            pending.done()
+            raise
         except ServerFailure:
             self._patience_seconds = 0.0
             raise

@@ -21,13 +21,14 @@ from snapshot_tasks.operations.create.download import (
     require_free,
     state_before,
 )
+from snapshot_tasks.qdrant.errors import is_out_of_reach
 from snapshot_tasks.qdrant.nodes import Nodes
 from snapshot_tasks.qdrant.server import Server
 from snapshot_tasks.sealing.archive import check_archive
 from snapshot_tasks.sealing.container import Description, Writer
 from snapshot_tasks.sealing.described import describe_live
 from snapshot_tasks.system.at_once import GoOn, at_once
-from snapshot_tasks.system.errors import Refused
+from snapshot_tasks.system.errors import Refused, ServerFailure
 from snapshot_tasks.system.files import storage_errors
 from snapshot_tasks.system.progress import Clock, Progress
 from snapshot_tasks.system.units import counted
@@ -68,24 +69,35 @@ def take_shards(what: TakeShards, staging: Path, progress: Progress, *, clock: C
     for _ in range(LAYOUT_ATTEMPTS):
         at = clock()
         layout = _layout(what, progress)
-        holders = spread(layout, what.nodes.views(what.collection))
-        before = state_before(what.collection, what.entry, progress)
-        with storage_errors(staging.parent), staging.open("w+b") as file:
-            writer = Writer(file)
-            if what.stream:
-                shards = tuple(_streamed(what, layout, holders, writer, progress))
-            else:
-                shards = _stored(what, layout, holders, before, staging, writer, progress)
-            after = what.entry.collections.state(what.collection)
-            taken = _finished(what, at, layout, shards, before, after, writer)
-        if _layout(what, progress) == layout:
-            check_archive(staging)
-            return taken
+        try:
+            taken = _take(what, at, layout, staging, progress)
+        except ServerFailure as error:
+            if not is_out_of_reach(error):
+                raise
+        else:
+            if _layout(what, progress) == layout:
+                check_archive(staging)
+                return taken
         progress.note("Shards were moved while they were taken; taking them again.")
     raise Refused(
         f"The shards of {what.collection} were moved each time while they were taken.",
         hint="Run this again when the cluster moves no shards.",
     )
+
+
+def _take(
+    what: TakeShards, at: datetime, layout: Layout, staging: Path, progress: Progress
+) -> Taken:
+    holders = spread(layout, what.nodes.views(what.collection))
+    before = state_before(what.collection, what.entry, progress)
+    with storage_errors(staging.parent), staging.open("w+b") as file:
+        writer = Writer(file)
+        if what.stream:
+            shards = tuple(_streamed(what, layout, holders, writer, progress))
+        else:
+            shards = _stored(what, layout, holders, before, staging, writer, progress)
+        after = what.entry.collections.state(what.collection)
+        return _finished(what, at, layout, shards, before, after, writer)
 
 
 def _layout(what: TakeShards, progress: Progress) -> Layout:

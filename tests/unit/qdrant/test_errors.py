@@ -32,6 +32,7 @@ def refused(status: int, reason: str) -> TaskError:
         (404, "Collection `x` doesn't exist!", NotFound),
         (500, "No space left on device (os error 28)", StorageError),
         (500, "Not enough disk space for the snapshot", StorageError),
+        (500, "An error occurred processing field: snapshot", StorageError),
         (507, "whatever", StorageError),
         (507, "Disk usage quota exceeded", StorageError),
         (500, "a panic", ServerFailure),
