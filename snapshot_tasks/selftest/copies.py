@@ -15,6 +15,7 @@ from typing import Any
 from uuid import UUID
 
 from snapshot_tasks.catalog.folder import Catalog
+from snapshot_tasks.domain.endpoint import Endpoint
 from snapshot_tasks.domain.manifest import Manifest, dump_manifest
 from snapshot_tasks.domain.names import (
     FINGERPRINT_SUFFIX,
@@ -302,8 +303,9 @@ class Fault:
     """A fault and its name. `resign`: it makes sense to adjust the manifest to the damaged file.
 
     A fault `by_member` may be harmless, and is only tried with an adjusted manifest: without it,
-    the SHA-256 tells. One that is `in_log` is harmless if Qdrant makes anew from the log what was
-    lost from the segments.
+    the SHA-256 tells. One that is `in_log` is harmless if the log and the segments have the same,
+    and only one of them was lost. One with `spoil` is done to a cluster of several nodes into which
+    the intact file was restored; the copy is only what it takes for that.
     """
 
     name: str
@@ -311,6 +313,7 @@ class Fault:
     resign: bool = True
     by_member: bool = False
     in_log: bool = False
+    spoil: Callable[[Endpoint, str, Copy], None] | None = None
 
     @property
     def may_be_harmless(self) -> bool:

@@ -27,6 +27,7 @@ from snapshot_tasks.selftest.copies import (
     NotApplicable,
     is_dense,
 )
+from snapshot_tasks.selftest.of_replicas import make_empty, make_stale, need_replicas
 from snapshot_tasks.selftest.of_shards import (
     cut_stream,
     end_stream_early,
@@ -93,7 +94,9 @@ def _segment(copy: Copy) -> list[str]:
 
 
 def _log(copy: Copy) -> list[str]:
-    return [member.name for member in copy.members("/wal/", shard="0")]
+    """Return the log of the first shard that has one."""
+    logs = [member.name for member in copy.members("/wal/")]
+    return [name for name in logs if name.partition("/")[0] == logs[0].partition("/")[0]]
 
 
 def _rows(vector: Any) -> list[float]:
@@ -171,6 +174,15 @@ def _delete_point(copy: Copy) -> None:
             copy.set_bit(members[0], byte, bit)
             return
     raise NotApplicable("no finished segment has points")
+
+
+def _lack_point(copy: Copy) -> None:
+    """The copy lacks a point, as a replica does that has missed a write."""
+    need_replicas(copy)
+    try:
+        _delete_point(copy)
+    except NotApplicable:
+        _drop_point(copy)
 
 
 def _freeze_point(copy: Copy) -> None:
@@ -312,7 +324,7 @@ FAULTS = (
     Fault("saved gzip-compressed", _compress),
     Fault("hole of zeros, up to 1 MiB", _zero_hole),
     Fault("segment lost", _lose(_segment)),
-    Fault("WAL of shard 0 lost", _lose(_log)),
+    Fault("WAL of a shard lost", _lose(_log), in_log=True),
     Fault("version.info of a segment lost", _lose(lambda c: [c.live_segment() + "version.info"])),
     Fault("file of vectors lost", _lose(lambda c: [c.live_vector().member.name])),
     Fault("one bit of a vector flipped", lambda c: c.flip(c.live_vector().position, 1)),
@@ -350,4 +362,6 @@ FAULTS = (
     Fault("shard missing", lose_shard),
     Fault("stream of a shard cut at half", cut_stream),
     Fault("stream of a shard ended early", end_stream_early),
+    Fault("stale replica", _lack_point, resign=False, spoil=make_stale),
+    Fault("empty replica that is Active", need_replicas, resign=False, spoil=make_empty),
 )

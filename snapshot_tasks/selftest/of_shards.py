@@ -12,16 +12,21 @@ from snapshot_tasks.selftest.copies import Copy, NotApplicable
 from snapshot_tasks.selftest.rewrite import BLOCK, Member, overwrite, read_at
 
 
-def _shards_of(copy: Copy) -> ShardSet:
+def shards_of(copy: Copy) -> ShardSet:
+    """Return the shards of the intact file. Raises `NotApplicable` if it is not a cluster's."""
     manifest = copy.snapshot().manifest
     if manifest is None or manifest.shard_set is None:
         raise NotApplicable("it is not a cluster's snapshot")
     return manifest.shard_set
 
 
+def largest_shard(copy: Copy) -> ShardFacts:
+    """Return the shard with most points."""
+    return max(shards_of(copy).shards, key=lambda shard: shard.points_count or 0)
+
+
 def _largest(copy: Copy) -> Member:
-    largest = max(_shards_of(copy).shards, key=lambda shard: shard.points_count or 0)
-    return copy.member(str(largest.id))
+    return copy.member(str(largest_shard(copy).id))
 
 
 def _two(found: ShardSet) -> tuple[ShardFacts, ShardFacts]:
@@ -34,7 +39,7 @@ def _two(found: ShardSet) -> tuple[ShardFacts, ShardFacts]:
 
 def swap_shards(copy: Copy) -> None:
     """The names of two shards are exchanged, and nothing else: all points are there."""
-    first, second = (copy.member(str(shard.id)) for shard in _two(_shards_of(copy)))
+    first, second = (copy.member(str(shard.id)) for shard in _two(shards_of(copy)))
     for member, other in ((first, second), (second, first)):
         header = tarfile.TarInfo(f"shard-{other.name}.snapshot")
         header.size = member.size
@@ -43,7 +48,7 @@ def swap_shards(copy: Copy) -> None:
 
 def swap_keys(copy: Copy) -> None:
     """Two shards have each other's key, in the file and in the manifest."""
-    found = _shards_of(copy)
+    found = shards_of(copy)
     keys = list(dict.fromkeys(shard.key for shard in found.shards))
     if len(keys) < 2:
         raise NotApplicable("it has no two shard keys")

@@ -12,6 +12,7 @@ from snapshot_tasks.engines.native import NativeEngine
 from snapshot_tasks.operations.prove.selftest import (
     BYTES,
     CONTENTS,
+    DRILL,
     SelfTestReport,
     SelfTestRequest,
     selftest,
@@ -29,6 +30,7 @@ OF_SHARDS = (
     "stream of a shard cut at half",
     "stream of a shard ended early",
 )
+OF_REPLICAS = ("stale replica", "empty replica that is Active")
 
 
 def damaged(path: Path, checks: tuple[str, ...], *, only: tuple[str, ...] = ()) -> SelfTestReport:
@@ -58,3 +60,14 @@ def test_faults_of_a_clusters_file_are_caught(taken: Callable[..., Path]) -> Non
         "stream of a shard cut at half": "archive",
         "stream of a shard ended early": "archive",
     }
+
+
+@pytest.mark.timeout(600)
+def test_a_replica_that_is_wrong_is_caught(taken: Callable[..., Path]) -> None:
+    """Two nodes restore it well; then an active, green replica lacks a point, or all of them."""
+    report = damaged(taken(KEYED), (DRILL,), only=OF_REPLICAS)
+    assert report.error is None
+    assert [row.fault for row in report.rows if not row.left_out] == list(OF_REPLICAS)
+    for row in report.rows:
+        assert row.as_it_is
+        assert "replicas" in row.as_it_is.caught_by

@@ -49,6 +49,8 @@ OF_SHARDS = [
     "shard missing",
     "stream of a shard cut at half",
     "stream of a shard ended early",
+    "stale replica",
+    "empty replica that is Active",
 ]
 
 

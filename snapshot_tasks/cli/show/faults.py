@@ -19,9 +19,9 @@ NOT_CAUGHT = "NOT CAUGHT"
 INTRODUCTION = """# Which check catches which fault
 
 This page was written by `inv snapshot.selftest --markdown docs/selftest.md`. It damaged copies of a
-snapshot of {points:,} points, taken with Qdrant {version}, with each known fault. It then ran the
-checks, cheapest first, and recorded which check caught the fault and after how many seconds. In the
-columns “as it is”, the manifest is the one that was written with the snapshot. In the columns
+snapshot of {points:,} points, taken {source} Qdrant {version}, with each known fault. It then ran
+the checks, cheapest first, and recorded which check caught the fault and after how many seconds. In
+the columns “as it is”, the manifest is the one that was written with the snapshot. In the columns
 “re-signed”, its size and SHA-256 were changed to match the damaged file, as if the damage had
 happened before the snapshot was recorded. Then the structure of the archive, the sealed contents or
 a drill (a restore test on a fresh server) must catch the fault.
@@ -30,8 +30,14 @@ a drill (a restore test on a fresh server) must catch the fault.
 collection, in the manifest). With `--level content` it also checks the contents.
 `inv snapshot.test-restore` is the drill. Every fault affects live data, or what finds it: a flipped
 bit in preallocated space or in an old version of a point would not change what is restored. A lost
-payload index is harmless if the log still creates it after its points; the restored collection is
-then compared with a restore without damage.
+payload index is harmless if the log still creates it after its points, and a log if the segments
+have all of its operations, as in a shard of a cluster; the restored collection is then compared
+with a restore without damage.
+
+A cluster's snapshot has faults of its own. The faults of a replica are in no file: two nodes
+restore the intact snapshot, and only then is one replica replaced, by a shard that lacks a point or
+has none at all. It is active and green, and another replica may answer every count. The drill must
+notice after the restart.
 
 With `--all-members`, the self-test also zeroes, randomises and drops ranges of every kind of file
 in the snapshot. Much of that is harmless, so it compares the restored collection with a restore
@@ -105,6 +111,7 @@ def as_markdown(report: SelfTestReport) -> str:
     assert manifest is not None
     return INTRODUCTION.format(
         points=manifest.points_count,
+        source="on a cluster with" if manifest.shard_set else "with",
         version=manifest.qdrant_version,
         table=table,
         summary=_summary(report),

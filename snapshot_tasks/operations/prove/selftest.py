@@ -24,6 +24,7 @@ from snapshot_tasks.sealing.reader import read_contents
 from snapshot_tasks.selftest.copies import Copy, Fault, NotApplicable, read_sample
 from snapshot_tasks.selftest.faults import FAULTS
 from snapshot_tasks.selftest.members import member_faults
+from snapshot_tasks.selftest.of_replicas import NODES
 from snapshot_tasks.system.errors import ContentsDiffer, Damaged, Refused, TaskError
 from snapshot_tasks.system.files import storage_errors
 from snapshot_tasks.system.progress import Clock, Progress, Silent
@@ -31,6 +32,7 @@ from snapshot_tasks.system.scratch import scratch_folder
 
 BYTES, CONTENTS, DRILL = "bytes", "contents", "drill"
 WORLD_READABLE = 0o755
+Spoil = Callable[[Endpoint, str, Copy], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -219,6 +221,8 @@ class _Testing:
         except NotApplicable as reason:
             return Row(fault=fault.name, left_out=str(reason))
         row = Row(fault=fault.name)
+        if fault.spoil:
+            return self._spoiled(row, fault.spoil, copy)
         self._looks = fault.may_be_harmless
         if not fault.by_member:
             row = replace(row, as_it_is=self._attempt(copy))
@@ -229,6 +233,36 @@ class _Testing:
         if fault.may_be_harmless and not attempt.caught_by:
             attempt = replace(attempt, differs=self._differences())
         return replace(row, resigned=attempt)
+
+    def _spoiled(self, row: Row, spoil: Spoil, copy: Copy) -> Row:
+        """Restore the intact file on several nodes, spoil a replica there, and look again.
+
+        Only what is found then is counted: a check that fails before would catch everything.
+        """
+        if DRILL not in self.request.checks:
+            return replace(row, left_out="only a drill sees it")
+        start = time.monotonic()
+        spoiled: list[str] = []
+
+        def look(endpoint: Endpoint, collection: str) -> None:
+            if not spoiled:
+                spoiled.append(collection)
+                spoil(endpoint, collection, copy)
+
+        request = DrillRequest(
+            snapshot=self.request.snapshot,
+            version=self.request.version,
+            operation_timeout_seconds=self.request.operation_timeout_seconds,
+            nodes=NODES,
+            observe=look,
+        )
+        report = drill(request, self._engine, Silent(), clock=self._clock)
+        names = [f.check for f in failed(report.findings) if f.check.startswith(AFTER_RESTART)]
+        before = len(failed(report.findings)) > len(names)
+        attempt = Attempt(
+            caught_by="" if before else _of_drill(names), seconds=time.monotonic() - start
+        )
+        return replace(row, as_it_is=attempt)
 
     def undamaged(self, sound: Copy) -> str:
         """Remember what a restore without damage looks like; return which check it fails."""
@@ -274,8 +308,8 @@ class _Testing:
             return "drill: the server was ended from outside"
         if report.error is None:
             return ""
-        names = dict.fromkeys(f.check.removeprefix(AFTER_RESTART) for f in failed(report.findings))
-        return f"drill: {', '.join(names) or report.error.kind}"
+        names = [f.check for f in failed(report.findings)]
+        return _of_drill(names or [report.error.kind])
 
     def _observer(self, snapshot: Snapshot) -> Callable[[Endpoint, str], None]:
         """Return a function that looks at a restored collection, where that will be compared."""
@@ -297,6 +331,12 @@ class _Testing:
             self._seen.append(seen)
 
         return look
+
+
+def _of_drill(checks: list[str]) -> str:
+    """Return the names of the checks of a drill that failed; "" if none did."""
+    names = dict.fromkeys(check.removeprefix(AFTER_RESTART) for check in checks)
+    return f"drill: {', '.join(names)}" if names else ""
 
 
 def _check_bytes(snapshot: Snapshot) -> str:
