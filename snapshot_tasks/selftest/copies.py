@@ -303,9 +303,9 @@ class Fault:
     """A fault and its name. `resign`: it makes sense to adjust the manifest to the damaged file.
 
     A fault `by_member` may be harmless, and is only tried with an adjusted manifest: without it,
-    the SHA-256 tells. One that is `in_log` is harmless if the log and the segments have the same,
-    and only one of them was lost. One with `spoil` is done to a cluster of several nodes into which
-    the intact file was restored; the copy is only what it takes for that.
+    the SHA-256 tells. One that is `in_log` is harmless if Qdrant makes anew from the log what was
+    lost from the segments. One with `spoil` is done to a cluster of several nodes into which the
+    intact file was restored; the copy is only what it takes for that.
     """
 
     name: str

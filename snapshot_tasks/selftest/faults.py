@@ -324,7 +324,7 @@ FAULTS = (
     Fault("saved gzip-compressed", _compress),
     Fault("hole of zeros, up to 1 MiB", _zero_hole),
     Fault("segment lost", _lose(_segment)),
-    Fault("WAL of a shard lost", _lose(_log), in_log=True),
+    Fault("WAL of a shard lost", _lose(_log)),
     Fault("version.info of a segment lost", _lose(lambda c: [c.live_segment() + "version.info"])),
     Fault("file of vectors lost", _lose(lambda c: [c.live_vector().member.name])),
     Fault("one bit of a vector flipped", lambda c: c.flip(c.live_vector().position, 1)),

@@ -30,9 +30,8 @@ a drill (a restore test on a fresh server) must catch the fault.
 collection, in the manifest). With `--level content` it also checks the contents.
 `inv snapshot.test-restore` is the drill. Every fault affects live data, or what finds it: a flipped
 bit in preallocated space or in an old version of a point would not change what is restored. A lost
-payload index is harmless if the log still creates it after its points, and a log if the segments
-have all of its operations, as in a shard of a cluster; the restored collection is then compared
-with a restore without damage.
+payload index is harmless if the log still creates it after its points, or if a cluster is asked to
+make it anyway; the restored collection is then compared with a restore without damage.
 
 A cluster's snapshot has faults of its own. The faults of a replica are in no file: two nodes
 restore the intact snapshot, and only then is one replica replaced, by a shard that lacks a point or
