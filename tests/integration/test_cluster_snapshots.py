@@ -95,6 +95,9 @@ def test_it_comes_back_on_other_nodes(
         assert placement(other, KEYED) == {n: (key, replicas) for n, key in keys.items()}
         nothing_left(other)
         _still_writable(other)
+        # Every replica got the later writes, too: each is compared with the shard's new seal.
+        proven(there("snapshot.create", "--collection", AUTO, "--strict"))
+        proven(there("snapshot.verify", "--collection", AUTO, "--level", "source"))
 
 
 def _still_writable(found: list[Node]) -> None:
