@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from snapshot_tasks.domain.cluster import is_enabled, nodes_count, p2p_address
 from snapshot_tasks.domain.endpoint import Endpoint
 from snapshot_tasks.domain.findings import Finding, fail, listed, ok, warn
-from snapshot_tasks.domain.layout import Layout, View, layout_of, uneven, unsettled
+from snapshot_tasks.domain.layout import Layout, View, layout_of, lost_count, uneven, unsettled
 from snapshot_tasks.qdrant.nodes import Nodes
 from snapshot_tasks.qdrant.p2p import answers_without_key
 from snapshot_tasks.qdrant.server import Server
@@ -22,7 +22,14 @@ _UNEVEN = (
     " Qdrant copy a good one."
 )
 MAX_LISTED = 5
-_START = "Start it; or remove it from the cluster, and from QDRANT_CLUSTER_URLS."
+_START = (
+    "Start it, or correct QDRANT_CLUSTER_URLS. If it is lost for good, remove it from the cluster"
+    " (docs/cluster.md)."
+)
+_LOST = (
+    "Their points are lost here. Delete the collection, then restore its newest snapshot"
+    " (docs/cluster.md)."
+)
 _OPEN = (
     "Let only the nodes of the cluster reach it, by a firewall or a network of their own. Whoever"
     " reaches it can read and change every point."
@@ -41,11 +48,12 @@ def settled_layout(
     A stale replica answers as a good one does, so nothing is read before this.
 
     Raises:
-        Refused: if a replica is not active or moving, or the nodes do not agree, for longer.
+        Refused: if a replica is not active or moving, or the nodes do not agree, for longer; or at
+            once if no node has a shard any more.
         NotFound: if there is no such collection.
     """
     deadline = time.monotonic() + wait_seconds
-    views = nodes.views(collection)
+    refuse_lost_shards(views := nodes.views(collection), collection)
     if not (reasons := list(unsettled(views))):
         return layout_of(views[0])
     with progress.phase(f"waiting for the replicas of {collection}"):
@@ -60,6 +68,16 @@ def settled_layout(
             hint=_WAIT,
         )
     return layout_of(views[0])
+
+
+def refuse_lost_shards(views: Sequence[View], collection: str) -> None:
+    """Refuse a collection of which no node has every shard: Qdrant cannot even count it (500).
+
+    Raises:
+        Refused: if a shard is on no node.
+    """
+    if lost := lost_count(views):
+        raise Refused(f"{_of_no_node(lost, views)} of {collection}.", hint=_LOST)
 
 
 def check_nodes(entry: Server) -> Iterator[Finding]:
@@ -91,12 +109,19 @@ def check_placement(nodes: Nodes, collection: str) -> Iterator[Finding]:
     """Yield each replica that is not current or is moving; "" is no collection."""
     views = nodes.views(collection) if collection else ()
     reasons = list(unsettled(views)) if views else []
+    if views and (lost := lost_count(views)):
+        yield fail("replicas", f"{_of_no_node(lost, views)} of {collection}", _LOST)
+        return
     for reason in reasons:
         yield fail("replicas", reason, _WAIT)
     yield from check_even(views)
     if not reasons:
         every = "every replica is current" if len(nodes) > 1 else "the server has every shard"
         yield ok("cluster", every)
+
+
+def _of_no_node(lost: int, views: Sequence[View]) -> str:
+    return f"No node has {lost} of the {max(view.shards_count for view in views)} shards"
 
 
 def check_even(views: Sequence[View]) -> Iterator[Finding]:

@@ -44,6 +44,12 @@ def nodes_count(answer: JsonObject) -> int:
     return max(1, len(answer.get("peers") or {}))
 
 
+def peer_addresses(answer: JsonObject) -> dict[int, str]:
+    """Return where nodes reach each other, by peer id; a node's REST URL is not known there."""
+    peers = answer.get("peers") or {}
+    return {int(peer): str(known.get("uri", "?")).rstrip("/") for peer, known in peers.items()}
+
+
 def p2p_address(answer: JsonObject) -> tuple[str, int] | None:
     """Return host and port at which other nodes reach this one, if they do so without TLS."""
     peers, own = answer.get("peers"), str(answer.get("peer_id"))

@@ -31,10 +31,13 @@ class Replica:
 class View:
     """What one node says about a collection: every replica, and what is moving.
 
-    `points` is about how many points each of its own replicas has.
+    `points` is about how many points each of its own replicas has. `shards_count` counts all shards,
+    also those that no node holds any more; 0 is unknown. `name` is what people call the node.
     """
 
     peer_id: int
+    name: str = ""
+    shards_count: int = 0
     replicas: frozenset[Replica]
     keys: Mapping[int, str | int] = field(default_factory=dict)
     moving: tuple[str, ...] = ()
@@ -75,13 +78,15 @@ class Layout:
         return max(len(shard.holders) for shard in self.shards if shard.id in key.shard_ids)
 
 
-def view_of(placement: JsonObject) -> View:
-    """Parse a node's answer to `GET /collections/NAME/cluster`."""
+def view_of(placement: JsonObject, *, name: str = "") -> View:
+    """Parse a node's answer to `GET /collections/NAME/cluster`; `name` is the node's."""
     here = int(placement["peer_id"])
     local = list(placement.get("local_shards") or ())
     remote = list(placement.get("remote_shards") or ())
     return View(
         peer_id=here,
+        name=name or _unnamed(here),
+        shards_count=int(placement.get("shard_count") or 0),
         replicas=frozenset(
             Replica(int(shard["shard_id"]), int(shard.get("peer_id", here)), str(shard["state"]))
             for shard in (*local, *remote)
@@ -102,18 +107,25 @@ def view_of(placement: JsonObject) -> View:
 def unsettled(views: Sequence[View]) -> Iterator[str]:
     """Yield why a collection cannot be read shard by shard right now; nothing if it can."""
     replicas = sorted({replica for view in views for replica in view.replicas})
+    names = {view.peer_id: view.name for view in views}
     for replica in replicas:
         if replica.state != ACTIVE:
-            yield f"shard {replica.shard_id} is {replica.state} on node {replica.peer_id}"
+            where = names.get(replica.peer_id, _unnamed(replica.peer_id))
+            yield f"shard {replica.shard_id} is {replica.state} on {where}"
     yield from sorted({reason for view in views for reason in view.moving})
     first, *others = views
     for view in others:
         if (view.replicas, view.keys) != (first.replicas, first.keys):
-            yield f"the nodes {first.peer_id} and {view.peer_id} do not see the same replicas"
-    known = {view.peer_id for view in views}
+            yield f"{first.name} and {view.name} do not see the same replicas"
     for replica in replicas:
-        if replica.peer_id not in known:
+        if replica.peer_id not in names:
             yield f"shard {replica.shard_id} is on the node {replica.peer_id}, which is unknown"
+
+
+def lost_count(views: Sequence[View]) -> int:
+    """Return how many shards no node holds: a node was removed that had the only copy."""
+    held = {replica.shard_id for view in views for replica in view.replicas}
+    return max(0, *(view.shards_count - len(held) for view in views))
 
 
 def uneven(views: Sequence[View]) -> Iterator[str]:
@@ -123,9 +135,10 @@ def uneven(views: Sequence[View]) -> Iterator[str]:
     hide the loss of all its points.
     """
     lacking = {shard_id for shard_id, _ in _lacking(views)}
+    names = {view.peer_id: view.name for view in views}
     for shard_id, counts in _counts(views).items():
         if shard_id in lacking:
-            each = ", ".join(f"{count:,} on node {peer}" for peer, count in counts.items())
+            each = ", ".join(f"{count:,} on {names[peer]}" for peer, count in counts.items())
             yield f"the replicas of shard {shard_id} have different numbers of points: {each}"
 
 
@@ -175,3 +188,7 @@ def spread(layout: Layout, views: Sequence[View] = ()) -> dict[int, int]:
         given[peer] += 1
         chosen[shard.id] = peer
     return chosen
+
+
+def _unnamed(peer: int) -> str:
+    return f"node {peer}"

@@ -31,6 +31,11 @@ BATCH_ANSWERS = 4
 _START = "Check that it is running (`inv stack.up` starts it) and that QDRANT_URL is right."
 # The tasks start no server on another machine.
 _ELSEWHERE = "Check that it is running, that QDRANT_URL is right, and that no firewall is between."
+# One of several nodes: no task starts a single one, and its URL is not that of the entry point.
+_NODE = (
+    "Start that node, or correct QDRANT_CLUSTER_URLS. If it is lost for good, remove it from the"
+    " cluster (docs/cluster.md)."
+)
 # A port that closes the connection, or does not answer in HTTP/1.
 _OTHER_PORT = (
     "If it was not just restarted, QDRANT_URL may name another port: the REST port is usually 6333,"
@@ -156,7 +161,7 @@ class Http:
         """Return the error for a lost or refused connection."""
         if isinstance(error, GatewayAnswer):
             return self._behind_gateway(error)
-        reason = str(error) or type(error).__name__
+        reason = str(error).rstrip(".") or type(error).__name__
         if is_not_tls(error):
             plain = f"http{self.endpoint.url.removeprefix('https')}"
             return Unreachable(
@@ -175,6 +180,8 @@ class Http:
                 hint=f"Check the proxy, or name {self.endpoint.host} in NO_PROXY.",
             )
         there = _START if self.endpoint.is_loopback else _ELSEWHERE
+        if len(self.endpoint.cluster_urls) > 1:
+            there = _NODE
         hint = _OTHER_PORT if isinstance(error, httpx.RemoteProtocolError) else there
         return Unreachable(f"Cannot reach Qdrant at {self.endpoint.url}: {reason}.", hint=hint)
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 
-from snapshot_tasks.domain.cluster import nodes_count
+from snapshot_tasks.domain.cluster import nodes_count, peer_addresses
 from snapshot_tasks.domain.endpoint import Endpoint
 from snapshot_tasks.domain.layout import View, view_of
 from snapshot_tasks.qdrant.server import Server
@@ -15,6 +15,7 @@ from snapshot_tasks.system.errors import Refused, Unreachable
 POLL_SECONDS = 0.1
 
 CLUSTER_URLS = "Set QDRANT_CLUSTER_URLS to the REST URL of every node, with commas between them."
+_MISSING = f"{CLUSTER_URLS} If a node is lost for good, remove it first (docs/cluster.md)."
 
 
 class Nodes:
@@ -39,7 +40,7 @@ class Nodes:
         """
         views = []
         for server in self._servers:
-            view = view_of(server.cluster.placement(collection))
+            view = view_of(server.cluster.placement(collection), name=server.endpoint.url)
             self._by_peer[view.peer_id] = server
             views.append(view)
         return tuple(views)
@@ -70,7 +71,7 @@ def open_nodes(entry: Server) -> Iterator[Nodes]:
             stack.enter_context(Server(endpoint, operation_timeout_seconds=entry.timeout_seconds))
             for endpoint in entry.endpoint.nodes()
         )
-        _refuse_other_nodes(entry, servers, set(map(int, status.get("peers") or ())))
+        _refuse_other_nodes(entry, servers, peer_addresses(status))
         _refuse_mixed_versions(servers)
         yield Nodes(servers)
 
@@ -114,7 +115,9 @@ def _knows(endpoint: Endpoint, count: int, timeout_seconds: float) -> bool:
         return nodes_count(server.cluster.status()) == count
 
 
-def _refuse_other_nodes(entry: Server, servers: tuple[Server, ...], peers: set[int]) -> None:
+def _refuse_other_nodes(
+    entry: Server, servers: tuple[Server, ...], peers: Mapping[int, str]
+) -> None:
     """Refuse nodes of another cluster, and a list in which a node is missing."""
     found: dict[int, str] = {}
     for server in servers:
@@ -126,11 +129,11 @@ def _refuse_other_nodes(entry: Server, servers: tuple[Server, ...], peers: set[i
         if peer in found:
             raise Refused(f"{url} and {found[peer]} are the same node.", hint=CLUSTER_URLS)
         found[peer] = url
-    if missing := peers - found.keys():
+    if missing := [f"{peers[peer]} (peer {peer})" for peer in sorted(peers.keys() - found.keys())]:
         raise Refused(
             f"The cluster of {entry.endpoint.url} has {len(peers)} nodes, but the URLs of"
-            f" {len(found)} are known; missing: {', '.join(map(str, sorted(missing)))}.",
-            hint=CLUSTER_URLS,
+            f" {len(found)} are known; missing: {', '.join(missing)}.",
+            hint=_MISSING,
         )
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from snapshot_tasks.catalog.folder import Catalog
 from snapshot_tasks.catalog.journal import Journal
-from snapshot_tasks.checks.cluster import check_even, settled_layout
+from snapshot_tasks.checks.cluster import check_even, refuse_lost_shards, settled_layout
 from snapshot_tasks.checks.contents import check_sanity
 from snapshot_tasks.checks.hidden import hidden_points
 from snapshot_tasks.checks.indexes import wrong_on_source
@@ -221,6 +221,7 @@ def _way(
             keep_server_copy=request.keep_server_copy,
             clock=clock,
         )
+    refuse_lost_shards(nodes.views(request.collection), request.collection)
     what = TakeShards(
         collection=request.collection,
         version=version,

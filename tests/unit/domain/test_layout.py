@@ -12,6 +12,7 @@ from snapshot_tasks.domain.layout import (
     Replica,
     View,
     layout_of,
+    lost_count,
     spread,
     uneven,
     unsettled,
@@ -59,7 +60,7 @@ def test_equal_views_are_settled() -> None:
             },
             "shard 1 is Dead on node 3",
         ),
-        ({"remote_shards": []}, "the nodes 1 and 3 do not see the same replicas"),
+        ({"remote_shards": []}, "node 1 and node 3 do not see the same replicas"),
     ],
 )
 def test_one_node_that_says_otherwise_is_enough(changed: dict[str, Any], reason: str) -> None:
@@ -74,6 +75,20 @@ def test_a_replica_on_an_unknown_node_is_told() -> None:
     assert list(unsettled([view_of(answer(1, {0: [1], 1: [7]}))])) == [
         "shard 1 is on the node 7, which is unknown"
     ]
+
+
+def test_nodes_are_called_by_their_urls() -> None:
+    """Nobody knows a node by its peer id."""
+    views = [view_of(answer(1, TWICE), name="http://one")]
+    views.append(view_of(answer(2, TWICE, remote_shards=[]), name="http://two"))
+    assert list(unsettled(views))[0] == "http://one and http://two do not see the same replicas"
+
+
+def test_shards_that_no_node_holds_are_counted() -> None:
+    """A removed node had the only copy: the other nodes agree, and say nothing of it but this."""
+    once = {0: [1], 1: [2]}
+    assert lost_count([view_of(answer(1, once, shard_count=2))]) == 0
+    assert lost_count([view_of(answer(1, once, shard_count=6)), view_of(answer(2, once))]) == 4
 
 
 def test_keys_come_with_their_shards_and_replicas() -> None:
