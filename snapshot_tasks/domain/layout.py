@@ -31,8 +31,8 @@ class Replica:
 class View:
     """What one node says about a collection: every replica, and what is moving.
 
-    `points` is about how many points each of its own replicas has. `shards_count` counts all shards,
-    also those that no node holds any more; 0 is unknown. `name` is what people call the node.
+    `points` is about how many points each of its own replicas has. `shards_count` counts all
+    shards, also those that no node holds any more; 0 is unknown. `name` is what people call it.
     """
 
     peer_id: int

@@ -43,6 +43,7 @@ def cronjobs(request: Request) -> Schedule:
         files={FILE: head + "---\n".join(documents)},
         install=(
             # Not by --from-literal: arguments are seen by others and stay in the history.
+            *_unnamed_nodes(request),
             f"kubectl create secret generic {NAME} --from-env-file=secret.env   # NAME=value lines",
             f"kubectl apply -f {FILE}",
             f"kubectl create job --from=cronjob/{NAME} {NAME}-now   # to see that it works",
@@ -79,16 +80,24 @@ def _config(request: Request, url: str) -> str:
 def _nodes(request: Request) -> dict[str, str]:
     """Return the nodes of a cluster, unless this machine forwards ports to them."""
     urls = request.elsewhere.cluster_urls
-    if any(is_loopback(urlsplit(url).hostname or "") for url in urls):
-        return {}
-    return {"QDRANT_CLUSTER_URLS": ",".join(urls)} if urls else {}
+    return {"QDRANT_CLUSTER_URLS": ",".join(urls)} if urls and not _unnamed_nodes(request) else {}
+
+
+def _unnamed_nodes(request: Request) -> tuple[str, ...]:
+    """Return what to do first if no pod reaches the nodes by the URLs that are known of them."""
+    if not any(is_loopback(urlsplit(u).hostname or "") for u in request.elsewhere.cluster_urls):
+        return ()
+    example = "http://qdrant-0.qdrant-headless:6333"
+    return (f"# first add QDRANT_CLUSTER_URLS to its ConfigMap, as a pod reaches them: {example}",)
 
 
 def _plaintext(request: Request, url: str) -> dict[str, str]:
     """Return the hosts that may get the key over plain HTTP: a service inside the cluster may."""
     hosts = list(request.elsewhere.plaintext_hosts)
     if _namespace(url) is not None and url.startswith("http:"):
-        hosts.append(urlsplit(url).hostname or "")
+        nodes = [node for node in request.elsewhere.cluster_urls if node.startswith("http:")]
+        found = [urlsplit(node).hostname or "" for node in (url, *nodes)]
+        hosts += [host for host in found if not is_loopback(host)]
     names = ",".join(dict.fromkeys(hosts))
     return {"QDRANT_ALLOW_PLAINTEXT_KEY": names} if names else {}
 

@@ -14,7 +14,7 @@ from snapshot_tasks.sealing.archive import check_archive
 from snapshot_tasks.system.errors import Refused
 from tests.conftest import NEWER, OLDER, Inv, Live
 from tests.integration.conftest import Samples
-from tests.support.cluster import at, binary
+from tests.support.cluster import at, binary, of_cluster
 from tests.support.fixtures import NODES, Fixture
 from tests.support.nodes import Node, nodes, until
 from tests.support.world import assert_error
@@ -124,6 +124,35 @@ def test_doctor_says_that_it_is_one_of_three(three: list[Node], inv: Inv) -> Non
     [found] = [f for f in ran.document["result"]["findings"] if f["check"] == "cluster"]
     assert found["status"] == "FAIL"
     assert "has 3 nodes" in found["message"]
+
+
+def test_a_shard_that_no_node_has_is_told(inv: Inv, tmp_path: Path) -> None:
+    """The node with its only replica is lost: Qdrant cannot read the rest, and says 500 or less."""
+    folder = tmp_path / "lost"
+    folder.mkdir()
+    with nodes(binary(folder, NEWER), folder, 3) as found:
+        with closing(found[0].loader) as loader:
+            body = {"vectors": {"size": 4, "distance": "Cosine"}, "shard_number": 3}
+            loader.request("PUT", f"/collections/{NAME}", body)
+            loader.fill(NAME, points(20))
+            known = of_cluster(inv, found)
+            assert known("snapshot.create", "--collection", NAME).code == 0
+            peer = found[2].get("/cluster")["peer_id"]
+            found[2].kill()
+            ran = known("snapshot.create", "--collection", NAME)
+            assert_error(ran, 13, found[2].url, "lost for good")
+            left = of_cluster(inv, found[:2])
+            ran = left("snapshot.create", "--collection", NAME)
+            assert_error(ran, 24, f"(peer {peer})", "lost for good")
+            url = f"{found[0].url}/cluster/peer/{peer}?force=true"
+            httpx.delete(url, timeout=60).raise_for_status()
+        until(lambda: len(found[1].get("/cluster")["peers"]) == 2)
+        for task in (
+            ("snapshot.create", "--collection", NAME),
+            ("snapshot.restore", "--collection", NAME, "--replace", "--yes"),
+            ("snapshot.verify", "--collection", NAME, "--level", "source"),
+        ):
+            assert_error(left(*task), 24, "No node has 1 of the 3 shards", "Delete the collection")
 
 
 def test_the_file_of_a_dead_replica_is_refused(three: list[Node], inv: Inv, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 
-from snapshot_tasks.checks.cluster import refuse_without_keys
+from snapshot_tasks.checks.cluster import refuse_lost_shards, refuse_without_keys
 from snapshot_tasks.domain.cluster import KeyStep, is_custom, key_steps
 from snapshot_tasks.domain.collection import has_turbo4
 from snapshot_tasks.domain.snapshot import Snapshot
@@ -93,6 +93,16 @@ def _uses_rocksdb(snapshot: Snapshot, look: Callable[[], ArchiveSummary]) -> boo
     if snapshot.taken_with and not known(snapshot.taken_with).reads_rocksdb:
         return False
     return look().uses_rocksdb
+
+
+def refuse_lost(server: Server, collection: str) -> None:
+    """Refuse to replace what cannot be saved before: a collection with a shard that no node has.
+
+    Raises:
+        Refused: if there is such a shard.
+    """
+    with open_nodes(server) as nodes:
+        refuse_lost_shards(nodes.views(collection), collection)
 
 
 def needs_start_up(config: JsonObject, version: str) -> bool:

@@ -12,7 +12,7 @@ from snapshot_tasks.domain.names import beside_names, check_collection
 from snapshot_tasks.domain.snapshot import Snapshot
 from snapshot_tasks.domain.versions import Fit, known, version_fit
 from snapshot_tasks.operations.restore.by_shard import ByShard
-from snapshot_tasks.operations.restore.demands import CustomSharding, refuse_unfit
+from snapshot_tasks.operations.restore.demands import CustomSharding, refuse_lost, refuse_unfit
 from snapshot_tasks.qdrant.mounts import server_paths
 from snapshot_tasks.qdrant.server import Server
 from snapshot_tasks.system.errors import NotFound, Refused, StorageError
@@ -236,6 +236,8 @@ def plan_restore(request: RestoreRequest, server: Server) -> RestorePlan:
         )
     )
     by_shard = prepared if isinstance(prepared, ByShard) else None
+    if by_shard and by_shard.nodes_count > 1 and target in collections:
+        refuse_lost(server, target)
     beside = ""
     if target != named and by_shard and by_shard.nodes_count > 1:
         names = beside_names(named, snapshot.created_at)

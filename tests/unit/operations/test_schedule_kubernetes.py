@@ -222,6 +222,16 @@ def test_a_pod_knows_the_nodes_of_a_cluster(host: str) -> None:
     assert data.get("QDRANT_CLUSTER_URLS") == (",".join(nodes) if host == "q-0.q" else None)
 
 
+@pytest.mark.parametrize(("host", "told"), [("q-0.q", False), ("localhost", True)])
+def test_each_node_may_get_the_key(host: str, told: bool) -> None:
+    """Over plain HTTP inside the cluster; and it is said if the nodes are known by other URLs."""
+    nodes = (f"http://{host}:6333", "http://q-1.q:6333")
+    request = request_for(elsewhere=Elsewhere(cluster_urls=nodes))
+    allowed = one(request, "ConfigMap")["data"]["QDRANT_ALLOW_PLAINTEXT_KEY"].split(",")
+    assert allowed == ["qdrant", *([] if told else [host]), "q-1.q"]
+    assert ("QDRANT_CLUSTER_URLS" in cronjobs(request).install[0]) is told
+
+
 def test_the_network_lets_out_what_is_needed_and_nothing_in() -> None:
     """Names, Qdrant with its two ports, and with copies or alarms what they are sent to."""
     plain = one(request_for(), "NetworkPolicy")["spec"]
