@@ -85,7 +85,7 @@ def view_of(placement: JsonObject, *, name: str = "") -> View:
     remote = list(placement.get("remote_shards") or ())
     return View(
         peer_id=here,
-        name=name or _unnamed(here),
+        name=name or str(here),
         shards_count=int(placement.get("shard_count") or 0),
         replicas=frozenset(
             Replica(int(shard["shard_id"]), int(shard.get("peer_id", here)), str(shard["state"]))
@@ -110,13 +110,13 @@ def unsettled(views: Sequence[View]) -> Iterator[str]:
     names = {view.peer_id: view.name for view in views}
     for replica in replicas:
         if replica.state != ACTIVE:
-            where = names.get(replica.peer_id, _unnamed(replica.peer_id))
-            yield f"shard {replica.shard_id} is {replica.state} on {where}"
+            where = names.get(replica.peer_id, replica.peer_id)
+            yield f"shard {replica.shard_id} is {replica.state} on node {where}"
     yield from sorted({reason for view in views for reason in view.moving})
     first, *others = views
     for view in others:
         if (view.replicas, view.keys) != (first.replicas, first.keys):
-            yield f"{first.name} and {view.name} do not see the same replicas"
+            yield f"the nodes {first.name} and {view.name} do not see the same replicas"
     for replica in replicas:
         if replica.peer_id not in names:
             yield f"shard {replica.shard_id} is on the node {replica.peer_id}, which is unknown"
@@ -138,7 +138,7 @@ def uneven(views: Sequence[View]) -> Iterator[str]:
     names = {view.peer_id: view.name for view in views}
     for shard_id, counts in _counts(views).items():
         if shard_id in lacking:
-            each = ", ".join(f"{count:,} on {names[peer]}" for peer, count in counts.items())
+            each = ", ".join(f"{count:,} on node {names[peer]}" for peer, count in counts.items())
             yield f"the replicas of shard {shard_id} have different numbers of points: {each}"
 
 
@@ -188,7 +188,3 @@ def spread(layout: Layout, views: Sequence[View] = ()) -> dict[int, int]:
         given[peer] += 1
         chosen[shard.id] = peer
     return chosen
-
-
-def _unnamed(peer: int) -> str:
-    return f"node {peer}"

@@ -60,7 +60,7 @@ def test_equal_views_are_settled() -> None:
             },
             "shard 1 is Dead on node 3",
         ),
-        ({"remote_shards": []}, "node 1 and node 3 do not see the same replicas"),
+        ({"remote_shards": []}, "the nodes 1 and 3 do not see the same replicas"),
     ],
 )
 def test_one_node_that_says_otherwise_is_enough(changed: dict[str, Any], reason: str) -> None:
@@ -81,7 +81,9 @@ def test_nodes_are_called_by_their_urls() -> None:
     """Nobody knows a node by its peer id."""
     views = [view_of(answer(1, TWICE), name="http://one")]
     views.append(view_of(answer(2, TWICE, remote_shards=[]), name="http://two"))
-    assert "http://one and http://two do not see the same replicas" in list(unsettled(views))
+    assert "the nodes http://one and http://two do not see the same replicas" in list(
+        unsettled(views)
+    )
 
 
 def test_shards_that_no_node_holds_are_counted() -> None:
