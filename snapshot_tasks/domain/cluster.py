@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -101,22 +101,25 @@ def key_steps(keys: tuple[ShardKey, ...]) -> tuple[KeyStep, ...]:
         ValueError: if no order gives a key its ids.
     """
     steps: list[KeyStep] = []
-    following = 1
+    following, taken = 1, {key.key for key in keys}
     for key in sorted(keys, key=lambda key: key.shard_ids):
         first, count = key.shard_ids[0], len(key.shard_ids)
         if key.shard_ids != tuple(range(first, first + count)) or first < following:
             raise ValueError(f"the shards of the key {key.key!r} have the ids {key.shard_ids}")
-        steps += _gap(following, first)
+        steps += _gap(following, first, taken)
         steps.append(KeyStep(key=key.key, shards_count=count))
         following = first + count
     return tuple(steps)
 
 
-def _gap(start: int, end: int) -> Iterator[KeyStep]:
+def _gap(start: int, end: int, taken: Collection[str | int]) -> Iterator[KeyStep]:
     """Yield keys that use up the ids from `start` to before `end`, a few of them at a time."""
     for first in range(start, end, GAP_SHARDS):
-        count = min(GAP_SHARDS, end - first)
-        yield KeyStep(key=f"gap-{first}", shards_count=count, gap=True, replication_factor=1)
+        count, name = min(GAP_SHARDS, end - first), f"gap-{first}"
+        # Qdrant refuses a second key of the same name.
+        while name in taken:
+            name += "-"
+        yield KeyStep(key=name, shards_count=count, gap=True, replication_factor=1)
 
 
 def is_custom(config: JsonObject) -> bool:

@@ -27,7 +27,7 @@ from snapshot_tasks.system.files import CHUNK_BYTES
 from snapshot_tasks.system.untrusted import JsonObject, parse_json, typed
 
 DESCRIPTION = "shards.json"
-SHARD = re.compile(r"shard-([0-9]{1,10})\.snapshot")
+SHARD = re.compile(r"shard-(0|[1-9][0-9]{0,9})\.snapshot")
 SCHEMA = 1
 # A shard of a cluster of a hundred nodes takes 300 bytes.
 MAX_DESCRIPTION_BYTES = 4 << 20
@@ -189,14 +189,32 @@ def storage_members(file: IO[bytes], budget: Budget) -> Iterator[tuple[IO[bytes]
     Raises:
         ValueError: if anything was not written by Qdrant or by `Writer`.
     """
+    before = ""
     for member in members(file, "the file", end_markers=(END_MARKER,), budget=budget):
-        found = SHARD.fullmatch(member.name)
-        if not (found and member.is_file):
+        found = SHARD.fullmatch(member.name) if member.is_file else None
+        kind = _kind_of(member, found)
+        if not _follows(before, kind):
+            raise ValueError(f"member {member.name!r} is not in its place")
+        before = kind
+        if not found:
             yield file, member
             continue
         shard = content(file, member)
         for inner in members(shard, member.name, end_markers=(END_MARKER,), budget=budget):
             yield shard, replace(inner, name=f"{int(found[1])}/{inner.name}")
+
+
+def _kind_of(member: Member, shard: re.Match[str] | None) -> str:
+    if shard:
+        return "shard"
+    return "description" if member.name == DESCRIPTION else "other"
+
+
+def _follows(before: str, kind: str) -> bool:
+    """Return whether a member may come next: shards and then their description, or neither."""
+    if kind == "description":
+        return before == "shard"
+    return before in ("", kind)
 
 
 def segment_file(parts: list[str]) -> tuple[str, str] | None:
@@ -227,3 +245,22 @@ def open_shard(path: Path, member: Member) -> Iterator[IO[bytes]]:
     """Open one shard's own file inside a container, for the block."""
     with path.open("rb") as file:
         yield content(file, member)
+
+
+def other_shards(path: Path, shard_set: ShardSet) -> list[int]:
+    """Return the shards of a container whose bytes are not those that a description speaks of.
+
+    The container must have passed `check_archive`, with this description.
+    """
+    found = shard_members(path)
+    return [
+        shard.id for shard in shard_set.shards if _sha256(path, found[shard.id]) != shard.sha256
+    ]
+
+
+def _sha256(path: Path, member: Member) -> str:
+    digest = hashlib.sha256()
+    with open_shard(path, member) as file:
+        while chunk := file.read(CHUNK_BYTES):
+            digest.update(chunk)
+    return digest.hexdigest()

@@ -78,6 +78,18 @@ def test_the_keys_of_custom_sharding_are_recorded(world: World, taken: Callable[
     assert [(s["id"], s["key"]) for s in manifest["shards"]] == [(1, "a"), (4, 7), (5, 7)]
 
 
+def test_a_collection_without_shard_keys_is_refused(world: World, inv: Inv) -> None:
+    """It has no shard, so nothing can be taken; that is no damage."""
+    with closing(world.found[0].loader) as loader:
+        loader.request("PUT", "/collections/keyless", {"sharding_method": "custom"})
+    try:
+        ran = of_cluster(inv, world.found)("snapshot.create", "--collection", "keyless")
+        assert_error(ran, 24, "no shard key", "Create a shard key")
+    finally:
+        with closing(world.found[0].loader) as loader:
+            loader.request("DELETE", "/collections/keyless")
+
+
 @pytest.mark.parametrize("count", [3, 2, 1])
 def test_it_comes_back_on_other_nodes(
     world: World, inv: Inv, taken: Callable[..., Path], tmp_path: Path, count: int

@@ -26,6 +26,7 @@ from snapshot_tasks.selftest.faults import FAULTS
 from snapshot_tasks.system.progress import Silent
 from tests.conftest import Inv, now
 from tests.support.fixtures import DEFERRED, NODES, WHOLE, Fixture
+from tests.support.world import assert_error
 
 # What damages a shard of a cluster, and its points.
 OF_SHARDS = (
@@ -106,8 +107,11 @@ def test_filters_find_what_the_server_found(fixture: Fixture, tmp_path: Path) ->
         assert found == asked["count"], asked["filter"]
 
 
-def write_container(fixture: Fixture, folder: Path) -> Path:
-    """Put one shard's two files into a cluster's file: stored as shard 0, streamed as shard 1."""
+def write_container(fixture: Fixture, folder: Path, *, swapped: bool = False) -> Path:
+    """Put one shard's two files into a cluster's file: stored as shard 0, streamed as shard 1.
+
+    If they are `swapped`, its description speaks of them as they were.
+    """
     facts, parts = fixture.facts, ("shard-stored", "shard-streamed")
     files = [fixture.write(folder, part=part).read_bytes() for part in parts]
     path = folder / "nodes_20250101_120000.snapshot"
@@ -120,7 +124,7 @@ def write_container(fixture: Fixture, folder: Path) -> Path:
     assert [s.sha256 for s in shards] == [facts["files"][f"nodes.{p}"]["sha256"] for p in parts]
     with path.open("w+b") as file:
         writer = Writer(file)
-        for number, data in enumerate(files):
+        for number, data in enumerate(reversed(files) if swapped else files):
             writer.place(number, len(data)).write(data)
         writer.finish(
             Description(
@@ -131,6 +135,13 @@ def write_container(fixture: Fixture, folder: Path) -> Path:
             )
         )
     return path
+
+
+def test_swapped_shards_are_not_imported(inv: Inv, tmp_path: Path) -> None:
+    """Qdrant never checks of which shard a file is, so the file's own description is believed."""
+    ran = inv("snapshot.import", str(write_container(NODES[0], tmp_path, swapped=True)))
+    assert_error(ran, 20, "other bytes of shard 0, 1", "shards.json")
+    assert list(Catalog(inv.root / "qdrant_snapshots").entries()) == []
 
 
 @pytest.mark.parametrize("fixture", NODES, ids=str)

@@ -20,6 +20,7 @@ from snapshot_tasks.catalog.load import load_snapshot
 from snapshot_tasks.domain.manifest import Manifest, dump_manifest
 from snapshot_tasks.domain.names import FINGERPRINT_SUFFIX, MANIFEST_SUFFIX, PROBES_SUFFIX
 from snapshot_tasks.domain.probes_file import ProbesFile, dump_probes
+from snapshot_tasks.domain.shards import ShardSet
 from snapshot_tasks.domain.snapshot import Snapshot
 from snapshot_tasks.domain.versions import UNKNOWN
 from snapshot_tasks.operations.batch import Batch, for_each
@@ -32,6 +33,7 @@ from snapshot_tasks.operations.create.seal import (
     reading_of,
 )
 from snapshot_tasks.sealing.archive import check_archive
+from snapshot_tasks.sealing.container import DESCRIPTION, other_shards
 from snapshot_tasks.sealing.described import Described, describe_alone
 from snapshot_tasks.sealing.reader import OldStorage
 from snapshot_tasks.system.errors import Damaged, Refused
@@ -134,12 +136,15 @@ class Importer:
 
     def _texts(self, file: Path, name: str, sha256: str, found: FoundFile) -> dict[str, str]:
         """Return the contents of the files beside it, by suffix; the manifest comes last."""
+        of_cluster = check_archive(file).description
+        if of_cluster:
+            _refuse_other_shards(file, found, of_cluster.shard_set)
         described = _described(file)
         reading = self._reading(file, sha256, described)
         probes = dump_probes(reading.probes)
         manifest = _manifest(found, described, reading, name, sha256, probes)
         manifest = replace(manifest, size_bytes=file.stat().st_size, label=self.label or None)
-        if of_cluster := check_archive(file).description:
+        if of_cluster:
             manifest = replace(
                 manifest,
                 qdrant_version=of_cluster.qdrant_version,
@@ -177,6 +182,16 @@ class Importer:
         label, total = f"reading {printable(file.name)}", file.stat().st_size
         with self.progress.phase(label, total_bytes=total) as advance:
             return sha256_of(file, advance=advance)
+
+
+def _refuse_other_shards(file: Path, found: FoundFile, shard_set: ShardSet) -> None:
+    """Refuse shards that were swapped or changed; Qdrant never checks of which shard a file is."""
+    if other := other_shards(file, shard_set):
+        raise Damaged(
+            f"{printable(found.name)} has other bytes of shard {', '.join(map(str, other))} than"
+            f" its {DESCRIPTION} says.",
+            hint="Copy it again from where it was taken, with its manifest if there is one.",
+        )
 
 
 def _described(file: Path) -> Described:

@@ -101,7 +101,13 @@ def _take(
 
 
 def _layout(what: TakeShards, progress: Progress) -> Layout:
-    return settled_layout(what.nodes, what.collection, progress, wait_seconds=what.wait_seconds)
+    layout = settled_layout(what.nodes, what.collection, progress, wait_seconds=what.wait_seconds)
+    if not layout.shards:
+        raise Refused(
+            f"{what.collection} has no shard, because it has custom sharding and no shard key yet.",
+            hint="Create a shard key first; until then it has no points that could be lost.",
+        )
+    return layout
 
 
 def _stored(

@@ -67,6 +67,12 @@ def test_gaps_of_deleted_keys_are_filled(
     assert [short(step) for step in key_steps(keys)] == steps
 
 
+def test_the_key_of_a_gap_has_a_name_of_its_own() -> None:
+    """A collection may have a key of that name, and Qdrant refuses a second one."""
+    keys = (ShardKey(key="gap-3", shard_ids=(2,)), ShardKey(key="a", shard_ids=(4,)))
+    assert [step.key for step in key_steps(keys)] == ["gap-1", "gap-3", "gap-3-", "a"]
+
+
 def test_ids_that_no_order_gives_are_refused() -> None:
     """Two keys whose shards alternate."""
     keys = (ShardKey(key="a", shard_ids=(1, 3)), ShardKey(key="b", shard_ids=(2,)))

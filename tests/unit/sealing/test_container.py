@@ -159,6 +159,36 @@ def test_what_is_not_whole_is_damaged(
         check_archive(path)
 
 
+@pytest.mark.parametrize(
+    ("names", "foreign"),
+    [
+        (["shards.json", "shard-0.snapshot", "shard-1.snapshot"], "shards.json"),
+        (["shard-0.snapshot", "shard-1.snapshot", "shard-01.snapshot", "shards.json"], "shard-01"),
+        (["shard-0.snapshot", "0/wal/x", "shard-1.snapshot", "shards.json"], "0/wal"),
+        (["shard-0.snapshot", "shard-1.snapshot", "shards.json", "config.json"], "config.json"),
+        (["config.json", "shards.json"], "shards.json"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else f"{len(value)}",
+)
+def test_nothing_is_out_of_its_place(
+    tmp_path: Path, shards: dict[int, bytes], names: list[str], foreign: str
+) -> None:
+    """A second file of a shard, or a part outside: what is sealed would not be what is restored."""
+    data = {
+        "shard-0.snapshot": shards[0],
+        "shard-1.snapshot": shards[1],
+        "shard-01.snapshot": shards[1],
+        "shards.json": described(shards).dump(),
+    }
+    with tarfile.open(tmp_path / "x.snapshot", "w", format=tarfile.GNU_FORMAT) as archive:
+        for name in names:
+            member = tarfile.TarInfo(name)
+            member.size = len(data.get(name, b"{}"))
+            archive.addfile(member, io.BytesIO(data.get(name, b"{}")))
+    with pytest.raises(Damaged, match=f"{foreign}.* is not in its place"):
+        check_archive(tmp_path / "x.snapshot")
+
+
 def test_a_container_that_is_cut_is_damaged(tmp_path: Path, shards: dict[int, bytes]) -> None:
     """As any other snapshot."""
     path = written(tmp_path / "x.snapshot", shards)
