@@ -341,7 +341,9 @@ def _key(run: Run) -> str | None:
 
 
 def _interrupted() -> Outcome:
-    hint = "Nothing half-done was left behind. Run it again whenever you like."
+    hint = (
+        "What was half-done is removed, or the next run removes it. Run it again whenever you like."
+    )
     return Outcome(result={}, error=Interrupted("Interrupted.", hint=hint))
 
 

@@ -121,14 +121,20 @@ def _is_remote(url: str) -> bool:
 
 
 def _policy(request: Request, url: str) -> str:
-    parts = urlsplit(url)
-    port = parts.port or (443 if parts.scheme == "https" else 80)
-    ports = [port, _GRPC] if port == _REST else [port]
+    nodes = request.elsewhere.cluster_urls
+    ports = list(dict.fromkeys(port for one in (url, *nodes) for port in _ports(one)))
     peer = _PEER.format(namespace=_namespace_selector(url)) if _namespace(url) is not None else ""
     egress = _egress(ports, peer)
     if outside := _outside(request):
         egress += _egress(outside, "")
     return _POLICY.format(egress=egress)
+
+
+def _ports(url: str) -> list[int]:
+    """Return the ports of a Qdrant: also that of gRPC, where it has the usual ones."""
+    parts = urlsplit(url)
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    return [port, _GRPC] if port == _REST else [port]
 
 
 def _outside(request: Request) -> list[int]:

@@ -78,12 +78,29 @@ def require_room(snapshot: Path, scratch: Path) -> None:
         StorageError: if it certainly has not.
         ValueError: if the file is not a valid archive.
     """
-    free = shutil.disk_usage(scratch).free
     needed = room_of(snapshot).needed_bytes(in_memory=is_in_memory(scratch))
-    if free < needed:
+    _require("Reading the snapshot", needed, scratch)
+
+
+def require_room_for_replicas(snapshot: Path, scratch: Path, *, share: float) -> None:
+    """Check that a folder has the room to receive and read what one node has of a snapshot.
+
+    `share` is the part of all shards that a node has at least, if it has the most.
+
+    Raises:
+        StorageError: if it certainly has not.
+        ValueError: if the file is not a valid archive.
+    """
+    unpacked = room_of(snapshot).needed_bytes(in_memory=is_in_memory(scratch))
+    needed = int((snapshot.stat().st_size + unpacked) * share)
+    _require("Comparing the replicas of one node", needed, scratch)
+
+
+def _require(what: str, needed_bytes: int, folder: Path) -> None:
+    free = shutil.disk_usage(folder).free
+    if free < needed_bytes:
         raise StorageError(
-            f"Reading the snapshot needs {needed:,} bytes in {scratch}, but {free:,} are free.",
-            hint=HINT,
+            f"{what} needs {needed_bytes:,} bytes in {folder}, but {free:,} are free.", hint=HINT
         )
 
 

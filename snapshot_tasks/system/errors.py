@@ -126,7 +126,7 @@ class Refused(TaskError):
 
 
 class Interrupted(TaskError):
-    """Ended by Ctrl-C or a termination signal; nothing half-done is left behind."""
+    """Ended by Ctrl-C or a termination signal; the next run removes what is half-done."""
 
     exit_code = 130
     kind = "interrupted"

@@ -18,6 +18,7 @@ from tests.support.cluster import (
     of_cluster,
     points,
 )
+from tests.support.disks import need_disks, small_disk
 from tests.support.nodes import until
 from tests.support.proxy import Answer, Hold, Proxy
 from tests.support.world import assert_error, ended, tree
@@ -84,6 +85,19 @@ def test_a_replica_that_was_never_filled_fails_the_restore(
     names = [c["name"] for c in world.found[0].get("/collections")["collections"]]
     assert NEW not in names
     nothing_left(world.found)
+
+
+def test_no_room_to_compare_makes_nothing(
+    world: World, inv: Inv, taken: Callable[..., Path], tmp_path: Path
+) -> None:
+    """It is known before: else every node would restore its shards, and lose them again."""
+    need_disks()
+    taken(AUTO)
+    with small_disk(tmp_path / "small", size="2m") as disk:
+        ran = of_cluster(inv, world.found, TMPDIR=str(disk))("snapshot.restore", "--as", NEW)
+    assert_error(ran, 15, "Comparing the replicas of one node", "TMPDIR")
+    names = [c["name"] for c in world.found[0].get("/collections")["collections"]]
+    assert NEW not in names
 
 
 def test_an_empty_active_replica_is_told(world: World, inv: Inv) -> None:

@@ -62,6 +62,12 @@ class ByShard:
     nodes_count: int = 1
     changed: tuple[Finding, ...] = ()
 
+    @property
+    def node_share(self) -> float:
+        """The part of all shards that a node gets, if every node gets as many."""
+        replicas = int((self.config.get("params") or {}).get("replication_factor") or 1)
+        return min(1.0, replicas / self.nodes_count)
+
     def send(self, server: Server, collection: str, progress: Progress) -> None:
         """Create the collection, then restore every replica of every shard, side by side.
 
@@ -266,7 +272,7 @@ def _replicated(
     changed = {**config, "params": params}
     if asked:
         return changed, (ok("replication", f"{factor} instead of {recorded}, as asked for"),)
-    message = f"{factor} instead of {recorded}, because there are no more nodes"
+    message = f"{factor} instead of {recorded}, because {_nodes(nodes_count)}"
     return changed, (warn("replication", message, _MORE_NODES),)
 
 
@@ -275,7 +281,11 @@ def _fewer_of_keys(shard_set: ShardSet, nodes_count: int) -> Iterator[Finding]:
     for key in shard_set.keys:
         if key.replication_factor > nodes_count:
             message = f"{nodes_count} instead of {key.replication_factor} of the key {key.key!r}"
-            yield warn("replication", f"{message}, because there are no more nodes", _MORE_NODES)
+            yield warn("replication", f"{message}, because {_nodes(nodes_count)}", _MORE_NODES)
+
+
+def _nodes(count: int) -> str:
+    return "there is only 1 node" if count == 1 else f"there are only {count} nodes"
 
 
 @contextmanager

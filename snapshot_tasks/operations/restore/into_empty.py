@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import tempfile
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from uuid import uuid4
 
 from snapshot_tasks.checks.expected import (
@@ -30,6 +32,7 @@ from snapshot_tasks.qdrant.mounts import server_paths
 from snapshot_tasks.qdrant.nodes import open_nodes
 from snapshot_tasks.qdrant.server import Server
 from snapshot_tasks.qdrant.snapshots import NotVisible
+from snapshot_tasks.sealing.room import require_room_for_replicas
 from snapshot_tasks.system import process
 from snapshot_tasks.system.errors import (
     Damaged,
@@ -133,10 +136,15 @@ def bring_back(
     `removed` is called once nothing of it is left.
 
     Raises:
+        StorageError: if there is no room here to compare it; nothing was restored then.
         Damaged: if the server reads different bytes from the local file.
         RestoreIncomplete: if Qdrant refuses or fails.
     """
-    proof = expected_sealed(plan.snapshot, plan.target, searches=False) if plan.is_read else None
+    proof = None
+    if plan.by_shard and plan.is_read:
+        proof = expected_sealed(plan.snapshot, plan.target, searches=False)
+        scratch = Path(tempfile.gettempdir())
+        require_room_for_replicas(plan.snapshot.path, scratch, share=plan.by_shard.node_share)
     start = time.monotonic()
     try:
         way = _send(plan, server, sha256, upload_name, progress)

@@ -140,9 +140,9 @@ class RestorePlan:
                 for alias in self.all_aliases
             ]
             steps.append(f"leave {self.target} as it is")
-            steps.append(f"on any failure, delete {self.beside} and change nothing else")
+            steps.append(f"delete {self.beside} on any failure, and change nothing else")
         elif self.exists:
-            steps.append(f"on any failure, restore {self.target} as it was")
+            steps.append(f"restore {self.target} as it was on any failure")
         return steps
 
     def _saving(self) -> list[str]:

@@ -232,6 +232,13 @@ def test_each_node_may_get_the_key(host: str, told: bool) -> None:
     assert ("QDRANT_CLUSTER_URLS" in cronjobs(request).install[0]) is told
 
 
+def test_the_network_lets_out_to_every_node() -> None:
+    """A node may have another port than the entry point."""
+    nodes = ("http://q-0.q:6333", "http://q-1.q:7333")
+    rule = one(request_for(elsewhere=Elsewhere(cluster_urls=nodes)), "NetworkPolicy")
+    assert [p["port"] for p in rule["spec"]["egress"][1]["ports"]] == [6333, 6334, 7333]
+
+
 def test_the_network_lets_out_what_is_needed_and_nothing_in() -> None:
     """Names, Qdrant with its two ports, and with copies or alarms what they are sent to."""
     plain = one(request_for(), "NetworkPolicy")["spec"]

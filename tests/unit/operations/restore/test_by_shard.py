@@ -45,3 +45,14 @@ def test_fewer_replicas_of_a_key_are_told(
     assert [step.replication_factor for step in plan.steps] == [made]
     assert told in " ".join(finding.message for finding in plan.changed)
     assert bool(told) is bool(plan.changed)
+
+
+@pytest.mark.parametrize(
+    ("recorded", "nodes_count", "share"), [(1, 3, 1 / 3), (2, 2, 1), (3, 1, 1)]
+)
+def test_a_node_gets_its_share_of_the_shards(recorded: int, nodes_count: int, share: float) -> None:
+    """So much room is needed to compare them: every replica of a node at once."""
+    config = {"params": {"shard_number": 1, "replication_factor": recorded}}
+    summary = ArchiveSummary(shards=("0",), segments_count=1, members_count=1, config=config)
+    plan = plan_by_shard(SNAPSHOT, summary, config, {}, nodes_count=nodes_count)
+    assert plan.node_share == share
