@@ -17,9 +17,11 @@ from tests.support.cluster import (
     AUTO,
     AUTO_POINTS,
     KEYED,
+    KEYS,
     World,
     at,
     binary,
+    fill,
     nothing_left,
     of_cluster,
     placement,
@@ -28,6 +30,9 @@ from tests.support.cluster import (
 from tests.support.inv import Ran
 from tests.support.nodes import Node, nodes
 from tests.support.world import assert_error
+
+# What is left of custom sharding where a key was deleted again.
+KEY_BY_ID = {1: "a", 4: 7, 5: 7}
 
 
 def proven(ran: Ran) -> None:
@@ -103,8 +108,7 @@ def test_it_comes_back_on_other_nodes(
             proven(there("snapshot.verify", "--snapshot", path.name, "--level", "source"))
         replicas = min(2, count)
         assert placement(other, AUTO) == dict.fromkeys(range(6), (None, replicas))
-        keys = {1: "a", 4: 7, 5: 7}
-        assert placement(other, KEYED) == {n: (key, replicas) for n, key in keys.items()}
+        assert placement(other, KEYED) == {n: (key, replicas) for n, key in KEY_BY_ID.items()}
         nothing_left(other)
         _still_writable(other)
         # Every replica got the later writes, too: each is compared with the shard's new seal.
@@ -146,6 +150,25 @@ def test_a_snapshot_of_one_server_comes_back_in_a_cluster(
     assert placement(world.found, "single") == {0: (None, 1), 1: (None, 1)}
     with closing(world.found[0].loader) as loader:
         loader.request("DELETE", "/collections/single")
+
+
+def test_the_keys_of_one_node_come_back_on_three(world: World, inv: Inv, tmp_path: Path) -> None:
+    """One node in cluster mode grows to three: same ids and keys, then writable to each key."""
+    with nodes(binary(tmp_path, world.version), tmp_path / "one", 1) as [node]:
+        fill(node)
+        proven(at(inv, node.url)("snapshot.create", "--collection", KEYED))
+    there = of_cluster(inv, world.found)
+    proven(there("snapshot.restore", "--collection", KEYED, "--as", "grown"))
+    assert {i: key for i, (key, _) in placement(world.found, "grown").items()} == KEY_BY_ID
+    with closing(world.found[0].loader) as loader:
+        for number, key in enumerate(KEYS):
+            batch = {"points": list(points(150, start=1000 * number)), "shard_key": key}
+            loader.request("PUT", "/collections/grown/points", batch)
+    for node in world.found:
+        answer = httpx.post(f"{node.url}/collections/grown/points/count", json={"exact": True})
+        assert answer.json()["result"]["count"] == 150 * len(KEYS)
+    with closing(world.found[0].loader) as loader:
+        loader.request("DELETE", "/collections/grown")
 
 
 def test_a_node_that_is_not_named_is_told(world: World, inv: Inv) -> None:
