@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from itertools import count
 from pathlib import Path
 
 from snapshot_tasks.system.errors import SettingsError
@@ -45,26 +46,23 @@ def _is_text(name: str) -> bool:
 
 
 def snapshot_names(collection: str, taken_at: datetime) -> Iterator[str]:
-    """Yield possible names for a snapshot, in the order in which they should be tried."""
-    stem = f"{collection}_{taken_at.astimezone(UTC):%Y%m%d_%H%M%S}"
-    yield stem + SUFFIX
-    number = 2
-    while True:
-        yield f"{stem}-{number}{SUFFIX}"
-        number += 1
+    """Return possible names for a snapshot, in the order in which they should be tried."""
+    stems = _numbered(f"{collection}_{taken_at.astimezone(UTC):%Y%m%d_%H%M%S}")
+    return (stem + SUFFIX for stem in stems)
 
 
 def beside_names(alias: str, taken_at: datetime) -> Iterator[str]:
-    """Yield possible names for the collection that an alias will mean, the best one first.
+    """Return possible names for the collection that an alias will mean, the best one first.
 
     They tell from when its points are.
     """
-    name = f"{alias}-{taken_at.astimezone(UTC):%Y%m%d-%H%M%S}"
+    return _numbered(f"{alias}-{taken_at.astimezone(UTC):%Y%m%d-%H%M%S}")
+
+
+def _numbered(name: str) -> Iterator[str]:
+    """Yield a name, then the same with a number, from 2 on."""
     yield name
-    number = 2
-    while True:
-        yield f"{name}-{number}"
-        number += 1
+    yield from (f"{name}-{number}" for number in count(2))
 
 
 def latest_name(collection: str) -> str:

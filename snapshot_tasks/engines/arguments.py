@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import PurePath
 
-P2P_PORT = 6335
+from snapshot_tasks.domain.cluster import P2P_PORT
 
 
 def cluster_environment(port: int = P2P_PORT) -> dict[str, str]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from snapshot_tasks.domain.cluster import P2P_PORT
 from snapshot_tasks.engines.base import Address
 from snapshot_tasks.engines.compose_stack import JsonObject, Stack, setting
 from snapshot_tasks.system.errors import SettingsError, Unreachable
 
-HTTP_PORT, GRPC_PORT, P2P_PORT = 6333, 6334, 6335
+HTTP_PORT, GRPC_PORT = 6333, 6334
 _EVERYWHERE = ("", "0.0.0.0", "::", "127.0.0.1")  # noqa: S104 - compared, not listened at
 
 # What `docker compose port` answers for a port of the container: host:port, or nothing.

@@ -7,13 +7,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from snapshot_tasks.domain.cluster import P2P_PORT
 from snapshot_tasks.domain.endpoint import Mount, is_loopback
-from snapshot_tasks.engines.arguments import (
-    P2P_PORT,
-    cluster_environment,
-    load_argv,
-    node_argv,
-)
+from snapshot_tasks.engines.arguments import cluster_environment, load_argv, node_argv
 from snapshot_tasks.engines.compose_stack import JsonObject, setting
 from snapshot_tasks.system.errors import SettingsError
 

@@ -23,7 +23,7 @@ from typing import IO, Any
 from snapshot_tasks.domain.shards import ShardSet
 from snapshot_tasks.sealing.tar import BLOCK, END_MARKER, Budget, Member, content, members
 from snapshot_tasks.system.errors import Damaged
-from snapshot_tasks.system.files import CHUNK_BYTES
+from snapshot_tasks.system.files import CHUNK_BYTES, sha256_of_open
 from snapshot_tasks.system.untrusted import JsonObject, parse_json, typed
 
 DESCRIPTION = "shards.json"
@@ -259,8 +259,5 @@ def other_shards(path: Path, shard_set: ShardSet) -> list[int]:
 
 
 def _sha256(path: Path, member: Member) -> str:
-    digest = hashlib.sha256()
     with open_shard(path, member) as file:
-        while chunk := file.read(CHUNK_BYTES):
-            digest.update(chunk)
-    return digest.hexdigest()
+        return sha256_of_open(file)

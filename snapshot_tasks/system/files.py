@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import IO
 
 from snapshot_tasks.system.errors import UTF_8, StorageError
 from snapshot_tasks.system.locks import try_lock
@@ -238,11 +239,16 @@ def append_line(path: Path, line: str) -> None:
 
 def sha256_of(path: Path, *, advance: Callable[[int], None] = lambda count: None) -> str:
     """Return the hex SHA-256 of a file; `advance` is called with the size of each chunk read."""
-    digest = hashlib.sha256()
     with path.open("rb") as file:
-        while chunk := file.read(CHUNK_BYTES):
-            digest.update(chunk)
-            advance(len(chunk))
+        return sha256_of_open(file, advance=advance)
+
+
+def sha256_of_open(file: IO[bytes], *, advance: Callable[[int], None] = lambda count: None) -> str:
+    """The same for what is left to read of an open file."""
+    digest = hashlib.sha256()
+    while chunk := file.read(CHUNK_BYTES):
+        digest.update(chunk)
+        advance(len(chunk))
     return digest.hexdigest()
 
 
