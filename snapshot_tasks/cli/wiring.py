@@ -154,11 +154,19 @@ def push_new(
     run: Run, snapshots: Sequence[Snapshot], targets: Sequence[Repository]
 ) -> Batch[Pushed]:
     """Push new snapshots to each place; a failed push does not stop the others."""
-    from snapshot_tasks.offsite.codec import Packer
+    from snapshot_tasks.offsite.codec import Packer, Unpacker
     from snapshot_tasks.operations.offsite.push import PushRequest, push_each
 
-    packer = Packer(run.settings.offsite.age_recipients) if targets else None
-    requests = [PushRequest(snapshot=one, packer=packer) for one in snapshots if packer]
+    offsite = run.settings.offsite
+    requests = [
+        PushRequest(
+            snapshot=one,
+            packer=Packer(offsite.age_recipients),
+            unpacker=Unpacker(offsite.age_identity_file),
+            cache=run.settings.snapshot_dir,
+        )
+        for one in (snapshots if targets else ())
+    ]
     return push_each(requests, targets, run.progress, clock=now)
 
 

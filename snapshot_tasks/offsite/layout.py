@@ -13,6 +13,7 @@ _BLOB = re.compile(
 )
 MANIFEST, FINGERPRINT, PROOFS = "manifest.json", "fingerprint.json", "proofs.jsonl"
 PROBES = "probes.json"
+INDEX = "index"
 BESIDE = (MANIFEST, FINGERPRINT, PROBES, PROOFS)
 
 
@@ -39,8 +40,8 @@ class Key:
 
     def beside(self, kind: str, sha256: str, ending: str) -> str:
         """Return the name of a file next to the snapshot, such as its manifest."""
-        stem, _, suffix = kind.partition(".")
-        return f"{stem}-{sha256[:16]}.{suffix}{ending}"
+        stem, dot, suffix = kind.partition(".")
+        return f"{stem}-{sha256[:16]}{dot}{suffix}{ending}"
 
 
 def is_blob_name(name: str) -> bool:

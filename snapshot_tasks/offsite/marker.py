@@ -1,4 +1,7 @@
-"""The marker of a pushed snapshot lists its parts. Without a marker, the snapshot does not exist.
+"""The marker of a pushed snapshot. Without a marker, the snapshot does not exist.
+
+It names the index of the snapshot's blocks and the packs in which they lie, so that retention needs
+no identity. The marker of an earlier version lists the parts of the file instead.
 
 A marker is untrusted, because anyone who can write to the store can write one. Its names can only
 point below the snapshot's own folder, and its sizes limit the memory needed for reading.
@@ -16,12 +19,13 @@ from typing import Any
 from snapshot_tasks.domain.names import check_collection, check_file_name, latest_name
 from snapshot_tasks.offsite.codec import OVERHEAD_BYTES
 from snapshot_tasks.offsite.layout import BESIDE, PROBES, Key, is_blob_name
+from snapshot_tasks.offsite.packs import is_pack_name
 from snapshot_tasks.system.errors import Damaged, Refused, SettingsError
 from snapshot_tasks.system.untrusted import optional, parse_json, parse_moment, printable, typed
 
-SCHEMA = 2
-# Earlier versions do not know the file with the searches, and would clean it up.
-WITHOUT_PROBES = 1
+SCHEMA = 3
+# With parts instead of blocks; without probes, which the earliest version would clean up.
+OF_PARTS, WITHOUT_PROBES = 2, 1
 PART_BYTES = 32 << 20
 MAX_MARKER_BYTES = 32 << 20
 MAX_BESIDE_BYTES = 64 << 20
@@ -39,12 +43,20 @@ class Blob:
     sha256: str
 
 
+@dataclass(frozen=True, slots=True)
+class Pack:
+    """A pack that a snapshot needs, and its size as it is stored."""
+
+    name: str
+    stored_bytes: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Marker:
     """A snapshot off-site. `sha256` is that of the plain file, which identifies the snapshot.
 
     Values that only a manifest contains are None without one. `beside` has the manifest and other
-    small files.
+    small files. Either there is an `index`, or there are the `parts` of an earlier version.
     """
 
     snapshot: str
@@ -52,7 +64,9 @@ class Marker:
     created_at: datetime
     size_bytes: int
     sha256: str
-    parts: tuple[Blob, ...]
+    index: Blob | None = None
+    packs: tuple[Pack, ...] = ()
+    parts: tuple[Blob, ...] = ()
     beside: Mapping[str, Blob] = field(default_factory=dict)
     points_count: int | None = None
     qdrant_version: str | None = None
@@ -67,7 +81,9 @@ class Marker:
     @property
     def schema(self) -> int:
         """The lowest schema that has everything in it, so that earlier versions can read more."""
-        return SCHEMA if PROBES in self.beside else WITHOUT_PROBES
+        if self.index:
+            return SCHEMA
+        return OF_PARTS if PROBES in self.beside else WITHOUT_PROBES
 
     @property
     def key(self) -> Key:
@@ -76,13 +92,14 @@ class Marker:
 
     @property
     def blobs(self) -> tuple[Blob, ...]:
-        """Everything that the snapshot consists of."""
-        return (*self.parts, *self.beside.values())
+        """The objects that are the snapshot's own; packs belong to all that need them."""
+        return (*([self.index] if self.index else ()), *self.parts, *self.beside.values())
 
     @property
     def stored_bytes(self) -> int:
-        """The size of the snapshot off-site."""
-        return sum(blob.stored_bytes for blob in self.blobs)
+        """The size off-site of everything that the snapshot needs, also what others need too."""
+        own = sum(blob.stored_bytes for blob in self.blobs)
+        return own + sum(pack.stored_bytes for pack in self.packs)
 
     def dump(self) -> bytes:
         """Return the marker as it is stored off-site."""
@@ -94,6 +111,8 @@ class Marker:
             "proven_at": self.proven_at.isoformat() if self.proven_at else None,
             "restored_at": self.restored_at.isoformat() if self.restored_at else None,
             "failed_at": self.failed_at.isoformat() if self.failed_at else None,
+            "index": asdict(self.index) if self.index else None,
+            "packs": [[pack.name, pack.stored_bytes] for pack in self.packs],
             "parts": [asdict(part) for part in self.parts],
             "beside": {kind: asdict(blob) for kind, blob in self.beside.items()},
             "encrypted_to": list(self.encrypted_to),
@@ -144,6 +163,8 @@ def _parse(document: Mapping[str, Any]) -> Marker:
         created_at=parse_moment(typed(document, "created_at", str)),
         size_bytes=typed(document, "size_bytes", int),
         sha256=_hash(document),
+        index=_blob(document["index"]) if document.get("index") is not None else None,
+        packs=tuple(map(_pack, optional(document, "packs", list) or ())),
         parts=tuple(map(_blob, typed(document, "parts", list))),
         beside={kind: _blob(beside[kind]) for kind in BESIDE if kind in beside},
         points_count=optional(document, "points_count", int),
@@ -159,14 +180,32 @@ def _parse(document: Mapping[str, Any]) -> Marker:
 
 
 def _check_sizes(marker: Marker) -> None:
-    if sum(part.size_bytes for part in marker.parts) != marker.size_bytes:
+    if bool(marker.index) == bool(marker.parts):
+        raise ValueError("it must have either an index or parts")
+    if marker.parts and sum(part.size_bytes for part in marker.parts) != marker.size_bytes:
         raise ValueError("the sizes of its parts do not add up to the file")
-    for blobs, limit in ((marker.parts, PART_BYTES), (marker.beside.values(), MAX_BESIDE_BYTES)):
+    for blobs, limit in (
+        (marker.parts, PART_BYTES),
+        (marker.beside.values(), MAX_BESIDE_BYTES),
+        ([marker.index] if marker.index else [], most_index_bytes(marker.size_bytes)),
+    ):
         for blob in blobs:
             if blob.size_bytes > limit or blob.stored_bytes > limit + OVERHEAD_BYTES:
                 raise ValueError(f"{blob.name} is larger than any part can be")
     if any(part.size_bytes == 0 for part in marker.parts):
         raise ValueError("one of its parts is empty")
+
+
+def most_index_bytes(snapshot_bytes: int) -> int:
+    """Return how large the index of a snapshot can be: a line of 100 bytes for 256 KiB, or less."""
+    return MAX_BESIDE_BYTES + snapshot_bytes // 100
+
+
+def _pack(document: Any) -> Pack:
+    match document:
+        case [str(name), int(stored_bytes)] if is_pack_name(name):
+            return Pack(name, stored_bytes)
+    raise ValueError(f"{document!r} is not a pack")
 
 
 def _blob(document: Any) -> Blob:

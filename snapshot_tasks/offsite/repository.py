@@ -5,13 +5,15 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import partial
 
 from snapshot_tasks.offsite.codec import OVERHEAD_BYTES, Unpacker
+from snapshot_tasks.offsite.index import Index, parse_index
 from snapshot_tasks.offsite.layout import (
+    DATA,
+    INDEX,
     MANIFEST,
-    MARKERS,
     PARTS,
     Key,
     data_of,
@@ -22,13 +24,12 @@ from snapshot_tasks.offsite.layout import (
 )
 from snapshot_tasks.offsite.marker import MAX_MARKER_BYTES, Blob, Marker, parse_marker
 from snapshot_tasks.offsite.nearest import nearest_place
+from snapshot_tasks.offsite.pack_store import ABANDONED_AFTER, PackStore, read_object
 from snapshot_tasks.storage.base import Store, Stored
 from snapshot_tasks.storage.stores import open_store
-from snapshot_tasks.system.errors import Damaged, NotFound, Refused, TaskError
+from snapshot_tasks.system.errors import Damaged, NotFound, Refused, StorageError, TaskError
 from snapshot_tasks.system.untrusted import printable
 
-# Data that has had no marker for this long belongs to no push that is still running.
-ABANDONED_AFTER = timedelta(days=7)
 _HINT = (
     "Pull an older snapshot or another copy, or repair this one from an intact file with "
     "`inv snapshot.push --again`."
@@ -51,6 +52,11 @@ class Repository:
     open_place: Callable[[str], Store] | None = None
 
     @property
+    def packs(self) -> PackStore:
+        """The packs that the snapshots share."""
+        return PackStore(self.store)
+
+    @property
     def url(self) -> str:
         """The URL of the store."""
         return self.store.url
@@ -61,8 +67,18 @@ class Repository:
         Raises:
             StorageError: if the store does not respond.
         """
-        keys = (parse_marker_name(stored.name) for stored in self.store.list(MARKERS))
-        return {key.collection for key in keys if key}
+        return {key.collection for key in self.keys()}
+
+    def keys(self, collection: str | None = None) -> Iterator[Key]:
+        """Yield the snapshots that have a marker, without reading any.
+
+        Raises:
+            StorageError: if the store does not respond.
+        """
+        keys = (
+            parse_marker_name(stored.name) for stored in self.store.list(markers_of(collection))
+        )
+        return (key for key in keys if key)
 
     def misplaced(self) -> str | None:
         """Return a sentence that names the place which was meant, if this one is empty.
@@ -81,10 +97,7 @@ class Repository:
         Raises:
             StorageError: if the store does not respond.
         """
-        for stored in self.store.list(markers_of(collection)):
-            key = parse_marker_name(stored.name)
-            if key is None:
-                continue
+        for key in self.keys(collection):
             try:
                 marker = self.find(key)
             except (Damaged, Refused) as error:
@@ -136,6 +149,21 @@ class Repository:
             )
         return plain
 
+    def index_of(self, marker: Marker, blob: Blob, unpacker: Unpacker) -> Index:
+        """Return where the blocks of a snapshot lie; `blob` is the index in its marker.
+
+        Raises:
+            Damaged: if the index is, or does not fit the marker.
+        """
+        index = parse_index(self.fetch(marker.key, blob, unpacker), marker.snapshot)
+        listed = {pack.name for pack in marker.packs}
+        if index.size_bytes != marker.size_bytes or not listed.issuperset(index.packs):
+            raise Damaged(
+                f"The off-site index of {printable(marker.snapshot)} does not fit its marker.",
+                hint=_HINT,
+            )
+        return index
+
     def drop(self, key: Key) -> None:
         """Delete a snapshot. The marker goes first, so that half a snapshot is never visible.
 
@@ -144,9 +172,7 @@ class Repository:
                 later cleanup.
         """
         self.store.delete(key.marker)
-        # First the files next to the parts: data with a manifest but without a marker is never
-        # cleaned up.
-        for name in sorted(self.present(key), key=lambda name: name.startswith(f"{PARTS}/")):
+        for name in sorted(self.present(key), key=_order_of_dropping):
             self.store.delete(f"{key.folder}/{name}")
         # A push in the meantime has made visible what has now been deleted.
         self.store.delete(key.marker)
@@ -154,15 +180,11 @@ class Repository:
     def sweep(self, *, now: datetime, collection: str | None = None) -> int:
         """Delete our data that has no marker and has not changed for a long time.
 
-        A manifest is written last and deleted first, so if there is one, the snapshot is complete
-        and only its marker was lost. Such a snapshot is kept, and so are objects with other names
-        than ours. Returns how many objects were deleted.
+        What is written last is deleted first, so if it is there, the snapshot is complete and only
+        its marker was lost. Such a snapshot is kept, and so are objects with other names than ours.
+        Returns how many objects were deleted.
         """
-        groups: dict[Key, list[Stored]] = {}
-        for stored in self.store.list(data_of(collection)):
-            parsed = parse_data_name(stored.name)
-            if parsed and is_blob_name(parsed[1]):
-                groups.setdefault(parsed[0], []).append(stored)
+        groups = self._data(collection)
         swept = 0
         for key, objects in groups.items():
             old = [o for o in objects if now - o.modified_at >= ABANDONED_AFTER]
@@ -172,7 +194,9 @@ class Repository:
                 marker = self.find(key)
             except (Damaged, Refused):
                 continue
-            if marker is None and (len(old) < len(objects) or _was_whole(key, objects)):
+            if marker is None and (
+                len(old) < len(objects) or _was_whole([o.name for o in objects], key)
+            ):
                 continue
             kept = {f"{key.folder}/{blob.name}" for blob in marker.blobs} if marker else set()
             for stored in old:
@@ -181,13 +205,46 @@ class Repository:
                     swept += 1
         return swept
 
+    def sweep_packs(self, *, now: datetime) -> int:
+        """Delete packs that no snapshot has needed for a week; return how many.
+
+        Nothing is deleted while it is not sure what is needed: if a marker cannot be read, or has
+        been lost.
+
+        Raises:
+            StorageError: if it is not sure, or the store keeps something (`Protected`).
+        """
+        needed: set[str] = set()
+        whole = {
+            key
+            for key, objects in self._data(None).items()
+            if _was_whole([o.name for o in objects], key)
+        }
+        for item in self.markers():
+            if isinstance(item, Unreadable):
+                raise StorageError(
+                    f"{item.error.message} No packs were deleted.", hint=item.error.hint
+                )
+            needed.update(pack.name for pack in item.packs)
+            whole.discard(item.key)
+        if whole:
+            lost = min(printable(key.snapshot) for key in whole)
+            raise StorageError(
+                f"{self.url} has lost the marker of {lost}, so no packs were deleted.",
+                hint=f"Push {lost} again, or delete its folder below {DATA}/.",
+            )
+        return self.packs.sweep(needed, now=now)
+
+    def _data(self, collection: str | None) -> dict[Key, list[Stored]]:
+        groups: dict[Key, list[Stored]] = {}
+        for stored in self.store.list(data_of(collection)):
+            parsed = parse_data_name(stored.name)
+            if parsed and is_blob_name(parsed[1]):
+                groups.setdefault(parsed[0], []).append(stored)
+        return groups
+
     def _read(self, name: str, *, max_bytes: int) -> bytes:
-        data = bytearray()
-        for chunk in self.store.read(name):
-            data += chunk
-            if len(data) > max_bytes:
-                raise Damaged(f"{name} in {self.url} is larger than allowed.", hint=_HINT)
-        return bytes(data)
+        return read_object(self.store, name, max_bytes)
 
 
 def open_repository(url: str, variables: Mapping[str, str]) -> Repository:
@@ -200,6 +257,14 @@ def open_repository(url: str, variables: Mapping[str, str]) -> Repository:
     return Repository(open_place(url), open_place)
 
 
-def _was_whole(key: Key, objects: Sequence[Stored]) -> bool:
-    stem = f"{key.folder}/{MANIFEST.partition('.')[0]}-"
-    return any(stored.name.startswith(stem) for stored in objects)
+def _order_of_dropping(name: str) -> tuple[bool, bool]:
+    """First what makes data without a marker count as whole (`_was_whole`), parts last."""
+    return name.startswith(f"{PARTS}/"), not name.startswith(f"{INDEX}-")
+
+
+def _was_whole(names: Sequence[str], key: Key) -> bool:
+    """Return whether data is a complete snapshot: its index is there, or its manifest and parts."""
+    own = [name.removeprefix(f"{key.folder}/") for name in names]
+    has_manifest = any(name.startswith(f"{MANIFEST.partition('.')[0]}-") for name in own)
+    has_parts = any(name.startswith(f"{PARTS}/") for name in own)
+    return any(name.startswith(f"{INDEX}-") for name in own) or (has_manifest and has_parts)

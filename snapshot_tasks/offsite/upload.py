@@ -1,25 +1,37 @@
-"""Uploads one snapshot part by part; it becomes visible only once it is complete."""
+"""Uploads one snapshot block by block; it becomes visible only once it is complete."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+import time
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 
 from snapshot_tasks.offsite.codec import Packer
-from snapshot_tasks.offsite.layout import Key
-from snapshot_tasks.offsite.marker import Blob, Marker
+from snapshot_tasks.offsite.index import Index
+from snapshot_tasks.offsite.known import Known
+from snapshot_tasks.offsite.layout import INDEX, Key
+from snapshot_tasks.offsite.marker import Blob, Marker, Pack
+from snapshot_tasks.offsite.pack_store import ABANDONED_AFTER
+from snapshot_tasks.offsite.packing import WIDTH, Packing
+from snapshot_tasks.offsite.packs import PACK_BYTES
 from snapshot_tasks.offsite.repository import Repository
 from snapshot_tasks.storage.base import AlreadyThere, Stored
+from snapshot_tasks.system.behind import Behind
 from snapshot_tasks.system.errors import Damaged, Refused, StorageError
+
+_CHANGED = (
+    "Find out what else writes or deletes files there, then run this again; only these parts will"
+    " be sent."
+)
 
 
 class Upload:
     """One snapshot being uploaded. Nothing of it is visible before `commit`, which comes last.
 
-    An object's name identifies its contents, so objects that exist already are not sent again; with
-    `again` everything is sent, even if it seems to exist. `found` is the marker of an earlier push.
-    It is None if there is none or it cannot be read; an unreadable one is replaced.
+    What lies off-site already is not sent again; with `again` everything is sent, even if it seems
+    to exist. `found` is the marker of an earlier push. It is None if there is none or it cannot be
+    read; an unreadable one is replaced.
 
     Raises:
         Refused: if a newer version of this project pushed this snapshot.
@@ -32,11 +44,14 @@ class Upload:
         self.key = key
         self.packer = packer
         self.beside: dict[str, Blob] = {}
-        self.sent_bytes = 0
+        self.index: Blob | None = None
+        self.packs: tuple[Pack, ...] = ()
+        self.size_bytes = 0
         self._repository = repository
         self._again = again
-        self._parts: list[Blob] = []
+        self._started = time.monotonic()
         self._whole = hashlib.sha256()
+        self._sent: list[int] = []
         try:
             self.found = repository.find(key)
             self._replaces = self.found is not None
@@ -49,13 +64,13 @@ class Upload:
         return self._repository.url
 
     @property
-    def parts(self) -> tuple[Blob, ...]:
-        """The parts that were sent or existed already, in order."""
-        return tuple(self._parts)
+    def sent_bytes(self) -> int:
+        """How many bytes were really sent."""
+        return sum(self._sent)
 
     @property
     def sha256(self) -> str:
-        """The SHA-256 of all parts so far, as one file."""
+        """The SHA-256 of all blocks so far, as one file."""
         return self._whole.hexdigest()
 
     @property
@@ -64,7 +79,7 @@ class Upload:
         found = self.found
         return (
             found is not None
-            and all(blob.name in self._present for blob in found.blobs)
+            and not self._lost(found)
             and set(found.encrypted_to) == set(self.packer.recipients)
         )
 
@@ -84,28 +99,60 @@ class Upload:
                 hint="Set QDRANT_AGE_RECIPIENTS, or use another prefix for unencrypted copies.",
             )
 
-    def send_part(self, plain: bytes) -> None:
-        """Send the next part of the file."""
-        self._whole.update(plain)
-        digest = hashlib.sha256(plain).hexdigest()
-        name = self.key.part(len(self._parts), digest, self.packer.ending)
-        self._parts.append(self._send(name, plain, digest))
+    def send_blocks(
+        self, plains: Iterable[bytes], known: Known, *, pack_bytes: int = PACK_BYTES
+    ) -> Index:
+        """Send the blocks of the file, those that are not `known` to lie there; return the index.
+
+        All packs have arrived afterwards.
+        """
+        with Behind(WIDTH) as behind:
+            packing = Packing(
+                self.packer,
+                known,
+                self._usable,
+                write=self._write_pack,
+                behind=behind,
+                pack_bytes=pack_bytes,
+            )
+            for plain in plains:
+                self._whole.update(plain)
+                self.size_bytes += len(plain)
+                packing.add(plain)
+            index = packing.finish()
+        self.packs = tuple(Pack(name, packing.sizes[name]) for name in index.packs)
+        return index
 
     def send_beside(self, files: Mapping[str, bytes]) -> None:
-        """Send the files next to the snapshot, by kind. `Repository.sweep` needs parts first."""
+        """Send the files next to the snapshot, by kind."""
         for kind, plain in files.items():
-            digest = hashlib.sha256(plain).hexdigest()
-            name = self.key.beside(kind, digest, self.packer.ending)
-            self.beside[kind] = self._send(name, plain, digest)
+            self.beside[kind] = self._send(kind, plain)
+
+    def send_index(self, index: Index) -> None:
+        """Send the list of blocks, last of all objects (`Repository.sweep` needs that)."""
+        self.index = self._send(INDEX, index.dump())
 
     def commit(self, marker: Marker) -> None:
         """Make the snapshot visible, if it is still complete.
 
         Raises:
-            StorageError: if some of it was deleted in the meantime.
+            StorageError: if some of it was deleted in the meantime, or this push took days.
             Refused: if a push of other bytes was first.
         """
-        self._check_all_there(marker)
+        lost = self._lost(marker, anew=True)
+        if lost:
+            raise StorageError(
+                f"{len(lost)} parts of {self.key.snapshot} disappeared from {self.url}, or changed"
+                " their size, during the push.",
+                hint=_CHANGED,
+            )
+        if time.monotonic() - self._started > ABANDONED_AFTER.total_seconds() / 2:
+            # What was not in use when this push began may be deleted a week after that.
+            raise StorageError(
+                f"The push of {self.key.snapshot} has taken so long that what it relies on may have"
+                f" been deleted from {self.url}.",
+                hint="Run this again; what has arrived is not sent again.",
+            )
         data = marker.dump()
         try:
             self._repository.store.write(self.key.marker, data, new=not self._replaces)
@@ -113,6 +160,11 @@ class Upload:
             found = self._repository.find(self.key)
             if found is None or found.sha256 != marker.sha256:
                 raise self._other_content() from None
+
+    @cached_property
+    def _usable(self) -> dict[str, int]:
+        """The sizes of the packs that may be relied on, by name."""
+        return {} if self._again else self._repository.packs.usable()
 
     @cached_property
     def _present(self) -> dict[str, Stored]:
@@ -123,27 +175,30 @@ class Upload:
         sizes = {b.name: b.stored_bytes for b in self.found.blobs} if self.found else {}
         return {n: s for n, s in present.items() if s.size_bytes == sizes.get(n, s.size_bytes)}
 
-    def _send(self, name: str, plain: bytes, sha256: str) -> Blob:
+    def _write_pack(self, name: str, stored: bytes) -> None:
+        self._repository.packs.write(name, stored)
+        self._sent.append(len(stored))
+
+    def _send(self, kind: str, plain: bytes) -> Blob:
+        sha256 = hashlib.sha256(plain).hexdigest()
+        name = self.key.beside(kind, sha256, self.packer.ending)
         there = self._present.get(name)
         stored_bytes = there.size_bytes if there else 0
         if not stored_bytes:
             packed = self.packer.pack(plain)
             self._repository.store.write(f"{self.key.folder}/{name}", packed)
             stored_bytes = len(packed)
-            self.sent_bytes += stored_bytes
+            self._sent.append(stored_bytes)
         return Blob(name=name, size_bytes=len(plain), stored_bytes=stored_bytes, sha256=sha256)
 
-    def _check_all_there(self, marker: Marker) -> None:
-        present = self._repository.present(self.key)
-        sizes = {name: stored.size_bytes for name, stored in present.items()}
-        lost = [blob.name for blob in marker.blobs if sizes.get(blob.name) != blob.stored_bytes]
-        if lost:
-            raise StorageError(
-                f"{len(lost)} parts of {self.key.snapshot} disappeared from {self.url}, or changed"
-                " their size, during the push.",
-                hint="Find out what else writes or deletes files there, then run this again; only"
-                " these parts will be sent.",
-            )
+    def _lost(self, marker: Marker, *, anew: bool = False) -> list[str]:
+        """Return what the snapshot needs and is not there, or not of its size."""
+        own = self._repository.present(self.key) if anew else self._present
+        packs = self._repository.packs.sizes() if anew and marker.packs else self._usable
+        sizes = {**packs, **{name: stored.size_bytes for name, stored in own.items()}}
+        needed = [(blob.name, blob.stored_bytes) for blob in marker.blobs]
+        needed += [(pack.name, pack.stored_bytes) for pack in marker.packs]
+        return [name for name, stored_bytes in needed if sizes.get(name) != stored_bytes]
 
     def _other_content(self) -> Refused:
         return Refused(

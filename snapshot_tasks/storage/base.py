@@ -57,8 +57,10 @@ class Store(Protocol):
         """
         ...
 
-    def read(self, name: str, *, offset: int = 0) -> Iterator[bytes]:
-        """Yield an object's bytes from an offset on; a lost connection resumes where it stopped.
+    def read(self, name: str, *, offset: int = 0, size: int | None = None) -> Iterator[bytes]:
+        """Yield an object's bytes from an offset on, `size` of them or as many as there are.
+
+        A lost connection resumes where it stopped.
 
         Raises:
             NotFound: if there is no such object.

@@ -62,7 +62,7 @@ class FolderStore:
         with self._reading(self._root), os.scandir(self._root) as found:
             yield from (one.name for one in islice(found, MAX_LISTED) if one.is_dir())
 
-    def read(self, name: str, *, offset: int = 0) -> Iterator[bytes]:
+    def read(self, name: str, *, offset: int = 0, size: int | None = None) -> Iterator[bytes]:
         """Yield a file's bytes."""
         self._check_root()
         path = self._root / name
@@ -75,7 +75,9 @@ class FolderStore:
                 ) from None
             with file:
                 file.seek(offset)
-                while chunk := file.read(CHUNK_BYTES):
+                end = None if size is None else offset + size
+                while chunk := file.read(_up_to(end, offset)):
+                    offset += len(chunk)
                     yield chunk
 
     def write(self, name: str, data: bytes, *, new: bool = False) -> None:
@@ -149,6 +151,10 @@ class FolderStore:
     def _lost(path: Path, error: OSError) -> StorageError:
         reason = error.strerror or str(error)
         return StorageError(f"{path}: {reason}.", hint="Check that disk, then run this again.")
+
+
+def _up_to(end: int | None, position: int) -> int:
+    return CHUNK_BYTES if end is None else min(CHUNK_BYTES, end - position)
 
 
 @contextmanager

@@ -89,12 +89,13 @@ class ObjectStore:
                 return
         yield from (prefix.rpartition("/")[2] for prefix in found["common_prefixes"])
 
-    def read(self, name: str, *, offset: int = 0) -> Iterator[bytes]:
+    def read(self, name: str, *, offset: int = 0, size: int | None = None) -> Iterator[bytes]:
         """Yield an object's bytes; resume a broken download as long as it makes progress."""
         failures = 0
-        while True:
+        end = None if size is None else offset + size
+        while end is None or offset < end:
             try:
-                for chunk in self._read_on(name, offset):
+                for chunk in self._read_on(name, offset, end):
                     offset, failures = offset + len(chunk), 0
                     yield chunk
             except exceptions.GenericError as error:
@@ -125,9 +126,11 @@ class ObjectStore:
         with self._errors(name):
             _run(lambda: obstore.put(self._client, name, data, mode=mode, use_multipart=False))
 
-    def _read_on(self, name: str, offset: int) -> Iterator[bytes]:
+    def _read_on(self, name: str, offset: int, end: int | None) -> Iterator[bytes]:
         with self._errors(name, generic=False):
             options: GetOptions | None = {"range": {"offset": offset}} if offset else None
+            if end is not None:
+                options = {"range": (offset, end)}
             result = _run(lambda: obstore.get(self._client, name, options=options))
             stream = result.stream(min_chunk_size=CHUNK_BYTES)
         while True:
@@ -203,7 +206,7 @@ class ObjectStore:
 
 
 def _run(ask: Callable[[], _T], *, seconds: float | None = None) -> _T:
-    """Run a request to the store so that Ctrl-C can interrupt it.
+    """Run a request to the store so that Ctrl-C can interrupt it, which only the main thread gets.
 
     The request runs in a separate thread, because nothing interrupts the library. Its asyncio
     interface would be interruptible too, but its threads touch Python after they have responded; a
@@ -212,11 +215,13 @@ def _run(ask: Callable[[], _T], *, seconds: float | None = None) -> _T:
     Raises:
         Empty: if it has not responded within so many seconds.
     """
+    if threading.current_thread() is not threading.main_thread() and seconds is None:
+        return _without_panic(ask)
     done: SimpleQueue[tuple[_T | None, BaseException | None]] = SimpleQueue()
 
     def work() -> None:
         try:
-            done.put((ask(), None))
+            done.put((_without_panic(ask), None))
         except BaseException as error:  # raised by the waiting thread
             done.put((None, error))
 
@@ -229,12 +234,21 @@ def _run(ask: Callable[[], _T], *, seconds: float | None = None) -> _T:
         thread.join(PARTING_SECONDS)
         raise
     if error is not None:
-        if not isinstance(error, Exception) and type(error).__name__ == "PanicException":
-            # A panic of the library is not an Exception, so nothing above would report it.
-            raise StorageError(
-                f"The storage library failed: {printable(str(error), limit=MAX_REASON)}.",
-                hint="Check the variables of the store. AWS_ENDPOINT_URL and similar must be"
-                " complete URLs with http:// or https://.",
-            )
         raise error
     return cast("_T", result)
+
+
+def _without_panic(ask: Callable[[], _T]) -> _T:
+    try:
+        return ask()
+    except Exception:
+        raise
+    except BaseException as error:
+        if type(error).__name__ != "PanicException":
+            raise
+        # A panic of the library is not an Exception, so nothing above would report it.
+        raise StorageError(
+            f"The storage library failed: {printable(str(error), limit=MAX_REASON)}.",
+            hint="Check the variables of the store. AWS_ENDPOINT_URL and similar must be"
+            " complete URLs with http:// or https://.",
+        ) from None

@@ -172,7 +172,7 @@ def prune_remote(
     pruned = for_each(agreed, prune_place, name=lambda each: each.repository.url)
     swept = for_each(
         repositories.values(),
-        lambda repository: repository.sweep(now=now),
+        lambda repository: (repository.sweep(now=now), repository.sweep_packs(now=now)),
         name=lambda repository: repository.url,
     )
     dropped = [one for batch in pruned.results for one in batch.results]

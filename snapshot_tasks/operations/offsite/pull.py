@@ -24,6 +24,7 @@ from snapshot_tasks.offsite.layout import PROOFS
 from snapshot_tasks.offsite.marker import Blob, Marker
 from snapshot_tasks.offsite.repository import Repository
 from snapshot_tasks.operations.batch import Batch, for_each
+from snapshot_tasks.operations.offsite.assemble import MAX_LOCAL, Assembly
 from snapshot_tasks.operations.offsite.listing import Remote
 from snapshot_tasks.operations.offsite.sidecars import SUFFIXES
 from snapshot_tasks.sealing.archive import check_archive
@@ -114,9 +115,7 @@ def _pull_from(
     with storage_errors(catalog.folder), own_partial(partial) as file:
         _check_space(catalog.folder, marker, file)
         with _kept_for_later(partial, progress):
-            label = f"pulling {marker.snapshot} from {repository.url}"
-            with progress.phase(label, total_bytes=marker.size_bytes) as advance:
-                sha256, fetched = _fetch_parts(file, repository, marker, unpacker, advance)
+            sha256, fetched = _fetch(file, repository, marker, catalog, unpacker, progress)
             beside = {
                 k: repository.fetch(marker.key, b, unpacker) for k, b in marker.beside.items()
             }
@@ -168,6 +167,28 @@ def _kept_for_later(partial: Path, progress: Progress) -> Iterator[None]:
         if error.errno in NO_SPACE:
             partial.unlink()
         raise
+
+
+def _fetch(
+    file: BinaryIO,
+    repository: Repository,
+    marker: Marker,
+    catalog: Catalog,
+    unpacker: Unpacker,
+    progress: Progress,
+) -> tuple[str, int]:
+    """Complete the partial file; return its SHA-256, and how many bytes were downloaded."""
+    label = f"pulling {marker.snapshot} from {repository.url}"
+    if marker.index is None:
+        with progress.phase(label, total_bytes=marker.size_bytes) as advance:
+            return _fetch_parts(file, repository, marker, unpacker, advance)
+    assembly = Assembly(file, repository.index_of(marker, marker.index, unpacker))
+    assembly.keep()
+    local = [one.path for one in catalog.entries(marker.collection)][:MAX_LOCAL]
+    assembly.copy(local)
+    with progress.phase(label, total_bytes=marker.size_bytes) as advance:
+        sha256 = assembly.fetch(repository, unpacker, advance)
+    return sha256, marker.index.stored_bytes + assembly.fetched_bytes
 
 
 def _fetch_parts(
@@ -236,7 +257,7 @@ def _text(data: bytes | None) -> str:
 
 
 def _check_space(folder: Path, marker: Marker, file: BinaryIO) -> None:
-    missing = marker.size_bytes - os.fstat(file.fileno()).st_size
+    missing = marker.size_bytes - os.fstat(file.fileno()).st_blocks * 512
     free = shutil.disk_usage(folder).free
     if free < missing + SPARE_BYTES:
         raise StorageError(

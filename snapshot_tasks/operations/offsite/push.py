@@ -1,19 +1,22 @@
-"""Copies a snapshot off-site part by part; it becomes visible only once it is complete."""
+"""Copies a snapshot off-site block by block; it becomes visible only once it is complete."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
+from pathlib import Path
 
 from snapshot_tasks.domain.snapshot import RENAME, Snapshot
-from snapshot_tasks.offsite.codec import Packer
+from snapshot_tasks.offsite.codec import Packer, Unpacker
 from snapshot_tasks.offsite.layout import PROOFS, Key
-from snapshot_tasks.offsite.marker import PART_BYTES, Blob, Marker
+from snapshot_tasks.offsite.marker import Blob, Marker
+from snapshot_tasks.offsite.packs import PACK_BYTES
 from snapshot_tasks.offsite.repository import Repository
 from snapshot_tasks.offsite.upload import Upload
 from snapshot_tasks.operations.batch import Batch, for_each
+from snapshot_tasks.operations.offsite.recall import recall
 from snapshot_tasks.operations.offsite.sidecars import (
     beside_of,
     failed_at,
@@ -22,6 +25,7 @@ from snapshot_tasks.operations.offsite.sidecars import (
     restored_at,
 )
 from snapshot_tasks.sealing.archive import check_archive
+from snapshot_tasks.sealing.blocks import cut
 from snapshot_tasks.system.errors import Damaged, NotFound, Refused, StorageError
 from snapshot_tasks.system.files import sha256_of
 from snapshot_tasks.system.progress import Clock, Progress
@@ -37,15 +41,18 @@ class PushRequest:
     """What to push. `collection` is for a file without a record of its collection.
 
     `pinned` protects the copy from pruning off-site; a pin set by another machine stays. `again`
-    sends everything again, if the copy there is damaged, or removes its pin.
+    sends everything again, if the copy there is damaged, or removes its pin. What this machine
+    knows of the places is kept in the folder `cache`; `unpacker` reads it from them where it can.
     """
 
     snapshot: Snapshot
     packer: Packer
+    unpacker: Unpacker = field(default_factory=Unpacker)
+    cache: Path | None = None
     collection: str | None = None
     pinned: bool = False
     again: bool = False
-    part_bytes: int = PART_BYTES
+    pack_bytes: int = PACK_BYTES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,7 +106,7 @@ def _sweep(
 
 
 def push(request: PushRequest, repository: Repository, progress: Progress) -> Pushed:
-    """Push one snapshot. Parts that are already there are not sent again.
+    """Push one snapshot. Blocks that are already there are not sent again.
 
     Raises:
         Damaged: if the local file differs from what was taken; nothing becomes visible then.
@@ -115,7 +122,7 @@ def push(request: PushRequest, repository: Repository, progress: Progress) -> Pu
             upload.check_found(snapshot.sha256 or _hashed(snapshot, progress))
             if upload.is_complete:
                 return _refresh(request, upload, upload.found)
-        return _push_anew(request, upload, progress)
+        return _push_anew(request, repository, upload, progress)
     except OSError as error:
         raise StorageError(
             f"{snapshot.path} cannot be read: {error.strerror}.",
@@ -144,16 +151,19 @@ def _hashed(snapshot: Snapshot, progress: Progress) -> str:
         return sha256_of(snapshot.path, advance=advance)
 
 
-def _push_anew(request: PushRequest, upload: Upload, progress: Progress) -> Pushed:
+def _push_anew(
+    request: PushRequest, repository: Repository, upload: Upload, progress: Progress
+) -> Pushed:
     snapshot = request.snapshot
     if snapshot.manifest is None:
         # Nothing else shows whether the file is complete.
         check_archive(snapshot.path)
+    known = recall(repository, upload.key, request.packer, request.unpacker, request.cache)
     label = f"pushing {snapshot.name} to {upload.url}"
     with progress.phase(label, total_bytes=snapshot.size_bytes) as advance:
-        for plain in _chunks(request):
-            upload.send_part(plain)
-            advance(len(plain))
+        index = upload.send_blocks(
+            _blocks(snapshot.path, advance), known, pack_bytes=request.pack_bytes
+        )
     if snapshot.sha256 not in (None, upload.sha256):
         raise Damaged(
             f"{snapshot.name} is damaged: its SHA-256 is {upload.sha256}, but"
@@ -161,15 +171,18 @@ def _push_anew(request: PushRequest, upload: Upload, progress: Progress) -> Push
             hint=_DAMAGED,
         )
     upload.send_beside(beside_of(snapshot))
+    upload.send_index(index)
     marker = marker_of(snapshot, upload, pinned=request.pinned)
     upload.commit(marker)
     return _pushed(snapshot, upload, PUSHED, marker)
 
 
-def _chunks(request: PushRequest) -> Iterator[bytes]:
-    with request.snapshot.path.open("rb") as file:
-        while plain := file.read(request.part_bytes):
+def _blocks(path: Path, advance: Callable[[int], None]) -> Iterator[bytes]:
+    with path.open("rb") as file, path.open("rb") as headers:
+        for _, size in cut(headers):
+            plain = file.read(size)
             yield plain
+            advance(len(plain))
 
 
 def _refresh(request: PushRequest, upload: Upload, found: Marker) -> Pushed:

@@ -47,15 +47,16 @@ def beside_of(snapshot: Snapshot) -> dict[str, bytes]:
 
 
 def marker_of(snapshot: Snapshot, upload: Upload, *, pinned: bool) -> Marker:
-    """Return the marker that makes the uploaded parts a snapshot."""
+    """Return the marker that makes the uploaded blocks a snapshot."""
     manifest = snapshot.manifest
     return Marker(
         snapshot=upload.key.snapshot,
         collection=upload.key.collection,
         created_at=snapshot.created_at,
-        size_bytes=sum(part.size_bytes for part in upload.parts),
+        size_bytes=upload.size_bytes,
         sha256=upload.sha256,
-        parts=upload.parts,
+        index=upload.index,
+        packs=upload.packs,
         beside=dict(upload.beside),
         points_count=manifest.points_count if manifest else None,
         qdrant_version=snapshot.taken_with,

@@ -41,7 +41,7 @@ def push(
 ) -> Outcome:
     """Copy a snapshot off-site; the push can be resumed, and an incomplete copy stays hidden."""
     from snapshot_tasks.cli.show.offsite import pushes_json, render_pushes
-    from snapshot_tasks.offsite.codec import Packer
+    from snapshot_tasks.offsite.codec import Packer, Unpacker
     from snapshot_tasks.operations.batch import Batch
     from snapshot_tasks.operations.choose import all_of
     from snapshot_tasks.operations.offsite.prune import Dropped, prune_pushed
@@ -65,6 +65,8 @@ def push(
         PushRequest(
             snapshot=entry,
             packer=packer,
+            unpacker=Unpacker(run.settings.offsite.age_identity_file),
+            cache=run.settings.snapshot_dir,
             collection=collection or None,
             pinned=entry.pin is not None,
             again=again,

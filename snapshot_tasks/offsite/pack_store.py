@@ -1,0 +1,165 @@
+"""The packs of a repository: listed, written, read, and deleted a week after nobody needs them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from snapshot_tasks.offsite.codec import Unpacker
+from snapshot_tasks.offsite.packs import (
+    HEAL,
+    MAX_STORED_BYTES,
+    PACKS,
+    Block,
+    Place,
+    block_of,
+    is_named_after,
+    is_pack_name,
+)
+from snapshot_tasks.storage.base import Store, Stored
+from snapshot_tasks.system.errors import Damaged, NotFound
+
+# A push relies on what it found at its start, so nothing that it may rely on goes for this long.
+ABANDONED_AFTER = timedelta(days=7)
+# Notes about packs, each with the name of its pack: no snapshot needs it, or it is damaged.
+UNUSED, DAMAGED = "unused", "damaged"
+# Another request costs about as much as reading this many bytes.
+NEAR_BYTES = 1 << 20
+Plain = Iterator[tuple[Block, bytes]]
+
+
+def read_object(store: Store, name: str, max_bytes: int) -> bytes:
+    """Return an object. Raises `Damaged` if it is larger than it can be."""
+    data = bytearray()
+    for chunk in store.read(name):
+        data += chunk
+        if len(data) > max_bytes:
+            raise Damaged(f"{name} in {store.url} is larger than allowed.", hint=HEAL)
+    return bytes(data)
+
+
+@dataclass(frozen=True, slots=True)
+class PackStore:
+    """The packs in a store, and the notes about them. No push relies on a pack with a note."""
+
+    store: Store
+
+    def sizes(self) -> dict[str, int]:
+        """Return the stored size of each pack, by name."""
+        return {name: stored.size_bytes for name, stored in self._listed(PACKS).items()}
+
+    def usable(self) -> dict[str, int]:
+        """Return the stored size of each pack without a note."""
+        noted = {*self._listed(UNUSED), *self.damaged()}
+        return {name: size for name, size in self.sizes().items() if name not in noted}
+
+    def write(self, name: str, stored: bytes) -> None:
+        """Write a pack, also in the place of a damaged one."""
+        self.store.write(f"{PACKS}/{name}", stored)
+
+    def read_whole(self, name: str) -> bytes:
+        """Return a pack as it is stored.
+
+        Raises:
+            Damaged: if it is not what was stored, or missing.
+        """
+        with self._present(name):
+            stored = read_object(self.store, f"{PACKS}/{name}", MAX_STORED_BYTES)
+        if not is_named_after(name, stored):
+            raise Damaged(f"{self._where(name)} is damaged.", hint=HEAL)
+        return stored
+
+    def read(self, places: Sequence[tuple[Block, Place]], key: bytes, unpacker: Unpacker) -> Plain:
+        """Yield blocks of one pack, in the order of their places, and their plain bytes.
+
+        What lies between them is read too, unless it is much.
+
+        Raises:
+            Damaged: if one is not what was sent, or the pack is missing.
+        """
+        for near in _near(places):
+            yield from self._read_near(near, key, unpacker)
+
+    def _read_near(
+        self, near: Sequence[tuple[Block, Place]], key: bytes, unpacker: Unpacker
+    ) -> Plain:
+        name, start, end = near[0][1].pack, near[0][1].offset, near[-1][1].end
+        data, position = bytearray(), start
+        with self._present(name):
+            chunks = self.store.read(f"{PACKS}/{name}", offset=start, size=end - start)
+            for block, place in near:
+                while position + len(data) < place.end:
+                    if not (chunk := next(chunks, b"")):
+                        raise Damaged(f"{self._where(name)} is too short.", hint=HEAL)
+                    data += chunk
+                del data[: place.offset - position]
+                stored = bytes(data[: place.stored_bytes])
+                del data[: place.stored_bytes]
+                position = place.end
+                plain = unpacker.unpack(f"{PACKS}/{name}", stored, max_bytes=block.size_bytes)
+                if block_of(plain, key) != block:
+                    raise Damaged(f"{self._where(name)} holds another block.", hint=HEAL)
+                yield block, plain
+
+    @contextmanager
+    def _present(self, name: str) -> Iterator[None]:
+        try:
+            yield
+        except NotFound:
+            raise Damaged(f"{self._where(name)} is missing.", hint=HEAL) from None
+
+    def _where(self, name: str) -> str:
+        return f"{PACKS}/{name} in {self.store.url}"
+
+    def damaged(self) -> set[str]:
+        """Return the packs that somebody has found damaged."""
+        return set(self._listed(DAMAGED))
+
+    def note_damaged(self, name: str) -> None:
+        """Note that a pack is damaged, so that no push relies on it."""
+        self.store.write(f"{DAMAGED}/{name}", b"See docs/offsite.md.\n")
+
+    def note_sound(self, name: str) -> None:
+        """Remove the note that a pack is damaged."""
+        self.store.delete(f"{DAMAGED}/{name}")
+
+    def sweep(self, needed: Collection[str], *, now: datetime) -> int:
+        """Delete packs that no snapshot has needed for a week; return how many.
+
+        A push may have begun to rely on a pack just before nobody needed it any more. So such a
+        pack first gets a note, which tells later pushes, and goes a week after that.
+
+        Raises:
+            Protected: if the store keeps a pack or a note.
+        """
+        packs, notes, swept = self._listed(PACKS), self._listed(UNUSED), 0
+        for name, note in notes.items():
+            if name in needed or name not in packs:
+                self.store.delete(note.name)
+            elif now - note.modified_at >= ABANDONED_AFTER:
+                self.store.delete(packs[name].name)
+                self.store.delete(note.name)
+                swept += 1
+        for name, pack in packs.items():
+            if name in needed or name in notes or now - pack.modified_at < ABANDONED_AFTER:
+                continue
+            self.store.write(f"{UNUSED}/{name}", b"See docs/offsite.md.\n")
+        return swept
+
+    def _listed(self, folder: str) -> dict[str, Stored]:
+        listed = ((s.name.removeprefix(f"{folder}/"), s) for s in self.store.list(folder))
+        return {name: stored for name, stored in listed if is_pack_name(name)}
+
+
+def _near(places: Sequence[tuple[Block, Place]]) -> Iterator[list[tuple[Block, Place]]]:
+    """Yield groups of blocks between which little lies that is not wanted."""
+    group: list[tuple[Block, Place]] = []
+    for one in sorted(places, key=lambda one: one[1].offset):
+        if group and one[1].offset - group[-1][1].end > NEAR_BYTES:
+            yield group
+            group = []
+        group.append(one)
+    if group:
+        yield group
