@@ -20,8 +20,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import NoReturn
 
-from snapshot_tasks.offsite.packs import MAX_STORED_BYTES, Block, Place, is_pack_name
-from snapshot_tasks.sealing.blocks import BLOCK_BYTES
+from snapshot_tasks.offsite.packs import (
+    MAX_BLOCK_BYTES,
+    MAX_STORED_BYTES,
+    Block,
+    Place,
+    is_pack_name,
+)
 from snapshot_tasks.system.errors import Damaged, Refused
 from snapshot_tasks.system.untrusted import printable
 
@@ -140,7 +145,7 @@ def _piece(line: str, packs: list[str], snapshot: str) -> Piece:
     if not match:
         _fail(snapshot, f"a line is wrong: {printable(line, limit=100)}")
     size, number, offset, stored_bytes = map(int, match.groups()[1:])
-    if number >= len(packs) or not 0 < size <= BLOCK_BYTES:
+    if number >= len(packs) or not 0 < size <= MAX_BLOCK_BYTES:
         _fail(snapshot, "a block is larger than any can be, or its pack is not listed")
     if not 0 < stored_bytes <= MAX_STORED_BYTES - offset:
         _fail(snapshot, "a block lies outside its pack")

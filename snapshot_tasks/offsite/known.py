@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Container, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -44,14 +44,12 @@ class Known:
                 # One call, so that two pushes at once do not mix their lines.
                 os.write(file.fileno(), self._line(pack).encode())
 
-    def places(self, listed: Container[str]) -> dict[Block, Place]:
-        """Return where blocks lie, in packs that are listed off-site."""
-        lying = self.read.lying() if self.read else ()
-        found = {one.block: one.place for one in lying if one.place.pack in listed}
-        for pack, places in self._packs.items():
-            if pack in listed:
-                found.update(places)
-        return found
+    def places(self, sizes: Mapping[str, int]) -> dict[Block, Place]:
+        """Return where blocks lie, in packs that are listed off-site and not cut off there."""
+        found = {one.block: one.place for one in (self.read.lying() if self.read else ())}
+        for places in self._packs.values():
+            found.update(places)
+        return {b: place for b, place in found.items() if place.end <= sizes.get(place.pack, 0)}
 
     def save(self) -> None:
         """Write the file anew with what is known now."""

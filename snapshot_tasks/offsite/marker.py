@@ -203,7 +203,7 @@ def most_index_bytes(snapshot_bytes: int) -> int:
 
 def _pack(document: Any) -> Pack:
     match document:
-        case [str(name), int(stored_bytes)] if is_pack_name(name):
+        case [str(name), int(stored_bytes)] if is_pack_name(name) and stored_bytes > 0:
             return Pack(name, stored_bytes)
     raise ValueError(f"{document!r} is not a pack")
 

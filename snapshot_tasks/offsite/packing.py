@@ -84,7 +84,7 @@ class Packing:
             ranges.append((block, len(stored), len(packed)))
             stored += packed
         name = pack_name(stored, self._packer.ending)
-        if name not in self.sizes:
+        if self.sizes.get(name) != len(stored):
             self._write(name, bytes(stored))
         places = {block: Place(name, offset, size) for block, offset, size in ranges}
         self._known.remember(name, places)

@@ -18,6 +18,8 @@ PACKS = "packs"
 # The most plain bytes in one pack, and the most bytes that it can have as it is stored.
 PACK_BYTES = 32 << 20
 MAX_STORED_BYTES = 2 * PACK_BYTES
+# Those of `sealing.blocks` are smaller; another version may choose otherwise.
+MAX_BLOCK_BYTES = 4 << 20
 KEY_BYTES = HASH_BYTES = 32
 # Without encryption whoever reads the names reads the contents too: every machine shares this key.
 OPEN_KEY = bytes(KEY_BYTES)

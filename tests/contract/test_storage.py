@@ -32,9 +32,9 @@ every = pytest.mark.parametrize("bucket", KINDS, indirect=True)
 remote = pytest.mark.parametrize("bucket", REMOTE, indirect=True)
 
 
-def contents(store: Store, name: str, offset: int = 0) -> bytes:
-    """Return the contents of an object."""
-    return b"".join(store.read(name, offset=offset))
+def contents(store: Store, name: str, offset: int = 0, size: int | None = None) -> bytes:
+    """Return the contents of an object, or some of them."""
+    return b"".join(store.read(name, offset=offset, size=size))
 
 
 def names(store: Store, folder: str) -> list[str]:
@@ -52,6 +52,7 @@ def test_what_was_written_is_read_listed_and_deleted(bucket: Bucket) -> None:
     store.write("database/other", b"of another folder")
     assert contents(store, name) == b"second one"
     assert contents(store, name, 7) == b"one"
+    assert [contents(store, name, 1, size) for size in (5, 100, 0)] == [b"econd", b"econd one", b""]
     (stored,) = store.list("data")
     assert (stored.name, stored.size_bytes) == (name, 10)
     assert stored.modified_at.utcoffset() is not None

@@ -34,7 +34,7 @@ class ShelfStore:
         """Yield nothing."""
         yield from ()
 
-    def read(self, name: str, *, offset: int = 0) -> Iterator[bytes]:
+    def read(self, name: str, *, offset: int = 0, size: int | None = None) -> Iterator[bytes]:
         """Yield nothing."""
         yield from ()
 

@@ -8,7 +8,7 @@ import os
 import random
 import shutil
 import tracemalloc
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,9 @@ from snapshot_tasks.domain.snapshot import Snapshot
 from snapshot_tasks.offsite.codec import Packer, Unpacker
 from snapshot_tasks.offsite.layout import MANIFEST, PROBES, Key, parse_data_name, parse_marker_name
 from snapshot_tasks.offsite.marker import Marker, parse_marker
-from snapshot_tasks.offsite.repository import ABANDONED_AFTER, Repository, Unreadable
+from snapshot_tasks.offsite.pack_store import ABANDONED_AFTER
+from snapshot_tasks.offsite.packs import PACKS
+from snapshot_tasks.offsite.repository import Repository, Unreadable
 from snapshot_tasks.offsite.upload import Upload
 from snapshot_tasks.operations.offsite.listing import choose, list_remote
 from snapshot_tasks.operations.offsite.prune import plan_remote, prune_remote
@@ -40,6 +42,7 @@ from snapshot_tasks.operations.offsite.push import (
     push,
     push_each,
 )
+from snapshot_tasks.sealing.blocks import BLOCK_BYTES
 from snapshot_tasks.settings import Settings
 from snapshot_tasks.storage.folder import FolderStore
 from snapshot_tasks.storage.stores import open_store, parse_place
@@ -49,7 +52,7 @@ from tests.support.archives import archive, replaced, snapshot_entries
 from tests.support.manifests import TAKEN_AT, add_drill, add_proof, catalogued
 from tests.support.world import flip_byte, tree
 
-PART = 64 << 10
+PACK = BLOCK_BYTES
 NOW = TAKEN_AT + timedelta(days=1)
 
 
@@ -83,13 +86,17 @@ def snapshot(catalog: Catalog) -> Snapshot:
 
 def content(seed: int = 1) -> bytes:
     """Return an intact snapshot file of several parts that do not compress."""
-    noise = random.Random(seed).randbytes(3 * PART + 17)
-    return archive(replaced(snapshot_entries(), "0/wal/open-1", noise))
+    return archive(replaced(snapshot_entries(), "0/wal/open-1", content_noise(seed)))
+
+
+def content_noise(seed: int = 1) -> bytes:
+    """Return a file of three blocks and a bit that do not compress."""
+    return random.Random(seed).randbytes(3 * PACK + 17)
 
 
 def request(snapshot: Snapshot, **changes: Any) -> PushRequest:
-    """Return a request with small parts."""
-    facts: dict[str, Any] = {"snapshot": snapshot, "packer": Packer(), "part_bytes": PART}
+    """Return a request with small packs."""
+    facts: dict[str, Any] = {"snapshot": snapshot, "packer": Packer(), "pack_bytes": PACK}
     return PushRequest(**(facts | changes))
 
 
@@ -125,8 +132,14 @@ def key_pair(folder: Path) -> tuple[str, Path]:
 
 
 def blobs(place: Path) -> list[Path]:
-    """Return the data files there."""
-    return sorted(p for p in (place / "data").rglob("*") if p.is_file())
+    """Return the data files and the packs there."""
+    return sorted(p for name in ("data", "packs") for p in (place / name).rglob("*") if p.is_file())
+
+
+def in_all(markers: Sequence[Marker]) -> int:
+    """Return how many objects these snapshots consist of together."""
+    packs = {pack.name for marker in markers for pack in marker.packs}
+    return len(packs) + sum(len(marker.blobs) for marker in markers)
 
 
 def test_what_comes_back_is_what_went(
@@ -134,7 +147,7 @@ def test_what_comes_back_is_what_went(
 ) -> None:
     """File, manifest and proofs, byte for byte; the latest link follows."""
     done = pushed(snapshot, repository)
-    assert (done.outcome, len(done.marker.parts)) == (PUSHED, 4)
+    assert (done.outcome, len(done.marker.packs)) == (PUSHED, 5)
     assert done.marker.proven_at == snapshot.proven_at is not None
     back = pulled(repository, other)
     assert beside(back) == beside(snapshot)
@@ -155,9 +168,9 @@ def with_searches(catalog: Catalog) -> Snapshot:
 def test_the_recorded_searches_travel(
     catalog: Catalog, repository: Repository, other: Catalog
 ) -> None:
-    """They come back too, and an earlier version refuses the marker, since it would lose them."""
+    """They come back too."""
     made = with_searches(catalog)
-    assert json.loads(pushed(made, repository).marker.dump())["schema"] == 2
+    assert PROBES in pushed(made, repository).marker.beside
     assert pulled(repository, other).probes == made.probes
 
 
@@ -204,7 +217,7 @@ def test_a_second_push_sends_nothing(
 def test_a_new_proof_and_a_pin_follow(
     snapshot: Snapshot, repository: Repository, catalog: Catalog
 ) -> None:
-    """What may change later is updated, and no part is sent again."""
+    """What may change later is updated, and no block is sent again."""
     pushed(snapshot, repository)
     later = TAKEN_AT + timedelta(days=3)
     add_drill(snapshot, later)
@@ -230,7 +243,7 @@ def test_fewer_proofs_here_take_none_away_there(
 def test_without_its_marker_a_push_is_invisible(
     snapshot: Snapshot, repository: Repository, place: Path, other: Catalog
 ) -> None:
-    """All parts are there, but no list shows it, and the next push sends only the marker."""
+    """All packs are there, but no list shows it, and the next push sends only the marker."""
     first = pushed(snapshot, repository)
     (place / first.marker.key.marker).unlink()
     assert list_remote([repository]).remotes == ()
@@ -240,17 +253,17 @@ def test_without_its_marker_a_push_is_invisible(
     assert (again.outcome, again.sent_bytes) == (PUSHED, 0)
 
 
-def test_only_the_parts_that_are_missing_are_sent(
+def test_only_the_packs_that_are_missing_are_sent(
     snapshot: Snapshot, repository: Repository, place: Path, other: Catalog
 ) -> None:
-    """One part is missing there and one is cut off: a push repairs the copy."""
+    """One pack is missing there and one is cut off: a push repairs the copy."""
     first = pushed(snapshot, repository)
-    folder = place / first.marker.key.folder
-    (folder / first.marker.parts[1].name).unlink()
-    os.truncate(folder / first.marker.parts[2].name, 5)
+    _, two, three, *_ = (place / PACKS / pack.name for pack in first.marker.packs)
+    two.unlink()
+    os.truncate(three, 5)
     again = pushed(snapshot, repository)
     assert again.outcome == PUSHED
-    assert again.sent_bytes == sum(p.stored_bytes for p in first.marker.parts[1:3])
+    assert again.sent_bytes == sum(p.stored_bytes for p in first.marker.packs[1:3])
     assert beside(pulled(repository, other)) == beside(snapshot)
 
 
@@ -274,7 +287,7 @@ def test_a_file_without_a_manifest(
     back = pulled(repository, other)
     assert (back.path.read_bytes(), back.manifest) == (content(), None)
     cut = catalog.folder / "cut_20250101_120000.snapshot"
-    cut.write_bytes(content()[: 2 * PART])
+    cut.write_bytes(content()[: 2 * PACK])
     with pytest.raises(Damaged):
         pushed(catalog.find(cut.name), repository)
 
@@ -316,24 +329,26 @@ def test_what_is_here_already_is_not_fetched(
     assert (done.already, done.fetched_bytes) == (True, 0)
 
 
-def test_parts_that_arrived_are_not_fetched_again(
+def test_blocks_that_arrived_are_not_fetched_again(
     snapshot: Snapshot, repository: Repository, place: Path, other: Catalog
 ) -> None:
-    """A pull breaks at its last part; the next one resumes it, and checks what it finds."""
+    """A pull breaks at its last pack; the next one resumes it, and checks what it finds."""
     marker = pushed(snapshot, repository).marker
-    last = place / marker.key.folder / marker.parts[-1].name
-    hidden = last.rename(place / "hidden")
-    with pytest.raises(Damaged, match="incomplete"):
+    packs = [place / PACKS / pack.name for pack in marker.packs]
+    hidden = packs[-1].rename(place / "hidden")
+    with pytest.raises(Damaged, match="missing"):
         pulled(repository, other)
     (partial,) = other.folder.glob(".pull-*")
-    assert partial.stat().st_size == 3 * PART
+    data = snapshot.path.read_bytes()
     with partial.open("r+b") as file:
-        file.seek(PART)
+        file.seek(data.index(content_noise()[PACK : PACK + 100]))
         file.write(b"rot")
-    hidden.rename(last)
+    hidden.rename(packs[-1])
     (remote,) = list_remote([repository]).remotes
     done = pull(remote, other, Unpacker(), Silent())
-    assert done.fetched_bytes == marker.parts[1].stored_bytes + marker.parts[3].stored_bytes
+    sizes = sorted(pack.stored_bytes for pack in marker.packs)
+    assert marker.index
+    assert done.fetched_bytes - marker.index.stored_bytes < sizes[-1] + sizes[0] + 1000
     assert beside(done.snapshot) == beside(snapshot)
 
 
@@ -352,12 +367,11 @@ def test_pushed_again_mends_what_is_damaged_there(
     snapshot: Snapshot, repository: Repository, place: Path, other: Catalog
 ) -> None:
     """Only a pull finds a changed byte in a file of the same size; `again` sends everything."""
-    part = pushed(snapshot, repository).marker.parts[0]
-    flip_byte(place / Key(collection="books", snapshot=snapshot.name).folder / part.name)
+    flip_byte(place / PACKS / pushed(snapshot, repository).marker.packs[0].name)
     assert pushed(snapshot, repository).outcome == THERE
     with pytest.raises(Damaged) as told:
         pulled(repository, other)
-    assert "--again" in told.value.hint
+    assert "push" in told.value.hint
     assert pushed(snapshot, repository, again=True).outcome == PUSHED
     assert pulled(repository, other).sha256 == snapshot.sha256
 
@@ -389,7 +403,7 @@ def test_a_panic_of_the_library_is_an_error_with_a_remedy() -> None:
 def test_damage_anywhere_off_site_is_noticed(
     snapshot: Snapshot, repository: Repository, place: Path, other: Catalog, number: int
 ) -> None:
-    """One bit in a part, the manifest or the proofs: exit code 20, and nothing is catalogued."""
+    """One bit in a pack, the index, the manifest or the proofs: exit code 20, nothing taken in."""
     pushed(snapshot, repository)
     victim = blobs(place)[number]
     data = bytearray(victim.read_bytes())
@@ -446,13 +460,17 @@ def test_what_was_replaced_is_not_the_newest(catalog: Catalog, repository: Repos
     assert [r.marker.snapshot for r in choose(listing, snapshot=safety.name)] == [safety.name]
 
 
-def test_parts_in_another_order_are_not_the_file(
+def test_blocks_in_another_order_are_not_the_file(
     snapshot: Snapshot, repository: Repository, other: Catalog
 ) -> None:
-    """Each part is intact but the whole file is not; nothing of it is kept."""
+    """Each block is intact but the whole file is not; nothing of it is kept."""
     marker = pushed(snapshot, repository).marker
-    one, two, *rest = marker.parts
-    commit(repository, dataclasses.replace(marker, parts=(two, one, *rest)))
+    assert marker.index
+    index = repository.index_of(marker, marker.index, Unpacker())
+    one, two, *rest = index.pieces
+    upload = Upload(repository, marker.key, Packer())
+    upload.send_index(dataclasses.replace(index, pieces=(two, one, *rest)))
+    commit(repository, dataclasses.replace(marker, index=upload.index))
     with pytest.raises(Damaged, match="differs from what was pushed"):
         pulled(repository, other)
     assert tree(other.folder) == []
@@ -485,14 +503,14 @@ def test_another_snapshots_manifest_is_not_taken_in(
     assert tree(other.folder) == []
 
 
-def test_parts_that_vanish_while_it_is_pushed(snapshot: Snapshot, place: Path) -> None:
+def test_packs_that_vanish_while_it_is_pushed(snapshot: Snapshot, place: Path) -> None:
     """Something else deletes files there at the same time: nothing incomplete becomes visible."""
 
     class Cleaned(FolderStore):
         def write(self, name: str, data: bytes, *, new: bool = False) -> None:
             super().write(name, data, new=new)
             if "manifest" in name:
-                blobs(place)[0].unlink()
+                next((place / PACKS).iterdir()).unlink()
 
     repository = Repository(Cleaned(parse_place(str(place), relative_to=place), {}))
     with pytest.raises(StorageError, match=r"1 parts of .* disappeared"):
@@ -521,6 +539,7 @@ def test_only_a_recipient_can_read_what_lies_there(
     done = pushed(snapshot, repository, packer=Packer((ours[0], theirs[0])))
     assert done.marker.encrypted_to == (ours[0], theirs[0])
     assert all(p.read_bytes().startswith(b"age-encryption.org/v1") for p in blobs(place))
+    assert all(p.name.endswith(".age") for p in blobs(place))
     with pytest.raises(SettingsError, match="no identity is set"):
         pulled(repository, other)
     with pytest.raises(SettingsError, match="encrypted to other recipients"):
@@ -560,6 +579,19 @@ HOSTILE: dict[str, Callable[[dict[str, Any]], Any]] = {
     "another's": lambda d: d | {"snapshot": "other_20250101_120000.snapshot"},
     "a path": lambda d: d | {"snapshot": "../../etc/x.snapshot"},
     "a collection that leads out": lambda d: d | {"collection": "../x"},
+    "no time zone": lambda d: d | {"created_at": "2025-01-01T00:00:00"},
+    "no hash": lambda d: d | {"sha256": "x"},
+    "a size below nothing": lambda d: d | {"size_bytes": -1},
+}
+HOSTILE_OF_BLOCKS: dict[str, Callable[[dict[str, Any]], Any]] = HOSTILE | {
+    "no index": lambda d: d | {"index": None},
+    "an index that leads out": lambda d: d | {"index": d["index"] | {"name": "../../x"}},
+    "an index that fills the memory": lambda d: d | {"index": d["index"] | {"size_bytes": 1 << 40}},
+    "a pack that leads out": lambda d: d | {"packs": [["../../x", 1]]},
+    "a pack without a size": lambda d: d | {"packs": [d["packs"][0][:1]]},
+    "a pack of no bytes": lambda d: d | {"packs": [[d["packs"][0][0], -1]]},
+}
+HOSTILE_OF_PARTS: dict[str, Callable[[dict[str, Any]], Any]] = HOSTILE | {
     "a part that leads out": lambda d: (
         d | {"parts": [d["parts"][0] | {"name": "../../x"}, *d["parts"][1:]]}
     ),
@@ -568,17 +600,14 @@ HOSTILE: dict[str, Callable[[dict[str, Any]], Any]] = {
     "a part that fills the memory": lambda d: (
         d | {"size_bytes": 1 << 40, "parts": [d["parts"][0] | {"size_bytes": 1 << 40}]}
     ),
-    "no time zone": lambda d: d | {"created_at": "2025-01-01T00:00:00"},
-    "no hash": lambda d: d | {"sha256": "x"},
-    "a size below nothing": lambda d: d | {"size_bytes": -1},
 }
 
 
-@pytest.mark.parametrize("how", HOSTILE)
+@pytest.mark.parametrize("how", HOSTILE_OF_BLOCKS)
 def test_a_hostile_marker_is_refused(snapshot: Snapshot, repository: Repository, how: str) -> None:
     """Anyone who can write to the store cannot mislead a pull; other snapshots are still listed."""
     marker = pushed(snapshot, repository).marker
-    document = HOSTILE[how](json.loads(marker.dump()))
+    document = HOSTILE_OF_BLOCKS[how](json.loads(marker.dump()))
     repository.store.write(marker.key.marker, json.dumps(document).encode())
     with pytest.raises(Damaged):
         repository.find(marker.key)
@@ -603,7 +632,7 @@ def test_no_snapshot_takes_the_place_of_the_latest_link(
 def test_a_marker_of_a_newer_version_is_refused(snapshot: Snapshot, repository: Repository) -> None:
     """It is distinguished from damage, and never overwritten."""
     marker = pushed(snapshot, repository).marker
-    document = json.loads(marker.dump()) | {"schema": 3}
+    document = json.loads(marker.dump()) | {"schema": 4}
     repository.store.write(marker.key.marker, json.dumps(document).encode())
     with pytest.raises(Refused, match="newer version"):
         pushed(snapshot, repository)
@@ -649,7 +678,7 @@ def test_retention_drops_off_site_by_the_same_rules(
     assert ([one.candidate.name for one in result.results], result.failures) == (gone, ())
     left = [r.marker for r in list_remote([repository]).remotes]
     assert left == [markers[3], markers[0]]
-    assert len(blobs(place)) == sum(len(m.blobs) for m in left)
+    assert len(list((place / "data").rglob("*.zst"))) == sum(len(m.blobs) for m in left)
 
 
 def test_what_a_killed_push_left_is_swept_when_it_is_old(
@@ -658,7 +687,8 @@ def test_what_a_killed_push_left_is_swept_when_it_is_old(
     """It is kept for seven days; other people's files stay, and so do complete snapshots."""
     whole = pushed(snapshot, repository).marker
     key = Key(collection="books", snapshot="books_20250102_120000.snapshot")
-    orphan, foreign = (place / key.folder / n for n in (whole.parts[0].name, "notes.txt"))
+    manifest = whole.beside[MANIFEST].name
+    orphan, foreign = (place / key.folder / n for n in (manifest, "notes.txt"))
     orphan.parent.mkdir(parents=True)
     orphan.write_bytes(b"x")
     foreign.write_bytes(b"mine")
@@ -669,7 +699,7 @@ def test_what_a_killed_push_left_is_swept_when_it_is_old(
     assert not orphan.exists()
     assert foreign.exists()
     assert repository.find(whole.key) == whole
-    assert len(blobs(place)) == len(whole.blobs) + 1
+    assert len(blobs(place)) == in_all([whole]) + 1
 
 
 def doctored(settings: Settings, catalog: Catalog, now: datetime) -> list[tuple[str, str]]:
@@ -769,12 +799,12 @@ def test_what_failed_its_test_stands_aside_there_too(
 def test_data_whose_marker_was_lost_is_never_swept(
     snapshot: Snapshot, repository: Repository, place: Path
 ) -> None:
-    """With its manifest there, the snapshot is complete."""
+    """With its index there, the snapshot is complete."""
     marker = pushed(snapshot, repository).marker
     (place / marker.key.marker).unlink()
     now = datetime.now(UTC) + ABANDONED_AFTER + timedelta(days=1)
     assert repository.sweep(now=now) == 0
-    assert len(blobs(place)) == len(marker.blobs)
+    assert len(blobs(place)) == in_all([marker])
     assert pushed(snapshot, repository).sent_bytes == 0
 
 
