@@ -11,11 +11,12 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
 from snapshot_tasks.offsite.index import Index
+from snapshot_tasks.offsite.marker import Pack
 from snapshot_tasks.offsite.packs import Block, Place, ending_of
 from snapshot_tasks.system.files import PRIVATE, write_text
 
@@ -25,15 +26,13 @@ _GUARD_BYTES = 8
 
 
 class Known:
-    """The blocks in one place for one set of recipients. Without a `path` nothing is kept.
-
-    `read` is an index with the same key that was read off-site; it is not kept.
-    """
+    """The blocks in one place for one set of recipients. Without a `path` nothing is kept."""
 
     def __init__(self, key: bytes, path: Path | None = None) -> None:
         self.key = key
-        self.read: Index | None = None
         self._packs: dict[str, Mapping[Block, Place]] = {}
+        self._read: dict[Block, Place] = {}
+        self._read_sizes: dict[str, int] = {}
         self._path = path
 
     def remember(self, pack: str, places: Mapping[Block, Place]) -> None:
@@ -44,12 +43,22 @@ class Known:
                 # One call, so that two pushes at once do not mix their lines.
                 os.write(file.fileno(), self._line(pack).encode())
 
+    def learn(self, index: Index, packs: Iterable[Pack]) -> None:
+        """Take what the index of a snapshot off-site says, for this run, if it has the same key."""
+        if index.key == self.key:
+            self._read.update((one.block, one.place) for one in index.lying())
+            self._read_sizes.update((pack.name, pack.stored_bytes) for pack in packs)
+
     def places(self, sizes: Mapping[str, int]) -> dict[Block, Place]:
-        """Return where blocks lie, in packs that are listed off-site and not cut off there."""
-        found = {one.block: one.place for one in (self.read.lying() if self.read else ())}
-        for places in self._packs.values():
-            found.update(places)
-        return {b: place for b, place in found.items() if place.end <= sizes.get(place.pack, 0)}
+        """Return where blocks lie, in packs that are listed off-site with their whole size."""
+        found: dict[Block, Place] = {}
+        for block, place in self._read.items():
+            if sizes.get(place.pack) == self._read_sizes[place.pack]:
+                found[block] = place
+        for pack, places in self._packs.items():
+            if sizes.get(pack) == max(place.end for place in places.values()):
+                found.update(places)
+        return found
 
     def save(self) -> None:
         """Write the file anew with what is known now."""
@@ -72,7 +81,8 @@ class Known:
             block = Block(bytes.fromhex(match[1]), int(match[2]))
             places[block] = Place(pack, offset, stored_bytes)
             offset += stored_bytes
-        self._packs[pack] = places
+        if places:
+            self._packs[pack] = places
 
     def _line(self, pack: str) -> str:
         blocks = (

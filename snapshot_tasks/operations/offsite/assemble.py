@@ -6,6 +6,7 @@ import hashlib
 import os
 import threading
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO
@@ -16,10 +17,11 @@ from snapshot_tasks.offsite.packs import Block, Place, block_of
 from snapshot_tasks.offsite.repository import Repository
 from snapshot_tasks.sealing.blocks import cut
 from snapshot_tasks.system.behind import Behind
+from snapshot_tasks.system.progress import Progress
 
 # How many packs are fetched, decrypted and decompressed side by side.
 WIDTH = 4
-# How many local snapshots are looked through for blocks.
+# How many local snapshots are looked through for blocks, those taken at about the same time.
 MAX_LOCAL = 2
 _WAIT_SECONDS = 0.1
 
@@ -51,23 +53,32 @@ class Assembly:
         """How many bytes of blocks were downloaded."""
         return sum(self._fetched)
 
-    def keep(self) -> None:
+    def keep(self, progress: Progress) -> None:
         """Find the blocks that an earlier, interrupted pull has written."""
         if not self._had_bytes:
             return
-        for block, positions in list(self._missing.items()):
-            if all(self._read(position, block) for position in positions):
-                del self._missing[block]
+        total = sum(b.size_bytes * len(where) for b, where in self._missing.items())
+        with progress.phase("checking what has arrived", total_bytes=total) as advance:
+            for block, positions in list(self._missing.items()):
+                if all(self._read(position, block) for position in positions):
+                    del self._missing[block]
+                advance(block.size_bytes * len(positions))
 
-    def copy(self, paths: Iterable[Path]) -> None:
-        """Take what other snapshots here have too."""
+    def copy(self, paths: Iterable[Path], progress: Progress) -> None:
+        """Take what other snapshots here have too; one that cannot be read has nothing."""
         for path in paths:
             if not self._missing:
                 return
-            with path.open("rb") as file, path.open("rb") as headers:
+            with (
+                suppress(OSError),
+                path.open("rb") as file,
+                path.open("rb") as headers,
+                progress.phase(f"taking what {path.name} has", total_bytes=_size(file)) as advance,
+            ):
                 for _, size in cut(headers):
                     plain = file.read(size)
                     self._write(block_of(plain, self._index.key), plain)
+                    advance(size)
 
     def fetch(
         self, repository: Repository, unpacker: Unpacker, advance: Callable[[int], None]
@@ -124,3 +135,7 @@ class Assembly:
     def _read(self, position: int, block: Block) -> bool:
         plain = os.pread(self._descriptor, block.size_bytes, position)
         return block_of(plain, self._index.key) == block
+
+
+def _size(file: BinaryIO) -> int:
+    return os.fstat(file.fileno()).st_size

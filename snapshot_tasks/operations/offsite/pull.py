@@ -183,9 +183,10 @@ def _fetch(
         with progress.phase(label, total_bytes=marker.size_bytes) as advance:
             return _fetch_parts(file, repository, marker, unpacker, advance)
     assembly = Assembly(file, repository.index_of(marker, marker.index, unpacker))
-    assembly.keep()
-    local = [one.path for one in catalog.entries(marker.collection)][:MAX_LOCAL]
-    assembly.copy(local)
+    assembly.keep(progress)
+    local = [one for one in catalog.entries(marker.collection) if not one.is_lost]
+    local.sort(key=lambda one: abs(one.created_at - marker.created_at))
+    assembly.copy([one.path for one in local[:MAX_LOCAL]], progress)
     with progress.phase(label, total_bytes=marker.size_bytes) as advance:
         sha256 = assembly.fetch(repository, unpacker, advance)
     return sha256, marker.index.stored_bytes + assembly.fetched_bytes

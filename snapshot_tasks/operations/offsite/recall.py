@@ -9,6 +9,7 @@ from snapshot_tasks.offsite.codec import Packer, Unpacker
 from snapshot_tasks.offsite.index import Index
 from snapshot_tasks.offsite.known import Known, load_known
 from snapshot_tasks.offsite.layout import Key
+from snapshot_tasks.offsite.marker import Marker
 from snapshot_tasks.offsite.packs import OPEN_KEY, new_key
 from snapshot_tasks.offsite.repository import Repository
 from snapshot_tasks.system.errors import Damaged, Refused, SettingsError
@@ -29,17 +30,19 @@ def recall(
     """
     path = _path(repository.url, packer, cache)
     kept = load_known(path, packer.ending) if path else None
-    index = _newest_index(repository, key, packer, unpacker)
-    if kept:
-        kept.read = index if index and index.key == kept.key else None
-        return kept
-    if packer.recipients:
-        known = Known(index.key if index else new_key(), path)
-    else:
-        known = Known(OPEN_KEY, path)
-    known.read = index if index and index.key == known.key else None
-    known.save()
+    newest = _newest(repository, key, packer, unpacker)
+    known = kept or Known(_key_of(packer, newest), path)
+    if newest:
+        known.learn(newest[1], newest[0].packs)
+    if not kept:
+        known.save()
     return known
+
+
+def _key_of(packer: Packer, newest: tuple[Marker, Index] | None) -> bytes:
+    if not packer.recipients:
+        return OPEN_KEY
+    return newest[1].key if newest else new_key()
 
 
 def _path(url: str, packer: Packer, cache: Path | None) -> Path | None:
@@ -49,10 +52,10 @@ def _path(url: str, packer: Packer, cache: Path | None) -> Path | None:
     return cache / FOLDER / f"{name[:32]}.known"
 
 
-def _newest_index(
+def _newest(
     repository: Repository, key: Key, packer: Packer, unpacker: Unpacker
-) -> Index | None:
-    """Return the index of the newest other snapshot of a collection, by the time in its name."""
+) -> tuple[Marker, Index] | None:
+    """Return the newest other snapshot of a collection, by the time in its name."""
     if packer.recipients and unpacker.identity_file is None:
         return None
     others = [k for k in repository.keys(key.collection) if k != key]
@@ -61,7 +64,7 @@ def _newest_index(
     try:
         marker = repository.find(max(others, key=lambda other: other.snapshot))
         if marker and marker.index and set(marker.encrypted_to) == set(packer.recipients):
-            return repository.index_of(marker, marker.index, unpacker)
+            return marker, repository.index_of(marker, marker.index, unpacker)
     except (Damaged, Refused, SettingsError):
         # More is sent than needed, and nothing else depends on it.
         pass
