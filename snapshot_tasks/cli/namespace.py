@@ -14,6 +14,7 @@ TASKS = (
     "doctor",
     "report",
     "engine.install",
+    "points.diff",
     "snapshot.check",
     "snapshot.create",
     "snapshot.import",

@@ -283,6 +283,11 @@ def leaf(key: bytes, head: bytes, content: bytes) -> bytes:
     return sha256(key + head + content).digest()[:16]
 
 
+def component_leaf(identity: int | str, name: Name, content: bytes) -> bytes:
+    """Return the 16 bytes that represent one component of a point."""
+    return leaf(id_bytes(identity), _head(name), content)
+
+
 def point_leaf(identity: int | str, components: Iterable[tuple[Name, bytes]]) -> bytes:
     """Return 16 bytes that represent a whole point, to find the points that differ."""
     key = id_bytes(identity)

@@ -25,6 +25,7 @@ from snapshot_tasks.domain.fingerprint import (
     Name,
     Point,
 )
+from snapshot_tasks.domain.outline import Outline, outline
 from snapshot_tasks.domain.strict_mode import Limits, within
 from snapshot_tasks.qdrant.errors import not_qdrant
 from snapshot_tasks.qdrant.http import BATCH_ANSWERS, GrpcClosed, Http
@@ -91,10 +92,26 @@ class Reader:
 
     def retrieve(self, ids: list[int | str], *, vectors: bool) -> Iterator[Point]:
         """Yield those of these points that still exist."""
+        return map(_from_json, self.records(ids, vectors=vectors))
+
+    def outlines(self, ids: list[int | str], by: str) -> list[Outline]:
+        """Return the outlines of those of these points that still exist."""
+        try:
+            return [
+                outline(point["id"], _from_json(point)[1], point.get("payload"), by)
+                for point in self.records(ids, vectors=True)
+            ]
+        except NotANumber:
+            payloads = {p["id"]: p.get("payload") for p in self.records(ids, vectors=False)}
+            points = _retrieve_with_grpc(self, ids)
+            return [outline(i, components, payloads.get(i), by) for i, components in points]
+
+    def records(self, ids: list[int | str], *, vectors: bool) -> Iterator[dict[str, Any]]:
+        """Yield those of these points that still exist, as Qdrant shows them."""
         size = within(BATCH, self._limits.reads)
         for start in range(0, len(ids), size):
             body = {"ids": ids[start : start + size], "with_payload": True, "with_vector": vectors}
-            yield from map(_from_json, self._ask("/points", body))
+            yield from self._ask("/points", body)
 
     def _scroll(self, batch: int, **what: bool) -> Iterator[list[dict[str, Any]]]:
         """Yield batch after batch; the server reads the next one while this one is processed."""
@@ -165,6 +182,43 @@ def locate_live_points(
         except NotANumber:
             points = _retrieve_with_grpc(reader, wanted)
         return {identity: canon.point_leaf(identity, components) for identity, components in points}
+
+
+def outline_live_points(
+    endpoint: Endpoint,
+    collection: str,
+    buckets: frozenset[int],
+    take: Callable[[list[Outline]], None],
+    advance: Advance,
+    *,
+    by: str = "",
+) -> None:
+    """Give `take` the outline of each live point in the buckets, batch by batch.
+
+    Raises:
+        NotFound, Unreachable, NotANumber: as `read_fingerprint`.
+    """
+    with closing(Reader(endpoint, collection)) as reader:
+        for ids in reader.ids():
+            wanted = [i for i in ids if canon.bucket_of(canon.id_bytes(i)) in buckets]
+            take(reader.outlines(wanted, by))
+            advance(len(ids))
+
+
+def retrieve_live_point(
+    endpoint: Endpoint, collection: str, identity: int | str
+) -> dict[str, Any] | None:
+    """Return one live point: its `id`, `payload`, and `vectors` by name; None without it.
+
+    Raises:
+        NotFound, Unreachable: as `read_fingerprint`.
+    """
+    with closing(Reader(endpoint, collection)) as reader:
+        for point in reader.records([identity], vectors=True):
+            vectors = point.get("vector") or {}
+            named = vectors if isinstance(vectors, dict) else {"": vectors}
+            return {"id": point["id"], "payload": point.get("payload") or {}, "vectors": named}
+    return None
 
 
 def read_over_rest(reader: Reader, advance: Advance) -> Fingerprint:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -14,6 +14,7 @@ from typing import Any
 
 from snapshot_tasks.domain.fingerprint import Accumulator, Fingerprint
 from snapshot_tasks.domain.index_counts import IndexCount, IndexCounter
+from snapshot_tasks.domain.outline import Outline
 from snapshot_tasks.domain.search_parity import QUERIES, Probe, merge_hits, recall
 from snapshot_tasks.qdrant.errors import OLD_STORAGE_WAY_OUT, is_full_disk, is_old_storage
 from snapshot_tasks.sealing.archive import check_archive
@@ -164,6 +165,50 @@ def locate_points(
         progress.phase("finding the points in the file") as advance,
     ):
         _each(snapshot, parts, take, "locate", ",".join(map(str, sorted(buckets))))
+    return found
+
+
+def outline_points(
+    snapshot: Path,
+    buckets: frozenset[int],
+    take: Callable[[list[Outline]], None],
+    progress: Progress,
+    *,
+    by: str = "",
+) -> None:
+    """Give `take` the outline of each point of a file in the buckets, batch by batch.
+
+    Raises:
+        StorageError, Damaged: as `read_contents`.
+    """
+
+    def take_line(line: dict[str, Any]) -> None:
+        advance(line.get("points", 0))
+        take([Outline(*found) for found in line.get("found", ())])
+
+    with (
+        _unpacked(snapshot, progress) as parts,
+        progress.phase(f"reading the points of {snapshot.name}") as advance,
+    ):
+        wanted = ",".join(map(str, sorted(buckets)))
+        _each(snapshot, parts, take_line, "outline", wanted, by)
+
+
+def retrieve_points(
+    snapshot: Path, ids: Sequence[int | str], progress: Progress
+) -> list[dict[str, Any]]:
+    """Return those of these points that a file has: `id`, `payload`, and `vectors` by name.
+
+    Raises:
+        StorageError, Damaged: as `read_contents`.
+    """
+    found: list[dict[str, Any]] = []
+    with _unpacked(snapshot, progress) as parts:
+        path = parts[0].folder.parent / "ids.json"
+        _hand_over(path, list(ids))
+        _each(
+            snapshot, parts, lambda line: found.extend(line.get("found", ())), "retrieve", str(path)
+        )
     return found
 
 

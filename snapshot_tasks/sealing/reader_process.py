@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from snapshot_tasks.domain import fingerprint as canon
+from snapshot_tasks.domain import outline as outlines
 from snapshot_tasks.domain.fingerprint import PAYLOAD_NAME, VECTOR, Accumulator, Name
 from snapshot_tasks.domain.index_counts import IndexCounter
 from snapshot_tasks.domain.search_parity import LIMIT, QUERIES, sample_key
@@ -184,6 +185,48 @@ def _request(query: dict[str, Any], *, exact: bool) -> Any:
 
 def locate(folder: str, part: Slice, text: str) -> dict[str, Any]:
     """Print the id and the leaf of each point in these buckets, batch by batch."""
+
+    def found(identity: int | str, payload: Any, vectors: dict[str, Any]) -> tuple[int | str, str]:
+        return identity, canon.point_leaf(identity, _components(payload, vectors)).hex()
+
+    return _each_in(folder, part, text, found)
+
+
+def outline(folder: str, part: Slice, text: str, by: str) -> dict[str, Any]:
+    """Print the outline of each point in these buckets, with the value of a payload field."""
+
+    def found(identity: int | str, payload: Any, vectors: dict[str, Any]) -> list[Any]:
+        components = _components(payload, vectors)
+        return outlines.outline(identity, components, payload, by).as_json()
+
+    return _each_in(folder, part, text, found)
+
+
+def retrieve(folder: str, part: Slice, path: str) -> dict[str, Any]:
+    """Print each of the points whose ids are in a JSON file, with its payload and vectors."""
+    wanted = json.loads(Path(path).read_text(encoding="utf-8"))
+    index, of = part
+    with _opened(folder) as shard:
+        for start in range(index * BATCH, len(wanted), of * BATCH):
+            records = shard.retrieve(wanted[start : start + BATCH], True, True)
+            say(found=[_document(*_point(record)) for record in records])
+    return {}
+
+
+def _document(identity: int | str, payload: Any, vectors: dict[str, Any]) -> dict[str, Any]:
+    plain = {
+        name: vector
+        if isinstance(vector, list)
+        else {"indices": list(vector.indices), "values": list(vector.values)}
+        for name, vector in vectors.items()
+    }
+    return {"id": identity, "payload": payload or {}, "vectors": plain}
+
+
+def _each_in(
+    folder: str, part: Slice, text: str, found: Callable[[int | str, Any, dict[str, Any]], Any]
+) -> dict[str, Any]:
+    """Print what is found of each point in these buckets, batch by batch."""
     buckets = frozenset(map(int, text.split(",")))
 
     def lies_there(record: Any) -> bool:
@@ -194,11 +237,7 @@ def locate(folder: str, part: Slice, text: str) -> dict[str, Any]:
             wanted = [record.id for record in ids if lies_there(record)]
             for start in range(0, len(wanted), BATCH):
                 records = shard.retrieve(wanted[start : start + BATCH], True, True)
-                found = [
-                    (identity, canon.point_leaf(identity, _components(payload, vectors)).hex())
-                    for identity, payload, vectors in map(_point, records)
-                ]
-                say(found=found)
+                say(found=[found(*_point(record)) for record in records])
             say(points=len(ids))
     return {}
 
@@ -207,6 +246,8 @@ TASKS: dict[str, Callable[..., dict[str, Any]]] = {
     "read": read_shard,
     "answer": answer,
     "locate": locate,
+    "outline": outline,
+    "retrieve": retrieve,
 }
 
 

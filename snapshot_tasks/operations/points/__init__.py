@@ -1,0 +1,1 @@
+"""Points of a snapshot: compared with others, brought back, and exported."""
