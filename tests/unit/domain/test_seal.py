@@ -12,6 +12,7 @@ from snapshot_tasks.cli.show.snapshots import render_created
 from snapshot_tasks.domain.fingerprint import Accumulator
 from snapshot_tasks.domain.manifest import dump_manifest, parse_manifest
 from snapshot_tasks.domain.seal import READER, SERVER, Seal
+from snapshot_tasks.domain.shards import ShardFacts, ShardSet
 from snapshot_tasks.system.errors import Damaged
 from tests.support.manifests import SEAL, catalogued, make_manifest
 
@@ -75,3 +76,13 @@ def test_a_new_snapshot_says_what_sealed_it(
     seal = Seal.of(Accumulator().result(), sealed_by=SERVER, seconds=2.0)
     render_created(catalogued(catalog, seal=seal))
     assert "sealed by the server in 2.0 s" in capsys.readouterr().out
+
+
+def test_a_cluster_sealed_as_a_whole_says_so(
+    catalog: Catalog, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A fresh server read all shards as one: nothing tells later in which shard a point belongs."""
+    seal = Seal.of(Accumulator().result(), sealed_by=SERVER, seconds=2.0)
+    facts = ShardFacts(id=0, key=None, size_bytes=1, sha256="0" * 64)
+    render_created(catalogued(catalog, seal=seal, shard_set=ShardSet(shards=(facts,))))
+    assert "Only the whole is sealed, not each shard" in capsys.readouterr().out
