@@ -104,12 +104,13 @@ class Writer:
         self._place(place.name, size).written_bytes = size
         return size
 
-    def follow(self, go_on: Callable[[], None]) -> None:
+    def follow(self, go_on: Callable[[], None], *, until: Callable[[], bool]) -> None:
         """Hash what has been placed, in the order of the file, while other threads write it.
 
-        `go_on` is called now and then; it raises if this must not go on.
+        `go_on` is called now and then; it raises if this must not go on. It ends when there are no
+        more places to come, which `until` says, and all are written.
         """
-        while self._hashed_bytes < self._end:
+        while not until() or self._hashed_bytes < self._end:
             go_on()
             if not self._hash_to(self._complete_to()):
                 time.sleep(FOLLOW_SECONDS)

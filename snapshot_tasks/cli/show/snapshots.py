@@ -121,9 +121,7 @@ def render_created(snapshot: Snapshot) -> None:
             f"fingerprint {seal.digest[:16]}…"
         )
         if any(shard.digest is None for shard in snapshot.shards):
-            tell(
-                "  Only the whole is sealed, not each shard: a fresh server read it, which mixes them."
-            )
+            tell("  Only the whole is sealed, not each shard: a fresh server read them as one.")
     else:
         tell("  not sealed")
     before, after = manifest.source_points_before, manifest.source_points_after

@@ -182,21 +182,26 @@ class ServerCopy:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        # Shielded from interruptions, so that a deleted copy is removed from the journal as well.
+        with process.shielded():
+            self.forget()
+
+    def forget(self) -> None:
+        """Delete the copy on the server, unless it is to be kept, or this was done before."""
         if self._asked is None:
             return
         mark, pending = self._asked
-        # Shielded from interruptions, so that a deleted copy is removed from the journal as well.
-        with process.shielded():
-            left = self._forget(mark)
-            if not left:
-                pending.done()
-                return
-            name = self._made.name if self._made else None
-            pending.add(**({"name": name} if name else {}), left=left)
-            self._progress.note(
-                f"Could not delete {name or 'the copy'} of {self._collection} on the server: {left}"
-                " The next run tries again."
-            )
+        self._asked = None
+        left = self._forget(mark)
+        if not left:
+            pending.done()
+            return
+        name = self._made.name if self._made else None
+        pending.add(**({"name": name} if name else {}), left=left)
+        self._progress.note(
+            f"Could not delete {name or 'the copy'} of {self._collection} on the server: {left}"
+            " The next run tries again."
+        )
 
     def _create(self, before: CollectionState, mark: SnapshotMark) -> ServerSnapshot:
         for attempt in range(FLUSH_ATTEMPTS):

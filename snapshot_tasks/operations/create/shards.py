@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TypeVar
 
 from snapshot_tasks.catalog.journal import Journal
 from snapshot_tasks.checks.cluster import settled_layout
@@ -18,23 +17,21 @@ from snapshot_tasks.domain.shards import KeyFacts, ShardFacts, ShardSet
 from snapshot_tasks.operations.create.download import (
     ServerCopy,
     Taken,
-    require_free,
     state_before,
 )
+from snapshot_tasks.operations.create.transfer import Transfer
 from snapshot_tasks.qdrant.errors import is_out_of_reach
 from snapshot_tasks.qdrant.nodes import Nodes
 from snapshot_tasks.qdrant.server import Server
 from snapshot_tasks.sealing.archive import check_archive
 from snapshot_tasks.sealing.container import Description, Writer
 from snapshot_tasks.sealing.described import describe_live
-from snapshot_tasks.system.at_once import GoOn, at_once
 from snapshot_tasks.system.errors import Refused, ServerFailure
 from snapshot_tasks.system.files import storage_errors
 from snapshot_tasks.system.progress import Clock, Progress
 from snapshot_tasks.system.units import counted
 
 LAYOUT_ATTEMPTS = 3
-_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,7 +116,7 @@ def _stored(
     writer: Writer,
     progress: Progress,
 ) -> tuple[ShardFacts, ...]:
-    """Let the nodes create all copies, then download these side by side, each to its place."""
+    """Let the nodes create the copies, and download these side by side, each to its place."""
     with ExitStack() as stack:
         copies = {
             shard.id: stack.enter_context(
@@ -135,33 +132,18 @@ def _stored(
             for shard in layout.shards
         }
         label = (
-            f"the nodes are creating snapshots of {counted(len(copies), 'shard')} of"
-            f" {what.collection} ({before.points_count:,} points)"
+            f"taking {counted(len(copies), 'shard')} of {what.collection}"
+            f" ({before.points_count:,} points) from {counted(len(set(holders.values())), 'node')}"
         )
-        with progress.phase(label):
-            made = _each_node(holders, lambda shard_id, _: copies[shard_id].create(before))
-        total = sum(one.size_bytes for one in made.values())
-        require_free(staging, total)
-        places = {
-            shard.id: writer.place(shard.id, made[shard.id].size_bytes) for shard in layout.shards
-        }
-        with progress.phase("downloading", total_bytes=total) as advance:
-
-            def fetch(shard_id: int, go_on: GoOn) -> str:
-                def take(chunk: bytes) -> None:
-                    go_on()
-                    places[shard_id].write(chunk)
-                    advance(len(chunk))
-
-                return copies[shard_id].download(made[shard_id], take)
-
-            hashes = _each_node(holders, fetch, meanwhile=writer.follow)
+        with progress.phase(label, total_bytes=0) as advance:
+            transfer = Transfer(copies, holders, before, staging, writer, advance)
+            transfer.run()
     return tuple(
         ShardFacts(
             id=shard.id,
             key=shard.key,
-            size_bytes=made[shard.id].size_bytes,
-            sha256=hashes[shard.id],
+            size_bytes=transfer.made[shard.id].size_bytes,
+            sha256=transfer.hashes[shard.id],
             node=what.nodes.of(holders[shard.id]).endpoint.url,
         )
         for shard in layout.shards
@@ -193,30 +175,6 @@ def _streamed(
             sha256=digest.hexdigest(),
             node=server.endpoint.url,
         )
-
-
-def _each_node(
-    holders: Mapping[int, int],
-    work: Callable[[int, GoOn], _T],
-    *,
-    meanwhile: Callable[[GoOn], None] = lambda go_on: None,
-) -> dict[int, _T]:
-    """Do something for each shard: all nodes at once, but one shard of a node after the other."""
-    by_node: dict[int, list[int]] = {}
-    for shard_id, peer in sorted(holders.items()):
-        by_node.setdefault(peer, []).append(shard_id)
-
-    def serve(peer: int | None, go_on: GoOn) -> dict[int, _T]:
-        results: dict[int, _T] = {}
-        if peer is None:
-            meanwhile(go_on)
-            return results
-        for shard_id in by_node[peer]:
-            go_on()
-            results[shard_id] = work(shard_id, go_on)
-        return results
-
-    return {key: one for part in at_once(serve, (*by_node, None)) for key, one in part.items()}
 
 
 def _finished(

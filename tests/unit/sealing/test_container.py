@@ -110,7 +110,7 @@ def test_the_file_is_hashed_while_it_is_written(tmp_path: Path, shards: dict[int
                 place.write(data[:700])
                 rest.extend([(place, data[700:])] if len(data) > 700 else [])
 
-        writer.follow(write_more)
+        writer.follow(write_more, until=lambda: True)
         writer.finish(described(shards))
         assert writer.sha256() == sha256_of(path)
 
@@ -125,7 +125,7 @@ def test_hashing_ends_with_the_threads_that_write(tmp_path: Path) -> None:
         writer = Writer(file)
         writer.place(0, 3)
         with pytest.raises(InterruptedError):
-            writer.follow(stop)
+            writer.follow(stop, until=lambda: True)
 
 
 def test_more_bytes_than_announced_never_reach_the_next_shard(tmp_path: Path) -> None:
