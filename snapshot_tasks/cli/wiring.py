@@ -20,12 +20,14 @@ if TYPE_CHECKING:
     from snapshot_tasks.operations.batch import Batch
     from snapshot_tasks.operations.create.request import CreateDefaults
     from snapshot_tasks.operations.create.seal import FreshServers
+    from snapshot_tasks.operations.offsite.listing import Listing, Remote
     from snapshot_tasks.operations.offsite.push import Pushed
     from snapshot_tasks.qdrant.server import Server
 
 SNAPSHOT_HELP = "Path, or name from snapshot.list; default: the newest snapshot of the collection."
 COLLECTION_HELP = "The collection; default: QDRANT_COLLECTION_NAME."
-PLACE_HELP = f"such as {examples()} or a folder; can be repeated. Default: QDRANT_OFFSITE_URL."
+A_PLACE = f"such as {examples()} or a folder; can be repeated"
+PLACE_HELP = f"{A_PLACE}. Default: QDRANT_OFFSITE_URL."
 
 
 def now() -> datetime:
@@ -107,6 +109,31 @@ def collection_off_site(run: Run, places: Sequence[Repository]) -> str:
     from snapshot_tasks.operations.offsite.listing import collections_off_site
 
     return _default_collection(run, lambda: collections_off_site(places))
+
+
+def off_site(
+    run: Run, urls: Sequence[str] | None, *, snapshot: str, collection: str, every: bool
+) -> tuple[Listing, list[Remote]]:
+    """Return what is off-site, and of it the snapshots that the flags choose.
+
+    A place that does not respond is only noted, because another may have the snapshot.
+
+    Raises:
+        NotFound: if there is no such snapshot.
+        TaskError: if there is none because a place did not respond.
+    """
+    from snapshot_tasks.operations.offsite.listing import choose, list_remote
+
+    places = repositories(run, urls)
+    is_any = (every or snapshot) and not collection
+    wanted = None if is_any else collection or collection_off_site(run, places)
+    listing = list_remote(places, wanted)
+    for failure in listing.failures:
+        run.progress.note(f"{failure.name}: {failure.error.message}")
+    chosen = choose(listing, snapshot=snapshot)
+    for sentence in listing.misplaced:
+        run.progress.note(sentence)
+    return listing, chosen
 
 
 def _default_collection(run: Run, names: Callable[[], Sequence[str]]) -> str:

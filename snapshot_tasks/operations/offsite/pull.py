@@ -113,7 +113,7 @@ def _pull_from(
 ) -> Pulled:
     partial = catalog.folder / partial_name(marker.sha256)
     with storage_errors(catalog.folder), own_partial(partial) as file:
-        _check_space(catalog.folder, marker, file)
+        check_space(catalog.folder, marker, present=os.fstat(file.fileno()).st_blocks * 512)
         with _kept_for_later(partial, progress):
             sha256, fetched = _fetch(file, repository, marker, catalog, unpacker, progress)
             beside = {
@@ -257,12 +257,19 @@ def _text(data: bytes | None) -> str:
         raise Damaged(message, hint=_HINT) from None
 
 
-def _check_space(folder: Path, marker: Marker, file: BinaryIO) -> None:
-    missing = marker.size_bytes - os.fstat(file.fileno()).st_blocks * 512
+def check_space(
+    folder: Path, marker: Marker, *, present: int = 0, setting: str = "QDRANT_SNAPSHOT_DIR"
+) -> None:
+    """Check that a snapshot fits into a folder, which `setting` chooses; so much is there already.
+
+    Raises:
+        StorageError: if it does not fit.
+    """
+    missing = marker.size_bytes - present
     free = shutil.disk_usage(folder).free
     if free < missing + SPARE_BYTES:
         raise StorageError(
             f"{marker.snapshot} needs {missing:,} more bytes in {folder}, but only {free:,} are"
             " free.",
-            hint="Free space there, or choose another folder with QDRANT_SNAPSHOT_DIR.",
+            hint=f"Free space there, or choose another folder with {setting}.",
         )

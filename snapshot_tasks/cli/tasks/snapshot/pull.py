@@ -10,9 +10,8 @@ from snapshot_tasks.cli.wiring import (
     COLLECTION_HELP,
     PLACE_HELP,
     TIMEOUT_HELP,
-    collection_off_site,
+    off_site,
     open_catalog,
-    repositories,
 )
 from snapshot_tasks.domain.failure import joined
 
@@ -52,20 +51,11 @@ def pull(
     """Download a snapshot from off-site and check all of it; --restore also restores it."""
     from snapshot_tasks.cli.show.offsite import pulls_json, render_pulls
     from snapshot_tasks.offsite.codec import Unpacker
-    from snapshot_tasks.operations.offsite.listing import choose, list_remote
     from snapshot_tasks.operations.offsite.pull import pull_each
 
     only_one(all=all, snapshot=snapshot)
     only_one(all=all, collection=collection)
-    places = repositories(run, from_)
-    is_any = all or (snapshot and not collection)
-    wanted = None if is_any else collection or collection_off_site(run, places)
-    listing = list_remote(places, wanted)
-    for failure in listing.failures:
-        run.progress.note(f"{failure.name}: {failure.error.message}")
-    chosen = choose(listing, snapshot=snapshot)
-    for sentence in listing.misplaced:
-        run.progress.note(sentence)
+    listing, chosen = off_site(run, from_, snapshot=snapshot, collection=collection, every=all)
     if run.dry:
         return run.would(*_steps(chosen, restore=restore))
     catalog = open_catalog(run)

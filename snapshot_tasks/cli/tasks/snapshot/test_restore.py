@@ -9,6 +9,7 @@ from snapshot_tasks.cli.command import Count, Outcome, Run, Seconds, command
 from snapshot_tasks.cli.flags import only_one, wrong_value
 from snapshot_tasks.cli.show.ci import JUNIT_HELP, tell_ci
 from snapshot_tasks.cli.wiring import (
+    A_PLACE,
     COLLECTION_HELP,
     SNAPSHOT_HELP,
     collection_in,
@@ -16,6 +17,7 @@ from snapshot_tasks.cli.wiring import (
     connect,
     create_defaults,
     now,
+    off_site,
     open_catalog,
     run_hook,
 )
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
         "--yes.",
         "yes": "Confirm --in-place without asking.",
         "dry-run": "Only list what would be done, such as what --in-place stops and deletes.",
+        "from": f"Test the copy in this place, {A_PLACE}. It is not added to the catalogue.",
         "keep": "Leave the fresh Qdrant running so that you can inspect it.",
         "max-seconds": "Fail with 23 if the restore takes longer.",
         "engine-version": "Rehearse an upgrade: test on this Qdrant version and report what "
@@ -49,6 +52,7 @@ if TYPE_CHECKING:
         "junit": JUNIT_HELP,
     },
     watched=True,
+    iterable=("from_",),
 )
 def drill(
     run: Run,
@@ -57,6 +61,7 @@ def drill(
     all: bool = False,
     create: bool = False,
     random: bool = False,
+    from_: list[str] | None = None,
     in_place: bool = False,
     yes: bool = False,
     dry_run: bool = False,
@@ -74,9 +79,14 @@ def drill(
     from snapshot_tasks.operations.prove.drill import drill_each
 
     only_one(all=all, snapshot=snapshot, create=create, random=random)
+    for other in ({"create": create}, {"random": random}, {"in_place": in_place}, {"keep": keep}):
+        only_one(from_=from_, **other)
     for flag in ({"all": all}, {"keep": keep}, {"engine_version": engine_version}):
         only_one(in_place=in_place, **flag)
     version = _version(engine_version)
+    if from_:
+        work = _fresh(run, keep, max_seconds, version, nodes)
+        return _from(run, from_, work, snapshot, collection, all, junit, dry=run.dry or dry_run)
     catalog = open_catalog(run)
     if run.dry or dry_run:
         if in_place:
@@ -108,6 +118,38 @@ def drill(
     return Outcome(
         result=drills_json(created, drills.results, failures),
         render=lambda: render_drills(created, drills.results),
+        error=joined(failures),
+    )
+
+
+def _from(
+    run: Run,
+    urls: list[str],
+    work: Callable[[Snapshot], DrillReport],
+    snapshot: str,
+    collection: str,
+    every: bool,
+    junit: str,
+    *,
+    dry: bool,
+) -> Outcome:
+    from snapshot_tasks.cli.show.checked import checked_drill
+    from snapshot_tasks.cli.show.drill import drills_json, render_drills
+    from snapshot_tasks.offsite.codec import Unpacker
+    from snapshot_tasks.operations.offsite.drill_from import drill_from_each
+
+    listing, chosen = off_site(run, urls, snapshot=snapshot, collection=collection, every=every)
+    if dry:
+        return run.would(
+            *(f"test {one.marker.snapshot} from {one.repositories[0].url}" for one in chosen)
+        )
+    unpacker = Unpacker(run.settings.offsite.age_identity_file)
+    drills = drill_from_each(chosen, work, unpacker, run.progress)
+    failures = (*drills.failures, *listing.failures)
+    tell_ci(run, [checked_drill(report) for report in drills.results], failures, junit=junit)
+    return Outcome(
+        result=drills_json((), drills.results, failures),
+        render=lambda: render_drills((), drills.results),
         error=joined(failures),
     )
 
