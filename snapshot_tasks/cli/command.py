@@ -29,6 +29,7 @@ from snapshot_tasks.cli.console import PRINTED, TerminalProgress, ask, say, tell
 from snapshot_tasks.cli.flags import (
     COLLECTION,
     Count,
+    Moment,
     Seconds,
     Span,
     as_ours,
@@ -55,7 +56,7 @@ if TYPE_CHECKING:
     from snapshot_tasks.system.progress import Progress
 
 # Everything that a task needs can be imported from here.
-__all__ = ("JSON_HELP", "Count", "Outcome", "Run", "Seconds", "Span", "command")
+__all__ = ("JSON_HELP", "Count", "Moment", "Outcome", "Run", "Seconds", "Span", "command")
 AGAIN_SECONDS = 0.01
 DEFAULT_COLLECTION = "QDRANT_COLLECTION_NAME"
 JSON_HELP = "Print one JSON document on stdout, even on failure."

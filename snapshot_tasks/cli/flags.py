@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from invoke.exceptions import ParseError
@@ -55,6 +55,27 @@ class Span(str):
     def __init__(self, text: str = "") -> None:
         """Raise `ValueError` with what was expected if the text is not a duration."""
         self.value: timedelta | None = parse_span(text) if text else None
+
+
+class Moment(str):
+    """A flag for a past time such as 2026-11-30T06:00Z, in UTC; not given, its value is None."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, *texts: str) -> None:
+        """Raise `ValueError` with what was expected if the text is not such a time."""
+        self.value: datetime | None = _past(*texts) if texts else None
+
+
+def _past(text: str) -> datetime:
+    try:
+        at = datetime.fromisoformat(text)
+        at = at.replace(tzinfo=at.tzinfo or UTC).astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise ValueError("a time such as 2026-11-30T06:00Z") from None
+    if at > datetime.now(UTC):
+        raise ValueError("a time in the past")
+    return at
 
 
 class Given(str):

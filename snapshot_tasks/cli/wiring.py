@@ -29,6 +29,8 @@ COLLECTION_HELP = "The collection; default: QDRANT_COLLECTION_NAME."
 A_PLACE = f"such as {examples()} or a folder; can be repeated"
 PLACE_HELP = f"{A_PLACE}. Default: QDRANT_OFFSITE_URL."
 
+AT_HELP = "As it was at this time, such as 2026-11-30T06:00Z, in an S3 bucket that keeps versions."
+
 
 def now() -> datetime:
     """Return the current time; operations get this clock, so that tests can pass another."""
@@ -51,10 +53,15 @@ def connect(run: Run, *, mounted: bool = False) -> Server:
     return Server(endpoint, operation_timeout_seconds=run.settings.qdrant.operation_timeout_seconds)
 
 
-def repositories(run: Run, urls: Sequence[str] | None) -> list[Repository]:
+def repositories(
+    run: Run, urls: Sequence[str] | None, *, at: datetime | None = None
+) -> list[Repository]:
     """Return the repositories at the off-site places from the flags or the settings.
 
+    `at` a time, they can only be read.
+
     Raises:
+        Refused: if a place cannot be read as it was.
         SettingsError: if there is none, or a URL is wrong.
     """
     from snapshot_tasks.offsite.repository import open_repository
@@ -67,7 +74,8 @@ def repositories(run: Run, urls: Sequence[str] | None) -> list[Repository]:
             hint=f"Set QDRANT_OFFSITE_URL, for example to {STORES[0].example}, or pass a place"
             " to the task; its --help names the flag.",
         )
-    return [open_repository(url, run.settings.offsite.store_variables) for url in wanted]
+    variables = run.settings.offsite.store_variables
+    return [open_repository(url, variables, at=at) for url in wanted]
 
 
 def find_snapshot(run: Run, catalog: Catalog, snapshot: str, collection: str) -> Snapshot:
@@ -112,7 +120,13 @@ def collection_off_site(run: Run, places: Sequence[Repository]) -> str:
 
 
 def off_site(
-    run: Run, urls: Sequence[str] | None, *, snapshot: str, collection: str, every: bool
+    run: Run,
+    urls: Sequence[str] | None,
+    *,
+    at: datetime | None,
+    snapshot: str,
+    collection: str,
+    every: bool,
 ) -> tuple[Listing, list[Remote]]:
     """Return what is off-site, and of it the snapshots that the flags choose.
 
@@ -124,7 +138,7 @@ def off_site(
     """
     from snapshot_tasks.operations.offsite.listing import choose, list_remote
 
-    places = repositories(run, urls)
+    places = repositories(run, urls, at=at)
     is_any = (every or snapshot) and not collection
     wanted = None if is_any else collection or collection_off_site(run, places)
     listing = list_remote(places, wanted)

@@ -247,13 +247,16 @@ class Repository:
         return read_object(self.store, name, max_bytes)
 
 
-def open_repository(url: str, variables: Mapping[str, str]) -> Repository:
-    """Return the repository at a URL or a path, without contacting it.
+def open_repository(
+    url: str, variables: Mapping[str, str], *, at: datetime | None = None
+) -> Repository:
+    """Return the repository at a URL or a path, without contacting it; or as it was `at` a time.
 
     Raises:
+        Refused: if this kind of store cannot be read as it was.
         SettingsError: if the URL is wrong, or a variable has an impossible value.
     """
-    open_place = partial(open_store, variables=variables)
+    open_place = partial(open_store, variables=variables, at=at)
     return Repository(open_place(url), open_place)
 
 

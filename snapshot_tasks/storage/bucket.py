@@ -45,7 +45,7 @@ def open_bucket(
             prefix=place.prefix or None,
             config={**(defaults or {}), **_config(vendor, prefix, variables)},
             client_options={
-                "allow_http": _allows_http(variables, prefix, endpoints),
+                "allow_http": allows_http(variables, prefix, endpoints),
                 "connect_timeout": timedelta(seconds=CONNECT_SECONDS),
                 "timeout": timedelta(seconds=REQUEST_SECONDS),
             },
@@ -81,7 +81,7 @@ def _config(
     return known
 
 
-def _allows_http(variables: Mapping[str, str], prefix: str, endpoints: tuple[str, ...]) -> bool:
+def allows_http(variables: Mapping[str, str], prefix: str, endpoints: tuple[str, ...]) -> bool:
     """Return whether plain HTTP is allowed: on this machine, or by the variables."""
     if variables.get(f"{prefix}ALLOW_HTTP", "").lower() in ("1", "true"):
         return True

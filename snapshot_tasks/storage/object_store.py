@@ -89,13 +89,18 @@ class ObjectStore:
                 return
         yield from (prefix.rpartition("/")[2] for prefix in found["common_prefixes"])
 
-    def read(self, name: str, *, offset: int = 0, size: int | None = None) -> Iterator[bytes]:
-        """Yield an object's bytes; resume a broken download as long as it makes progress."""
+    def read(
+        self, name: str, *, offset: int = 0, size: int | None = None, version: str | None = None
+    ) -> Iterator[bytes]:
+        """Yield an object's bytes; resume a broken download as long as it makes progress.
+
+        `version` is an earlier one of a bucket that keeps them.
+        """
         failures = 0
         end = None if size is None else offset + size
         while end is None or offset < end:
             try:
-                for chunk in self._read_on(name, offset, end):
+                for chunk in self._read_on(name, offset, end, version):
                     offset, failures = offset + len(chunk), 0
                     yield chunk
             except exceptions.GenericError as error:
@@ -126,11 +131,15 @@ class ObjectStore:
         with self._errors(name):
             _run(lambda: obstore.put(self._client, name, data, mode=mode, use_multipart=False))
 
-    def _read_on(self, name: str, offset: int, end: int | None) -> Iterator[bytes]:
+    def _read_on(
+        self, name: str, offset: int, end: int | None, version: str | None
+    ) -> Iterator[bytes]:
         with self._errors(name, generic=False):
-            options: GetOptions | None = {"range": {"offset": offset}} if offset else None
+            options: GetOptions = {"version": version} if version else {}
             if end is not None:
-                options = {"range": (offset, end)}
+                options["range"] = (offset, end)
+            elif offset:
+                options["range"] = {"offset": offset}
             result = _run(lambda: obstore.get(self._client, name, options=options))
             stream = result.stream(min_chunk_size=CHUNK_BYTES)
         while True:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
@@ -11,7 +12,7 @@ from urllib.parse import unquote, urlsplit
 from snapshot_tasks.storage.kind import StoreKind
 from snapshot_tasks.storage.kinds import AZURE, FOLDER, GOOGLE, S3
 from snapshot_tasks.storage.place import FILE, Place
-from snapshot_tasks.system.errors import SettingsError
+from snapshot_tasks.system.errors import Refused, SettingsError
 from snapshot_tasks.system.untrusted import printable
 
 if TYPE_CHECKING:
@@ -60,12 +61,13 @@ def parse_place(text: str, *, relative_to: Path) -> Place:
     return Place(scheme=scheme, bucket=bucket, prefix=prefix.strip("/"))
 
 
-def open_store(url: str, variables: Mapping[str, str]) -> Store:
-    """Return the store of a URL or a path, without contacting it.
+def open_store(url: str, variables: Mapping[str, str], *, at: datetime | None = None) -> Store:
+    """Return the store of a URL or a path, without contacting it; `at` a time, it is read-only.
 
     `variables` are the variables of the store, such as AWS_ACCESS_KEY_ID.
 
     Raises:
+        Refused: if this kind of store cannot be read as it was.
         SettingsError: if the URL is wrong, or a variable has an impossible value.
     """
     try:
@@ -77,7 +79,15 @@ def open_store(url: str, variables: Mapping[str, str]) -> Store:
         ) from None
     kind = _kind_of(place.scheme)
     assert kind is not None
-    return kind.open(place, variables)
+    if at is None:
+        return kind.open(place, variables)
+    if kind.open_at is None:
+        raise Refused(
+            f"{place.url} cannot be read as it was at another time; only S3 buckets that keep"
+            " versions can.",
+            hint="Run this without `--at`, or restore the place from its own snapshots.",
+        )
+    return kind.open_at(place, variables, at)
 
 
 def _kind_of(scheme: str) -> StoreKind | None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from snapshot_tasks.cli.command import Outcome, Run, Seconds, command
+from snapshot_tasks.cli.command import Moment, Outcome, Run, Seconds, command
 from snapshot_tasks.cli.flags import only_one
 from snapshot_tasks.cli.wiring import (
+    AT_HELP,
     COLLECTION_HELP,
     PLACE_HELP,
     TIMEOUT_HELP,
@@ -30,6 +31,7 @@ NAMED_HELP = "Name from snapshot.list --remote; default: the newest snapshot of 
     "snapshot.pull",
     help={
         "from": f"The place to pull from, {PLACE_HELP}",
+        "at": AT_HELP,
         "snapshot": NAMED_HELP,
         "collection": COLLECTION_HELP,
         "all": "The newest snapshot of every collection off-site.",
@@ -42,6 +44,7 @@ NAMED_HELP = "Name from snapshot.list --remote; default: the newest snapshot of 
 def pull(
     run: Run,
     from_: list[str] | None = None,
+    at: str = Moment(),
     snapshot: str = "",
     collection: str = "",
     all: bool = False,
@@ -55,7 +58,10 @@ def pull(
 
     only_one(all=all, snapshot=snapshot)
     only_one(all=all, collection=collection)
-    listing, chosen = off_site(run, from_, snapshot=snapshot, collection=collection, every=all)
+    assert isinstance(at, Moment)
+    listing, chosen = off_site(
+        run, from_, at=at.value, snapshot=snapshot, collection=collection, every=all
+    )
     if run.dry:
         return run.would(*_steps(chosen, restore=restore))
     catalog = open_catalog(run)

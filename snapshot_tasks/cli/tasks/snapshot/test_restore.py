@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from snapshot_tasks.cli.command import Count, Outcome, Run, Seconds, command
+from snapshot_tasks.cli.command import Count, Moment, Outcome, Run, Seconds, command
 from snapshot_tasks.cli.flags import only_one, wrong_value
 from snapshot_tasks.cli.show.ci import JUNIT_HELP, tell_ci
 from snapshot_tasks.cli.wiring import (
     A_PLACE,
+    AT_HELP,
     COLLECTION_HELP,
     SNAPSHOT_HELP,
     collection_in,
@@ -22,8 +23,11 @@ from snapshot_tasks.cli.wiring import (
     run_hook,
 )
 from snapshot_tasks.domain.failure import joined
+from snapshot_tasks.system.errors import SettingsError
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from snapshot_tasks.catalog.folder import Catalog
     from snapshot_tasks.domain.snapshot import Snapshot
     from snapshot_tasks.engines.base import DownPlan, Engine
@@ -44,6 +48,7 @@ if TYPE_CHECKING:
         "yes": "Confirm --in-place without asking.",
         "dry-run": "Only list what would be done, such as what --in-place stops and deletes.",
         "from": f"Test the copy in this place, {A_PLACE}. It is not added to the catalogue.",
+        "at": f"With --from. {AT_HELP}",
         "keep": "Leave the fresh Qdrant running so that you can inspect it.",
         "max-seconds": "Fail with 23 if the restore takes longer.",
         "engine-version": "Rehearse an upgrade: test on this Qdrant version and report what "
@@ -62,6 +67,7 @@ def drill(
     create: bool = False,
     random: bool = False,
     from_: list[str] | None = None,
+    at: str = Moment(),
     in_place: bool = False,
     yes: bool = False,
     dry_run: bool = False,
@@ -84,9 +90,16 @@ def drill(
     for flag in ({"all": all}, {"keep": keep}, {"engine_version": engine_version}):
         only_one(in_place=in_place, **flag)
     version = _version(engine_version)
+    assert isinstance(at, Moment)
+    if at.value and not from_:
+        raise SettingsError(
+            "--at is for a copy off-site.", hint="Add `--from URL`, or leave `--at` out."
+        )
     if from_:
         work = _fresh(run, keep, max_seconds, version, nodes)
-        return _from(run, from_, work, snapshot, collection, all, junit, dry=run.dry or dry_run)
+        return _from(
+            run, from_, at.value, work, snapshot, collection, all, junit, dry=run.dry or dry_run
+        )
     catalog = open_catalog(run)
     if run.dry or dry_run:
         if in_place:
@@ -125,6 +138,7 @@ def drill(
 def _from(
     run: Run,
     urls: list[str],
+    at: datetime | None,
     work: Callable[[Snapshot], DrillReport],
     snapshot: str,
     collection: str,
@@ -138,7 +152,9 @@ def _from(
     from snapshot_tasks.offsite.codec import Unpacker
     from snapshot_tasks.operations.offsite.drill_from import drill_from_each
 
-    listing, chosen = off_site(run, urls, snapshot=snapshot, collection=collection, every=every)
+    listing, chosen = off_site(
+        run, urls, at=at, snapshot=snapshot, collection=collection, every=every
+    )
     if dry:
         return run.would(
             *(f"test {one.marker.snapshot} from {one.repositories[0].url}" for one in chosen)
