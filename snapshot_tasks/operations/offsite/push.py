@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
@@ -17,16 +18,11 @@ from snapshot_tasks.offsite.repository import Repository
 from snapshot_tasks.offsite.upload import Upload
 from snapshot_tasks.operations.batch import Batch, for_each
 from snapshot_tasks.operations.offsite.recall import recall
-from snapshot_tasks.operations.offsite.sidecars import (
-    beside_of,
-    failed_at,
-    marker_of,
-    proven_at,
-    restored_at,
-)
+from snapshot_tasks.operations.offsite.return_proofs import with_proofs
+from snapshot_tasks.operations.offsite.sidecars import beside_of, dates_of, marker_of
 from snapshot_tasks.sealing.archive import check_archive
 from snapshot_tasks.sealing.blocks import cut
-from snapshot_tasks.system.errors import Damaged, NotFound, Refused, StorageError
+from snapshot_tasks.system.errors import Damaged, NotFound, Refused, SettingsError, StorageError
 from snapshot_tasks.system.files import sha256_of
 from snapshot_tasks.system.progress import Clock, Progress
 
@@ -121,7 +117,7 @@ def push(request: PushRequest, repository: Repository, progress: Progress) -> Pu
         if upload.found:
             upload.check_found(snapshot.sha256 or _hashed(snapshot, progress))
             if upload.is_complete:
-                return _refresh(request, upload, upload.found)
+                return _refresh(request, repository, upload, upload.found)
         return _push_anew(request, repository, upload, progress)
     except OSError as error:
         raise StorageError(
@@ -185,23 +181,22 @@ def _blocks(path: Path, advance: Callable[[int], None]) -> Iterator[bytes]:
             advance(len(plain))
 
 
-def _refresh(request: PushRequest, upload: Upload, found: Marker) -> Pushed:
+def _refresh(request: PushRequest, repository: Repository, upload: Upload, found: Marker) -> Pushed:
     """Send the proofs if there are new ones, and update the pin.
 
-    Proofs are only ever appended, so the longer file contains the shorter one.
+    Proofs are only ever appended, so a longer file of the same machine contains the shorter one.
+    Those of other machines stay; where they cannot be read, none are added to them.
     """
     snapshot = request.snapshot
     proofs = beside_of(snapshot).get(PROOFS)
     marker = replace(found, pinned=found.pinned or request.pinned)
     if proofs is not None and _goes_on(proofs, found.beside.get(PROOFS)):
         upload.send_beside({PROOFS: proofs})
-        marker = replace(
-            marker,
-            beside={**found.beside, **upload.beside},
-            proven_at=proven_at(snapshot),
-            restored_at=restored_at(snapshot),
-            failed_at=failed_at(snapshot),
-        )
+        beside = {**found.beside, **upload.beside}
+        marker = replace(marker, beside=beside, **dates_of(snapshot))
+    elif proofs is not None and not _is_there(proofs, found.beside[PROOFS]):
+        with suppress(Damaged, SettingsError):
+            marker = with_proofs(marker, snapshot, upload, repository, request.unpacker)
     if marker == found:
         return _pushed(snapshot, upload, THERE, found)
     upload.commit(marker)
@@ -214,6 +209,10 @@ def _goes_on(here: bytes, known: Blob | None) -> bool:
         return True
     start = here[: known.size_bytes]
     return len(here) > len(start) and hashlib.sha256(start).hexdigest() == known.sha256
+
+
+def _is_there(here: bytes, known: Blob) -> bool:
+    return hashlib.sha256(here).hexdigest() == known.sha256
 
 
 def _pushed(snapshot: Snapshot, upload: Upload, outcome: str, marker: Marker) -> Pushed:

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from snapshot_tasks.catalog.load import load_snapshot
-from snapshot_tasks.catalog.proofs import MAX_PROOFS_BYTES
+from snapshot_tasks.domain.proof import parse_proofs
 from snapshot_tasks.domain.snapshot import Snapshot
 from snapshot_tasks.offsite.codec import Packer, Unpacker
 from snapshot_tasks.offsite.layout import PROOFS
 from snapshot_tasks.offsite.marker import Marker
 from snapshot_tasks.offsite.repository import Repository
 from snapshot_tasks.offsite.upload import Upload
-from snapshot_tasks.operations.offsite.sidecars import failed_at, proven_at, restored_at
+from snapshot_tasks.operations.offsite.sidecars import beside_of, dates_of
 from snapshot_tasks.system.errors import Refused, StorageError
-from snapshot_tasks.system.files import write_text
-from snapshot_tasks.system.reading import read_end
 
 ATTEMPTS = 5
 _AGAIN = "Run the test again when nothing else writes to it."
@@ -28,7 +25,7 @@ def return_proofs(
 
     Stores have no transactions, so what is there is read again before and after writing, and added
     again if another machine has written in between. `tested` is the marker that was pulled by; the
-    proofs are encrypted to the recipients in it. The local file of proofs then has all of them.
+    proofs are encrypted to the recipients in it.
 
     Raises:
         Refused: if the copy was deleted or replaced in the meantime.
@@ -42,7 +39,7 @@ def return_proofs(
                 f"{tested.snapshot} was deleted or replaced in {repository.url} during the test.",
                 hint="`inv snapshot.list --remote` lists what is there.",
             )
-        marker = _with_proofs(snapshot, found, upload, repository, unpacker)
+        marker = with_proofs(found, snapshot, upload, repository, unpacker)
         if marker == found:
             return found
         if repository.find(tested.key) == found:
@@ -55,35 +52,28 @@ def return_proofs(
     )
 
 
-def _with_proofs(
-    snapshot: Snapshot,
-    found: Marker,
-    upload: Upload,
-    repository: Repository,
-    unpacker: Unpacker,
+def with_proofs(
+    found: Marker, snapshot: Snapshot, upload: Upload, repository: Repository, unpacker: Unpacker
 ) -> Marker:
-    """Send the proofs of both; return the marker with them."""
+    """Send the local proofs together with those off-site; return the marker that has both.
+
+    Raises:
+        Damaged, SettingsError: if those off-site cannot be read.
+    """
+    here = beside_of(snapshot).get(PROOFS, b"").decode("utf-8", "replace")
     blob = found.beside.get(PROOFS)
     there = repository.fetch(found.key, blob, unpacker).decode("utf-8", "replace") if blob else ""
-    here = read_end(snapshot.proofs_path, max_bytes=MAX_PROOFS_BYTES)
     text = _merged(there, here)
     if text == there:
         return found
-    write_text(snapshot.proofs_path, text)
     upload.send_beside({PROOFS: text.encode()})
-    complete = load_snapshot(snapshot.path)
-    return replace(
-        found,
-        beside={**found.beside, **upload.beside},
-        proven_at=proven_at(complete),
-        restored_at=restored_at(complete),
-        failed_at=failed_at(complete),
-    )
+    beside = {**found.beside, **upload.beside}
+    return replace(found, beside=beside, **dates_of(snapshot, parse_proofs(text)))
 
 
 def _merged(there: str, here: str) -> str:
     """Return the lines that are there, and after them those that are only here."""
-    known = there.splitlines()
+    known = there.split("\n") if there else []
     have = set(known)
-    added = [line for line in here.splitlines() if line.strip() and line not in have]
-    return "\n".join([*known, *added]) + "\n" if added else there
+    added = [line for line in here.split("\n") if line.strip() and line not in have]
+    return "\n".join([*filter(None, known), *added]) + "\n" if added else there

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
+from typing import TypedDict
 
 from snapshot_tasks.catalog.proofs import MAX_PROOFS_BYTES
 from snapshot_tasks.domain.names import FINGERPRINT_SUFFIX, MANIFEST_SUFFIX, PROBES_SUFFIX
@@ -21,6 +23,17 @@ SUFFIXES = {
     PROBES: PROBES_SUFFIX,
 }
 _DAMAGED = "Restore that file from a copy; `inv snapshot.show` shows details."
+
+
+class Dates(TypedDict):
+    """When a snapshot was proven, when it last restored, and when it failed if nothing since has.
+
+    A restore counts without a seal to compare with, too.
+    """
+
+    proven_at: datetime | None
+    restored_at: datetime | None
+    failed_at: datetime | None
 
 
 def beside_of(snapshot: Snapshot) -> dict[str, bytes]:
@@ -60,9 +73,7 @@ def marker_of(snapshot: Snapshot, upload: Upload, *, pinned: bool) -> Marker:
         beside=dict(upload.beside),
         points_count=manifest.points_count if manifest else None,
         qdrant_version=snapshot.taken_with,
-        proven_at=proven_at(snapshot),
-        restored_at=restored_at(snapshot),
-        failed_at=failed_at(snapshot),
+        **dates_of(snapshot),
         label=manifest.label if manifest else None,
         pinned=pinned,
         safety=snapshot.is_safety,
@@ -70,24 +81,15 @@ def marker_of(snapshot: Snapshot, upload: Upload, *, pinned: bool) -> Marker:
     )
 
 
-def proven_at(snapshot: Snapshot) -> datetime | None:
-    """Return when these bytes were proven; proofs of other bytes under this name do not count."""
-    return _passed_at(snapshot, (Verdict.PROVEN,))
+def dates_of(snapshot: Snapshot, proofs: Sequence[Proof] | None = None) -> Dates:
+    """Return what its proofs say, or these, which may be from several machines.
 
-
-def restored_at(snapshot: Snapshot) -> datetime | None:
-    """Return when a drill of these bytes last passed, also without a seal to compare with."""
-    return _passed_at(snapshot, PASSED)
-
-
-def failed_at(snapshot: Snapshot) -> datetime | None:
-    """Return when these bytes last failed a test, if none has succeeded since."""
-    return last_failed_at(_proofs_of_these_bytes(snapshot))
-
-
-def _passed_at(snapshot: Snapshot, verdicts: tuple[Verdict, ...]) -> datetime | None:
-    return last_passed_at(_proofs_of_these_bytes(snapshot), snapshot.bytes, verdicts)
-
-
-def _proofs_of_these_bytes(snapshot: Snapshot) -> tuple[Proof, ...]:
-    return tuple(p for p in snapshot.proofs if p.sha256 in (None, snapshot.sha256))
+    Proofs of other bytes under this name do not count.
+    """
+    known = snapshot.proofs if proofs is None else proofs
+    of_these = tuple(p for p in known if p.sha256 in (None, snapshot.sha256))
+    return Dates(
+        proven_at=last_passed_at(of_these, snapshot.bytes, (Verdict.PROVEN,)),
+        restored_at=last_passed_at(of_these, snapshot.bytes, PASSED),
+        failed_at=last_failed_at(of_these),
+    )

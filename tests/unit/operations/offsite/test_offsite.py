@@ -231,9 +231,10 @@ def test_fewer_proofs_here_take_none_away_there(
     snapshot: Snapshot, repository: Repository, catalog: Catalog
 ) -> None:
     """A folder that lost its proofs, or the manifest, does not remove them from the copy."""
-    first = pushed(snapshot, repository)
+    proven_at = pushed(snapshot, repository).marker.proven_at
     snapshot.proofs_path.write_text('{"kind":"drill","ok":true,"at":"2025-01-01T00:00:00+00:00"}\n')
-    assert pushed(catalog.find(snapshot.name), repository).marker == first.marker
+    first = pushed(catalog.find(snapshot.name), repository)
+    assert first.marker.proven_at == proven_at
     snapshot.proofs_path.unlink()
     snapshot.path.with_name(snapshot.name + ".json").unlink()
     again = pushed(catalog.find(snapshot.name), repository)
@@ -773,14 +774,34 @@ def test_a_damaged_file_here_unproves_nothing_there(
 def test_proofs_of_another_machine_are_not_written_over(
     snapshot: Snapshot, repository: Repository, catalog: Catalog, other: Catalog
 ) -> None:
-    """A longer file of other proofs does not contain those that are there."""
+    """A longer file of other proofs does not contain those that are there, so it is added."""
     pushed(snapshot, repository)
     there = pulled(repository, other)
     add_drill(there, NOW)
-    theirs = pushed(other.find(there.name), repository).marker
-    for _ in range(5):
-        add_proof(snapshot, kind="verify", ok=True, at=NOW.isoformat())
-    assert pushed(catalog.find(snapshot.name), repository).marker == theirs
+    pushed(other.find(there.name), repository)
+    for minute in range(5):
+        at = (NOW + timedelta(minutes=minute)).isoformat()
+        add_proof(snapshot, kind="verify", ok=True, at=at)
+    marker = pushed(catalog.find(snapshot.name), repository).marker
+    assert marker.proven_at == NOW
+    assert pushed(catalog.find(snapshot.name), repository).marker == marker
+    text = repository.fetch(marker.key, marker.beside["proofs.jsonl"], Unpacker()).decode()
+    lines = there.proofs_path.read_text().splitlines()
+    assert text.splitlines() == lines + snapshot.proofs_path.read_text().splitlines()[1:]
+
+
+def test_proofs_that_cannot_be_read_stay_as_they_are(
+    snapshot: Snapshot, repository: Repository, catalog: Catalog, other: Catalog, tmp_path: Path
+) -> None:
+    """A machine that only pushes has no identity to add to what another has written."""
+    recipient, identity = key_pair(tmp_path)
+    packer = Packer((recipient,))
+    pushed(snapshot, repository, packer=packer)
+    there = pulled(repository, other, Unpacker(identity))
+    add_drill(there, NOW)
+    theirs = pushed(other.find(there.name), repository, packer=packer).marker
+    add_proof(snapshot, kind="verify", ok=True, at=NOW.isoformat())
+    assert pushed(catalog.find(snapshot.name), repository, packer=packer).marker == theirs
 
 
 def test_what_failed_its_test_stands_aside_there_too(
