@@ -47,6 +47,19 @@ class Seconds(float):
         return super().__new__(cls, value)
 
 
+class Percent(float):
+    """A flag for a share such as 10%, more than nothing and at most everything, as 0 to 1."""
+
+    def __new__(cls, value: float | str) -> Percent:
+        """Raise `ValueError` with what was expected if the text is not such a share."""
+        if isinstance(value, str):
+            match = re.fullmatch(r"([0-9]*\.?[0-9]+)%?", value)
+            value = float(match[1]) / 100 if match else 0.0
+            if not 0 < value <= 1:
+                raise ValueError("a percentage such as 10%, at most 100%")
+        return super().__new__(cls, value)
+
+
 class Span(str):
     """A flag for a duration such as 26h; the value of an empty one is None."""
 

@@ -23,8 +23,9 @@ from snapshot_tasks.system.errors import Damaged, NotFound
 
 # A push relies on what it found at its start, so nothing that it may rely on goes for this long.
 ABANDONED_AFTER = timedelta(days=7)
-# Notes about packs, each with the name of its pack: no snapshot needs it, or it is damaged.
+# Notes: no snapshot needs the pack of that name; the object of that name is damaged.
 UNUSED, DAMAGED = "unused", "damaged"
+NOTE = b"See docs/offsite.md.\n"
 # Another request costs about as much as reading this many bytes.
 NEAR_BYTES = 1 << 20
 Plain = Iterator[tuple[Block, bytes]]
@@ -52,7 +53,7 @@ class PackStore:
 
     def usable(self) -> dict[str, int]:
         """Return the stored size of each pack without a note."""
-        noted = {*self._listed(UNUSED), *self.damaged()}
+        noted = {*self._listed(UNUSED), *self._listed(f"{DAMAGED}/{PACKS}")}
         return {name: size for name, size in self.sizes().items() if name not in noted}
 
     def write(self, name: str, stored: bytes) -> None:
@@ -113,18 +114,6 @@ class PackStore:
     def _where(self, name: str) -> str:
         return f"{PACKS}/{name} in {self.store.url}"
 
-    def damaged(self) -> set[str]:
-        """Return the packs that somebody has found damaged."""
-        return set(self._listed(DAMAGED))
-
-    def note_damaged(self, name: str) -> None:
-        """Note that a pack is damaged, so that no push relies on it."""
-        self.store.write(f"{DAMAGED}/{name}", b"See docs/offsite.md.\n")
-
-    def note_sound(self, name: str) -> None:
-        """Remove the note that a pack is damaged."""
-        self.store.delete(f"{DAMAGED}/{name}")
-
     def sweep(self, needed: Collection[str], *, now: datetime) -> int:
         """Delete packs that no snapshot has needed for a week; return how many.
 
@@ -140,12 +129,13 @@ class PackStore:
                 self.store.delete(note.name)
             elif now - note.modified_at >= ABANDONED_AFTER:
                 self.store.delete(packs[name].name)
+                self.store.delete(f"{DAMAGED}/{packs[name].name}")
                 self.store.delete(note.name)
                 swept += 1
         for name, pack in packs.items():
             if name in needed or name in notes or now - pack.modified_at < ABANDONED_AFTER:
                 continue
-            self.store.write(f"{UNUSED}/{name}", b"See docs/offsite.md.\n")
+            self.store.write(f"{UNUSED}/{name}", NOTE)
         return swept
 
     def _listed(self, folder: str) -> dict[str, Stored]:

@@ -24,7 +24,7 @@ from snapshot_tasks.offsite.layout import (
 )
 from snapshot_tasks.offsite.marker import MAX_MARKER_BYTES, Blob, Marker, parse_marker
 from snapshot_tasks.offsite.nearest import nearest_place
-from snapshot_tasks.offsite.pack_store import ABANDONED_AFTER, PackStore, read_object
+from snapshot_tasks.offsite.pack_store import ABANDONED_AFTER, DAMAGED, NOTE, PackStore, read_object
 from snapshot_tasks.storage.base import Store, Stored
 from snapshot_tasks.storage.stores import open_store
 from snapshot_tasks.system.errors import Damaged, NotFound, Refused, StorageError, TaskError
@@ -125,6 +125,19 @@ class Repository:
         listed = self.store.list(key.folder)
         return {s.name.removeprefix(prefix): s for s in listed if s.name.startswith(prefix)}
 
+    def damaged(self, folder: str = "") -> set[str]:
+        """Return the objects, below a folder, that somebody has found damaged."""
+        below = f"{DAMAGED}/{folder}".rstrip("/")
+        return {s.name.removeprefix(f"{DAMAGED}/") for s in self.store.list(below)}
+
+    def note_damaged(self, name: str) -> None:
+        """Note that an object is damaged, so that no push relies on it."""
+        self.store.write(f"{DAMAGED}/{name}", NOTE)
+
+    def note_sound(self, name: str) -> None:
+        """Remove the note that an object is damaged."""
+        self.store.delete(f"{DAMAGED}/{name}")
+
     def fetch(self, key: Key, blob: Blob, unpacker: Unpacker) -> bytes:
         """Return the plain bytes of one object, and check that they are those that were sent.
 
@@ -174,6 +187,8 @@ class Repository:
         self.store.delete(key.marker)
         for name in sorted(self.present(key), key=_order_of_dropping):
             self.store.delete(f"{key.folder}/{name}")
+        for name in self.damaged(key.folder):
+            self.note_sound(name)
         # A push in the meantime has made visible what has now been deleted.
         self.store.delete(key.marker)
 

@@ -14,7 +14,7 @@ from snapshot_tasks.offsite.layout import INDEX, Key
 from snapshot_tasks.offsite.marker import Blob, Marker, Pack
 from snapshot_tasks.offsite.pack_store import ABANDONED_AFTER
 from snapshot_tasks.offsite.packing import WIDTH, Packing
-from snapshot_tasks.offsite.packs import PACK_BYTES
+from snapshot_tasks.offsite.packs import PACK_BYTES, PACKS
 from snapshot_tasks.offsite.repository import Repository
 from snapshot_tasks.storage.base import AlreadyThere, Stored
 from snapshot_tasks.system.behind import Behind
@@ -31,7 +31,8 @@ class Upload:
 
     What lies off-site already is not sent again; with `again` everything is sent, even if it seems
     to exist. `found` is the marker of an earlier push. It is None if there is none or it cannot be
-    read; an unreadable one is replaced.
+    read; an unreadable one is replaced. `mended_count` is how many objects of it were missing or
+    damaged.
 
     Raises:
         Refused: if a newer version of this project pushed this snapshot.
@@ -51,6 +52,7 @@ class Upload:
         self._again = again
         self._started = time.monotonic()
         self._whole = hashlib.sha256()
+        self.mended_count = 0
         self._sent: list[int] = []
         try:
             self.found = repository.find(key)
@@ -76,12 +78,11 @@ class Upload:
     @property
     def is_complete(self) -> bool:
         """Whether an earlier push is intact and encrypted to the same recipients."""
-        found = self.found
-        return (
-            found is not None
-            and not self._lost(found)
-            and set(found.encrypted_to) == set(self.packer.recipients)
-        )
+        if self.found is None:
+            return False
+        self.mended_count = len(self._lost(self.found))
+        is_for_them = set(self.found.encrypted_to) == set(self.packer.recipients)
+        return self.mended_count == 0 and is_for_them
 
     def check_found(self, sha256: str) -> None:
         """Check that an earlier push had the same bytes, and that an encrypted copy stays so.
@@ -167,16 +168,26 @@ class Upload:
         return {} if self._again else self._repository.packs.usable()
 
     @cached_property
+    def _noted(self) -> set[str]:
+        """The objects that somebody has found damaged."""
+        return self._repository.damaged()
+
+    @cached_property
     def _present(self) -> dict[str, Stored]:
         """What need not be sent: objects of the size in the marker, or that no marker mentions."""
         if self._again:
             return {}
-        present = self._repository.present(self.key)
+        present = {
+            name: stored
+            for name, stored in self._repository.present(self.key).items()
+            if f"{self.key.folder}/{name}" not in self._noted
+        }
         sizes = {b.name: b.stored_bytes for b in self.found.blobs} if self.found else {}
         return {n: s for n, s in present.items() if s.size_bytes == sizes.get(n, s.size_bytes)}
 
     def _write_pack(self, name: str, stored: bytes) -> None:
         self._repository.packs.write(name, stored)
+        self._is_sound(f"{PACKS}/{name}")
         self._sent.append(len(stored))
 
     def _send(self, kind: str, plain: bytes) -> Blob:
@@ -187,9 +198,15 @@ class Upload:
         if not stored_bytes:
             packed = self.packer.pack(plain)
             self._repository.store.write(f"{self.key.folder}/{name}", packed)
+            self._is_sound(f"{self.key.folder}/{name}")
             stored_bytes = len(packed)
             self._sent.append(stored_bytes)
         return Blob(name=name, size_bytes=len(plain), stored_bytes=stored_bytes, sha256=sha256)
+
+    def _is_sound(self, name: str) -> None:
+        """Take the note of damage away from an object that was just written."""
+        if name in self._noted:
+            self._repository.note_sound(name)
 
     def _lost(self, marker: Marker, *, anew: bool = False) -> list[str]:
         """Return what the snapshot needs and is not there, or not of its size."""

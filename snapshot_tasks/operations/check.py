@@ -1,4 +1,4 @@
-"""Are the promises about the backups kept? This reads only the snapshot folder."""
+"""Are the promises about the backups kept? Without places, this reads only the snapshot folder."""
 
 from __future__ import annotations
 
@@ -18,9 +18,11 @@ from snapshot_tasks.checks.promises import (
     own_of,
     promises,
 )
+from snapshot_tasks.checks.scrubbed import check_scrubbed
 from snapshot_tasks.domain.findings import Finding, fail, failed, ok
 from snapshot_tasks.domain.names import check_collection
 from snapshot_tasks.domain.snapshot import Snapshot
+from snapshot_tasks.offsite.repository import Repository
 from snapshot_tasks.system.errors import (
     BudgetMissed,
     NotFound,
@@ -39,13 +41,16 @@ CATALOGUE = "the catalogue"
 class Promised:
     """The promises: the maximum age of a snapshot, of a push and of a proof.
 
-    `collections` is None for all collections in the catalogue.
+    `collections` is None for all collections in the catalogue. If `max_scrub_age` is given, each of
+    the `places` must have been read back within that time.
     """
 
     collections: Sequence[str] | None
     max_age: timedelta
     max_proof_age: timedelta
     off_site: bool = False
+    max_scrub_age: timedelta | None = None
+    places: Sequence[Repository] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,6 +107,7 @@ def judge(promised: Promised, catalog: Catalog, *, now: datetime) -> Judgement:
         judged=(
             *(judged or [Judged(title=CATALOGUE, findings=(_nothing(),))]),
             *([Judged(title=TASKS, findings=of_tasks)] if of_tasks else []),
+            *_of_places(promised, now),
         )
     )
 
@@ -153,6 +159,16 @@ def _of_tasks(promised: Promised, catalog: Catalog, now: datetime) -> tuple[Find
     runs = read_runs(catalog.folder)
     pushed = (check_pushed(runs, promised.max_age, now),) if promised.off_site else ()
     return (*check_runs(runs, now), *pushed, *check_left(catalog.journal.left()))
+
+
+def _of_places(promised: Promised, now: datetime) -> list[Judged]:
+    most = promised.max_scrub_age
+    if most is None:
+        return []
+    return [
+        Judged(title=place.url, findings=(check_scrubbed(place, most, now),))
+        for place in promised.places
+    ]
 
 
 def _nothing() -> Finding:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import random
 import shutil
@@ -352,6 +353,37 @@ def test_a_disk_that_fills_up(inv: Inv, big: Catalog, bucket: Bucket, tmp_path: 
         ran = ended(process)
         assert_error(ran, 15)
         assert [n for n in tree(disk) if n != filler.name] == []
+
+
+def test_a_bucket_that_rots_is_found_named_and_mended(
+    inv: Inv, catalog: Catalog, bucket: Bucket, tmp_path: Path
+) -> None:
+    """One byte flipped in every tenth object; afterwards everything comes back."""
+    identity, key_file = pyrage.x25519.Identity.generate(), tmp_path / "key.txt"
+    key_file.write_text(f"{identity}\n")
+    make_days(catalog)
+    give(inv, catalog)
+    keys = {"AGE_RECIPIENTS": str(identity.to_public()), "AGE_IDENTITY_FILE": str(key_file)}
+    settings = {f"QDRANT_{name}": value for name, value in keys.items()}
+    with_store(inv, bucket, QDRANT_COLLECTION_NAME="books", **settings)
+    succeeded(inv("snapshot.push", "--all"))
+    succeeded(inv("snapshot.verify", "--remote"))
+    checked = inv("snapshot.check", "--max-scrub-age", "1h", "--json").document["result"]
+    assert "read back within" in json.dumps(checked)
+    store = bucket.open()
+    names = sorted(stored.name for stored in store.list("") if stored.name != "scrubs.jsonl")
+    for name in names[::10]:
+        data = bytearray(b"".join(store.read(name)))
+        data[len(data) // 2] ^= 1
+        store.write(name, bytes(data))
+    ran = inv("snapshot.verify", "--remote", "--json")
+    assert_error(ran, 20)
+    (place,) = ran.document["result"]["places"]
+    assert {one["object"] for one in place["damaged"]} == set(names[::10])
+    pushed = succeeded(inv("snapshot.push", "--all", "--json")).document["result"]["pushed"]
+    assert sum(one["mended_objects"] for one in pushed) >= 1
+    succeeded(inv("snapshot.verify", "--remote"))
+    succeeded(inv("snapshot.verify", "--remote", "--sample", "10%"))
 
 
 @pytest.mark.parametrize("kind", ["s3", "file"])

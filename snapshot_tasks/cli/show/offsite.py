@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from snapshot_tasks.cli.console import tell
 from snapshot_tasks.cli.show.restored import render_restored, restore_json
 from snapshot_tasks.cli.show.table import table
-from snapshot_tasks.system.units import ago, size
+from snapshot_tasks.system.units import ago, counted, size
 
 if TYPE_CHECKING:
     from snapshot_tasks.domain.failure import Failure
@@ -81,6 +81,7 @@ def pushed_json(pushed: Pushed) -> dict[str, Any]:
         "size_bytes": pushed.marker.size_bytes,
         "stored_bytes": pushed.marker.stored_bytes,
         "sent_bytes": pushed.sent_bytes,
+        "mended_objects": pushed.mended_count,
         "encrypted": bool(pushed.marker.encrypted_to),
     }
 
@@ -123,6 +124,8 @@ def render_pushed(pushed: Sequence[Pushed]) -> None:
                 f"  {size(one.marker.size_bytes)} stored as {size(one.marker.stored_bytes)}, {how},"
                 f" {size(one.sent_bytes)} sent now, sha256 {one.marker.sha256[:16]}…"
             )
+        if one.mended_count:
+            tell(f"  mended: {counted(one.mended_count, 'object')}, missing or damaged there")
 
 
 def render_pulled(pulled: Sequence[Pulled]) -> None:

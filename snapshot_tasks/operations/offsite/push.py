@@ -53,13 +53,17 @@ class PushRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pushed:
-    """The outcome of a push, and where. `sent_bytes` is what was actually sent."""
+    """The outcome of a push, and where. `sent_bytes` is what was actually sent.
+
+    `mended_count` is how many objects of an earlier push were missing or damaged there.
+    """
 
     snapshot: Snapshot
     url: str
     outcome: str
     marker: Marker
     sent_bytes: int
+    mended_count: int = 0
 
     @property
     def is_sent(self) -> bool:
@@ -222,4 +226,5 @@ def _pushed(snapshot: Snapshot, upload: Upload, outcome: str, marker: Marker) ->
         outcome=outcome,
         marker=marker,
         sent_bytes=upload.sent_bytes,
+        mended_count=upload.mended_count,
     )

@@ -174,6 +174,6 @@ def test_a_pack_with_a_note_is_not_relied_on(tmp_path: Path) -> None:
     """Somebody has found it damaged: its block is sent again, in another pack."""
     store, known = Recording(tmp_path), Known(OPEN_KEY)
     first = upload(store, known=known)
-    Repository(store).packs.note_damaged(first.packs[0].name)
+    Repository(store).note_damaged(f"{PACKS}/{first.packs[0].name}")
     again = upload(store, (ONE, OTHER), known=known)
     assert again.sent_bytes > PACK_BYTES

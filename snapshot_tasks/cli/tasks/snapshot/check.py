@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from snapshot_tasks.cli.command import Outcome, Run, Span, command
 from snapshot_tasks.cli.flags import only_one
 from snapshot_tasks.cli.show.ci import tell_ci
-from snapshot_tasks.cli.wiring import collection_in, now, open_catalog
+from snapshot_tasks.cli.wiring import collection_in, now, open_catalog, repositories
 from snapshot_tasks.system.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
         "all": "All collections in the catalogue.",
         "max-age": "Maximum age of the newest snapshot, such as 90min or 2d; default: 26h.",
         "max-proof-age": "Maximum age of the last passed restore test; default: 8d.",
+        "max-scrub-age": "How long ago everything off-site must have been read back at most, by"
+        " snapshot.verify --remote; default: not asked.",
     },
     iterable=("collection",),
     watched=True,
@@ -31,6 +33,7 @@ def check(
     all: bool = False,
     max_age: str = Span("26h"),
     max_proof_age: str = Span("8d"),
+    max_scrub_age: str = Span(),
 ) -> Outcome:
     """Check that the backups keep their promises; exit with 23 and list each broken promise."""
     from snapshot_tasks.cli.show.checked import checked_promises
@@ -44,6 +47,8 @@ def check(
         max_age=_given("max-age", max_age),
         max_proof_age=_given("max-proof-age", max_proof_age),
         off_site=bool(run.settings.offsite.urls),
+        max_scrub_age=max_scrub_age.value if isinstance(max_scrub_age, Span) else None,
+        places=repositories(run, None) if max_scrub_age else [],
     )
     at = now()
     judgement = judge(promised, catalog, now=at)
