@@ -26,8 +26,9 @@ class Scrub:
     """One verification of a place.
 
     The names of all objects are seen in order, and a sample goes on after `last`, where the one
-    before ended. `round_at` is when the round began that it belongs to, and `all_seen_at` when the
-    last round began that saw every object. `damaged` are the objects known to be damaged.
+    before ended; it is empty if that was at the last object. `round_at` is when the round began
+    that it belongs to, and `all_seen_at` when the last round began that saw every object.
+    `damaged` are the objects known to be damaged.
     """
 
     at: datetime

@@ -131,10 +131,12 @@ class Writer:
 
     def _complete_to(self) -> int:
         """Return up to where all bytes are written."""
+        # Taken first: another thread may add a place meanwhile, of which nothing is written yet.
+        end = self._end
         for place in self._places:
             if place.written_bytes < (place.size_bytes or 0):
                 return place.start + place.written_bytes
-        return self._end
+        return end
 
     def _hash_to(self, end: int) -> bool:
         """Hash the next bytes up to there; return whether there were any."""

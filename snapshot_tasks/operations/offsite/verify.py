@@ -114,7 +114,9 @@ def verify_place(
         for one in chosen:
             behind.start(partial(reader.read, one))
             advance(one.stored_bytes)
-    seen = {one.name for one in chosen}
+    noted = repository.damaged()
+    # Whoever cannot decrypt an object cannot tell that it is whole again.
+    seen = {one.name for one in chosen} - (noted & set(reader.unread))
     # What is missing shows without reading.
     gone = {one.name: "it is missing" for one in objects if one.name not in listed}
     found = {**gone, **reader.damaged}
@@ -126,7 +128,7 @@ def verify_place(
     needed = {one.name for one in objects}
     known = {name for s in earlier[-1:] for name in s.damaged if name in needed} - seen
     scrub = _scrub(earlier, objects, chosen, sorted(known | damaged.keys()), begun)
-    _note(repository, seen, damaged, [*earlier, scrub], progress)
+    _note(repository, seen, damaged, noted, [*earlier, scrub], progress)
     return RemoteVerification(
         url=repository.url,
         objects_count=len(chosen),
@@ -230,11 +232,14 @@ def _scrub(
     last = chosen[-1].name if chosen else ""
     if len(chosen) == len(objects):
         round_at, all_seen_at = begun, begun
-    elif before is None:
+    elif before is None or not before.last:
         round_at = begun
     elif last <= before.last or last == objects[-1].name:
-        # It has reached the last object, so the round is complete, and the next begins.
+        # It has reached the last object, so the round is complete, and the next has begun.
         round_at, all_seen_at = begun, before.round_at
+    if objects and last == objects[-1].name:
+        # The next sample begins a round: nothing of it has been seen yet.
+        last = ""
     return Scrub(
         at=begun,
         objects_count=len(chosen),
@@ -250,12 +255,12 @@ def _note(
     repository: Repository,
     seen: set[str],
     damaged: dict[str, str],
+    noted: set[str],
     scrubs: list[Scrub],
     progress: Progress,
 ) -> None:
     """Leave in the place what was found; one that only can be read is told."""
     try:
-        noted = repository.damaged()
         for name in sorted(seen & damaged.keys() - noted):
             repository.note_damaged(name)
         for name in sorted(seen & noted - damaged.keys()):

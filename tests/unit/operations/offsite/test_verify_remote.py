@@ -18,7 +18,12 @@ from snapshot_tasks.offsite.packs import PACKS
 from snapshot_tasks.offsite.repository import Repository
 from snapshot_tasks.offsite.scrubs import read_scrubs
 from snapshot_tasks.operations.offsite.push import PushRequest, push
-from snapshot_tasks.operations.offsite.verify import RemoteVerification, verify_place
+from snapshot_tasks.operations.offsite.verify import (
+    Object,
+    RemoteVerification,
+    _Reader,
+    verify_place,
+)
 from snapshot_tasks.sealing.blocks import BLOCK_BYTES
 from snapshot_tasks.storage.folder import FolderStore
 from snapshot_tasks.storage.stores import open_store
@@ -159,6 +164,44 @@ def test_ten_samples_see_everything(
         verified(repository, share=0.1, day=1 + day / 10)
     assert check_scrubbed(repository, week, NOW + week).status is Status.OK
     assert check_scrubbed(repository, week, NOW + 2 * week).status is Status.FAIL
+
+
+def test_samples_do_not_claim_more_than_they_saw(
+    snapshots: list[Snapshot], repository: Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No object was last read before the time at which everything is said to have been seen."""
+    pushed(snapshots, repository, Packer(), UNREAD)
+    read, seen, today = _Reader.read, dict[str, int](), 0
+
+    def reading(self: _Reader, one: Object) -> None:
+        seen[one.name] = today
+        read(self, one)
+
+    monkeypatch.setattr(_Reader, "read", reading)
+    claims = set()
+    for today in range(20):
+        found = verified(repository, share=0.1, day=today)
+        if at := found.scrub.all_seen_at:
+            assert len(seen) == found.all_count
+            assert NOW + timedelta(days=min(seen.values())) >= at
+            claims.add(at)
+    assert len(claims) > 1
+
+
+def test_only_who_can_decrypt_says_that_it_is_whole_again(
+    snapshots: list[Snapshot], repository: Repository, place: Path, tmp_path: Path
+) -> None:
+    """Without the identity a noted index of the right size stays noted, and the promise broken."""
+    identity = pyrage.x25519.Identity.generate()
+    file = tmp_path / "key.txt"
+    file.write_text(f"{identity}\n")
+    pushed(snapshots, repository, Packer((str(identity.to_public()),)), Unpacker(file))
+    index = next((place / "data").rglob("index-*"))
+    flip_byte(index)
+    assert verified(repository, Unpacker(file)).error is not None
+    assert verified(repository).unread_count == 2 * 2
+    assert repository.damaged() == {index.relative_to(place).as_posix()}
+    assert check_scrubbed(repository, timedelta(days=1), NOW).status is Status.FAIL
 
 
 def test_nothing_was_read_back_yet(repository: Repository) -> None:
