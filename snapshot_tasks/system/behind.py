@@ -38,7 +38,9 @@ class Behind:
             return
         deadline = time.monotonic() + PARTING_SECONDS
         for thread in self._threads:
-            thread.join(max(0.0, deadline - time.monotonic()))
+            # One whose start was interrupted cannot be joined.
+            if thread.is_alive():
+                thread.join(max(0.0, deadline - time.monotonic()))
 
     def start(self, work: Callable[[], None]) -> None:
         """Start some work as soon as a thread is free.
