@@ -5,15 +5,15 @@ from __future__ import annotations
 import hashlib
 import os
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
 from snapshot_tasks.offsite.codec import Unpacker
-from snapshot_tasks.offsite.index import Index, Lying
-from snapshot_tasks.offsite.packs import Block, Place, block_of
+from snapshot_tasks.offsite.index import Index, Lying, Piece
+from snapshot_tasks.offsite.packs import MAX_BLOCK_BYTES, Block, Place, block_of
 from snapshot_tasks.offsite.repository import Repository
 from snapshot_tasks.sealing.blocks import cut
 from snapshot_tasks.system.behind import Behind
@@ -103,7 +103,8 @@ class Assembly:
                         behind.check()
                         with self._arrived:
                             self._arrived.wait(_WAIT_SECONDS)
-                whole.update(os.pread(self._descriptor, piece.size_bytes, position))
+                for plain in self._plain(piece, position):
+                    whole.update(plain)
                 position += piece.size_bytes
                 advance(piece.size_bytes)
         return whole.hexdigest()
@@ -127,10 +128,22 @@ class Assembly:
     def _write(self, block: Block, plain: bytes) -> None:
         """Write a block wherever it belongs."""
         for position in self._missing.get(block, ()):
-            os.pwrite(self._descriptor, plain, position)
+            self._write_at(position, plain)
         with self._arrived:
             self._missing.pop(block, None)
             self._arrived.notify_all()
+
+    def _write_at(self, position: int, plain: bytes) -> None:
+        """Write all of it: a disk that fills up takes a part, and tells only the next time."""
+        written = 0
+        while written < len(plain):
+            written += os.pwrite(self._descriptor, plain[written:], position + written)
+
+    def _plain(self, piece: Piece, position: int) -> Iterator[bytes]:
+        """Yield what was written of a piece; there can be any number of zeros in one."""
+        end = position + piece.size_bytes
+        for start in range(position, end, MAX_BLOCK_BYTES):
+            yield os.pread(self._descriptor, min(MAX_BLOCK_BYTES, end - start), start)
 
     def _read(self, position: int, block: Block) -> bool:
         plain = os.pread(self._descriptor, block.size_bytes, position)
