@@ -14,6 +14,8 @@ _BLOB = re.compile(
 MANIFEST, FINGERPRINT, PROOFS = "manifest.json", "fingerprint.json", "proofs.jsonl"
 PROBES = "probes.json"
 INDEX = "index"
+# Written after the marker, deleted before it: while it is there, the snapshot is whole.
+WHOLE = "whole"
 BESIDE = (MANIFEST, FINGERPRINT, PROBES, PROOFS)
 
 
@@ -46,7 +48,7 @@ class Key:
 
 def is_blob_name(name: str) -> bool:
     """Return whether an object below a snapshot's folder can be one of ours."""
-    return _BLOB.fullmatch(name) is not None
+    return name == WHOLE or _BLOB.fullmatch(name) is not None
 
 
 def data_of(collection: str | None) -> str:

@@ -124,8 +124,8 @@ def parse_marker(data: bytes, key: Key) -> Marker:
     """Return the contents of a marker, which must describe the snapshot that it is named after.
 
     Raises:
-        Refused: for a newer schema.
-        Damaged: if it is not a marker, or belongs to another snapshot.
+        Refused: for a newer schema, or if it is intact and belongs to another snapshot.
+        Damaged: if it is not a marker.
     """
     try:
         document = parse_json(data, strict=True)
@@ -138,8 +138,6 @@ def parse_marker(data: bytes, key: Key) -> Marker:
                 hint="Update this project on this machine, then try again.",
             )
         marker = _parse(document)
-        if marker.key != key:
-            raise ValueError("it belongs to another snapshot")
         _check_sizes(marker)
     except (ValueError, KeyError, TypeError, ArithmeticError, SettingsError) as error:
         reason = f"{error} is missing" if isinstance(error, KeyError) else str(error)
@@ -148,6 +146,13 @@ def parse_marker(data: bytes, key: Key) -> Marker:
             f"{printable(reason.rstrip('.'), limit=MAX_MESSAGE)}.",
             hint="Push that snapshot again, or pull another.",
         ) from error
+    if marker.key != key:
+        raise Refused(
+            f"The off-site marker of {printable(key.snapshot)} belongs to another snapshot:"
+            f" {printable(marker.snapshot)} of {printable(marker.collection)}.",
+            hint="This place cannot tell these names apart, or a marker has been moved. Push one of"
+            " them to another place or prefix.",
+        )
     return marker
 
 

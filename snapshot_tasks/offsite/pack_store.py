@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -18,7 +18,7 @@ from snapshot_tasks.offsite.packs import (
     is_named_after,
     is_pack_name,
 )
-from snapshot_tasks.storage.base import Store, Stored
+from snapshot_tasks.storage.base import Protected, Store, Stored
 from snapshot_tasks.system.errors import Damaged, NotFound
 
 # A push relies on what it found at its start, so nothing that it may rely on goes for this long.
@@ -41,6 +41,28 @@ def read_object(store: Store, name: str, max_bytes: int) -> bytes:
     return bytes(data)
 
 
+def delete_each(store: Store, groups: Iterable[Sequence[str]]) -> int:
+    """Delete objects, those of a group in its order; return how many groups are gone.
+
+    A protected one stays, and so does what follows in its group.
+
+    Raises:
+        Protected: for the first of them, after all others.
+    """
+    deleted, kept = 0, []
+    for group in groups:
+        try:
+            for name in group:
+                store.delete(name)
+        except Protected as error:
+            kept.append(error)
+        else:
+            deleted += 1
+    if kept:
+        raise kept[0]
+    return deleted
+
+
 @dataclass(frozen=True, slots=True)
 class PackStore:
     """The packs in a store, and the notes about them. No push relies on a pack with a note."""
@@ -53,7 +75,7 @@ class PackStore:
 
     def usable(self) -> dict[str, int]:
         """Return the stored size of each pack without a note."""
-        noted = {*self._listed(UNUSED), *self._listed(f"{DAMAGED}/{PACKS}")}
+        noted = {*self.unused(), *self._listed(f"{DAMAGED}/{PACKS}")}
         return {name: size for name, size in self.sizes().items() if name not in noted}
 
     def write(self, name: str, stored: bytes) -> None:
@@ -114,6 +136,10 @@ class PackStore:
     def _where(self, name: str) -> str:
         return f"{PACKS}/{name} in {self.store.url}"
 
+    def unused(self) -> set[str]:
+        """Return the packs that may go at any moment, so no push writes them again either."""
+        return set(self._listed(UNUSED))
+
     def sweep(self, needed: Collection[str], *, now: datetime) -> int:
         """Delete packs that no snapshot has needed for a week; return how many.
 
@@ -121,22 +147,23 @@ class PackStore:
         pack first gets a note, which tells later pushes, and goes a week after that.
 
         Raises:
-            Protected: if the store keeps a pack or a note.
+            Protected: if the store keeps a pack or a note, after all others.
         """
-        packs, notes, swept = self._listed(PACKS), self._listed(UNUSED), 0
-        for name, note in notes.items():
-            if name in needed or name not in packs:
-                self.store.delete(note.name)
-            elif now - note.modified_at >= ABANDONED_AFTER:
-                self.store.delete(packs[name].name)
-                self.store.delete(f"{DAMAGED}/{packs[name].name}")
-                self.store.delete(note.name)
-                swept += 1
+        packs, notes = self._listed(PACKS), self._listed(UNUSED)
         for name, pack in packs.items():
             if name in needed or name in notes or now - pack.modified_at < ABANDONED_AFTER:
                 continue
             self.store.write(f"{UNUSED}/{name}", NOTE)
-        return swept
+        stale = [f"{UNUSED}/{n}" for n in notes if n in needed or n not in packs]
+        damaged = self._listed(f"{DAMAGED}/{PACKS}").items()
+        stale += [note.name for n, note in damaged if n not in needed and n not in packs]
+        old = [
+            (packs[name].name, f"{DAMAGED}/{packs[name].name}", note.name)
+            for name, note in notes.items()
+            if name in packs and name not in needed and now - note.modified_at >= ABANDONED_AFTER
+        ]
+        delete_each(self.store, [(name,) for name in stale])
+        return delete_each(self.store, old)
 
     def _listed(self, folder: str) -> dict[str, Stored]:
         listed = ((s.name.removeprefix(f"{folder}/"), s) for s in self.store.list(folder))

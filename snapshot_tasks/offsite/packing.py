@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import secrets
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import partial
 
 from snapshot_tasks.offsite.codec import Packer
 from snapshot_tasks.offsite.index import Index, Lying, Piece, Zeros, joined
 from snapshot_tasks.offsite.known import Known
-from snapshot_tasks.offsite.packs import PACK_BYTES, Block, Place, block_of, pack_name
+from snapshot_tasks.offsite.packs import HASH_BYTES, PACK_BYTES, Block, Place, block_of, pack_name
 from snapshot_tasks.system.behind import Behind
 
 # How many packs are compressed, encrypted and sent while the next one is read.
@@ -21,7 +22,8 @@ class Packing:
     """The blocks of one snapshot on their way into packs.
 
     `sizes` are the stored sizes of the packs that may be relied on. `write` gets the name and the
-    bytes of each new pack, behind the caller's back. A pack is `known` once it has arrived.
+    bytes of each new pack, behind the caller's back. A pack is `known` once it has arrived. No pack
+    gets a name that is `unused`: somebody may be about to delete what has it.
     """
 
     def __init__(
@@ -32,6 +34,7 @@ class Packing:
         *,
         write: Write,
         behind: Behind,
+        unused: Collection[str] = (),
         pack_bytes: int = PACK_BYTES,
     ) -> None:
         self.sizes = dict(sizes)
@@ -39,6 +42,7 @@ class Packing:
         self._known = known
         self._write = write
         self._behind = behind
+        self._unused = unused
         self._pack_bytes = pack_bytes
         self._places = known.places(self.sizes)
         self._pieces: list[Block | Zeros] = []
@@ -76,17 +80,29 @@ class Packing:
         self._filling, self._filled_bytes = deque(), 0
 
     def _send(self, filling: deque[tuple[Block, bytes]]) -> None:
-        stored = bytearray()
-        ranges: list[tuple[Block, int, int]] = []
+        packed: list[tuple[Block, bytes]] = []
         while filling:
-            block, plain = filling.popleft()
-            packed = self._packer.pack(plain)
-            ranges.append((block, len(stored), len(packed)))
-            stored += packed
-        name = pack_name(stored, self._packer.ending)
+            packed.append(self._packed(*filling.popleft()))
+        name, stored = self._pack(packed)
+        if name in self._unused:
+            # Another name, by a block that no snapshot needs.
+            random = secrets.token_bytes(HASH_BYTES)
+            packed.insert(0, self._packed(block_of(random, self._known.key), random))
+            name, stored = self._pack(packed)
         if self.sizes.get(name) != len(stored):
-            self._write(name, bytes(stored))
-        places = {block: Place(name, offset, size) for block, offset, size in ranges}
+            self._write(name, stored)
+        places: dict[Block, Place] = {}
+        offset = 0
+        for block, part in packed:
+            places[block] = Place(name, offset, len(part))
+            offset += len(part)
         self._known.remember(name, places)
         self.sizes[name] = len(stored)
         self._places.update(places)
+
+    def _packed(self, block: Block, plain: bytes) -> tuple[Block, bytes]:
+        return block, self._packer.pack(plain)
+
+    def _pack(self, packed: list[tuple[Block, bytes]]) -> tuple[str, bytes]:
+        stored = b"".join(part for _, part in packed)
+        return pack_name(stored, self._packer.ending), stored

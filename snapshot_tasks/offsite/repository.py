@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -15,6 +15,7 @@ from snapshot_tasks.offsite.layout import (
     INDEX,
     MANIFEST,
     PARTS,
+    WHOLE,
     Key,
     data_of,
     is_blob_name,
@@ -24,7 +25,14 @@ from snapshot_tasks.offsite.layout import (
 )
 from snapshot_tasks.offsite.marker import MAX_MARKER_BYTES, Blob, Marker, parse_marker
 from snapshot_tasks.offsite.nearest import nearest_place
-from snapshot_tasks.offsite.pack_store import ABANDONED_AFTER, DAMAGED, NOTE, PackStore, read_object
+from snapshot_tasks.offsite.pack_store import (
+    ABANDONED_AFTER,
+    DAMAGED,
+    NOTE,
+    PackStore,
+    delete_each,
+    read_object,
+)
 from snapshot_tasks.storage.base import Store, Stored
 from snapshot_tasks.storage.stores import open_store
 from snapshot_tasks.system.errors import Damaged, NotFound, Refused, StorageError, TaskError
@@ -178,12 +186,13 @@ class Repository:
         return index
 
     def drop(self, key: Key) -> None:
-        """Delete a snapshot. The marker goes first, so that half a snapshot is never visible.
+        """Delete a snapshot. The marker goes before its data, so that no half is ever visible.
 
         Raises:
             Protected: if the store keeps an object. An object kept without a marker is removed by a
                 later cleanup.
         """
+        self.store.delete(f"{key.folder}/{WHOLE}")
         self.store.delete(key.marker)
         for name in sorted(self.present(key), key=_order_of_dropping):
             self.store.delete(f"{key.folder}/{name}")
@@ -191,16 +200,20 @@ class Repository:
             self.note_sound(name)
         # A push in the meantime has made visible what has now been deleted.
         self.store.delete(key.marker)
+        self.store.delete(f"{key.folder}/{WHOLE}")
 
     def sweep(self, *, now: datetime, collection: str | None = None) -> int:
         """Delete our data that has no marker and has not changed for a long time.
 
-        What is written last is deleted first, so if it is there, the snapshot is complete and only
-        its marker was lost. Such a snapshot is kept, and so are objects with other names than ours.
-        Returns how many objects were deleted.
+        What is written after the marker is deleted before it, so if it is there, the snapshot is
+        complete and only its marker was lost. Such a snapshot is kept, and so are objects with
+        other names than ours. Returns how many objects were deleted.
+
+        Raises:
+            Protected: if the store keeps an object, after all others.
         """
         groups = self._data(collection)
-        swept = 0
+        leftovers: list[str] = []
         for key, objects in groups.items():
             old = [o for o in objects if now - o.modified_at >= ABANDONED_AFTER]
             if not old:
@@ -213,12 +226,10 @@ class Repository:
                 len(old) < len(objects) or _was_whole([o.name for o in objects], key)
             ):
                 continue
-            kept = {f"{key.folder}/{blob.name}" for blob in marker.blobs} if marker else set()
-            for stored in old:
-                if stored.name not in kept:
-                    self.store.delete(stored.name)
-                    swept += 1
-        return swept
+            needed = {WHOLE, *(blob.name for blob in marker.blobs)} if marker else set()
+            kept = {f"{key.folder}/{name}" for name in needed}
+            leftovers += [stored.name for stored in old if stored.name not in kept]
+        return delete_each(self.store, [(name,) for name in leftovers])
 
     def sweep_packs(self, *, now: datetime) -> int:
         """Delete packs that no snapshot has needed for a week; return how many.
@@ -233,7 +244,7 @@ class Repository:
         whole = {
             key
             for key, objects in self._data(None).items()
-            if _was_whole([o.name for o in objects], key)
+            if _was_of_blocks([o.name.removeprefix(f"{key.folder}/") for o in objects])
         }
         for item in self.markers():
             if isinstance(item, Unreadable):
@@ -242,8 +253,9 @@ class Repository:
                 )
             needed.update(pack.name for pack in item.packs)
             whole.discard(item.key)
-        if whole:
-            lost = min(printable(key.snapshot) for key in whole)
+        # Another machine may have deleted some of them in the meantime.
+        if still := [key for key in whole if _was_of_blocks(self.present(key))]:
+            lost = min(printable(key.snapshot) for key in still)
             raise StorageError(
                 f"{self.url} has lost the marker of {lost}, so no packs were deleted.",
                 hint=f"Push {lost} again, or delete its folder below {DATA}/.",
@@ -277,12 +289,19 @@ def open_repository(
 
 def _order_of_dropping(name: str) -> tuple[bool, bool]:
     """First what makes data without a marker count as whole (`_was_whole`), parts last."""
-    return name.startswith(f"{PARTS}/"), not name.startswith(f"{INDEX}-")
+    return name.startswith(f"{PARTS}/"), name != WHOLE
 
 
 def _was_whole(names: Sequence[str], key: Key) -> bool:
-    """Return whether data is a complete snapshot: its index is there, or its manifest and parts."""
+    """Return whether data was a visible snapshot, of blocks or of an earlier version's parts."""
     own = [name.removeprefix(f"{key.folder}/") for name in names]
+    if _was_of_blocks(own):
+        return True
     has_manifest = any(name.startswith(f"{MANIFEST.partition('.')[0]}-") for name in own)
     has_parts = any(name.startswith(f"{PARTS}/") for name in own)
-    return any(name.startswith(f"{INDEX}-") for name in own) or (has_manifest and has_parts)
+    return has_manifest and has_parts
+
+
+def _was_of_blocks(own: Collection[str]) -> bool:
+    """Return whether these objects of one snapshot are those of a visible one of blocks."""
+    return WHOLE in own and any(name.startswith(f"{INDEX}-") for name in own)

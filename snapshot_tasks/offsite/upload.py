@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+import secrets
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sized
+from datetime import UTC, datetime
 from functools import cached_property
 
 from snapshot_tasks.offsite.codec import Packer
 from snapshot_tasks.offsite.index import Index
 from snapshot_tasks.offsite.known import Known
-from snapshot_tasks.offsite.layout import INDEX, Key
+from snapshot_tasks.offsite.layout import INDEX, WHOLE, Key
 from snapshot_tasks.offsite.marker import Blob, Marker, Pack
-from snapshot_tasks.offsite.pack_store import ABANDONED_AFTER
+from snapshot_tasks.offsite.pack_store import ABANDONED_AFTER, NOTE
 from snapshot_tasks.offsite.packing import WIDTH, Packing
 from snapshot_tasks.offsite.packs import PACK_BYTES, PACKS
 from snapshot_tasks.offsite.repository import Repository
@@ -25,6 +27,8 @@ _CHANGED = (
     " be sent."
 )
 
+_LONGEST = f"fingerprint-{'0' * 16}.json-{'0' * 8}.zst.age"
+
 
 class Upload:
     """One snapshot being uploaded. Nothing of it is visible before `commit`, which comes last.
@@ -35,7 +39,8 @@ class Upload:
     damaged.
 
     Raises:
-        Refused: if a newer version of this project pushed this snapshot.
+        Refused: if a newer version of this project pushed this snapshot, or the store cannot hold
+            its name, or not beside another one.
         StorageError: if the store does not respond.
     """
 
@@ -54,6 +59,8 @@ class Upload:
         self._whole = hashlib.sha256()
         self.mended_count = 0
         self._sent: list[int] = []
+        for name in (key.marker, f"{key.folder}/{_LONGEST}"):
+            repository.store.check_name(name)
         try:
             self.found = repository.find(key)
             self._replaces = self.found is not None
@@ -114,6 +121,7 @@ class Upload:
                 self._usable,
                 write=self._write_pack,
                 behind=behind,
+                unused=self._unused,
                 pack_bytes=pack_bytes,
             )
             for plain in plains:
@@ -130,7 +138,7 @@ class Upload:
             self.beside[kind] = self._send(kind, plain)
 
     def send_index(self, index: Index) -> None:
-        """Send the list of blocks, last of all objects (`Repository.sweep` needs that)."""
+        """Send the list of blocks."""
         self.index = self._send(INDEX, index.dump())
 
     def commit(self, marker: Marker) -> None:
@@ -140,13 +148,8 @@ class Upload:
             StorageError: if some of it was deleted in the meantime, or this push took days.
             Refused: if a push of other bytes was first.
         """
-        lost = self._lost(marker, anew=True)
-        if lost:
-            raise StorageError(
-                f"{len(lost)} parts of {self.key.snapshot} disappeared from {self.url}, or changed"
-                " their size, during the push.",
-                hint=_CHANGED,
-            )
+        if lost := self._lost(marker, anew=True):
+            raise self._disappeared(lost)
         if time.monotonic() - self._started > ABANDONED_AFTER.total_seconds() / 2:
             # What was not in use when this push began may be deleted a week after that.
             raise StorageError(
@@ -161,6 +164,25 @@ class Upload:
             found = self._repository.find(self.key)
             if found is None or found.sha256 != marker.sha256:
                 raise self._other_content() from None
+            return
+        own = self._repository.present(self.key)
+        if lost := [b.name for b in marker.blobs if b.name not in own]:
+            # Somebody has deleted the snapshot between the check and the marker.
+            self._repository.store.delete(self.key.marker)
+            raise self._disappeared(lost)
+        self.note_whole(marker)
+
+    def note_whole(self, marker: Marker) -> None:
+        """Note that the snapshot was visible, so that it is not swept if its marker is lost."""
+        if marker.index and WHOLE not in self._own:
+            self._repository.store.write(f"{self.key.folder}/{WHOLE}", NOTE)
+
+    def _disappeared(self, lost: Sized) -> StorageError:
+        return StorageError(
+            f"{len(lost)} parts of {self.key.snapshot} disappeared from {self.url}, or changed"
+            " their size, during the push.",
+            hint=_CHANGED,
+        )
 
     @cached_property
     def _usable(self) -> dict[str, int]:
@@ -173,17 +195,37 @@ class Upload:
         return self._repository.damaged()
 
     @cached_property
+    def _unused(self) -> set[str]:
+        return self._repository.packs.unused()
+
+    @cached_property
+    def _own(self) -> dict[str, Stored]:
+        return self._repository.present(self.key)
+
+    @cached_property
+    def _sizes(self) -> dict[str, int]:
+        """The sizes of what the marker mentions, by name."""
+        return {b.name: b.stored_bytes for b in self.found.blobs} if self.found else {}
+
+    @cached_property
     def _present(self) -> dict[str, Stored]:
         """What need not be sent: objects of the size in the marker, or that no marker mentions."""
         if self._again:
             return {}
-        present = {
+        sizes, folder = self._sizes, self.key.folder
+        return {
             name: stored
-            for name, stored in self._repository.present(self.key).items()
-            if f"{self.key.folder}/{name}" not in self._noted
+            for name, stored in self._own.items()
+            if stored.size_bytes == sizes.get(name, stored.size_bytes)
+            and f"{folder}/{name}" not in self._noted
         }
-        sizes = {b.name: b.stored_bytes for b in self.found.blobs} if self.found else {}
-        return {n: s for n, s in present.items() if s.size_bytes == sizes.get(n, s.size_bytes)}
+
+    def _may_go(self, name: str) -> bool:
+        """Return whether somebody may be about to delete an object, as a leftover."""
+        there = self._own.get(name)
+        if there is None or name in self._sizes:
+            return False
+        return datetime.now(UTC) - there.modified_at >= ABANDONED_AFTER / 2
 
     def _write_pack(self, name: str, stored: bytes) -> None:
         self._repository.packs.write(name, stored)
@@ -193,6 +235,8 @@ class Upload:
     def _send(self, kind: str, plain: bytes) -> Blob:
         sha256 = hashlib.sha256(plain).hexdigest()
         name = self.key.beside(kind, sha256, self.packer.ending)
+        if self._may_go(name):
+            name = self.key.beside(kind, secrets.token_hex(32), self.packer.ending)
         there = self._present.get(name)
         stored_bytes = there.size_bytes if there else 0
         if not stored_bytes:

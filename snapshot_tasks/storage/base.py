@@ -9,6 +9,11 @@ from typing import Protocol
 
 from snapshot_tasks.system.errors import Refused, StorageError
 
+TOO_LONG = (
+    "Off-site, a character that is not ASCII takes 6 to 12 bytes. Push it to a place with a shorter"
+    " prefix or to a bucket, or give the collection a shorter name."
+)
+
 
 class Protected(StorageError):
     """The store does not allow deleting or replacing an object, such as under an object lock."""
@@ -39,6 +44,14 @@ class Store(Protocol):
     @property
     def url(self) -> str:
         """The URL of the store."""
+        ...
+
+    def check_name(self, name: str) -> None:
+        """Check that an object can have this name, and that no other name means the same.
+
+        Raises:
+            Refused: if it cannot.
+        """
         ...
 
     def list(self, folder: str) -> Iterator[Stored]:

@@ -15,9 +15,9 @@ from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
 
-from snapshot_tasks.storage.base import AlreadyThere, Protected, Stored
+from snapshot_tasks.storage.base import TOO_LONG, AlreadyThere, Protected, Stored
 from snapshot_tasks.storage.place import Place
-from snapshot_tasks.system.errors import NotFound, StorageError
+from snapshot_tasks.system.errors import NotFound, Refused, StorageError
 from snapshot_tasks.system.files import (
     CHUNK_BYTES,
     PUBLIC,
@@ -30,6 +30,7 @@ from snapshot_tasks.system.files import (
 from snapshot_tasks.system.locks import lock, try_lock
 
 MAX_LISTED = 1000
+MAX_NAME_BYTES = 255
 _KEPT = (errno.EPERM, errno.EACCES, errno.EROFS)
 _NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.ENOSYS)
 
@@ -40,6 +41,35 @@ class FolderStore:
     def __init__(self, place: Place, variables: Mapping[str, str]) -> None:
         self.url = place.url
         self._root = Path(place.prefix)
+        self._exact: set[Path] = set()
+
+    def check_name(self, name: str) -> None:
+        """Check the length of each part of a name, and that each folder there is called so."""
+        self._check_root()
+        longest = max(len(part.encode()) for part in name.split("/"))
+        if longest > MAX_NAME_BYTES:
+            raise Refused(
+                f"The names of the files would be longer than {self._root} allows: {longest} bytes,"
+                f" not {MAX_NAME_BYTES}.",
+                hint=TOO_LONG,
+            )
+        with storage_errors(self._root, setting="QDRANT_OFFSITE_URL"):
+            for parent in reversed(Path(name).parents[:-1]):
+                self._check_exact(self._root / parent)
+
+    def _check_exact(self, folder: Path) -> None:
+        """Check that a folder, if it is there, has no other name that means the same to the disk.
+
+        Names that differ only in case do on some, and so do those that end with a dot.
+        """
+        if folder in self._exact or not folder.exists():
+            return
+        if folder not in folder.parent.iterdir():
+            raise Refused(
+                f"The disk of {self._root} does not tell {folder.name} from another name there.",
+                hint="Push this collection to another place or prefix.",
+            )
+        self._exact.add(folder)
 
     def list(self, folder: str) -> Iterator[Stored]:
         """Yield the files below a folder, without leftovers of killed writes."""
@@ -124,6 +154,7 @@ class FolderStore:
         for parent in reversed([folder, *folder.parents]):
             if parent.is_relative_to(self._root) and not parent.exists():
                 parent.mkdir(exist_ok=True)
+                self._check_exact(parent)
                 sync_directory(parent.parent)
 
     def _check_root(self) -> None:

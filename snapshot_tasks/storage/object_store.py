@@ -17,9 +17,9 @@ import obstore
 from obstore import exceptions
 from obstore.store import AzureStore, GCSStore, S3Store
 
-from snapshot_tasks.storage.base import AlreadyThere, Protected, Stored
+from snapshot_tasks.storage.base import TOO_LONG, AlreadyThere, Protected, Stored
 from snapshot_tasks.storage.place import Place
-from snapshot_tasks.system.errors import NotFound, StorageError
+from snapshot_tasks.system.errors import NotFound, Refused, StorageError
 from snapshot_tasks.system.proxies import set_variables
 from snapshot_tasks.system.untrusted import printable
 
@@ -33,6 +33,8 @@ CHUNK_BYTES = 1 << 20
 # Objects beside the folders are listed too, and there can be millions.
 FOLDERS_SECONDS = 5.0
 MAX_REASON = 300
+# Of S3, Google Cloud Storage and Azure alike.
+MAX_NAME_BYTES = 1024
 _T = TypeVar("_T")
 Client = S3Store | GCSStore | AzureStore
 _AGAIN = (
@@ -64,6 +66,16 @@ class ObjectStore:
         self._place = place
         self._client = client
         self._secrets = secrets
+
+    def check_name(self, name: str) -> None:
+        """Check the length of a name."""
+        whole = "/".join(filter(None, (self._place.prefix, name)))
+        if len(whole.encode()) > MAX_NAME_BYTES:
+            raise Refused(
+                f"The names of the objects would be longer than {self.url} allows:"
+                f" {len(whole.encode()):,} bytes, not {MAX_NAME_BYTES:,}.",
+                hint=TOO_LONG,
+            )
 
     def list(self, folder: str) -> Iterator[Stored]:
         """Yield the objects below a folder, in pages of a thousand."""

@@ -16,9 +16,18 @@ from typing import Any
 
 import pytest
 
+from snapshot_tasks.catalog.folder import Catalog
+from snapshot_tasks.offsite.codec import Packer
+from snapshot_tasks.offsite.repository import Repository
+from snapshot_tasks.operations.offsite.push import PushRequest, push
+from snapshot_tasks.storage.stores import open_store
+from snapshot_tasks.system.errors import Refused
+from snapshot_tasks.system.progress import Silent
 from tests.conftest import Inv, Live
 from tests.support.disks import exfat_disk, need_disks
+from tests.support.manifests import TAKEN_AT, catalogued
 from tests.support.proxy import Answer, Exchange, faulty
+from tests.support.world import tree
 
 SNAPSHOTS = r"/collections/[^/]+/snapshots"
 
@@ -93,6 +102,28 @@ def exfat(tmp_path: Path) -> Iterator[Path]:
 def test_a_disk_without_symlinks(qdrant: Live, name: str, outside: Inv, exfat: Path) -> None:
     """The snapshot is kept, used and checked; what is missing is said once, and by the doctor."""
     keep_on(qdrant, name, outside, str(exfat), "symlinks")
+
+
+def test_names_that_a_disk_does_not_tell_apart(exfat: Path, tmp_path: Path) -> None:
+    """The second collection is refused; the first one stays as it was."""
+    catalog = Catalog(tmp_path / "snapshots")
+    catalog.make_folder()
+    place = exfat / "off-site"
+    place.mkdir()
+
+    def pushed(collection: str, hours: int) -> None:
+        taken_at = TAKEN_AT + timedelta(hours=hours)
+        snapshot = catalogued(catalog, collection=collection, taken_at=taken_at)
+        repository = Repository(open_store(str(place), {}))
+        push(PushRequest(snapshot=snapshot, packer=Packer()), repository, Silent())
+
+    pushed("docs", 0)
+    before = tree(place)
+    for hours in (0, 1):
+        with pytest.raises(Refused, match="does not tell"):
+            pushed("Docs", hours)
+    assert tree(place) == before
+    pushed("docs", 2)
 
 
 @pytest.mark.parametrize(

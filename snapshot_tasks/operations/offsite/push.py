@@ -202,6 +202,7 @@ def _refresh(request: PushRequest, repository: Repository, upload: Upload, found
         with suppress(Damaged, SettingsError):
             marker = with_proofs(marker, snapshot, upload, repository, request.unpacker)
     if marker == found:
+        upload.note_whole(found)
         return _pushed(snapshot, upload, THERE, found)
     upload.commit(marker)
     return _pushed(snapshot, upload, REFRESHED, marker)

@@ -14,10 +14,12 @@ from snapshot_tasks.offsite.known import Known
 from snapshot_tasks.offsite.pack_store import ABANDONED_AFTER, PackStore
 from snapshot_tasks.offsite.packing import Packing
 from snapshot_tasks.offsite.packs import OPEN_KEY, PACKS, Block, Place, block_of
+from snapshot_tasks.storage.base import Protected
 from snapshot_tasks.storage.folder import FolderStore
 from snapshot_tasks.storage.stores import parse_place
 from snapshot_tasks.system.behind import Behind
 from snapshot_tasks.system.errors import Damaged
+from tests.support.breaking import Memory
 
 NOW = datetime(2025, 1, 20, tzinfo=UTC)
 BLOCKS = [random.Random(seed).randbytes(1000) for seed in range(5)]
@@ -100,6 +102,21 @@ def test_a_pack_that_is_needed_again_loses_its_note(packs: PackStore) -> None:
     age(packs, "unused", days=30)
     assert packs.sweep({name}, now=NOW) == 0
     assert list(packs.usable()) == [name]
+
+
+def test_a_pack_that_is_kept_does_not_keep_the_others() -> None:
+    """All others go, and the error comes last."""
+    memory = Memory()
+    packs = PackStore(memory)
+    kept = [packed(packs, [block])[0][1].pack for block in BLOCKS[:2]][1]
+    memory.age(8)
+    packs.sweep(set(), now=datetime.now(UTC))
+    memory.age(8)
+    memory.write(f"{PACKS}/{kept}", b"")
+    memory.kept = timedelta(days=1)
+    with pytest.raises(Protected):
+        packs.sweep(set(), now=datetime.now(UTC))
+    assert list(packs.sizes()) == [kept]
 
 
 def test_other_peoples_objects_stay(packs: PackStore) -> None:

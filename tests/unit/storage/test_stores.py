@@ -26,6 +26,9 @@ class ShelfStore:
         self.url = place.url
         self.variables = dict(variables)
 
+    def check_name(self, name: str) -> None:
+        """Accept any name."""
+
     def list(self, folder: str) -> Iterator[Stored]:
         """Yield nothing."""
         yield from ()

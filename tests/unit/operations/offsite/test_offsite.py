@@ -24,7 +24,14 @@ from snapshot_tasks.domain.retention import Policy
 from snapshot_tasks.domain.search_parity import Probe
 from snapshot_tasks.domain.snapshot import Snapshot
 from snapshot_tasks.offsite.codec import Packer, Unpacker
-from snapshot_tasks.offsite.layout import MANIFEST, PROBES, Key, parse_data_name, parse_marker_name
+from snapshot_tasks.offsite.layout import (
+    MANIFEST,
+    PROBES,
+    WHOLE,
+    Key,
+    parse_data_name,
+    parse_marker_name,
+)
 from snapshot_tasks.offsite.marker import Marker, parse_marker
 from snapshot_tasks.offsite.pack_store import ABANDONED_AFTER
 from snapshot_tasks.offsite.packs import PACKS
@@ -133,7 +140,8 @@ def key_pair(folder: Path) -> tuple[str, Path]:
 
 def blobs(place: Path) -> list[Path]:
     """Return the data files and the packs there."""
-    return sorted(p for name in ("data", "packs") for p in (place / name).rglob("*") if p.is_file())
+    files = (p for name in ("data", "packs") for p in (place / name).rglob("*") if p.is_file())
+    return sorted(p for p in files if p.name != WHOLE)
 
 
 def in_all(markers: Sequence[Marker]) -> int:
@@ -577,7 +585,6 @@ def test_a_part_that_unpacks_to_more_than_it_says_is_refused(repository: Reposit
 
 HOSTILE: dict[str, Callable[[dict[str, Any]], Any]] = {
     "not an object": lambda d: [],
-    "another's": lambda d: d | {"snapshot": "other_20250101_120000.snapshot"},
     "a path": lambda d: d | {"snapshot": "../../etc/x.snapshot"},
     "a collection that leads out": lambda d: d | {"collection": "../x"},
     "no time zone": lambda d: d | {"created_at": "2025-01-01T00:00:00"},
@@ -618,6 +625,30 @@ def test_a_hostile_marker_is_refused(snapshot: Snapshot, repository: Repository,
     assert (listing.remotes, len(listing.failures)) == ((), 1)
     assert pushed(snapshot, repository).sent_bytes == 0
     assert repository.find(marker.key) == marker
+
+
+def test_a_marker_of_another_snapshot_is_never_replaced(
+    snapshot: Snapshot, repository: Repository
+) -> None:
+    """A disk that does not tell `Books` from `books` shows the marker of the other one."""
+    marker = pushed(snapshot, repository).marker
+    other = dataclasses.replace(marker, collection="Books").dump()
+    repository.store.write(marker.key.marker, other)
+    with pytest.raises(Refused, match="belongs to another snapshot"):
+        pushed(snapshot, repository)
+    assert b"".join(repository.store.read(marker.key.marker)) == other
+    (item,) = repository.markers()
+    assert isinstance(item, Unreadable)
+
+
+def test_a_name_that_is_too_long_is_refused_before_anything_is_sent(
+    catalog: Catalog, repository: Repository, place: Path
+) -> None:
+    """Off-site, each character that is not ASCII takes six bytes or more."""
+    long = catalogued(catalog, collection="п" * 40)
+    with pytest.raises(Refused, match="longer than"):
+        pushed(long, repository)
+    assert list(place.iterdir()) == []
 
 
 def test_no_snapshot_takes_the_place_of_the_latest_link(
