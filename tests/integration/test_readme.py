@@ -161,7 +161,7 @@ def test_the_timeouts_are_those_of_the_code() -> None:
         ),
         ("[alarms](alarms.md) at the end of a task", DEADLINE_SECONDS),
         ("connecting to an off-site store", buckets.CONNECT_SECONDS),
-        ("one request to an off-site store: at most one part of 32 MiB", buckets.REQUEST_SECONDS),
+        ("one request to an off-site store: at most one pack of 32 MiB", buckets.REQUEST_SECONDS),
         ("an off-site store that is busy or unreachable: 10 tries", buckets.RETRY_SECONDS),
     ):
         assert stated[phase].split(",")[0] == f"{seconds:g} s", phase
