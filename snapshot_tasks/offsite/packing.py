@@ -6,6 +6,7 @@ import secrets
 from collections import deque
 from collections.abc import Callable, Collection, Mapping
 from functools import partial
+from io import BytesIO
 
 from snapshot_tasks.offsite.codec import Packer
 from snapshot_tasks.offsite.index import Index, Lying, Piece, Zeros, joined
@@ -80,29 +81,28 @@ class Packing:
         self._filling, self._filled_bytes = deque(), 0
 
     def _send(self, filling: deque[tuple[Block, bytes]]) -> None:
-        packed: list[tuple[Block, bytes]] = []
+        # What is packed is let go, so that a pack is never in memory twice.
+        stored, places = BytesIO(), dict[Block, tuple[int, int]]()
         while filling:
-            packed.append(self._packed(*filling.popleft()))
-        name, stored = self._pack(packed)
-        if name in self._unused:
+            self._append(stored, places, *filling.popleft())
+        if self._name(stored) in self._unused:
             # Another name, by a block that no snapshot needs.
             random = secrets.token_bytes(HASH_BYTES)
-            packed.insert(0, self._packed(block_of(random, self._known.key), random))
-            name, stored = self._pack(packed)
-        if self.sizes.get(name) != len(stored):
-            self._write(name, stored)
-        places: dict[Block, Place] = {}
-        offset = 0
-        for block, part in packed:
-            places[block] = Place(name, offset, len(part))
-            offset += len(part)
-        self._known.remember(name, places)
-        self.sizes[name] = len(stored)
-        self._places.update(places)
+            self._append(stored, places, block_of(random, self._known.key), random)
+        name, size_bytes = self._name(stored), stored.tell()
+        if self.sizes.get(name) != size_bytes:
+            self._write(name, stored.getvalue())
+        found = {block: Place(name, *place) for block, place in places.items()}
+        self._known.remember(name, found)
+        self.sizes[name] = size_bytes
+        self._places.update(found)
 
-    def _packed(self, block: Block, plain: bytes) -> tuple[Block, bytes]:
-        return block, self._packer.pack(plain)
+    def _append(
+        self, stored: BytesIO, places: dict[Block, tuple[int, int]], block: Block, plain: bytes
+    ) -> None:
+        """Pack one block; its place is an offset and how many bytes it has there."""
+        offset = stored.tell()
+        places[block] = offset, stored.write(self._packer.pack(plain))
 
-    def _pack(self, packed: list[tuple[Block, bytes]]) -> tuple[str, bytes]:
-        stored = b"".join(part for _, part in packed)
-        return pack_name(stored, self._packer.ending), stored
+    def _name(self, stored: BytesIO) -> str:
+        return pack_name(stored.getvalue(), self._packer.ending)
