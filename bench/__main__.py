@@ -14,7 +14,7 @@ from typing import Any
 
 from bench.contestant import Asked
 from bench.contests import CONTESTS, Result
-from bench.data import BATCH, NAME, SMALL, SMALLER, load
+from bench.data import BATCH, NAME, SMALL, SMALLER, change, load
 from bench.growth import GROWING, QUICK_SIZES, SIZES, Grown, Size, draw
 from bench.memory import watch
 from bench.page import as_markdown
@@ -27,6 +27,7 @@ from bench.server import (
 )
 from snapshot_tasks.catalog.folder import Catalog
 from snapshot_tasks.domain.endpoint import Endpoint
+from snapshot_tasks.domain.snapshot import Snapshot
 from snapshot_tasks.operations.create.one import create
 from snapshot_tasks.operations.create.request import CreateRequest
 from snapshot_tasks.qdrant.server import Server
@@ -77,6 +78,8 @@ def contest(size: Size, rounds: int) -> dict[str, list[Result]]:
         everybody = [(each.module, name) for each in contests for name in each.contestants]
         with measured_server(nodes) as (endpoint, folder):
             asked = prepare(endpoint, folder, replace(size, shards=2 * nodes if nodes > 1 else 1))
+            if nodes == 1:
+                asked["changed"] = prepare_changed(endpoint, folder, size)
             for number in range(rounds):
                 for module, name in everybody:
                     say(f"round {number + 1} of {rounds}: {name}")
@@ -101,14 +104,8 @@ def prepare(endpoint: Endpoint, folder: Path, size: Size) -> Asked:
     load(endpoint, NAME, size)
     if len(endpoint.nodes()) > 1:
         load(endpoint, SMALL, replace(size, points=max(BATCH, size.points // SMALLER)))
-    catalog = Catalog(folder)
     with Server(endpoint, operation_timeout_seconds=3600) as server:
-        # Data that the optimizer is still rewriting or that is still in the log would be in the
-        # file twice.
-        server.collections.wait_green(NAME, OPTIMIZING_SECONDS)
-        time.sleep(FLUSHING_SECONDS)
-        request = CreateRequest(collection=NAME)
-        taken = create(request, server, catalog, Silent(), clock=lambda: datetime.now(UTC))
+        taken = _taken(server, folder)
         left = server.snapshots.create(NAME, server.snapshots.mark(NAME))
         # Names of snapshots only contain the second, so two in the same second would be the same
         # file.
@@ -120,12 +117,29 @@ def prepare(endpoint: Endpoint, folder: Path, size: Size) -> Asked:
         "version": bench_version(),
         "folder": str(folder),
         "points": size.points,
-        "bytes": taken.snapshot.size_bytes,
-        "snapshot": str(taken.snapshot.path),
-        "sha256": taken.snapshot.sha256,
+        "bytes": taken.size_bytes,
+        "snapshot": str(taken.path),
+        "sha256": taken.sha256,
         "server_snapshot": left.name,
         "server_bytes": left.size_bytes,
     }
+
+
+def prepare_changed(endpoint: Endpoint, folder: Path, size: Size) -> str:
+    """Change some points, and take another snapshot; return its file."""
+    say("changing one point in a hundred")
+    change(endpoint, NAME, size)
+    with Server(endpoint, operation_timeout_seconds=3600) as server:
+        return str(_taken(server, folder).path)
+
+
+def _taken(server: Server, folder: Path) -> Snapshot:
+    # Data that the optimizer is still rewriting or that is still in the log would be in the file
+    # twice.
+    server.collections.wait_green(NAME, OPTIMIZING_SECONDS)
+    time.sleep(FLUSHING_SECONDS)
+    request, catalog = CreateRequest(collection=NAME), Catalog(folder)
+    return create(request, server, catalog, Silent(), clock=lambda: datetime.now(UTC)).snapshot
 
 
 def run(module: str, name: str, asked: Asked, endpoint: Endpoint) -> Result:
@@ -157,6 +171,7 @@ def run(module: str, name: str, asked: Asked, endpoint: Endpoint) -> Result:
         "own": max(0, most - result["before"]),
         "children": children,
         "server": cpu_seconds(processes) - before,
+        **{key: result[key] for key in ("sent",) if key in result},
     }
 
 

@@ -53,7 +53,8 @@ def main(contest: str, name: str) -> int:
     clock = asked["clock"] = Clock()
     amount = contestants[name](asked)
     seconds = clock.seconds
-    print(json.dumps({"amount": amount, "seconds": seconds, "before": clock.bytes_before}))
+    result = {"amount": amount, "seconds": seconds, "before": clock.bytes_before}
+    print(json.dumps(result | {key: asked[key] for key in ("sent",) if key in asked}))
     return 0
 
 

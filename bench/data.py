@@ -64,6 +64,20 @@ def load(endpoint: Endpoint, name: str, size: Size) -> None:
             stub.Upsert(wire.UpsertPoints(collection_name=name, points=batch, wait=last))
 
 
+def change(endpoint: Endpoint, name: str, size: Size) -> None:
+    """Overwrite one point in a hundred, chosen at random."""
+    random = np.random.default_rng(8)
+    points = [
+        _point(number, random.standard_normal(size.dimensions).tolist(), size.text_repeats)
+        for number in random.choice(size.points, size.points // 100, replace=False).tolist()
+    ]
+    with channel(endpoint) as opened:
+        stub: Any = wire.PointsStub(opened)  # type: ignore[no-untyped-call]
+        for start in range(0, len(points), BATCH):
+            batch = points[start : start + BATCH]
+            stub.Upsert(wire.UpsertPoints(collection_name=name, points=batch, wait=True))
+
+
 def _point(number: int, vector: list[float], text_repeats: int) -> Any:
     payload = {
         "group": wire.Value(string_value=f"g{number % 7}"),

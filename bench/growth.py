@@ -15,6 +15,7 @@ GROWING = (
     ("restorers", "restore from file://"),
     ("restorers", "restore by upload"),
     ("readers", "fingerprint, live"),
+    ("pushers", "push, first"),
 )
 
 

@@ -13,6 +13,7 @@ from bench.growth import Grown
 
 RATIOS = ("contest", "this project", "compared with", "ratio", "spread", "target", "met")
 COSTS = ("what", "s", "speed", "memory added, MB", "its children's, MB", "Qdrant's processors")
+SENT = "sent, MB"
 
 GROWTH = (
     "",
@@ -100,6 +101,7 @@ def _costs(contest: Contest, runs: Runs) -> list[str]:
         speed = statistics.median(r["amount"] / r["seconds"] for r in results) / divisor
         own, children = (max(r[key] for r in results) / 1e6 for key in ("own", "children"))
         busy = statistics.median(r["server"] / r["seconds"] for r in results)
+        sent = [r["sent"] for r in results if "sent" in r]
         rows.append(
             (
                 name,
@@ -108,10 +110,13 @@ def _costs(contest: Contest, runs: Runs) -> list[str]:
                 f"{own:,.0f}",
                 f"{children:,.0f}",
                 f"{busy:.2f}",
+                f"{statistics.median(sent) / 1e6:,.3g}" if sent else "",
             )
         )
+    shown = len(COSTS) + any(row[-1] for row in rows)
+    table = _table((*COSTS, SENT)[:shown], [row[:shown] for row in rows])
     remark = ("", contest.remark) if contest.remark else ()
-    return ["", f"## {contest.title}", "", *_table(COSTS, rows), *remark]
+    return ["", f"## {contest.title}", "", *table, *remark]
 
 
 def _growth(grown: Sequence[Grown], plot: str) -> list[str]:
