@@ -16,8 +16,8 @@ is compared with its hash, and the file with the SHA-256 in its manifest.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import NoReturn
 
 from snapshot_tasks.offsite.packs import (
@@ -107,6 +107,20 @@ def joined(pieces: Iterable[Piece]) -> tuple[Piece, ...]:
         else:
             found.append(piece)
     return tuple(found)
+
+
+def relocate(index: Index, moves: Mapping[Place, Place]) -> Index:
+    """Return the index of the same snapshot after blocks have moved; `moves` leads to new places.
+
+    By place, not by hash: of two copies of a block, only the one that was moved lies elsewhere.
+    """
+    pieces = (
+        replace(piece, place=moves.get(piece.place, piece.place))
+        if isinstance(piece, Lying)
+        else piece
+        for piece in index.pieces
+    )
+    return replace(index, pieces=tuple(pieces))
 
 
 def parse_index(data: bytes, snapshot: str) -> Index:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from snapshot_tasks.offsite.index import Index, Lying, Zeros, joined, parse_index
+from snapshot_tasks.offsite.index import Index, Lying, Zeros, joined, parse_index, relocate
 from snapshot_tasks.offsite.packs import Block, Place
 from snapshot_tasks.system.errors import Damaged, Refused
 
@@ -31,6 +31,16 @@ def test_neighbouring_zeros_are_one() -> None:
     """A hole of a terabyte is one line."""
     block = Lying(Block(b"1" * 32, 10), Place(PACK, 0, 20))
     assert joined([Zeros(1), Zeros(2), block, Zeros(3)]) == (Zeros(3), block, Zeros(3))
+
+
+def test_blocks_that_have_moved_are_found_at_their_new_place() -> None:
+    """Each time they occur; what has not moved, the zeros and the key stay as they are."""
+    new = Place("c" * 64 + ".zst", 5, 21)
+    moved = relocate(INDEX, {Place(PACK, 0, 20): new})
+    _, zeros, other, _ = INDEX.pieces
+    assert moved.pieces == (Lying(Block(b"1" * 32, 10), new), zeros, other, moved.pieces[0])
+    assert (moved.key, moved.packs) == (INDEX.key, (new.pack, OTHER))
+    assert relocate(INDEX, {}) == INDEX
 
 
 @pytest.mark.parametrize(
