@@ -209,8 +209,11 @@ class Upload:
 
     @cached_property
     def _present(self) -> dict[str, Stored]:
-        """What need not be sent: objects of the size in the marker, or that no marker mentions."""
-        if self._again:
+        """What need not be sent: objects of the size in the marker, or that no marker mentions.
+
+        A damaged marker tells nothing of them, and they may be as damaged.
+        """
+        if self._again or (self._replaces and self.found is None):
             return {}
         sizes, folder = self._sizes, self.key.folder
         return {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from snapshot_tasks.schedule.request import Command, Request, Schedule, is_secret, rules
+from snapshot_tasks.schedule.request import Command, Request, Schedule, is_secret
 from snapshot_tasks.system.errors import SettingsError
 
 NAME = "qdrant-snapshot.yml"
@@ -38,7 +38,7 @@ def workflow(request: Request) -> Schedule:
     environment |= {name: f"${{{{ secrets.{name} }}}}" for name in secrets}
     environment["QDRANT_ENGINE"] = "external"
     if request.push:
-        environment |= _quoted(rules(request.retention))
+        environment |= _quoted(request.rules)
     if request.push and request.recipients:
         # Public keys: fixed here, so that nobody can forget them and push unencrypted copies.
         environment["QDRANT_AGE_RECIPIENTS"] = f'"{",".join(request.recipients)}"'

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from snapshot_tasks.domain.endpoint import is_loopback
 from snapshot_tasks.schedule.calendar import Calendar
-from snapshot_tasks.schedule.request import Command, Request, Schedule, rules
+from snapshot_tasks.schedule.request import Command, Request, Schedule
 from snapshot_tasks.system.errors import SettingsError
 from snapshot_tasks.system.untrusted import is_harmless, printable
 
@@ -68,7 +68,7 @@ def _secrets(request: Request) -> tuple[str, ...]:
 
 def _config(request: Request, url: str) -> str:
     settings = {"QDRANT_URL": url, **_nodes(request), **_plaintext(request, url)}
-    settings |= rules(request.retention)
+    settings |= request.rules
     if not request.all and request.elsewhere.collection:
         settings["QDRANT_COLLECTION_NAME"] = request.elsewhere.collection
     if request.push:

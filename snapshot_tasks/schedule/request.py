@@ -27,13 +27,13 @@ def is_secret(name: str) -> bool:
     return not _NO_SECRET.search(name)
 
 
-def rules(policy: Policy) -> dict[str, str]:
+def rules(policy: Policy, prefix: str = "QDRANT_KEEP") -> dict[str, str]:
     """Return the retention as settings, for a machine that has no `.env`."""
     numbers = {"last": policy.keep_last, **policy.periods}
-    found = {f"QDRANT_KEEP_{name.upper()}": str(n) for name, n in numbers.items() if n}
+    found = {f"{prefix}_{name.upper()}": str(n) for name, n in numbers.items() if n}
     if policy.max_age:
-        found["QDRANT_KEEP_MAX_AGE"] = format_span(policy.max_age)
-    return found and found | {"QDRANT_KEEP_MINIMUM": str(policy.keep_minimum)}
+        found[f"{prefix}_MAX_AGE"] = format_span(policy.max_age)
+    return found and found | {f"{prefix}_MINIMUM": str(policy.keep_minimum)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,12 +86,16 @@ class Elsewhere:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Work:
-    """What a schedule runs: the command, and the arguments of each task."""
+    """What a schedule runs: the command, and the arguments of each task.
+
+    Off-site the same `retention` applies, unless it has an own one.
+    """
 
     command: Command
     all: bool
     retention: Policy
     push: bool
+    retention_offsite: Policy | None = None
 
     @property
     def create_tasks(self) -> tuple[str, ...]:
@@ -101,7 +105,7 @@ class Work:
     @property
     def create_task(self) -> tuple[str, ...]:
         """The arguments that take a snapshot, and update the folder."""
-        return (self.command.task("snapshot.create"), *self.which, *self._prune)
+        return (self.command.task("snapshot.create"), *self.which, *_prune(self.retention))
 
     @property
     def push_tasks(self) -> tuple[str, ...]:
@@ -110,7 +114,8 @@ class Work:
         They push everything: snapshots that a failed run has missed, and proofs added after a push.
         """
         push = self.command.task("snapshot.push")
-        return (push, "--all", *self._prune) if self.push else ()
+        prune = _prune(self.retention_offsite or self.retention)
+        return (push, "--all", *prune) if self.push else ()
 
     @property
     def drill_tasks(self) -> tuple[str, ...]:
@@ -129,8 +134,16 @@ class Work:
         return ("--all",) if self.all else ()
 
     @property
-    def _prune(self) -> tuple[str, ...]:
-        return () if self.retention.is_empty else ("--prune",)
+    def rules(self) -> dict[str, str]:
+        """The retention as settings; off-site only if it is another one."""
+        found = rules(self.retention)
+        if self.retention_offsite not in (None, self.retention):
+            found |= rules(self.retention_offsite, "QDRANT_OFFSITE_KEEP")
+        return found
+
+
+def _prune(policy: Policy) -> tuple[str, ...]:
+    return () if policy.is_empty else ("--prune",)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,6 +191,7 @@ def make_request(
     at: str,
     all: bool,
     retention: Policy,
+    retention_offsite: Policy | None = None,
     push: bool,
     operation_timeout_seconds: float,
     writes: tuple[Path, ...] = (),
@@ -207,6 +221,7 @@ def make_request(
         checks=calendar(every, start + later + later // 2, flag="--every"),
         all=all,
         retention=retention,
+        retention_offsite=retention_offsite,
         push=push,
         # Creating, downloading, sealing and pushing may each take this long.
         limit_seconds=round(4 * operation_timeout_seconds),

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from snapshot_tasks.domain.retention import Policy
 from snapshot_tasks.settings.engine import EngineSettings, read_engine
 from snapshot_tasks.settings.foreign import Misnamed
-from snapshot_tasks.settings.keep import read_policy
+from snapshot_tasks.settings.keep import read_offsite_policy, read_policy
 from snapshot_tasks.settings.offsite import OffsiteSettings, read_offsite
 from snapshot_tasks.settings.qdrant import QdrantSettings, read_qdrant
 from snapshot_tasks.settings.snapshots import read_hook, read_snapshot_dir
@@ -49,6 +49,7 @@ class Settings:
     engine: EngineSettings
     offsite: OffsiteSettings
     keep: Policy
+    keep_offsite: Policy
     watching: Watching
 
     def compose_environment(self, *, is_own_file: bool) -> dict[str, str]:
@@ -103,6 +104,7 @@ def load_settings(
         engine=read_engine(values, project_root),
         offsite=read_offsite(values, project_root),
         keep=read_policy(values),
+        keep_offsite=read_offsite_policy(values),
         watching=read_watching(values, project_root),
         given=values.given(),
         given_in_tasks=values.given_in_tasks(),

@@ -48,4 +48,4 @@ def render_created_and_pruned(done: CreatedAndPruned, *, pruned: bool) -> None:
     if not done.created and not done.failures:
         tell("The server has no collections, so there is nothing to snapshot.")
     if pruned:
-        render_dropped([snapshot.size_bytes for snapshot in done.dropped])
+        render_dropped(len(done.dropped), sum(one.size_bytes for one in done.dropped))

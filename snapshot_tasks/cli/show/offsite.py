@@ -30,6 +30,7 @@ def remote_json(remote: Remote) -> dict[str, Any]:
         "created_at": marker.created_at.isoformat(),
         "size_bytes": marker.size_bytes,
         "stored_bytes": marker.stored_bytes,
+        "only_bytes": remote.only_bytes,
         "sha256": marker.sha256,
         "points_count": marker.points_count,
         "qdrant_version": marker.qdrant_version,
@@ -146,9 +147,19 @@ def render_remotes(remotes: Sequence[Remote], now: datetime) -> None:
         return
     table(
         "",
-        ("snapshot", "collection", "taken", "#points", "#size", "#stored", "proven", "where"),
+        (
+            "snapshot",
+            "collection",
+            "taken",
+            "#points",
+            "#size",
+            "#stored",
+            "#only it",
+            "proven",
+            "where",
+        ),
         [_row(remote, now) for remote in remotes],
-        drop=("stored", "size", "points", "collection", "where", "taken", "proven"),
+        drop=("stored", "size", "only it", "points", "collection", "where", "taken", "proven"),
     )
 
 
@@ -161,6 +172,7 @@ def _row(remote: Remote, now: datetime) -> tuple[str, ...]:
         "unknown" if marker.points_count is None else f"{marker.points_count:,}",
         size(marker.size_bytes),
         size(marker.stored_bytes) + (" age" if marker.encrypted_to else ""),
+        "unknown" if remote.only_bytes is None else size(remote.only_bytes),
         f"proven {ago(marker.proven_at, now)}" if marker.proven_at else "never",
         ", ".join(repository.url for repository in remote.repositories),
     )

@@ -14,9 +14,10 @@ from snapshot_tasks.system.units import counted, size
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Placed:
-    """A plan, and the place of its snapshots: None for the snapshot folder."""
+    """A plan, what it frees (None if unknown), and its place: None for the snapshot folder."""
 
     plan: Plan
+    freed_bytes: int | None
     place: str | None = None
 
 
@@ -26,7 +27,7 @@ def plans_json(plans: Sequence[Placed]) -> list[dict[str, Any]]:
         {
             "collection": placed.plan.collection,
             "place": placed.place,
-            "freed_bytes": placed.plan.freed_bytes,
+            "freed_bytes": placed.freed_bytes,
             "plan": [
                 {
                     "snapshot": decision.candidate.name,
@@ -69,9 +70,20 @@ def render_plans(plans: Sequence[Placed], line: Callable[[str], None]) -> None:
             said = "  ".join((*facts, "; ".join(decision.reasons)))
             for part in wrapped(said, hang=6):
                 line(part)
-        line(f"{counted(len(plan.dropped), 'snapshot')} to delete, {size(plan.freed_bytes)}.")
+        line(f"{counted(len(plan.dropped), 'snapshot')} to delete{_frees(placed)}.")
 
 
-def render_dropped(sizes_bytes: Sequence[int]) -> None:
+def _frees(placed: Placed) -> str:
+    if placed.place is None and placed.freed_bytes is not None:
+        return f", {size(placed.freed_bytes)}"
+    if not placed.plan.dropped:
+        return ""
+    if placed.freed_bytes is None:
+        return "; how much that frees is unknown, because a marker there cannot be read"
+    return f", which frees {size(placed.freed_bytes)} that no other needs; packs go a week later"
+
+
+def render_dropped(count: int, freed_bytes: int | None = None) -> None:
     """Print how much was deleted."""
-    tell(f"Deleted {counted(len(sizes_bytes), 'snapshot')}, {size(sum(sizes_bytes))}.")
+    freed = "" if freed_bytes is None else f", {size(freed_bytes)}"
+    tell(f"Deleted {counted(count, 'snapshot')}{freed}.")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from snapshot_tasks.domain.failure import Failure, joined
+from snapshot_tasks.offsite.layout import Key
 from snapshot_tasks.offsite.marker import Marker
+from snapshot_tasks.offsite.needs import only_bytes
 from snapshot_tasks.offsite.repository import Repository, Unreadable
 from snapshot_tasks.operations.batch import for_each
 from snapshot_tasks.system.errors import NotFound, TaskError
@@ -16,10 +18,14 @@ CORRECT_URL = "Correct QDRANT_OFFSITE_URL or `--from`."
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Remote:
-    """A snapshot off-site, and every place that has it, in the order of the places."""
+    """A snapshot off-site, and every place that has it, in the order of the places.
+
+    `only_bytes` is what only it needs of the first of them; None if that is not known.
+    """
 
     marker: Marker
     repositories: tuple[Repository, ...]
+    only_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,19 +45,26 @@ class Listing:
         return joined(self.failures)
 
 
-def list_remote(repositories: Sequence[Repository], collection: str | None = None) -> Listing:
+def list_remote(
+    repositories: Sequence[Repository], collection: str | None = None, *, needs: bool = False
+) -> Listing:
     """Return the snapshots in these places; a place that does not respond does not stop the others.
 
-    The same bytes in several places count as one snapshot.
+    The same bytes in several places count as one snapshot. With `needs`, it is found out what only
+    one snapshot needs, and the markers of all collections are read for that.
     """
+    only: dict[str, Mapping[Key, int]] = {}
     found: dict[tuple[str, str, str], tuple[Marker, list[Repository]]] = {}
     unreadable: list[Failure] = []
     misplaced: list[str] = []
 
     def read(repository: Repository) -> None:
         # Snapshots that were read before a place failed count; a pull may need no others.
-        is_empty = True
-        for item in repository.markers(collection):
+        is_empty, items = True, []
+        for item in repository.markers(None if needs else collection):
+            items.append(item)
+            if collection not in (None, item.key.collection):
+                continue
             is_empty = False
             if isinstance(item, Unreadable):
                 name = f"{item.key.snapshot} in {repository.url}"
@@ -59,11 +72,21 @@ def list_remote(repositories: Sequence[Repository], collection: str | None = Non
             else:
                 identity = (item.collection, item.snapshot, item.sha256)
                 found.setdefault(identity, (item, []))[1].append(repository)
+        markers = [item for item in items if not isinstance(item, Unreadable)]
+        if needs and len(markers) == len(items):
+            only[repository.url] = only_bytes(markers)
         if is_empty and (sentence := repository.misplaced()):
             misplaced.append(sentence)
 
     batch = for_each(repositories, read, name=lambda repository: repository.url)
-    remotes = [Remote(marker=marker, repositories=tuple(where)) for marker, where in found.values()]
+    remotes = [
+        Remote(
+            marker=marker,
+            repositories=tuple(where),
+            only_bytes=only.get(where[0].url, {}).get(marker.key),
+        )
+        for marker, where in found.values()
+    ]
     remotes.sort(key=lambda r: (r.marker.created_at, r.marker.snapshot), reverse=True)
     return Listing(
         remotes=tuple(remotes),

@@ -17,6 +17,7 @@ from snapshot_tasks.domain.retention import (
 )
 from snapshot_tasks.offsite.layout import MANIFEST, Key
 from snapshot_tasks.offsite.marker import Marker
+from snapshot_tasks.offsite.needs import freed_bytes
 from snapshot_tasks.offsite.repository import Repository, Unreadable
 from snapshot_tasks.operations.batch import Batch, for_each
 from snapshot_tasks.operations.offsite.listing import CORRECT_URL
@@ -29,10 +30,15 @@ PINNED, PINNED_HERE = "pinned", "pinned here"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RemotePlan:
-    """The plan for the snapshots of one collection in one place."""
+    """The plan for the snapshots of one collection in one place.
+
+    `freed_bytes` is what nobody needs afterwards, once the plans before it in this place are
+    carried out; None if it is not known.
+    """
 
     repository: Repository
     plan: Plan
+    freed_bytes: int | None = None
 
     @property
     def drops(self) -> tuple[Key, ...]:
@@ -77,14 +83,36 @@ def plan_remote(
     Raises:
         StorageError: if the place does not respond.
     """
+    items = [i for i in repository.markers(collection) if not isinstance(i, Unreadable)]
+    return _plans(repository, items, policy, now, pinned)
+
+
+def _plans(
+    repository: Repository,
+    markers: Iterable[Marker],
+    policy: Policy,
+    now: datetime,
+    pinned: Collection[str],
+) -> list[RemotePlan]:
     by_collection: dict[str, list[Candidate]] = {}
-    for item in repository.markers(collection):
-        if not isinstance(item, Unreadable):
-            by_collection.setdefault(item.collection, []).append(_candidate(item, pinned))
+    for marker in markers:
+        by_collection.setdefault(marker.collection, []).append(_candidate(marker, pinned))
     return [
         RemotePlan(repository=repository, plan=plan_retention(name, candidates, policy, now=now))
         for name, candidates in sorted(by_collection.items())
     ]
+
+
+def _with_freed(plans: Sequence[RemotePlan], markers: Sequence[Marker]) -> list[RemotePlan]:
+    """Add what each plan frees; `markers` are all of the place, whose collections share packs."""
+    gone: list[Key] = []
+    before, found = 0, []
+    for each in plans:
+        gone += each.drops
+        after = freed_bytes(markers, gone)
+        found.append(replace(each, freed_bytes=after - before))
+        before = after
+    return found
 
 
 def plan_places(
@@ -103,12 +131,12 @@ def plan_places(
     """
 
     def plan_place(repository: Repository) -> list[RemotePlan]:
-        names: Sequence[str | None] = collections or (None,)
-        found = (
-            plan_remote(repository, policy, collection=name, now=now, pinned=pinned)
-            for name in names
-        )
-        plans = [plan for plans in found for plan in plans]
+        items = list(repository.markers())
+        markers = [item for item in items if not isinstance(item, Unreadable)]
+        wanted = [m for m in markers if collections is None or m.collection in collections]
+        plans = _plans(repository, wanted, policy, now, pinned)
+        if len(markers) == len(items):
+            plans = _with_freed(plans, markers)
         if not plans and (sentence := repository.misplaced()):
             misplaced.append(sentence)
         return plans

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
@@ -102,9 +102,9 @@ def verify_place(
     begun, earlier = clock(), read_scrubs(repository.store)
     damaged: dict[str, str] = {}
     snapshots: dict[Key, list[str]] = {}
-    objects = _objects(repository, damaged, snapshots)
-    chosen = _chosen(objects, earlier[-1].last if earlier else "", share)
     listed = _listed(repository)
+    objects = _objects(repository, listed, damaged, snapshots)
+    chosen = _chosen(objects, earlier[-1].last if earlier else "", share)
     reader = _Reader(repository, unpacker, listed)
     label = f"reading {counted(len(chosen), 'object')} of {len(objects):,} in {repository.url}"
     with (
@@ -175,7 +175,10 @@ class _Reader:
 
 
 def _objects(
-    repository: Repository, damaged: dict[str, str], snapshots: dict[Key, list[str]]
+    repository: Repository,
+    listed: Mapping[str, int],
+    damaged: dict[str, str],
+    snapshots: dict[Key, list[str]],
 ) -> list[Object]:
     """Return everything that snapshots need, by name; note the markers that cannot be read."""
     found: dict[str, Object] = {}
@@ -193,6 +196,11 @@ def _objects(
             need(f"{item.key.folder}/{blob.name}", blob.stored_bytes, blob, item)
         for pack in item.packs:
             need(f"{PACKS}/{pack.name}", pack.stored_bytes, None, item)
+    if snapshots:
+        # A snapshot whose marker cannot be read may need any other pack.
+        for name, size_bytes in listed.items():
+            if name.startswith(f"{PACKS}/"):
+                found.setdefault(name, Object(name, size_bytes, None))
     return [found[name] for name in sorted(found)]
 
 

@@ -143,6 +143,18 @@ def test_a_workflow_has_the_rules_that_pruning_off_site_needs() -> None:
     assert "KEEP_DAILY" not in text
 
 
+@pytest.mark.parametrize("name", FORMATS)
+def test_off_site_another_retention_can_apply(name: str) -> None:
+    """Each step prunes only if there is a rule for where it prunes."""
+    policy = Policy(keep_monthly=12)
+    request = request_for(push=True, retention=Policy(), retention_offsite=policy)
+    text = "".join(FORMATS[name](request).files.values()).replace('", "', " ")
+    assert "snapshot.create snapshot.push --all --prune" in text
+    if name in ("github", "kubernetes"):
+        assert re.search(r'QDRANT_OFFSITE_KEEP_MONTHLY: "?12', text)
+        assert "QDRANT_KEEP_" not in text
+
+
 @pytest.mark.parametrize("which", ["printed", "own"])
 @pytest.mark.parametrize(("url", "code"), [("", 1), ("https://qdrant.example:6333", 0)])
 def test_a_workflow_without_its_url_fails(url: str, code: int, which: str) -> None:

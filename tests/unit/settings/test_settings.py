@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from snapshot_tasks.domain.retention import Policy
 from snapshot_tasks.domain.versions import DEFAULT_VERSION
 from snapshot_tasks.settings import Settings, load_settings, load_watching
 from snapshot_tasks.system.errors import SettingsError
@@ -366,6 +367,15 @@ def test_empty_parts_are_no_compose_files(make_settings: Make, project: Path) ->
     """A separator at the end does not name the project's folder."""
     made = make_settings(COMPOSE_FILE="a.yml::b.yml:")
     assert made.engine.compose_files == (project / "a.yml", project / "b.yml")
+
+
+def test_off_site_has_rules_of_its_own_or_the_same(make_settings: Make) -> None:
+    """Many there, few here: one rule there replaces all of those here."""
+    here = make_settings(QDRANT_KEEP_DAILY="3", QDRANT_KEEP_MINIMUM="2")
+    assert here.keep_offsite == here.keep == Policy(keep_daily=3, keep_minimum=2)
+    made = make_settings(QDRANT_KEEP_DAILY="3", QDRANT_OFFSITE_KEEP_MONTHLY="12")
+    assert (made.keep, made.keep_offsite) == (Policy(keep_daily=3), Policy(keep_monthly=12))
+    assert "QDRANT_OFFSITE_KEEP_LAST" in problems(make_settings, QDRANT_OFFSITE_KEEP_LAST="few")
 
 
 @pytest.mark.parametrize("value", ["-1", "1.5", "²", "9" * 5000])

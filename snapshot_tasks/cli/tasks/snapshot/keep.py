@@ -67,7 +67,13 @@ def _jobs(
         raise SettingsError(
             "--push, but there is no off-site place.", hint="Set QDRANT_OFFSITE_URL."
         )
-    work = Work(command=command, all=all, retention=run.settings.keep, push=bool(places))
+    work = Work(
+        command=command,
+        all=all,
+        retention=run.settings.keep,
+        retention_offsite=run.settings.keep_offsite,
+        push=bool(places),
+    )
     return make_jobs(work, every=every.value, drill_every=drill_every.value, at=at)
 
 

@@ -60,7 +60,7 @@ def list_off_site(
     from snapshot_tasks.cli.show.offsite import listing_json, render_remotes
     from snapshot_tasks.operations.offsite.listing import CORRECT_URL, list_remote
 
-    listing = list_remote(repositories(run, places, at=at), collection or None)
+    listing = list_remote(repositories(run, places, at=at), collection or None, needs=True)
     for sentence in listing.misplaced:
         run.progress.note(f"{sentence} {CORRECT_URL}")
     return Outcome(

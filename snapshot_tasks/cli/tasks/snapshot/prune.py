@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from snapshot_tasks.domain.retention import Policy
     from snapshot_tasks.offsite.repository import Repository
 
-    # The deleted snapshots, each with its size in bytes, and the failures.
-    Pruned = tuple[Sequence[tuple[str, int]], Sequence[Failure]]
+    # The names of the deleted snapshots, what that freed at once, and the failures.
+    Pruned = tuple[Sequence[str], int | None, Sequence[Failure]]
 
 
 # The flag was not given; 0 is a valid number.
@@ -40,7 +40,8 @@ BY_SETTING = Count(-1)
         "all": "All collections.",
         "remote": "Prune the copies off-site instead of the snapshot folder.",
         "from": f"With --remote: the place, {PLACE_HELP}",
-        "keep-last": "Keep the newest N; default: QDRANT_KEEP_LAST.",
+        "keep-last": "Keep the newest N; default: QDRANT_KEEP_LAST, with --remote the setting"
+        " QDRANT_OFFSITE_KEEP_LAST, and so on.",
         "keep-daily": "Keep the newest of each of the last N days that have a snapshot.",
         "keep-weekly": "The same for weeks, which start on Monday.",
         "keep-monthly": "The same for months.",
@@ -84,10 +85,11 @@ def prune(
     rules = {name: count for name, count in given.items() if count != BY_SETTING}
     if span := Span(max_age).value:
         rules["max_age"] = span
-    policy = replace(run.settings.keep, **rules)
+    off_site = remote or bool(from_)
+    policy = replace(run.settings.keep_offsite if off_site else run.settings.keep, **rules)
     check_policy(policy)
     dry = run.dry or dry_run
-    if remote or from_:
+    if off_site:
         places = repositories(run, from_)
         if not all:
             collection = collection or [collection_off_site(run, places)]
@@ -111,10 +113,12 @@ def _prune_here(
     def work() -> Pruned:
         with catalog.lock("snapshot.prune"):
             pruned = prune_each(plans, catalog, policy, now=now())
-        gone = [(entry.name, entry.size_bytes) for found in pruned.results for entry in found]
-        return gone, pruned.failures
+        gone = [entry for found in pruned.results for entry in found]
+        freed_bytes = sum(entry.size_bytes for entry in gone)
+        return [entry.name for entry in gone], freed_bytes, pruned.failures
 
-    return _carried_out(run, [Placed(plan=plan) for plan in plans], work, dry=dry, yes=yes)
+    shown = [Placed(plan=plan, freed_bytes=plan.freed_bytes) for plan in plans]
+    return _carried_out(run, shown, work, dry=dry, yes=yes)
 
 
 def _prune_off_site(
@@ -138,10 +142,13 @@ def _prune_off_site(
 
     def work() -> Pruned:
         pruned = prune_remote(planned.plans, policy, run.progress, now=now(), pinned=pinned)
-        gone = [(one.candidate.name, one.candidate.size_bytes) for one in pruned.results]
-        return gone, (*pruned.failures, *planned.failures)
+        gone = [one.candidate.name for one in pruned.results]
+        return gone, None, (*pruned.failures, *planned.failures)
 
-    shown = [Placed(plan=each.plan, place=each.repository.url) for each in planned.plans]
+    shown = [
+        Placed(plan=each.plan, freed_bytes=each.freed_bytes, place=each.repository.url)
+        for each in planned.plans
+    ]
     return _carried_out(run, shown, work, dry=dry, yes=yes)
 
 
@@ -159,9 +166,9 @@ def _carried_out(
     if not run.json:
         render_plans(plans, tell if yes else say)
     run.consent(f"This deletes {counted(count, 'snapshot')}.", yes=yes)
-    gone, failures = work()
+    gone, freed_bytes, failures = work()
     return Outcome(
-        result=pruned_json(plans, [name for name, _ in gone], failures),
-        render=lambda: render_dropped([size_bytes for _, size_bytes in gone]),
+        result=pruned_json(plans, gone, failures),
+        render=lambda: render_dropped(len(gone), freed_bytes),
         error=joined(failures),
     )

@@ -24,8 +24,8 @@ from snapshot_tasks.domain.failure import joined
         "collection": COLLECTION_HELP,
         "all": "All snapshots in the catalogue, or of --collection.",
         "again": "Send everything again, for example after a pull found damage there.",
-        "prune": "Then delete old copies there by the QDRANT_KEEP_... rules, without asking; for"
-        " cron.",
+        "prune": "Then delete old copies there by the QDRANT_OFFSITE_KEEP_... rules, else by the"
+        " QDRANT_KEEP_... ones, without asking; for cron.",
     },
     watched=True,
     iterable=("to",),
@@ -49,7 +49,7 @@ def push(
     from snapshot_tasks.operations.prune import check_policy, pinned_names
 
     only_one(all=all, snapshot=snapshot)
-    policy = run.settings.keep
+    policy = run.settings.keep_offsite
     if prune:
         check_policy(policy)
     targets, catalog = repositories(run, to), open_catalog(run)

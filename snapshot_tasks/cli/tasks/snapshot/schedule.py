@@ -90,6 +90,7 @@ def _request(
         at=at,
         all=all,
         retention=settings.keep,
+        retention_offsite=settings.keep_offsite,
         push=push or bool(settings.offsite.urls),
         operation_timeout_seconds=settings.qdrant.operation_timeout_seconds,
         writes=_written(settings),

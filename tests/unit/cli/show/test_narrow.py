@@ -81,7 +81,7 @@ def test_lines_break_only_between_words(columns: int, catalog: Catalog, capsys: 
     candidate = Candidate(name=snapshot.name, created_at=TAKEN_AT, size_bytes=3)
     decision = Decision(candidate=candidate, keep=True, reasons=("the newest one",) * 9)
     plan = Plan(collection="books", decisions=(decision,))
-    render_plans([Placed(plan=plan)], print)
+    render_plans([Placed(plan=plan, freed_bytes=3)], print)
     render_snapshot(snapshot, NOW)
     text = capsys.readouterr().out
     assert_fits(text.replace(command, "#"), columns, snapshot.name, "b" * 255)
