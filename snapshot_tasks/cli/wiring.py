@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from snapshot_tasks.operations.create.request import CreateDefaults
     from snapshot_tasks.operations.create.seal import FreshServers
     from snapshot_tasks.operations.offsite.listing import Listing, Remote
+    from snapshot_tasks.operations.offsite.moving import Keys
     from snapshot_tasks.operations.offsite.push import Pushed
     from snapshot_tasks.qdrant.server import Server
 
@@ -76,6 +77,19 @@ def repositories(
         )
     variables = run.settings.offsite.store_variables
     return [open_repository(url, variables, at=at) for url in wanted]
+
+
+def keys_off_site(run: Run) -> Keys:
+    """Return for whom this machine packs, what it can read, and where it notes what it knows."""
+    from snapshot_tasks.offsite.codec import Packer, Unpacker
+    from snapshot_tasks.operations.offsite.moving import Keys
+
+    offsite = run.settings.offsite
+    return Keys(
+        packer=Packer(offsite.age_recipients),
+        unpacker=Unpacker(offsite.age_identity_file),
+        cache=run.settings.snapshot_dir,
+    )
 
 
 def find_snapshot(run: Run, catalog: Catalog, snapshot: str, collection: str) -> Snapshot:

@@ -21,6 +21,25 @@ class Placed:
     place: str | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rewrite:
+    """Packs of a place that are written anew, because less than half of them is needed."""
+
+    place: str
+    count: int
+    stored_bytes: int
+    needed_bytes: int
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it for `--json`."""
+        return {
+            "place": self.place,
+            "packs": self.count,
+            "stored_bytes": self.stored_bytes,
+            "needed_bytes": self.needed_bytes,
+        }
+
+
 def plans_json(plans: Sequence[Placed]) -> list[dict[str, Any]]:
     """Return plans for `--json`."""
     return [
@@ -48,19 +67,23 @@ def pruned_json(
     dropped: Sequence[str] = (),
     failures: Sequence[Failure] = (),
     *,
+    rewrites: Sequence[Rewrite] = (),
     dry: bool = False,
 ) -> dict[str, Any]:
     """Return plans and their results for `--json`."""
     return {
         "collections": plans_json(plans),
+        "rewrites": [rewrite.as_json() for rewrite in rewrites],
         "dropped": list(dropped),
         "failed": [failure.as_json() for failure in failures],
         "dry_run": dry,
     }
 
 
-def render_plans(plans: Sequence[Placed], line: Callable[[str], None]) -> None:
-    """Print each snapshot with its decision and every reason."""
+def render_plans(
+    plans: Sequence[Placed], line: Callable[[str], None], rewrites: Sequence[Rewrite] = ()
+) -> None:
+    """Print each snapshot with its decision and every reason, and the packs to write anew."""
     for placed in plans:
         plan = placed.plan
         line(f"{plan.collection} in {placed.place}" if placed.place else plan.collection)
@@ -71,6 +94,11 @@ def render_plans(plans: Sequence[Placed], line: Callable[[str], None]) -> None:
             for part in wrapped(said, hang=6):
                 line(part)
         line(f"{counted(len(plan.dropped), 'snapshot')} to delete{_frees(placed)}.")
+    for each in rewrites:
+        line(
+            f"{counted(each.count, 'pack')} in {each.place} to write anew, because less than half"
+            f" is needed: {size(each.stored_bytes)} become {size(each.needed_bytes)}, a week later."
+        )
 
 
 def _frees(placed: Placed) -> str:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from snapshot_tasks.domain.failure import Failure
@@ -21,7 +21,9 @@ from snapshot_tasks.offsite.needs import freed_bytes
 from snapshot_tasks.offsite.repository import Repository, Unreadable
 from snapshot_tasks.operations.batch import Batch, for_each
 from snapshot_tasks.operations.offsite.listing import CORRECT_URL
+from snapshot_tasks.operations.offsite.moving import Keys
 from snapshot_tasks.operations.offsite.push import Pushed
+from snapshot_tasks.operations.offsite.sparse import Sparse, find_sparse, rewrite
 from snapshot_tasks.system.errors import NotFound
 from snapshot_tasks.system.progress import Progress
 
@@ -59,10 +61,11 @@ class Dropped:
 class RemotePlans:
     """The plans for the snapshots in several places, and the places that did not respond.
 
-    `misplaced` is that of a `Listing`.
+    `misplaced` is that of a `Listing`, and `sparse` has the packs to write anew, by place.
     """
 
     plans: tuple[RemotePlan, ...]
+    sparse: Mapping[str, Sparse] = field(default_factory=dict)
     failures: tuple[Failure, ...] = ()
     misplaced: tuple[str, ...] = ()
 
@@ -122,8 +125,11 @@ def plan_places(
     *,
     now: datetime,
     pinned: Collection[str] = (),
+    keys: Keys | None = None,
 ) -> RemotePlans:
     """Decide in several places for these collections, or for all; nothing changes.
+
+    With `keys`, also which packs to write anew.
 
     Raises:
         NotFound: if none of the requested collections is off-site.
@@ -137,11 +143,17 @@ def plan_places(
         plans = _plans(repository, wanted, policy, now, pinned)
         if len(markers) == len(items):
             plans = _with_freed(plans, markers)
+            gone = {key for plan in plans for key in plan.drops}
+            left = [marker for marker in markers if marker.key not in gone]
+            if keys:
+                found = find_sparse(repository, left, keys, collections=collections, now=now)
+                sparse[repository.url] = found
         if not plans and (sentence := repository.misplaced()):
             misplaced.append(sentence)
         return plans
 
     misplaced: list[str] = []
+    sparse: dict[str, Sparse] = {}
     planned = for_each(repositories, plan_place, name=lambda repository: repository.url)
     plans = tuple(plan for found in planned.results for plan in found)
     if not plans and planned.failures:
@@ -151,7 +163,9 @@ def plan_places(
     if not plans:
         message = "There is no such snapshot off-site."
         raise NotFound(message, hint="Run `inv snapshot.list --remote` to list the copies.")
-    return RemotePlans(plans=plans, failures=planned.failures, misplaced=tuple(misplaced))
+    return RemotePlans(
+        plans=plans, sparse=sparse, failures=planned.failures, misplaced=tuple(misplaced)
+    )
 
 
 def prune_pushed(
@@ -162,12 +176,15 @@ def prune_pushed(
     *,
     now: datetime,
     pinned: Collection[str] = (),
+    keys: Keys | None = None,
 ) -> Batch[Dropped]:
     """Delete old snapshots of the collections that were just pushed, in the same places.
 
     Consent was given before. Other collections in the same place are left alone: another machine
-    may push them, and nothing is known about them here.
+    may push them, and nothing is known about them here. With `keys`, packs of which little is
+    needed afterwards are written anew, where everything could be deleted.
     """
+    pushed = list(pushed)
     by_url = {repository.url: repository for repository in repositories}
     planned = for_each(
         dict.fromkeys((one.url, one.marker.collection) for one in pushed),
@@ -176,7 +193,52 @@ def prune_pushed(
     )
     plans = [plan for found in planned.results for plan in found]
     pruned = prune_remote(plans, policy, progress, now=now, pinned=pinned)
-    return replace(pruned, failures=(*planned.failures, *pruned.failures))
+    failures = (*planned.failures, *pruned.failures)
+    if keys and not failures:
+        anew = for_each(
+            by_url.values(),
+            lambda repository: rewrite(
+                None,
+                repository,
+                keys,
+                progress,
+                collections={one.marker.collection for one in pushed if one.url == repository.url},
+                now=now,
+            ),
+            name=lambda repository: repository.url,
+        )
+        failures = anew.failures
+    return replace(pruned, failures=failures)
+
+
+def rewrite_places(
+    planned: RemotePlans,
+    pruned: Batch[Dropped],
+    collections: Sequence[str] | None,
+    keys: Keys,
+    progress: Progress,
+    *,
+    now: datetime,
+) -> Batch[int]:
+    """Write the planned packs anew, but only where everything could be deleted before.
+
+    Where the store protects what is old, the former packs would stay, and it would only get more.
+    """
+    failed = {failure.name for failure in pruned.failures}
+    kept = {one.repository.url for one in planned.plans if failed & _names(one)}
+    repositories = {each.repository.url: each.repository for each in planned.plans}
+
+    def write(url: str) -> int:
+        packs = planned.sparse[url].packs
+        repository = repositories[url]
+        return rewrite(packs, repository, keys, progress, collections=collections, now=now)
+
+    urls = [url for url, sparse in planned.sparse.items() if sparse.packs and url not in kept]
+    return for_each(urls, write, name=str)
+
+
+def _names(each: RemotePlan) -> set[str]:
+    return {each.repository.url, *(candidate.name for candidate in each.plan.dropped)}
 
 
 def prune_remote(

@@ -39,6 +39,20 @@ def recall(
     return known
 
 
+def known_of(url: str, key: bytes, packer: Packer, cache: Path | None) -> Known:
+    """Return what this machine knows of a place, for blocks whose hashes have this key.
+
+    Without such notes they begin now; notes with another key are left as they are.
+    """
+    path = _path(url, packer, cache)
+    kept = load_known(path, packer.ending) if path else None
+    if kept:
+        return kept if kept.key == key else Known(key)
+    known = Known(key, path)
+    known.save()
+    return known
+
+
 def _key_of(packer: Packer, newest: tuple[Marker, Index] | None) -> bytes:
     if not packer.recipients:
         return OPEN_KEY

@@ -13,6 +13,7 @@ from snapshot_tasks.cli.wiring import (
     PLACE_HELP,
     collection_in,
     collection_off_site,
+    keys_off_site,
     now,
     open_catalog,
     repositories,
@@ -20,7 +21,7 @@ from snapshot_tasks.cli.wiring import (
 from snapshot_tasks.domain.failure import joined
 
 if TYPE_CHECKING:
-    from snapshot_tasks.cli.show.plans import Placed
+    from snapshot_tasks.cli.show.plans import Placed, Rewrite
     from snapshot_tasks.domain.failure import Failure
     from snapshot_tasks.domain.retention import Policy
     from snapshot_tasks.offsite.repository import Repository
@@ -130,45 +131,67 @@ def _prune_off_site(
     dry: bool,
     yes: bool,
 ) -> Outcome:
-    from snapshot_tasks.cli.show.plans import Placed
+    from snapshot_tasks.cli.show.plans import Placed, Rewrite
     from snapshot_tasks.operations.offsite.listing import CORRECT_URL
-    from snapshot_tasks.operations.offsite.prune import plan_places, prune_remote
+    from snapshot_tasks.operations.offsite.prune import plan_places, prune_remote, rewrite_places
     from snapshot_tasks.operations.prune import pinned_names
 
-    pinned = pinned_names(open_catalog(run))
-    planned = plan_places(chosen, names, policy, now=now(), pinned=pinned)
+    pinned, keys = pinned_names(open_catalog(run)), keys_off_site(run)
+    planned = plan_places(chosen, names, policy, now=now(), pinned=pinned, keys=keys)
     for sentence in planned.misplaced:
         run.progress.note(f"{sentence} {CORRECT_URL}")
 
     def work() -> Pruned:
         pruned = prune_remote(planned.plans, policy, run.progress, now=now(), pinned=pinned)
         gone = [one.candidate.name for one in pruned.results]
-        return gone, None, (*pruned.failures, *planned.failures)
+        anew = rewrite_places(planned, pruned, names, keys, run.progress, now=now())
+        return gone, None, (*pruned.failures, *anew.failures, *planned.failures)
 
     shown = [
         Placed(plan=each.plan, freed_bytes=each.freed_bytes, place=each.repository.url)
         for each in planned.plans
     ]
-    return _carried_out(run, shown, work, dry=dry, yes=yes)
+    rewrites = [
+        Rewrite(
+            place=url,
+            count=len(sparse.packs),
+            stored_bytes=sparse.stored_bytes,
+            needed_bytes=sparse.needed_bytes,
+        )
+        for url, sparse in planned.sparse.items()
+        if sparse.packs
+    ]
+    return _carried_out(run, shown, work, rewrites=rewrites, dry=dry, yes=yes)
 
 
 def _carried_out(
-    run: Run, plans: Sequence[Placed], work: Callable[[], Pruned], *, dry: bool, yes: bool
+    run: Run,
+    plans: Sequence[Placed],
+    work: Callable[[], Pruned],
+    *,
+    rewrites: Sequence[Rewrite] = (),
+    dry: bool,
+    yes: bool,
 ) -> Outcome:
     """Show the plans, ask, and carry them out; the plans are shown once, before deletions."""
     from snapshot_tasks.cli.show.plans import pruned_json, render_dropped, render_plans
     from snapshot_tasks.system.units import counted
 
     count = sum(len(placed.plan.dropped) for placed in plans)
-    if dry or count == 0:
-        return Outcome(result=pruned_json(plans, dry=dry), render=lambda: render_plans(plans, tell))
+    if dry or not (count or rewrites):
+        return Outcome(
+            result=pruned_json(plans, rewrites=rewrites, dry=dry),
+            render=lambda: render_plans(plans, tell, rewrites),
+        )
     # With --json, the plan is in the document, and a question would end without an answer.
     if not run.json:
-        render_plans(plans, tell if yes else say)
-    run.consent(f"This deletes {counted(count, 'snapshot')}.", yes=yes)
+        render_plans(plans, tell if yes else say, rewrites)
+    packs = sum(rewrite.count for rewrite in rewrites)
+    anew = f" and writes {counted(packs, 'pack')} anew" if packs else ""
+    run.consent(f"This deletes {counted(count, 'snapshot')}{anew}.", yes=yes)
     gone, freed_bytes, failures = work()
     return Outcome(
-        result=pruned_json(plans, gone, failures),
+        result=pruned_json(plans, gone, failures, rewrites=rewrites),
         render=lambda: render_dropped(len(gone), freed_bytes),
         error=joined(failures),
     )

@@ -9,6 +9,7 @@ from snapshot_tasks.cli.wiring import (
     PLACE_HELP,
     SNAPSHOT_HELP,
     find_snapshot,
+    keys_off_site,
     now,
     open_catalog,
     repositories,
@@ -41,7 +42,6 @@ def push(
 ) -> Outcome:
     """Copy a snapshot off-site; the push can be resumed, and an incomplete copy stays hidden."""
     from snapshot_tasks.cli.show.offsite import pushes_json, render_pushes
-    from snapshot_tasks.offsite.codec import Packer, Unpacker
     from snapshot_tasks.operations.batch import Batch
     from snapshot_tasks.operations.choose import all_of
     from snapshot_tasks.operations.offsite.prune import Dropped, prune_pushed
@@ -60,13 +60,13 @@ def push(
     if run.dry:
         steps = [f"push {entry.name} to {d.url}" for d in targets for entry in chosen]
         return run.would(*steps, *(["delete old copies there by the rules"] if prune else []))
-    packer = Packer(run.settings.offsite.age_recipients)
+    keys = keys_off_site(run)
     requests = [
         PushRequest(
             snapshot=entry,
-            packer=packer,
-            unpacker=Unpacker(run.settings.offsite.age_identity_file),
-            cache=run.settings.snapshot_dir,
+            packer=keys.packer,
+            unpacker=keys.unpacker,
+            cache=keys.cache,
             collection=collection or None,
             pinned=entry.pin is not None,
             again=again,
@@ -77,7 +77,13 @@ def push(
     dropped: Batch[Dropped] = Batch()
     if prune:
         dropped = prune_pushed(
-            pushed.results, targets, policy, run.progress, now=now(), pinned=pinned_names(catalog)
+            pushed.results,
+            targets,
+            policy,
+            run.progress,
+            now=now(),
+            pinned=pinned_names(catalog),
+            keys=keys,
         )
     failures = (*pushed.failures, *dropped.failures)
     return Outcome(
