@@ -24,6 +24,7 @@ TASKS = (
     "snapshot.prune",
     "snapshot.pull",
     "snapshot.push",
+    "snapshot.rekey",
     "snapshot.restore",
     "snapshot.schedule",
     "snapshot.selftest",

@@ -201,6 +201,37 @@ def test_pruning_off_site_shows_its_plan_and_needs_consent(
     assert len(remote_names(inv)) == 2
 
 
+def test_other_recipients(inv: Inv, catalog: Catalog, bucket: Bucket, tmp_path: Path) -> None:
+    """After a consented rekey, the new identity pulls everything, and the old one nothing more."""
+    keys = {}
+    for name in ("old", "new"):
+        identity = pyrage.x25519.Identity.generate()
+        (tmp_path / name).write_text(f"{identity}\n")
+        keys[name] = str(identity.to_public())
+    make_days(catalog)
+    give(inv, catalog)
+    settings = {
+        "QDRANT_COLLECTION_NAME": "books",
+        "QDRANT_AGE_IDENTITY_FILE": str(tmp_path / "old"),
+    }
+    with_store(inv, bucket, **settings, QDRANT_AGE_RECIPIENTS=keys["old"])
+    succeeded(inv("snapshot.push", "--all"))
+    plan = succeeded(inv("snapshot.rekey", "--dry-run", "--json")).document["result"]
+    assert plan["planned"] == []
+    with_store(inv, bucket, **settings, QDRANT_AGE_RECIPIENTS=keys["new"])
+    assert_error(inv("snapshot.rekey"), 24, "encrypts 3 snapshots anew", "--yes")
+    ran = succeeded(inv("snapshot.rekey", "--yes", "--json")).document["result"]
+    assert len(ran["rekeyed"]) == 3
+    shutil.rmtree(inv.root / "qdrant_snapshots")
+    assert_error(inv("snapshot.pull"), 14)
+    settings["QDRANT_AGE_IDENTITY_FILE"] = str(tmp_path / "new")
+    with_store(inv, bucket, **settings, QDRANT_AGE_RECIPIENTS=keys["new"])
+    succeeded(inv("snapshot.verify", "--remote"))
+    succeeded(inv("snapshot.pull"))
+    with_store(inv, bucket, **settings, QDRANT_AGE_RECIPIENTS="")
+    assert_error(inv("snapshot.rekey", "--yes"), 24, "never decrypted")
+
+
 def test_pushed_and_pruned_in_one_go(inv: Inv, catalog: Catalog, bucket: Bucket) -> None:
     """The flag is the consent, for cron: only pushed collections, and never a pinned snapshot."""
     make_days(catalog)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from contextlib import suppress
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -21,9 +22,11 @@ from snapshot_tasks.operations.offsite.moving import Keys
 from snapshot_tasks.operations.offsite.prune import plan_places, prune_remote, rewrite_places
 from snapshot_tasks.operations.offsite.pull import pull
 from snapshot_tasks.operations.offsite.push import PushRequest, push
+from snapshot_tasks.operations.offsite.rekey import plan_rekey, rekey_each
 from snapshot_tasks.operations.offsite.sparse import rewrite
 from snapshot_tasks.sealing.blocks import BLOCK_BYTES
 from snapshot_tasks.storage.base import Store
+from snapshot_tasks.system.errors import Refused, SettingsError
 from snapshot_tasks.system.progress import Silent
 from tests.conftest import now
 from tests.support.amount import amount
@@ -206,3 +209,93 @@ def test_a_push_at_any_call(world: World, step: int) -> None:
         world.prune()
         world.check_all_come_back([*newer, other.name][-2:])
         number += 3 * STEP
+
+
+class Rekeyed(World):
+    """A place whose copies another one shall read."""
+
+    def __init__(self, folder: Path, *, encrypted: bool) -> None:
+        super().__init__(folder, encrypted=encrypted)
+        self.old = self.unpacker
+        identity = pyrage.x25519.Identity.generate()
+        (folder / "new").write_text(f"{identity}\n", encoding="utf-8")
+        self.unpacker = Unpacker(folder / "new")
+        self.keys = replace(self.keys, packer=Packer((str(identity.to_public()),)))
+
+    @property
+    def names(self) -> list[str]:
+        """The snapshots."""
+        return [snapshot.name for snapshot in self.snapshots]
+
+    def rekey(self, store: Store | None = None) -> list[str]:
+        """Encrypt everything anew; return the names of what was."""
+        planned = plan_rekey([Repository(store or self.store)], None, self.keys)
+        done = rekey_each(planned, self.keys, Silent())
+        if done.failures:
+            raise done.failures[0].error
+        return [one.marker.snapshot for one in done.results]
+
+
+@pytest.fixture(params=["open", "encrypted"])
+def rekeyed(request: pytest.FixtureRequest, tmp_path: Path) -> Rekeyed:
+    """A place whose copies are not encrypted, or encrypted to somebody else."""
+    return Rekeyed(tmp_path, encrypted=request.param == "encrypted")
+
+
+def test_others_can_read_it_afterwards(rekeyed: Rekeyed) -> None:
+    """And the former ones no longer, once what nobody needs has gone."""
+    assert rekeyed.rekey() == rekeyed.names
+    rekeyed.check_all_come_back(rekeyed.names)
+    assert rekeyed.rekey() == []
+    for _ in range(2):
+        rekeyed.store.age(8)
+        Repository(rekeyed.store).sweep(now=now())
+        Repository(rekeyed.store).sweep_packs(now=now())
+    rekeyed.check_all_come_back(rekeyed.names)
+    ending = rekeyed.keys.packer.ending
+    sent = [name for name in rekeyed.store.objects if name.startswith(("packs/", "data/"))]
+    assert all(name.endswith((ending, "/whole")) for name in sent)
+    rekeyed.unpacker = rekeyed.old
+    with pytest.raises(SettingsError):
+        rekeyed.check_all_come_back(rekeyed.names)
+
+
+def test_the_next_push_sends_only_what_is_new(rekeyed: Rekeyed) -> None:
+    """This machine has noted what lies there for the new recipients."""
+    rekeyed.rekey()
+    assert rekeyed.push(rekeyed.made(9, (1, 2, 9))) < 1.5 * BLOCK_BYTES
+
+
+@pytest.mark.parametrize("step", [0, 1, 2])
+def test_a_rekey_killed_at_any_call(rekeyed: Rekeyed, step: int) -> None:
+    """Each snapshot is whole for one of both, and the next run finishes."""
+    untouched, number = rekeyed.store, step
+    while True:
+        rekeyed.store = untouched.copy()
+        store = Breaking(rekeyed.store, number)
+        with suppress(Died):
+            rekeyed.rekey(store)
+        listed = list_remote([Repository(rekeyed.store)]).remotes
+        assert len(listed) == len(rekeyed.names)
+        rekeyed.rekey()
+        rekeyed.check_all_come_back(rekeyed.names)
+        if not store.reached:
+            return
+        for known in (rekeyed.catalog.folder / ".offsite").glob("*.known"):
+            known.unlink()
+        number += 3 * STEP
+
+
+def test_copies_are_never_decrypted(tmp_path: Path) -> None:
+    """Without recipients, and without an identity that can read them, nothing is changed."""
+    rekeyed = Rekeyed(tmp_path, encrypted=True)
+    before = dict(rekeyed.store.objects)
+    keys = rekeyed.keys
+    rekeyed.keys = replace(keys, packer=Packer())
+    with pytest.raises(Refused):
+        rekeyed.rekey()
+    for unpacker in (Unpacker(), Unpacker(tmp_path / "new")):
+        rekeyed.keys = replace(keys, unpacker=unpacker)
+        with pytest.raises(SettingsError):
+            rekeyed.rekey()
+    assert rekeyed.store.objects == before

@@ -114,12 +114,15 @@ def test_damage_is_found_named_and_mended(
     files = (p for p in place.rglob("*") if p.is_file())
     # What a note says means nothing; only that it is there does.
     objects = [p for p in files if p.name not in ("scrubs.jsonl", WHOLE)]
+    former: set[str] = set()
     for path in objects:
         flip_byte(path)
         found = verified(repository, keys[1])
         name = path.relative_to(place).as_posix()
         assert found.error is not None, name
-        assert list(found.damaged) == [name]
+        # A pack that was replaced counts only where a marker that cannot be read may need it.
+        assert found.damaged.keys() - (former if name.startswith("pushed") else set()) == {name}
+        former.add(name)
         assert {key.snapshot for key in found.snapshots} <= {one.name for one in snapshots}
         assert check_scrubbed(repository, timedelta(days=1), NOW).status is Status.FAIL
         mended = pushed(snapshots, repository, *keys)
