@@ -53,7 +53,7 @@ class Percent(float):
     def __new__(cls, value: float | str) -> Percent:
         """Raise `ValueError` with what was expected if the text is not such a share."""
         if isinstance(value, str):
-            match = re.fullmatch(r"([0-9]*\.?[0-9]+)%?", value)
+            match = re.fullmatch(r"([0-9]*\.?[0-9]+)%", value)
             value = float(match[1]) / 100 if match else 0.0
             if not 0 < value <= 1:
                 raise ValueError("a percentage such as 10%, at most 100%")

@@ -77,6 +77,7 @@ class Store(Protocol):
 
         Raises:
             NotFound: if there is no such object.
+            Damaged: if the disk answers, but cannot read this one any more.
         """
         ...
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from snapshot_tasks.storage.base import TOO_LONG, AlreadyThere, Protected, Stored
 from snapshot_tasks.storage.place import Place
-from snapshot_tasks.system.errors import NotFound, Refused, StorageError
+from snapshot_tasks.system.errors import Damaged, NotFound, Refused, StorageError
 from snapshot_tasks.system.files import (
     CHUNK_BYTES,
     PUBLIC,
@@ -172,6 +172,12 @@ class FolderStore:
         except FileNotFoundError:
             raise
         except OSError as error:
+            if error.errno == errno.EIO:
+                # The disk answers, and has lost this file: another copy may be whole.
+                raise Damaged(
+                    f"{path} cannot be read: {error.strerror}.",
+                    hint="Check that disk, and copy everything to another one.",
+                ) from error
             raise self._lost(path, error) from error
 
     def _raise(self, error: OSError) -> None:

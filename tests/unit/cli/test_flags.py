@@ -155,6 +155,7 @@ def test_a_collection_without_a_value_is_refused(
         (("snapshot.prune", "--max-age", "1y"), "--max-age '1y'", "a duration such as", 1),
         (("snapshot.check", "--max-age", "soon"), "--max-age 'soon'", "a duration such as", 1),
         (("snapshot.restore", "--timeout", "1m"), "--timeout '1m'", "a number of seconds", 1),
+        (("snapshot.verify", "--remote", "--sample", "0.1"), "--sample '0.1'", "such as 10%", 1),
         (("snapshot.schedule", "--every", "7x"), "--every '7x'", "a duration such as", 1),
         (("snapshot.schedule", "--at", "25:99"), "--at '25:99'", "a time of day such as 02:15", 14),
         (("snapshot.schedule", "--format", "crn"), "--format 'crn'", "Did you mean cron?", 14),

@@ -15,7 +15,7 @@ from snapshot_tasks.storage.base import Stored
 from snapshot_tasks.storage.kind import StoreKind
 from snapshot_tasks.storage.place import Place
 from snapshot_tasks.storage.stores import STORES, open_store
-from snapshot_tasks.system.errors import SettingsError
+from snapshot_tasks.system.errors import Damaged, SettingsError
 from tests.conftest import ROOT
 
 
@@ -125,3 +125,11 @@ def test_every_store_is_described(page: str) -> None:
     for kind in STORES:
         assert kind.example in text
         assert kind.prefix in text
+
+
+def test_a_file_that_the_disk_cannot_read_is_damaged(tmp_path: Path) -> None:
+    """So another place helps out, and a verification goes on: this file fails like a bad sector."""
+    (tmp_path / "packs").mkdir()
+    (tmp_path / "packs" / "bad").symlink_to("/proc/self/mem")
+    with pytest.raises(Damaged, match="Input/output error"):
+        list(open_store(str(tmp_path), {}).read("packs/bad"))
