@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,6 +26,7 @@ from bench.server import (
     measured_server,
     server_processes,
 )
+from bench.year import MODELS, Day, year
 from snapshot_tasks.catalog.folder import Catalog
 from snapshot_tasks.domain.endpoint import Endpoint
 from snapshot_tasks.domain.snapshot import Snapshot
@@ -46,6 +48,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--no-growth", action="store_true")
+    parser.add_argument("--year", type=int, default=0)
     parser.add_argument("--markdown", type=Path)
     given = parser.parse_args(argv)
     size = Size(points=given.points, dimensions=given.dimensions)
@@ -54,10 +57,12 @@ def main(argv: list[str]) -> int:
         size = Size(points=20_000, dimensions=384)
     runs = contest(size, 2 if given.quick else given.rounds)
     grown = [grow(each) for each in sizes]
+    years = {model: list(live(model, given.year)) for model in MODELS if given.year}
     plot = given.markdown.with_suffix(".svg") if given.markdown and grown else None
     page = as_markdown(
         runs,
         grown,
+        years,
         version=bench_version(),
         what=f"{size.points:,} points of {size.dimensions} dimensions",
         plot=plot.name if plot else "",
@@ -85,6 +90,13 @@ def contest(size: Size, rounds: int) -> dict[str, list[Result]]:
                     say(f"round {number + 1} of {rounds}: {name}")
                     runs[name].append(run(module, name, asked, endpoint))
     return runs
+
+
+def live(model: str, days: int) -> Iterator[Day]:
+    """Live some days, and say so."""
+    for day in year(model, days):
+        say(f"{model}: day {day.number + 1} of {days}")
+        yield day
 
 
 def grow(size: Size) -> Grown:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -64,12 +65,19 @@ def load(endpoint: Endpoint, name: str, size: Size) -> None:
             stub.Upsert(wire.UpsertPoints(collection_name=name, points=batch, wait=last))
 
 
-def change(endpoint: Endpoint, name: str, size: Size) -> None:
+def change(endpoint: Endpoint, name: str, size: Size, *, seed: int = 8) -> None:
     """Overwrite one point in a hundred, chosen at random."""
-    random = np.random.default_rng(8)
+    random = np.random.default_rng(seed)
+    chosen = random.choice(size.points, size.points // 100, replace=False).tolist()
+    add(endpoint, name, size, chosen, seed=seed)
+
+
+def add(endpoint: Endpoint, name: str, size: Size, numbers: Iterable[int], *, seed: int) -> None:
+    """Write points with these ids, each with a random vector."""
+    random = np.random.default_rng(seed)
     points = [
         _point(number, random.standard_normal(size.dimensions).tolist(), size.text_repeats)
-        for number in random.choice(size.points, size.points // 100, replace=False).tolist()
+        for number in numbers
     ]
     with channel(endpoint) as opened:
         stub: Any = wire.PointsStub(opened)  # type: ignore[no-untyped-call]

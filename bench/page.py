@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import platform
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 from bench.contests import CONTESTS, Contest, Runs, comparisons
 from bench.growth import Grown
+from bench.year import Day
 
 RATIOS = ("contest", "this project", "compared with", "ratio", "spread", "target", "met")
 COSTS = ("what", "s", "speed", "memory added, MB", "its children's, MB", "Qdrant's processors")
@@ -23,6 +24,12 @@ GROWTH = (
     "Reading a live collection keeps batches of 1,000 points in memory, which grow with",
     "dimensions and payload, not with points. Below 20,000 points, it reads whole points over",
     "REST, which uses the most memory.",
+)
+YEAR = (
+    "",
+    "One snapshot a day, under daily 7, weekly 4 and monthly 12; the target is at most 3 × the",
+    "newest alone. Twelve months in which a percent is overwritten each day hold the data three",
+    "times over by themselves, and Qdrant's optimizer writes segments anew in the meantime.",
 )
 TRIED = (
     "",
@@ -47,7 +54,13 @@ TRIED = (
 
 
 def as_markdown(
-    runs: Runs, grown: Sequence[Grown], *, version: str, what: str, plot: str = ""
+    runs: Runs,
+    grown: Sequence[Grown],
+    years: Mapping[str, Sequence[Day]],
+    *,
+    version: str,
+    what: str,
+    plot: str = "",
 ) -> str:
     """Return the page."""
     return "\n".join(
@@ -68,6 +81,7 @@ def as_markdown(
             "and what all processes that it started used at once, including a throw-away Qdrant.",
             *(line for contest in CONTESTS for line in _costs(contest, runs)),
             *_growth(grown, plot),
+            *years_table(years),
             *TRIED,
             "",
         )
@@ -140,6 +154,25 @@ def _growth(grown: Sequence[Grown], plot: str) -> list[str]:
     ]
     picture = [f"![time and memory against the size of the file]({plot})", ""] if plot else []
     return ["", "## How it grows", "", *picture, *_table((*columns, *names), rows), *GROWTH]
+
+
+def years_table(years: Mapping[str, Sequence[Day]]) -> list[str]:
+    """Return how much lay off-site at the end of each month."""
+    rows = [
+        (
+            model,
+            str(day.number + 1),
+            str(day.kept_count),
+            f"{day.stored_bytes / 1e6:,.0f}",
+            f"{day.newest_bytes / 1e6:,.0f}",
+            f"{day.stored_bytes / day.newest_bytes:.2f}",
+        )
+        for model, days in years.items()
+        for day in days
+        if day.number % 30 == 0 or day is days[-1]
+    ]
+    columns = ("what", "day", "snapshots kept", "off-site, MB", "the newest alone, MB", "ratio")
+    return ["", "## A year off-site", "", *_table(columns, rows), *YEAR] if rows else []
 
 
 def _table(columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> list[str]:

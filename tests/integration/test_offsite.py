@@ -470,6 +470,49 @@ def test_killed_at_any_moment(
         _assert_no_residue(inv, place, where)
 
 
+def test_a_rekey_killed_at_any_moment(inv: Inv, big: Catalog, tmp_path: Path) -> None:
+    """The snapshot is whole for the former recipient or the new one, and the next run finishes."""
+    keys, files = [], [tmp_path / "old", tmp_path / "new"]
+    for file in files:
+        identity = pyrage.x25519.Identity.generate()
+        file.write_text(f"{identity}\n")
+        keys.append(str(identity.to_public()))
+    place, full = tmp_path / "elsewhere", tmp_path / "full"
+    place.mkdir()
+    give(inv, big)
+    settings = {"QDRANT_OFFSITE_URL": str(place), "QDRANT_COLLECTION_NAME": "books"}
+    settings["QDRANT_AGE_IDENTITY_FILE"] = str(files[0])
+    succeeded(_with(inv, settings, QDRANT_AGE_RECIPIENTS=keys[0])("snapshot.push"))
+    shutil.copytree(place, full)
+    inv = _with(inv, settings, QDRANT_AGE_RECIPIENTS=keys[1])
+    start = time.monotonic()
+    succeeded(inv.process("snapshot.rekey", "--yes"))
+    took, chance = time.monotonic() - start, random.Random(SEED)
+    for number in range(ROUNDS):
+        shutil.rmtree(place)
+        shutil.copytree(full, place)
+        shutil.rmtree(inv.root / "qdrant_snapshots", ignore_errors=True)
+        moment = took * (0.3 + 0.7 * chance.random())
+        _kill_after(inv, moment, "snapshot.rekey", "--yes")
+        where = f"round {number} of KILL_SEED={SEED}, after {moment:.2f} s"
+        folders = [tmp_path / f"{file.name}-{number}" for file in files]
+        assert any(_pulls_with(inv, *each) for each in zip(files, folders, strict=True)), where
+        succeeded(inv("snapshot.rekey", "--yes"))
+        assert _pulls_with(inv, files[1], tmp_path / f"end-{number}"), where
+
+
+def _with(inv: Inv, settings: dict[str, str], **more: str) -> Inv:
+    return dataclasses.replace(inv, environment={**inv.environment, **settings, **more})
+
+
+def _pulls_with(inv: Inv, identity: Path, folder: Path) -> bool:
+    """Return whether a pull with this identity brings it back; without the right one it is told."""
+    files = {"QDRANT_AGE_IDENTITY_FILE": str(identity), "QDRANT_SNAPSHOT_DIR": str(folder)}
+    ran = _with(inv, files)("snapshot.pull")
+    assert ran.code in (0, 14), ran.stderr
+    return ran.code == 0
+
+
 def _clearing(inv: Inv, bucket: Bucket, place: Path, task: str) -> Callable[[], None]:
     """Return a function that restores the state before the task."""
 

@@ -14,6 +14,7 @@ from tools.tasks.running import run_module
         "rounds": "How often everything is measured, in turn.",
         "quick": "A small and quick run, for a rough picture in a few minutes.",
         "no-growth": "Skip the measurements of how it grows with the size of the collection.",
+        "year": "Also simulate so many days of snapshots off-site; 365 take about half an hour.",
         "markdown": "Write the result to this file as a page of the docs, and its plot next to it.",
     },
 )
@@ -24,6 +25,7 @@ def bench(
     rounds: int = Count(5),
     quick: bool = False,
     no_growth: bool = False,
+    year: int = Count(0),
     markdown: str = "",
 ) -> Outcome:
     """Measure this project against the tools one would use instead, on a throw-away Qdrant."""
@@ -33,5 +35,6 @@ def bench(
         f"--rounds={rounds}",
         *(("--quick",) if quick else ()),
         *(("--no-growth",) if no_growth else ()),
+        f"--year={year}",
     )
     return run_module(run, "bench", flags, markdown, failure="The benchmark failed.")
