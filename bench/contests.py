@@ -244,6 +244,8 @@ PUSHING = Contest(
         "S3: get, side by side",
         "S3: restic restore",
         "S3: pull",
+        "S3 at 30 MB/s: get, side by side",
+        "S3 at 30 MB/s: pull",
     ),
     comparisons=(
         Comparison(ours="push, first", other="parts of 32 MiB, all of them", at_most=1.1),
@@ -252,6 +254,9 @@ PUSHING = Contest(
         Comparison(ours="push, 1 % changed", other="push, first", at_most=0.04, sent=True),
         Comparison(ours="S3: pull", other="S3: get, one pack after the other", at_most=1.2),
         Comparison(ours="S3: pull", other="S3: get, side by side", at_most=1.2),
+        Comparison(
+            ours="S3 at 30 MB/s: pull", other="S3 at 30 MB/s: get, side by side", at_most=1.2
+        ),
     ),
     remark="Everything is encrypted, here with age, in restic by itself. Snapshots are pushed into "
     "a folder, and pulled from an S3 server on the same machine, which a network would slow down: "

@@ -9,13 +9,14 @@ import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 
 import pyrage
 
 from bench.contestant import Asked, Contestant
+from bench.link import limited
 from snapshot_tasks.catalog.folder import Catalog
 from snapshot_tasks.offsite.codec import Packer, Unpacker
 from snapshot_tasks.offsite.packs import PACK_BYTES, PACKS
@@ -30,6 +31,8 @@ from snapshot_tasks.system.progress import Silent
 from tests.support.stores import S3_KEYS, s3_bucket, s3_server
 
 COLLECTION = "bench"
+# Bytes a second: a line of 240 Mbit/s.
+LINK = 30e6
 
 
 class Desk:
@@ -150,15 +153,16 @@ def _used_bytes(folder: Path) -> int:
 
 
 @contextmanager
-def _pushed(asked: Asked) -> Iterator[tuple[Desk, Store]]:
-    """Push the first snapshot to an S3 server for the block."""
+def _pushed(asked: Asked, speed: float | None) -> Iterator[tuple[Desk, Store]]:
+    """Push the first snapshot to an S3 server for the block; reach it at this speed then."""
     with desk(asked) as at, s3_server() as server:
-        store = s3_bucket(server, COLLECTION).open()
-        at.push(asked["snapshot"], store)
-        yield at, store
+        bucket = s3_bucket(server, COLLECTION)
+        at.push(asked["snapshot"], bucket.open())
+        with limited(server, speed) if speed else nullcontext(server) as reached:
+            yield at, bucket.open(AWS_ENDPOINT_URL=reached)
 
 
-def get(asked: Asked, *, width: int) -> int:
+def get(asked: Asked, *, width: int, speed: float | None = None) -> int:
     """The bytes of all packs, as they are stored, into one file."""
 
     def take(name: str) -> None:
@@ -166,7 +170,7 @@ def get(asked: Asked, *, width: int) -> int:
             for chunk in store.read(name):
                 output.write(chunk)
 
-    with _pushed(asked) as (at, store), ThreadPoolExecutor(width) as pool:
+    with _pushed(asked, speed) as (at, store), ThreadPoolExecutor(width) as pool:
         names = [stored.name for stored in store.list(PACKS)]
         asked["clock"]()
         list(pool.map(take, names))
@@ -174,9 +178,9 @@ def get(asked: Asked, *, width: int) -> int:
     return int(asked["bytes"])
 
 
-def pull_all(asked: Asked) -> int:
+def pull_all(asked: Asked, *, speed: float | None = None) -> int:
     """A pull into an empty folder."""
-    with _pushed(asked) as (at, store):
+    with _pushed(asked, speed) as (at, store):
         (remote,) = list_remote([Repository(store)]).remotes
         asked["clock"]()
         pull(remote, Catalog(at.pulled), Unpacker(at.identity), Silent())
@@ -197,9 +201,13 @@ def restic_restore(asked: Asked) -> int:
     return int(asked["bytes"])
 
 
-_GETS: dict[str, Callable[[Asked], int]] = {
+_S3: dict[str, Callable[[Asked], int]] = {
     "S3: get, one pack after the other": partial(get, width=1),
     "S3: get, side by side": partial(get, width=WIDTH),
+    "S3: restic restore": restic_restore,
+    "S3: pull": pull_all,
+    "S3 at 30 MB/s: get, side by side": partial(get, width=WIDTH, speed=LINK),
+    "S3 at 30 MB/s: pull": partial(pull_all, speed=LINK),
 }
 CONTESTANTS: dict[str, Contestant] = {
     "parts of 32 MiB, all of them": parts,
@@ -207,7 +215,5 @@ CONTESTANTS: dict[str, Contestant] = {
     "push, first": push_first,
     "restic backup, 1 % changed": restic_changed,
     "push, 1 % changed": push_changed,
-    **_GETS,
-    "S3: restic restore": restic_restore,
-    "S3: pull": pull_all,
+    **_S3,
 }
