@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Iterator
 from typing import Any
 
+import pyrage
 import pytest
 
 from tests.conftest import NEWER, OLDER, ROOT, Inv, Live, native_qdrant
@@ -94,18 +95,22 @@ def test_the_least_right_suffices(with_right: Inv, live: Live, task: str, right:
     """With the right that the page lists, it works; with the next lower one, it is refused."""
     taken = with_right("snapshot.create", QDRANT_API_KEY=TOKENS["read-write"])
     assert taken.code == 0, taken.stderr
-    words = task.split()
+    words, more = task.split(), dict[str, str]()
     if task == "snapshot.restore":
         words.append("--as=back")
     if task == "snapshot.import":
         [file] = (with_right.root / "qdrant_snapshots").glob("main_2*.snapshot")
         words += [str(shutil.copy(file, with_right.root / "main.snapshot")), "--collection=main"]
-    if task == "snapshot.pull":
+    if task in ("snapshot.pull", "snapshot.rekey"):
         assert with_right("snapshot.push").code == 0
+    if task == "snapshot.rekey":
+        words.append("--yes")
+        key = str(pyrage.x25519.Identity.generate().to_public())
+        more["QDRANT_AGE_RECIPIENTS"] = key
     if right in LESS and task not in SHOWING:
         assert_error(with_right(*words, QDRANT_API_KEY=TOKENS[LESS[right]]), 12, "credentials")
         assert collections(live) == ["main", "other"]
-    ran = with_right(*words, QDRANT_API_KEY=TOKENS[right])
+    ran = with_right(*words, QDRANT_API_KEY=TOKENS[right], **more)
     # Nothing is proven yet, and the check exists to report that.
     assert ran.code == (23 if task == "snapshot.check" else 0), ran.stdout + ran.stderr
     assert TOKENS[right] not in ran.stdout + ran.stderr
