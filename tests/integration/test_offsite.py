@@ -201,6 +201,31 @@ def test_pruning_off_site_shows_its_plan_and_needs_consent(
     assert len(remote_names(inv)) == 2
 
 
+def test_what_nobody_needs_goes_also_if_no_snapshot_does(
+    inv: Inv, catalog: Catalog, tmp_path: Path
+) -> None:
+    """The packs of what was deleted go a week later, though there is nothing to delete any more."""
+    place = tmp_path / "elsewhere"
+    place.mkdir()
+    for day, seed in enumerate((1, 2)):
+        noise = random.Random(seed).randbytes(1 << 18)
+        content = archive(replaced(snapshot_entries(), "0/wal/open-1", noise))
+        catalogued(catalog, content=content, taken_at=TAKEN_AT + timedelta(days=day))
+    give(inv, catalog)
+    inv = _with(inv, {"QDRANT_OFFSITE_URL": str(place), "QDRANT_COLLECTION_NAME": "books"})
+    succeeded(inv("snapshot.push", "--all"))
+    before = len(tree(place / "packs"))
+    prune = ("snapshot.prune", "--remote", "--keep-last=1", "--yes")
+    assert "Deleted 1 snapshot." in succeeded(inv(*prune)).stdout
+    for _ in range(2):
+        for path in place.rglob("*"):
+            os.utime(path, (time.time() - 8 * 86400,) * 2)
+        assert len(tree(place / "packs")) == before
+        assert "0 snapshots to delete." in succeeded(inv(*prune)).stdout
+    assert len(tree(place / "packs")) < before
+    succeeded(inv("snapshot.verify", "--remote"))
+
+
 def test_other_recipients(inv: Inv, catalog: Catalog, bucket: Bucket, tmp_path: Path) -> None:
     """After a consented rekey, the new identity pulls everything, and the old one nothing more."""
     keys = {}

@@ -161,7 +161,7 @@ def _prune_off_site(
         for url, sparse in planned.sparse.items()
         if sparse.packs
     ]
-    return _carried_out(run, shown, work, rewrites=rewrites, dry=dry, yes=yes)
+    return _carried_out(run, shown, work, rewrites=rewrites, sweeps=True, dry=dry, yes=yes)
 
 
 def _carried_out(
@@ -170,6 +170,7 @@ def _carried_out(
     work: Callable[[], Pruned],
     *,
     rewrites: Sequence[Rewrite] = (),
+    sweeps: bool = False,
     dry: bool,
     yes: bool,
 ) -> Outcome:
@@ -179,9 +180,12 @@ def _carried_out(
 
     count = sum(len(placed.plan.dropped) for placed in plans)
     if dry or not (count or rewrites):
+        # Off-site, what nobody has needed for a week goes also if no snapshot does.
+        failures = () if dry or not sweeps else work()[2]
         return Outcome(
-            result=pruned_json(plans, rewrites=rewrites, dry=dry),
+            result=pruned_json(plans, failures=failures, rewrites=rewrites, dry=dry),
             render=lambda: render_plans(plans, tell, rewrites),
+            error=joined(failures),
         )
     # With --json, the plan is in the document, and a question would end without an answer.
     if not run.json:
